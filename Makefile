@@ -1,0 +1,62 @@
+# make reproduce                    run the default study to its final report
+# make reproduce CONFIG=my.yaml     run another one: an overlay of config.yaml
+# make ui STUDY=name                open the MLflow UI on a study
+# make setup | test | lint          what they need, they make
+#
+# PYTHON=python3.12 chooses the interpreter of .venv, PIP_ARGS=... adds options of pip, CORES=4 limits a run.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+CONFIG ?=
+CORES ?= all
+STUDY ?= default
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: reproduce ui setup test lint format pins schema
+
+reproduce: $(INSTALLED)
+	@$(BIN)/python -m hope reproduce --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+
+ui: $(INSTALLED)
+	@$(BIN)/python -m hope ui $(STUDY)
+
+setup: $(INSTALLED)
+
+# The stamp is made last and taken away first, so that an install that was interrupted is made anew.
+$(INSTALLED): requirements.lock
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON): not found; install Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+	@rm -f $@
+	@echo "installing $$(grep -c == $<) packages into $(VENV): about 2 minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --requirement $<
+	@touch $@
+
+test: $(INSTALLED) lint
+	$(BIN)/python -m pytest
+
+# Each tool runs with .venv first on PATH, since snakefmt and snakemake call others by name.
+lint: export PATH := $(CURDIR)/$(BIN):$(PATH)
+lint: $(INSTALLED)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	lint-imports --no-logo
+	mypy
+
+format: export PATH := $(CURDIR)/$(BIN):$(PATH)
+format: $(INSTALLED)
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+# From requirements.in and what is installed: requirements.lock and the environments of the rules.
+pins: $(INSTALLED)
+	$(BIN)/python envs/pin.py
+
+schema: $(INSTALLED)
+	$(BIN)/python -m hope schema > workflow/schemas/config.schema.json

@@ -1,0 +1,251 @@
+"""The loss at every position: one pass with the logits in chunks, against transformers with all of them.
+
+Both sides run the same weights on the same windows, forward only, in float32: the default study's model
+with RoPE here, `LlamaForCausalLM` (fused attention, no cache) with a cross-entropy over its full logits
+there. Their losses are compared first; then the two are timed in turn, in an order that changes from
+round to round, and the ratio is the median of the rounds'. Memory is what one pass adds to the resident
+peak of a process of its own.
+
+Usage, from the project's root:
+    python -m benchmarks.evaluation [--threads N] [--rounds N] [--vocabulary N] [--keep]
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import transformers
+from torch import Tensor
+
+from hope import __version__, config
+from hope.model.decoder import Decoder
+from hope.model.loss import token_losses
+
+LENGTHS = (1024, 2048, 4096)
+TRAINING_LENGTH = 128
+LARGE_VOCABULARY = 50_304  # GPT-2's, padded: where the logits weigh most beside so small a model
+BASE = 10_000.0
+TOLERANCE = 1e-4
+SLOWEST_RATIO, LARGEST_MEMORY_SHARE = 0.95, 0.1
+GOAL = (
+    f"at every length as fast as transformers with full logits (ratio, theirs / ours, at least {SLOWEST_RATIO}), "
+    f"with at most {LARGEST_MEMORY_SHARE} of its memory at a vocabulary of {LARGE_VOCABULARY:,}"
+)
+
+Contestant = Callable[[Tensor], Tensor]
+
+
+def main() -> None:
+    """Compare, print a table and, last, one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1, as a stage of a study)")
+    parser.add_argument("--rounds", type=int, default=7, help="timed passes of each side and length")
+    parser.add_argument("--vocabulary", type=int, default=2048, help="token ids (default: the default study's)")
+    parser.add_argument("--keep", action="store_true", help="write the JSON to benchmarks/results/evaluation.json")
+    parser.add_argument("--peak", choices=("hope", "transformers"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    sides = contestants(options.vocabulary)
+    if options.peak:
+        print(added_peak(sides[options.peak], windows(options.vocabulary, LENGTHS[-1])))
+        return
+
+    rows: list[dict[str, Any]] = []
+    print(f"{'tokens':>7} {'hope, ms':>22} {'transformers, ms':>22} {'ratio':>6}")
+    for length in LENGTHS:
+        tokens = windows(options.vocabulary, length)
+        apart = float((sides["hope"](tokens) - sides["transformers"](tokens)).abs().max())
+        if not apart < TOLERANCE:
+            sys.exit(f"the two sides differ by {apart:.1e} nats at {length} tokens: their times say nothing")
+        times = alternate(sides, tokens, options.rounds)
+        # By round: the two passes of a round are neighbours, so a slow moment of the machine falls on both.
+        ratios = [other / own for own, other in zip(times["hope"], times["transformers"], strict=True)]
+        ratio = statistics.median(ratios)
+        rows.append(
+            {
+                "tokens": length,
+                "ratio": round(ratio, 3),
+                "ratio_min": round(min(ratios), 3),
+                "ratio_max": round(max(ratios), 3),
+                "largest_difference_nats": apart,
+            }
+            | spread(times)
+        )
+        shown = [f"{1e3 * statistics.median(t):7.1f} ({1e3 * min(t):.1f}-{1e3 * max(t):.1f})" for t in times.values()]
+        print(f"{length:>7} {shown[0]:>22} {shown[1]:>22} {ratio:>6.2f}", flush=True)
+
+    peaks = {
+        vocabulary: {side: peak_of(side, vocabulary, options.threads) for side in sides}
+        for vocabulary in dict.fromkeys((options.vocabulary, LARGE_VOCABULARY))
+    }
+    for vocabulary, found in peaks.items():
+        cells = ", ".join(f"{side} {peak} MB" for side, peak in found.items())
+        print(f"memory that a pass over {LENGTHS[-1]} tokens adds, vocabulary {vocabulary:,}: {cells}")
+    smallest = min(row["ratio"] for row in rows)
+    ours, theirs = peaks[LARGE_VOCABULARY].values()
+    share = None if ours is None or not theirs else ours / theirs
+    line = json.dumps(
+        {
+            "benchmark": "evaluation",
+            "goal": GOAL,
+            "ratio": smallest,
+            "memory_share": None if share is None else round(share, 3),
+            "met": smallest >= SLOWEST_RATIO and share is not None and share <= LARGEST_MEMORY_SHARE,
+            "rounds": options.rounds,
+            "lengths": rows,
+            "added_peak_mb": peaks,
+            "vocabulary": options.vocabulary,
+            "threads": options.threads,
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "load_at_end": round(os.getloadavg()[0], 2),
+            "versions": {
+                "hope": __version__,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "python": platform.python_version(),
+            },
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        }
+    )
+    if options.keep:
+        folder = Path(__file__).parent / "results"
+        folder.mkdir(exist_ok=True)
+        (folder / "evaluation.json").write_text(line + "\n", encoding="utf-8")
+    print(line)
+
+
+def contestants(vocabulary: int) -> dict[str, Contestant]:
+    """Return both sides over the same weights: token ids ``[1, tokens + 1]`` to losses ``[1, tokens]``."""
+    shape = config.Model()
+    encoding = config.Encoding(name="rope", family="rope", settings={"base": BASE})
+    ours = Decoder(shape, vocabulary, TRAINING_LENGTH, encoding).initialise(0).eval()
+    theirs = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=shape.width,
+            intermediate_size=shape.mlp_width,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.kv_heads,
+            max_position_embeddings=LENGTHS[-1],
+            rms_norm_eps=shape.norm_epsilon,
+            rope_parameters={"rope_type": "default", "rope_theta": BASE},
+            tie_word_embeddings=shape.tied_embeddings,
+        )
+    ).eval()
+    theirs.load_state_dict(llama_weights(ours))
+    assert theirs.config._attn_implementation == "sdpa", "the fused attention is transformers' default"
+
+    @torch.inference_mode()
+    def full_logits(tokens: Tensor) -> Tensor:
+        logits = theirs(input_ids=tokens[:, :-1], use_cache=False).logits
+        return F.cross_entropy(logits[0].float(), tokens[0, 1:], reduction="none")[None]
+
+    return {"hope": lambda tokens: token_losses(ours, tokens), "transformers": full_logits}
+
+
+def llama_weights(model: Decoder) -> dict[str, Tensor]:
+    """Return a decoder's weights under the names of `LlamaForCausalLM`: fused projections are split."""
+    ours = model.state_dict()
+    weights = {"model.embed_tokens.weight": ours["embedding.weight"], "model.norm.weight": ours["norm.weight"]}
+    weights["lm_head.weight"] = ours.get("head.weight", ours["embedding.weight"])
+    heads, kv_heads = model.shape.heads, model.shape.kv_heads or model.shape.heads
+    sizes = [number * model.shape.head_dim for number in (heads, kv_heads, kv_heads)]
+    for index in range(model.shape.layers):
+        here, there = f"blocks.{index}", f"model.layers.{index}"
+        for name, part in zip("qkv", ours[f"{here}.attention.qkv.weight"].split(sizes), strict=True):
+            weights[f"{there}.self_attn.{name}_proj.weight"] = part
+        for name, part in zip(("gate", "up"), ours[f"{here}.mlp.gate_up.weight"].chunk(2), strict=True):
+            weights[f"{there}.mlp.{name}_proj.weight"] = part
+        weights[f"{there}.self_attn.o_proj.weight"] = ours[f"{here}.attention.output.weight"]
+        weights[f"{there}.mlp.down_proj.weight"] = ours[f"{here}.mlp.down.weight"]
+        weights[f"{there}.input_layernorm.weight"] = ours[f"{here}.attention_norm.weight"]
+        weights[f"{there}.post_attention_layernorm.weight"] = ours[f"{here}.mlp_norm.weight"]
+    return weights
+
+
+def windows(vocabulary: int, length: int) -> Tensor:
+    """Return one window of random token ids, int64 ``[1, length + 1]``."""
+    return torch.randint(vocabulary, (1, length + 1), generator=torch.Generator().manual_seed(length))
+
+
+def alternate(sides: dict[str, Contestant], tokens: Tensor, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of ``rounds`` passes of each side, taken in turn after one that does not count."""
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for run in sides.values():
+        run(tokens)
+    for number in range(rounds):
+        for side in list(sides) if number % 2 == 0 else list(sides)[::-1]:
+            started = time.perf_counter()
+            sides[side](tokens)
+            times[side].append(time.perf_counter() - started)
+    return times
+
+
+def spread(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Return median, fastest and slowest pass of each side, in milliseconds."""
+    return {
+        side: {
+            "median_ms": round(1e3 * statistics.median(found), 2),
+            "min_ms": round(1e3 * min(found), 2),
+            "max_ms": round(1e3 * max(found), 2),
+        }
+        for side, found in times.items()
+    }
+
+
+def added_peak(side: Contestant, tokens: Tensor) -> int | None:
+    """Return what a pass adds to this process's resident peak, in MB; None where the system does not tell.
+
+    A short pass first loads what is loaded once, and the freed memory of the start is handed back, since
+    the pass would otherwise be served from it.
+    """
+    side(tokens[:, :17])
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except (OSError, AttributeError):
+        return None
+    before = resident_kb("VmRSS")
+    side(tokens)
+    return round((resident_kb("VmHWM") - before) / 1024)
+
+
+def resident_kb(field: str) -> int:
+    """Return a field of this process's memory status, in KiB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split(f"{field}:")[1].split()[0])
+
+
+def peak_of(side: str, vocabulary: int, threads: int) -> int | None:
+    """Return :func:`added_peak` of one side, measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.evaluation", "--peak", side]
+    command += ["--threads", str(threads), "--vocabulary", str(vocabulary)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    found = done.stdout.split()[-1]
+    return None if found == "None" else int(found)
+
+
+def processor() -> str:
+    """Return the processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()

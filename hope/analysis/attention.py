@@ -1,0 +1,123 @@
+"""The attention analysis of one model: what its heads attend to, and what makes them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hope import config
+from hope.analysis.components import Components, activated_components
+from hope.analysis.divergence import Divergence
+from hope.analysis.intervention import frozen_sets, write_intervention
+from hope.analysis.profile import Profile
+from hope.analysis.stream import Scope, observe_attention
+from hope.analysis.tables import stacked
+from hope.analysis.ushape import FEWEST_KEYS, UShape
+from hope.data.windows import analysis_length, evaluation_windows
+from hope.encodings.rotary import Rotary
+from hope.errors import UserError
+from hope.model.decoder import Decoder
+from hope.model.inputs import open_inputs
+from hope.model.loading import initial_model, read_description
+from hope.tables import write_table
+
+# The windows are the same for every encoding and every seed of training, so that measures pair on them.
+WINDOW_SEED = 0
+
+
+def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) -> None:
+    """Write the tables of one model's attention.
+
+    ``profile.parquet`` (mean attention mass by distance and by key position), ``ushape.parquet`` (the
+    U-shape index of each document, :class:`hope.analysis.ushape.UShape`) and ``divergence.parquet``
+    (attention past L against attention within, :class:`hope.analysis.divergence.Divergence`); the first
+    two also for the same model at its initialisation. For a rotary encoding also ``components.parquet``
+    (:class:`hope.analysis.components.Components`) and ``intervention.parquet``, in which the activated
+    components, chosen on the first half of the documents, are frozen on the second half.
+
+    An encoding that ends (``model.encoding.longest``) is looked at up to its end only, on the first
+    tokens of the same windows.
+
+    Args:
+        settings: what is looked at.
+        model: folder of the trained model.
+        data: folder that holds ``validation/``.
+        output: folder of the tables.
+
+    Raises:
+        UserError: model and data are missing, damaged or do not belong together, too few held-out
+            documents are long enough, a query position leaves too few keys, or the model's attention is
+            not finite.
+    """
+    trained, corpus = open_inputs(model, data, settings.threads)
+    length, longest = trained.training_length, trained.encoding.longest
+    ends = query_ends(settings, length)
+    windows = config.Windows.model_validate(read_description(model)["windows"])
+    reach = analysis_length(settings, length)
+    cut, documents = evaluation_windows(corpus, settings.documents, 1, reach, windows, seed=WINDOW_SEED)
+    ends = ends if longest is None else [end for end in ends if end <= longest]
+    tokens = torch.from_numpy(cut)[:, : ends[-1] + 1]
+    scope = Scope(trained.shape.layers, trained.shape.heads, ends, settings.queries, len(tokens))
+
+    half = len(tokens) // 2
+    divergence, components = Divergence(scope, length), _components(trained, scope, half)
+    profiles = {subject: Profile(scope) for subject in ("trained", "initial")}
+    ushapes = {subject: UShape(scope) for subject in profiles}
+    alone = [divergence] if components is None else [divergence, components]
+    observe_attention(trained, tokens, scope, [profiles["trained"], ushapes["trained"], *alone])
+    if not all(np.isfinite(profiles["trained"].mass(end, "key")).all() for end in ends):
+        raise UserError(
+            f"{model}: the attention is not finite; the training diverged: lower training.learning_rate and train again"
+        )
+    observe_attention(initial_model(model), tokens, scope, [profiles["initial"], ushapes["initial"]])
+
+    write_table(output / "profile.parquet", stacked([part.columns(name) for name, part in profiles.items()]))
+    write_table(output / "ushape.parquet", stacked([part.columns(name, documents) for name, part in ushapes.items()]))
+    write_table(output / "divergence.parquet", divergence.columns(documents))
+    if components is not None:
+        _write_rotary(settings, trained, components, tokens[half:], documents[half:], output)
+
+
+def query_ends(settings: config.Analysis, training_length: int) -> list[int]:
+    """Return where the groups of queries end, in tokens, rising.
+
+    Raises:
+        UserError: the first query of a group sees too few keys for the regions of the U-shape, or two
+            groups end at the same token.
+    """
+    ends = [round(multiple * training_length) for multiple in settings.multiples]
+    keys = ends[0] - settings.queries + 1
+    if keys < FEWEST_KEYS:
+        raise UserError(
+            f"analysis.multiples: {settings.multiples[0]} times the training length {training_length}, with "
+            f"analysis.queries {settings.queries}, leaves a query {max(keys, 0)} keys; it needs {FEWEST_KEYS}: "
+            "raise the first multiple or lower queries"
+        )
+    if len(set(ends)) < len(ends):
+        raise UserError(f"analysis.multiples: two of {settings.multiples} end at the same token; leave one out")
+    return ends
+
+
+def _components(model: Decoder, scope: Scope, chosen_from: int) -> Components | None:
+    """Return an empty measure of frequency components, or None where the encoding has none."""
+    if not isinstance(model.encoding, Rotary):
+        return None
+    return Components(scope, model.training_length, len(model.encoding.frequencies), chosen_from)
+
+
+def _write_rotary(
+    settings: config.Analysis,
+    model: Decoder,
+    components: Components,
+    tokens: Tensor,
+    documents: np.ndarray,
+    output: Path,
+) -> None:
+    """Write the two tables that only rotary encodings have."""
+    assert isinstance(model.encoding, Rotary)
+    frequencies = model.encoding.frequencies.cpu().numpy()
+    activated, others = activated_components(components.spread(), frequencies, settings.active_share)
+    write_table(output / "components.parquet", components.columns(frequencies, activated))
+    frozen = frozen_sets(activated, others) if activated else []
+    write_intervention(output / "intervention.parquet", model, tokens, documents, settings.queries, frozen)

@@ -1,0 +1,58 @@
+"""Mean attention mass over distance and over key position."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hope.analysis.bins import bin_edges
+from hope.analysis.stream import Observed, Scope
+from hope.analysis.tables import Axes, Columns, long_columns, stacked
+
+FINE_BINS = 128
+"""Bins of width 1 at either end of a long context; contexts of up to 512 keys have no others."""
+
+
+class Profile:
+    """The attention mass of the mean query, by exact distance and by key position.
+
+    A distance that only some of the neighbouring queries have (the farthest ones) gets no mass from the
+    others, so that the mass of one query sums to 1 on either axis.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        """Begin with nothing seen."""
+        self.scope = scope
+        self.sums = {
+            end: {axis: np.zeros((scope.layers, scope.heads, end)) for axis in ("distance", "key")}
+            for end in scope.ends
+        }
+
+    def add(self, seen: Observed) -> None:
+        """Add the weights of a batch."""
+        weights = seen.weights.sum(dim=0).double().cpu().numpy()
+        sums = self.sums[seen.end]
+        sums["key"][seen.layer] += weights.sum(axis=1)
+        for query in range(self.scope.queries):
+            keys = seen.end - self.scope.queries + query + 1
+            sums["distance"][seen.layer, :, :keys] += weights[:, query, keys - 1 :: -1]
+
+    def mass(self, end: int, axis: str) -> NDArray[np.float64]:
+        """Return the mean mass of a query at each distance or key, ``[layers, heads, end]``."""
+        return self.sums[end][axis] / (self.scope.queries * self.scope.documents)
+
+    def columns(self, subject: str) -> Columns:
+        """Return the rows of ``profile.parquet``: the mass in bins."""
+        parts = []
+        for end, sums in self.sums.items():
+            for axis in sums:
+                edges = bin_edges(end, FINE_BINS)
+                mass = np.add.reduceat(self.mass(end, axis), edges[:-1], axis=2)
+                axes: Axes = {
+                    "subject": [subject],
+                    "layer": range(self.scope.layers),
+                    "head": range(self.scope.heads),
+                    "query": [end - 1],
+                    "axis": [axis],
+                    "start": edges[:-1],
+                }
+                parts.append(long_columns(axes, {"end": edges[1:], "mass": mass[None, :, :, None, None]}))
+        return stacked(parts)

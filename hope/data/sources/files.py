@@ -1,0 +1,100 @@
+"""Which files a corpus of the user's own is made of; needs the standard library alone."""
+
+import glob
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from hope.errors import UserError, nearest
+
+KINDS = (".txt", ".md", ".jsonl", ".parquet")
+"""Suffixes of the files that are read: a document each, or a document a row."""
+
+REMEDIES = {
+    ".json": "write one JSON object a line and name it .jsonl",
+    ".ndjson": "name it .jsonl",
+    ".csv": "convert it to .jsonl or .parquet",
+    ".tsv": "convert it to .jsonl or .parquet",
+    ".arrow": "convert it to .parquet",
+    ".gz": "decompress it first",
+    ".zst": "decompress it first",
+    ".bz2": "decompress it first",
+    ".xz": "decompress it first",
+    ".zip": "unpack it and name the folder",
+    ".tar": "unpack it and name the folder",
+    ".pdf": "extract its text into .txt",
+    ".docx": "extract its text into .txt",
+    ".html": "extract its text into .txt",
+    ".pkl": "pickles are never read, since they can run code; convert it to .parquet",
+    ".pickle": "pickles are never read, since they can run code; convert it to .parquet",
+}
+
+
+def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]]:
+    """Return the files that ``paths`` lead to, each once, and how many of which other suffix were passed over.
+
+    A folder is read with all below it, hidden files aside; its files are named from the folder on. A glob
+    stands for the files and folders that it matches, named from its last folder without a wildcard on.
+
+    Returns:
+        (path, name) of each file, and the counts by suffix of the files that are none of ours.
+
+    Raises:
+        UserError: a path leads to nothing, or to no file of a known kind.
+    """
+    files: dict[Path, tuple[Path, str]] = {}
+    skipped: Counter[str] = Counter()
+    for given in paths:
+        matches = list(_expand(given))
+        if not matches:
+            raise UserError(f"corpus.files.paths: '{given}' leads to no file{_nearby(given)}")
+        known = [match for match in matches if match[0].suffix.lower() in KINDS]
+        others = Counter(path.suffix.lower() for path, _ in matches if path.suffix.lower() not in KINDS)
+        if not known:
+            suffix = others.most_common(1)[0][0]
+            raise UserError(
+                f"corpus.files.paths: '{given}' has no file of a known kind, but '{suffix or 'no suffix'}'; "
+                f"{REMEDIES.get(suffix) or _similar(suffix)}"
+            )
+        skipped.update(others)
+        for path, name in known:
+            files.setdefault(path.resolve(), (path, name))
+    return list(files.values()), dict(sorted(skipped.items()))
+
+
+def _similar(suffix: str) -> str:
+    return f"known are {', '.join(KINDS)}{nearest(suffix, KINDS)}"
+
+
+def _nearby(given: str) -> str:
+    """Return a hint at a name beside the missing path that resembles it."""
+    path = Path(given).expanduser()
+    try:
+        return nearest(path.name, os.listdir(path.parent))
+    except OSError:
+        return ""
+
+
+def _expand(given: str) -> Iterator[tuple[Path, str]]:
+    """Yield the files under one entry of ``paths``, with their names, in sorted order."""
+    path = Path(os.path.abspath(Path(given).expanduser()))
+    if path.exists():
+        yield from _below(path, path.parent)
+        return
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+    root = Path(*fixed).parent
+    for match in sorted(glob.glob(str(path), recursive=True)):
+        yield from _below(Path(match), root)
+
+
+def _below(path: Path, root: Path) -> list[tuple[Path, str]]:
+    """Return ``path``, or the files below it if it is a folder, named from ``root`` on."""
+    if not path.is_dir():
+        return [(path, path.relative_to(root).as_posix())]
+    files = []
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(((file, file.relative_to(root).as_posix()) for file in files), key=lambda pair: pair[1])

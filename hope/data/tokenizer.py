@@ -1,0 +1,122 @@
+"""Tokenizers: fit a byte-level BPE, load a pretrained one, save for Hugging Face; text stays text."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from hope.config import Tokens
+from hope.errors import UserError
+from hope.files import write_json, write_text
+
+SPECIAL = {"start": "<|start|>", "end": "<|end|>", "separator": "<|separator|>", "query": "<|query|>"}
+"""Tokens that no text can contain: they mark where windows and documents begin and end, and the tasks' parts."""
+
+
+def fit_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+    """Fit a byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) on ``texts``.
+
+    Every byte is a token, so any text comes back unchanged. A small corpus yields fewer tokens than
+    ``vocabulary``: a pair seen once is not worth a token.
+
+    Args:
+        texts: the training side of a corpus.
+        vocabulary: size asked for, special tokens and the 256 bytes included.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        special_tokens=_special_tokens(),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def load_pretrained(settings: Tokens) -> Tokenizer:
+    """Load a tokenizer from a ``tokenizer.json``, a folder with one, or the hub, with our special tokens added.
+
+    Only ``tokenizer.json`` is read; no code comes with it. What the file may ask to be done to a text
+    beside turning it into tokens (cutting, padding, marking its ends) is switched off.
+
+    Raises:
+        UserError: there is no such tokenizer, or it has no ``tokenizer.json``.
+    """
+    assert settings.pretrained
+    given = Path(settings.pretrained).expanduser()
+    path = given / "tokenizer.json" if given.is_dir() else given
+    if path.suffix == ".json" and not path.is_file():
+        raise UserError(f"tokens.pretrained: {path} is no file; save the tokenizer as a 'fast' one, which has it")
+    try:
+        if path.is_file():
+            tokenizer = Tokenizer.from_file(str(path))
+        else:
+            tokenizer = Tokenizer.from_pretrained(settings.pretrained, revision=settings.revision or "main")
+    except Exception as error:  # The library raises bare Exception for a broken file and a missing repository alike.
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"tokens.pretrained: no tokenizer could be read from '{settings.pretrained}' ({reason}); name a "
+            "tokenizer.json, a folder that holds one, or a hub name with its revision"
+        ) from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.add_special_tokens(_special_tokens())
+    return tokenizer
+
+
+def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """Return the ids of the four special tokens by role: start, end, separator, query."""
+    vocabulary = tokenizer.get_vocab()
+    return {role: vocabulary[token] for role, token in SPECIAL.items()}
+
+
+def vocabulary_size(tokenizer: Tokenizer) -> int:
+    """Return one more than the highest token id: a pretrained vocabulary may have gaps."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+    """Return the token ids of each text, without marks at its ends.
+
+    What looks like a special token in a text is text: a document about ``<|end|>`` does not end there.
+
+    Raises:
+        UserError: the tokenizer's own vocabulary yields a special token for plain text.
+    """
+    tokenizer.encode_special_tokens = True
+    reserved = np.array(list(special_ids(tokenizer).values()))
+    result = []
+    for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+        ids = np.array(encoding.ids, dtype=np.int64)
+        if np.isin(ids, reserved).any():
+            raise UserError(
+                f"tokens.pretrained: plain text became one of {', '.join(SPECIAL.values())}, which this tokenizer "
+                "takes for words of its own; use another tokenizer"
+            )
+        result.append(ids)
+    return result
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write ``tokenizer.json`` and what ``transformers.AutoTokenizer`` needs beside it."""
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": SPECIAL["start"],
+            "eos_token": SPECIAL["end"],
+            "additional_special_tokens": [SPECIAL["separator"], SPECIAL["query"]],
+            "clean_up_tokenization_spaces": False,
+        },
+    )
+
+
+def _special_tokens() -> list[AddedToken]:
+    return [AddedToken(token, special=True, normalized=False) for token in SPECIAL.values()]

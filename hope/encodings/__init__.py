@@ -1,0 +1,1 @@
+"""Positional encodings: the subject of the study. One small file a family."""

@@ -1,0 +1,148 @@
+"""Retrieval from context, scored in one teacher-forced pass without generating.
+
+The greedy continuation of a prompt equals its answer exactly when every answer token is the argmax given
+the tokens before it, so one pass gives the exact match of generation. The accuracy of single tokens is
+*teacher-forced*: each is predicted from the right tokens before it, whatever the model said for those.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hope import config
+from hope.model.decoder import Decoder
+from hope.model.inputs import batches, open_inputs
+from hope.model.loading import trained_tasks
+from hope.model.loss import CHUNK_LOGITS
+from hope.seeding import generator
+from hope.tables import write_table
+from hope.tasks import Example, Task, Vocabulary, build_task
+
+SCHEMA = {
+    "task": "string",
+    "trained": "bool",
+    "length": "int64",
+    "example": "int64",
+    "chance": "float64",
+    "accuracy": "float64",
+    "exact": "int64",
+    "margin": "float64",
+    "prompts_sha256": "string",
+}
+
+
+def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: Path) -> None:
+    """Write ``retrieval.parquet``: one row a prompt, with accuracy, exact match and margin.
+
+    Prompts longer than an encoding has positions have no rows. The digest of a cell's prompts stands in
+    each of its rows: it is the same for every encoding and seed.
+
+    Args:
+        settings: tasks, prompt lengths and seed.
+        model: folder of the trained model.
+        data: folder that holds ``validation/``, whose manifest names the special tokens.
+        output: folder of the table.
+
+    Raises:
+        UserError: a file is missing, or a task does not fit into a prompt or the vocabulary.
+    """
+    decoder, corpus = open_inputs(model, data, settings.retrieval.threads)
+    vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
+    trained = trained_tasks(model)
+    longest = decoder.encoding.longest
+    lengths = [round(multiple * decoder.training_length) for multiple in settings.retrieval.multiples]
+    lengths = [length for length in dict.fromkeys(lengths) if longest is None or length <= longest]
+
+    table: dict[str, list] = {column: [] for column in SCHEMA}
+    for name in settings.retrieval.tasks:
+        task = build_task(name, settings.tasks, vocabulary)
+        for length in lengths:
+            examples = prompts(task, settings.retrieval.seed, length, settings.retrieval.prompts)
+            accuracy, margin = score(decoder, examples, f"{name} at {length} tokens")
+            count = len(examples)
+            table["task"] += [name] * count
+            table["trained"] += [name in trained] * count
+            table["length"] += [length] * count
+            table["example"] += range(count)
+            table["chance"] += [task.chance(length)] * count
+            table["accuracy"] += accuracy.tolist()
+            table["exact"] += (accuracy == 1.0).astype(int).tolist()
+            table["margin"] += margin.tolist()
+            table["prompts_sha256"] += [digest(examples)] * count
+    write_table(output / "retrieval.parquet", table, SCHEMA)
+
+
+def prompts(task: Task, seed: int, length: int, count: int) -> list[Example]:
+    """Return ``count`` prompts of ``length`` tokens, each a function of the arguments and its number alone.
+
+    Their random numbers have a purpose of their own, so that no training, whatever its seed, draws them.
+    """
+    return [task.example(generator("prompt", seed, task.name, length, number), length) for number in range(count)]
+
+
+def digest(examples: list[Example]) -> str:
+    """Return the SHA-256 of the tokens and answer marks of prompts, in hexadecimal."""
+    summed = hashlib.sha256()
+    for example in examples:
+        summed.update(example.tokens.astype("<i8").tobytes() + example.answer.astype("u1").tobytes())
+    return summed.hexdigest()
+
+
+@torch.inference_mode()
+def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tuple[np.ndarray, np.ndarray]:
+    """Return the teacher-forced accuracy and margin of each prompt.
+
+    The accuracy is the share of answer tokens that are the argmax over the whole vocabulary, ties going
+    to the lowest id. The margin is the mean over answer tokens of the log-probability of the right token
+    minus that of the best other candidate of the task, in nats: above 0 where the model prefers the right
+    one among the candidates; NaN where there is no other.
+
+    Args:
+        model: the model.
+        examples: prompts of one length.
+        what: names the work in the heartbeat line.
+
+    Returns:
+        Accuracy and margin, float64 ``[examples]``.
+    """
+    device = model.embedding.weight.device
+    tokens = np.stack([example.tokens for example in examples])
+    answers = np.stack([example.answer for example in examples])
+    candidates = _padded([example.candidates for example in examples])
+    accuracy, margin = np.empty(len(examples)), np.empty(len(examples))
+    for rows in batches(len(examples), tokens.shape[1] - 1, device, what):
+        row, column = np.nonzero(answers[rows])
+        read = model(torch.from_numpy(tokens[rows, :-1]).to(device))
+        hidden = read[torch.from_numpy(row).to(device), torch.from_numpy(column - 1).to(device)]
+        asked = torch.from_numpy(tokens[rows][row, column]).to(device)
+        others = torch.from_numpy(candidates[rows][row]).to(device)
+        parts = (part.split(max(1, CHUNK_LOGITS // model.vocabulary)) for part in (hidden, asked, others))
+        found = [_compare(model.logits(part).float(), *rest) for part, *rest in zip(*parts, strict=True)]
+        right, ahead = (torch.cat(part).double().cpu().numpy() for part in zip(*found, strict=True))
+        count = np.bincount(row)
+        accuracy[rows] = np.bincount(row, right) / count
+        margin[rows] = np.bincount(row, ahead) / count
+    return accuracy, margin
+
+
+def _compare(logits: torch.Tensor, asked: torch.Tensor, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return whether each token asked for is the argmax, and how far it is ahead of the other candidates.
+
+    Args:
+        logits: ``[tokens, vocabulary]``.
+        asked: int64 ``[tokens]``.
+        candidates: int64 ``[tokens, candidates]``; repeated ones count once.
+    """
+    right = logits.argmax(dim=-1) == asked  # torch.argmax takes the first of equal values
+    others = logits.gather(1, candidates).masked_fill(candidates == asked[:, None], float("-inf"))
+    best = others.max(dim=1).values
+    ahead = logits.gather(1, asked[:, None])[:, 0] - best
+    return right, ahead.masked_fill(best == float("-inf"), float("nan"))
+
+
+def _padded(candidates: list[np.ndarray]) -> np.ndarray:
+    """Stack sets of candidates, int64 ``[examples, most]``; a smaller set repeats its last candidate."""
+    most = max(map(len, candidates))
+    return np.stack([np.pad(found, (0, most - len(found)), mode="edge") for found in candidates])

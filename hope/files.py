@@ -1,0 +1,109 @@
+"""Writing files whole or not at all, and naming their contents by digest."""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hope.errors import UserError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+
+    The file is flushed to the disk before the rename, so a reader finds the old file, the new one or
+    none, never a part. After an error (a full disk, say) the temporary file is gone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write ``content`` as sorted, indented JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_of_json(content: Any) -> str:
+    """Return the SHA-256 of ``content`` written as sorted JSON, in hexadecimal."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def exclusive_lock(
+    path: Path, wait: bool, on_wait: Callable[[str], None] = print, poll_seconds: float = 1.0
+) -> Iterator[None]:
+    """Hold an exclusive lock on the file ``path`` for the length of the block.
+
+    The kernel drops the lock when the holder dies, however it dies; the file's text names the last
+    holder (process and host) and stays.
+
+    Args:
+        path: the lock file; made if missing.
+        wait: wait for another holder to end, or raise at once.
+        on_wait: is told once, in one line, who holds the lock.
+        poll_seconds: how often a waiting call tries again.
+
+    Raises:
+        UserError: another process holds the lock and ``wait`` is false.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as handle:
+        told = False
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                handle.seek(0)
+                holder = handle.read().strip() or "another process"
+                if not wait:
+                    raise UserError(f"{path}: held by {holder}; wait for it to end, or stop it") from None
+                if not told:
+                    on_wait(f"{path}: held by {holder}; waiting for it to end")
+                    told = True
+                time.sleep(poll_seconds)
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        handle.flush()
+        yield

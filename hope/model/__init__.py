@@ -1,0 +1,1 @@
+"""The decoder: the same for every encoding, down to the bits of its first weights."""

@@ -1,0 +1,105 @@
+"""Trained models on disk: ``model.safetensors`` and ``config.json``. No pickle is ever read."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from hope import config
+from hope.errors import UserError
+from hope.files import read_json, whole_file, write_json
+from hope.model.decoder import Decoder
+
+MODEL_TYPE = "hope_decoder"
+
+
+def save_model(
+    model: Decoder, weights: dict[str, torch.Tensor], stage: config.TrainStage, key: str, folder: Path
+) -> None:
+    """Write ``model.safetensors`` and, last, ``config.json`` into ``folder``.
+
+    Args:
+        model: gives the sizes.
+        weights: the parameters by name, float32.
+        stage: what the model was trained from.
+        key: the training's fingerprint.
+        folder: where to write.
+    """
+    with whole_file(folder / "model.safetensors") as path:
+        save_file({name: weight.contiguous() for name, weight in weights.items()}, path, metadata={"format": "pt"})
+    write_json(folder / "config.json", describe_model(model, stage) | {"fingerprint": key})
+
+
+def describe_model(model: Decoder, stage: config.TrainStage) -> dict[str, Any]:
+    """Return the content of ``config.json``: all that is needed to make the model again."""
+    return {
+        "model_type": MODEL_TYPE,
+        "architectures": ["HopeForCausalLM"],
+        "vocab_size": model.vocabulary,
+        "training_length": model.training_length,
+        "seed": stage.seed,
+        "shape": model.shape.model_dump(),
+        "encoding": stage.encoding.model_dump(),
+        "windows": stage.training.windows.model_dump(),
+        "trained_tasks": sorted(stage.mixture.tasks) if stage.mixture.share > 0 else [],
+        "dtype": "float32",
+    }
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return the content of a model's ``config.json``.
+
+    Raises:
+        UserError: it is missing, or of another kind of model.
+    """
+    description = read_json(folder / "config.json")
+    if description.get("model_type") != MODEL_TYPE:
+        raise UserError(f"{folder / 'config.json'}: model_type is not '{MODEL_TYPE}': not a model trained here")
+    return description
+
+
+def load_model(folder: Path) -> Decoder:
+    """Load a trained model for evaluation, in float32, on a GPU if there is one.
+
+    Raises:
+        UserError: a file is missing or damaged, or the weights do not fit the config.
+    """
+    model = _make(read_description(folder))
+    path = folder / "model.safetensors"
+    try:
+        weights = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; only safetensors are read") from None
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a safetensors file ({error}); train the model again") from None
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{path}: does not fit config.json: {' '.join(str(error).split())[:200]}") from None
+    return _ready(model)
+
+
+def initial_model(folder: Path) -> Decoder:
+    """Return the model of ``folder`` as it was before its training: the same config and seed."""
+    description = read_description(folder)
+    return _ready(_make(description).initialise(description["seed"]))
+
+
+def trained_tasks(folder: Path) -> list[str]:
+    """Return the retrieval tasks that were part of the model's training."""
+    return read_description(folder)["trained_tasks"]
+
+
+def _make(description: dict[str, Any]) -> Decoder:
+    return Decoder(
+        config.Model.model_validate(description["shape"]),
+        description["vocab_size"],
+        description["training_length"],
+        config.Encoding.model_validate(description["encoding"]),
+    )
+
+
+def _ready(model: Decoder) -> Decoder:
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

@@ -1,0 +1,102 @@
+"""Where everything of a study lies: the one place that knows a path."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Files of one trained model, under ``models/``, ``analysis/`` and ``evaluation/``."""
+
+    study: Path
+    encoding: str
+    seed: int | str
+
+    def _folder(self, room: str) -> Path:
+        return self.study / room / self.encoding / f"seed{self.seed}"
+
+    @property
+    def model(self) -> Path:
+        """Folder with ``model.safetensors``, ``config.json``, ``history.parquet`` and ``run.json``."""
+        return self._folder("models")
+
+    @property
+    def analysis(self) -> Path:
+        """Folder with the tables of the attention analysis."""
+        return self._folder("analysis")
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder with the tables of extrapolation and retrieval."""
+        return self._folder("evaluation")
+
+    @property
+    def name(self) -> str:
+        """The run's name in logs and in the tracking store."""
+        return f"{self.encoding}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """Files of one study; ``root`` is ``results/<study>``."""
+
+    root: Path
+
+    def run(self, encoding: str, seed: int | str) -> RunPaths:
+        """Paths of one trained model; both arguments may be Snakemake wildcards in braces."""
+        return RunPaths(self.root, encoding, seed)
+
+    @property
+    def corpus(self) -> Path:
+        """Folder with ``documents.parquet`` and ``corpus.json``: the split text."""
+        return self.root / "data" / "corpus"
+
+    @property
+    def data(self) -> Path:
+        """Folder with ``tokenizer/``, ``train/`` and ``validation/``: the tokens."""
+        return self.root / "data"
+
+    @property
+    def theory(self) -> Path:
+        """Folder with the tables that need no trained model."""
+        return self.root / "analysis" / "theory"
+
+    @property
+    def tables(self) -> Path:
+        """Folder with tables across encodings and seeds."""
+        return self.root / "tables"
+
+    @property
+    def figures(self) -> Path:
+        """Folder with figures, each as SVG and PNG with its data as CSV."""
+        return self.root / "figures"
+
+    @property
+    def claims(self) -> Path:
+        """The verdicts."""
+        return self.root / "claims.json"
+
+    @property
+    def report(self) -> Path:
+        """Folder with ``index.html`` and the rendered notebooks."""
+        return self.root / "report"
+
+    @property
+    def tracking(self) -> Path:
+        """Folder of the embedded MLflow store: ``mlflow.db`` and ``artifacts/``."""
+        return self.root / "mlflow"
+
+    @property
+    def logs(self) -> Path:
+        """Folder with a log file for each job."""
+        return self.root / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder with the state of unfinished trainings: no rule's output, so that no failure deletes it."""
+        return self.root / "checkpoints"
+
+    @property
+    def config(self) -> Path:
+        """The resolved config of the study."""
+        return self.root / "study.json"

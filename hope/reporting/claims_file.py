@@ -1,0 +1,142 @@
+"""The claims under test as data: what ``workflow/claims.yaml`` may say, and reading it."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from hope.config import Section, describe
+from hope.errors import UserError
+from hope.reporting.estimates import Side
+
+Source = Literal["abstract", "secondary", "ours"]
+
+
+class Informative(Section):
+    """Where a bounded measure can tell encodings apart: not with both sides at its floor or ceiling."""
+
+    lowest: float = Field(description="both sides below it are at the floor, chance")
+    highest: float = Field(description="both sides above it are at the ceiling")
+
+
+class Part(Section):
+    """One part of a claim, with its one primary endpoint: treatment minus baseline.
+
+    ``superiority``: the interval lies on the claimed side of 0 and the estimate reaches
+    ``smallest_effect``. ``non_inferiority``: the interval shows the treatment not worse by more than
+    ``margin``. ``exact``: numbers of a formula, without noise, which reach ``smallest_effect``, or are
+    ``equal`` within ``margin``.
+    """
+
+    id: str = Field(description="short name, its own within the claim")
+    statement: str = Field(description="what this part says")
+    source: Source | None = Field(None, description="where it comes from, if not from the claim's source")
+    decides: bool = Field(True, description="whether the claim's verdict needs it")
+    treatment: Side = Field(description="what the claim speaks of")
+    baseline: Side = Field(description="what it is compared with")
+    direction: Literal["lower", "higher", "equal"] = Field(description="where the treatment is claimed to be")
+    kind: Literal["superiority", "non_inferiority", "exact"]
+    smallest_effect: float | None = Field(None, gt=0.0, description="smallest difference that counts")
+    margin: float | None = Field(None, gt=0.0, description="largest difference that does not count")
+    unit: str = Field(description="what the difference counts")
+    informative: Informative | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Part":
+        if self.treatment.encoding is None:
+            raise ValueError("treatment: give an encoding and a measure, not a constant")
+        if (self.direction == "equal") and self.kind != "exact":
+            raise ValueError("direction 'equal' is for kind 'exact'; use 'non_inferiority' with a margin")
+        wanted, other = "smallest_effect", "margin"
+        if self.kind == "non_inferiority" or self.direction == "equal":
+            wanted, other = other, wanted
+        if getattr(self, wanted) is None or getattr(self, other) is not None:
+            raise ValueError(f"kind '{self.kind}' with direction '{self.direction}' takes {wanted}, and no {other}")
+        return self
+
+
+class UnmeasuredPart(Section):
+    """A part of a claim that this project does not measure: with it the claim cannot be supported."""
+
+    id: str = Field(description="short name, its own within the claim")
+    statement: str = Field(description="what this part says")
+    source: Source | None = Field(None, description="where it comes from, if not from the claim's source")
+    decides: Literal[True] = True
+    not_measured: str = Field(min_length=1, description="why not")
+    note: str = ""
+
+
+class Claim(Section):
+    """One claim: supported if all parts that decide are, contradicted if one of them is."""
+
+    id: str = Field(description="its number")
+    title: str = Field(description="a few words")
+    statement: str = Field(description="the claim in a sentence or two of our own")
+    source: Source = Field(description="the paper's abstract, a paper about it, or our own")
+    covers: list[str] = Field(
+        default=["rope", "hope"], min_length=1, description="encodings that the verdict speaks of"
+    )
+    parts: list[Part | UnmeasuredPart] = Field(min_length=1)
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> "Claim":
+        names = [part.id for part in self.parts]
+        if len(set(names)) < len(names):
+            raise ValueError("two parts have the same id")
+        if not any(part.decides for part in self.parts):
+            raise ValueError("no part decides, so the claim has no verdict")
+        return self
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def load_claims(path: Path) -> list[Claim]:
+    """Read the claims under test.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or says something wrong: one line that names the key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such claims file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or list(content) != ["claims"] or not _is_list_of_maps(content["claims"]):
+        raise UserError(f"{path}: expected one key 'claims' with a list of claims, as in workflow/claims.yaml")
+    try:
+        claims = [_claim(entry, f"claims.{entry.get('id', number)}") for number, entry in enumerate(content["claims"])]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    names = [claim.id for claim in claims]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{path}: claims.{name}: two claims have this id; give each its own")
+    return claims
+
+
+def _claim(entry: dict[str, Any], prefix: str) -> Claim:
+    """Check a claim part by part, so that an error names the key and the valid keys beside it."""
+    parts: Any = entry.get("parts")
+    if not _is_list_of_maps(parts):
+        raise UserError(f"{prefix}.parts: expected a list of parts, one or more")
+    checked: list[Part | UnmeasuredPart] = []
+    for number, part in enumerate(parts):
+        kind: type[Part] | type[UnmeasuredPart] = UnmeasuredPart if "not_measured" in part else Part
+        checked.append(_checked(kind, part, f"{prefix}.parts.{part.get('id', number)}"))
+    return _checked(Claim, {**entry, "parts": checked}, prefix)
+
+
+def _checked(kind: type[AnySection], content: dict, prefix: str) -> AnySection:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise UserError(describe(error, kind, prefix)) from None
+
+
+def _is_list_of_maps(content: Any) -> bool:
+    return isinstance(content, list) and len(content) > 0 and all(isinstance(entry, dict) for entry in content)

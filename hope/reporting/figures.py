@@ -1,0 +1,139 @@
+"""The figures of a study: what there is, and drawing them all."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from hope.files import whole_file
+from hope.reporting import figures_attention, figures_claims, figures_evaluation, figures_rotary
+from hope.reporting.figures_data import Drawing, FigureKind, StudyTables
+from hope.reporting.style import MUTED, new_figure, paper_style, save
+
+KINDS = (
+    FigureKind(
+        "claims",
+        "All claims at a glance",
+        "Effects are scaled so that 1 is the smallest that counts (the upright stroke) and the claimed side is right "
+        "of 0; for a non-inferiority the stroke is the margin. A bar is the interval, a diamond an exact number. "
+        "Beyond 2 the axis is logarithmic.",
+        "Forest plot of the primary endpoint of every part of every claim, with intervals and thresholds.",
+        figures_claims.claims,
+    ),
+    FigureKind(
+        "loss_by_position",
+        "Loss by position",
+        "Past L (shaded) a model that extrapolates keeps its level. The lower panel is the one to judge by: it pairs "
+        "the losses by seed and document, so that what all models find hard cancels.",
+        "Loss at each position of long windows, one line an encoding, and its paired difference to RoPE.",
+        figures_evaluation.loss_by_position,
+    ),
+    FigureKind(
+        "context_gain",
+        "Context gain",
+        "The loss on the same tokens with L tokens of context, minus the loss with another context. Past L: above 0 "
+        "the model uses the longer context, at 0 it ignores it, below 0 it is harmed by it.",
+        "Loss saved on fixed tokens by longer contexts, one line an encoding, zero at the training length.",
+        figures_evaluation.context_gain,
+    ),
+    FigureKind(
+        "retrieval",
+        "Retrieval",
+        "Share of answer tokens that are right, each predicted from the right tokens before it. The dotted line "
+        "is a guess among the task's candidates. Trained tasks were part of training up to L, with other prompts.",
+        "Accuracy of retrieval tasks by prompt length, one panel a task, one line an encoding, with chance.",
+        figures_evaluation.retrieval,
+    ),
+    FigureKind(
+        "attention_profile",
+        "Where attention goes",
+        "A U-shape rises at both ends of the upper panels; long-term decay alone would rise at the right end only. The "
+        "first key has a bin of its own: a spike there is the attention sink. Means over layers and heads; bands span "
+        "the seeds.",
+        "Attention density over key position and over distance, at initialisation and trained, one line an encoding.",
+        figures_attention.attention_profile,
+    ),
+    FigureKind(
+        "ushape_heads",
+        "The U-shape, head by head",
+        "One mark a head: the U-shape index without the first token, 0 for uniform attention, below 0 for decay alone, "
+        "above 0 for a U. Heads differ; the claim is about their mean.",
+        "U-shape index of every head by layer, at initialisation and trained, one panel an encoding.",
+        figures_attention.ushape_heads,
+    ),
+    FigureKind(
+        "components",
+        "Frequency components",
+        "Above, how far each component bends the logits over distances within L: dots are heads, the line their mean, "
+        "circles the activated ones. "
+        "The dashed line is HoPE's cutoff: right of it a component completes no turn within L. Below, which way each "
+        "bends them.",
+        "Logit contribution of each frequency component of the rotary encodings over distance, with the cutoff marked.",
+        figures_rotary.components,
+    ),
+    FigureKind(
+        "intervention",
+        "Freezing components",
+        "What changes when a trained model's activated components stand still, and when as many others do. Claims 2 "
+        "and 3 ask that the filled marks move further than the hollow ones.",
+        "Change of U-shape index and losses when the activated or as many other components are frozen.",
+        figures_rotary.intervention,
+    ),
+    FigureKind(
+        "divergence",
+        "Departure of attention past L",
+        "The share of attention that lies elsewhere than within L, 0 to 1, by octaves of distance. Lower is closer to "
+        "what training showed the model.",
+        "Total variation between attention past and within the training length by layer, one line an encoding.",
+        figures_attention.divergence,
+    ),
+    FigureKind(
+        "kernel",
+        "Decay in theory",
+        "g(D) is the logit of a query and a key that are equal in every component, relative to distance 0; it needs no "
+        "model. Bold lines are means over an octave. Past L, HoPE keeps a floor where RoPE goes on falling. The bound "
+        "beside it depends on the order of the components and is a worst case, not what models do.",
+        "Theoretical mean kernel and summation bound of the rotary encodings over distances to 16 training lengths.",
+        figures_rotary.kernel,
+    ),
+    FigureKind(
+        "training_loss",
+        "Training",
+        "All models of a seed see the same batches. Thin lines are seeds, bold ones their mean. Synthetic examples "
+        "count on their answer tokens only.",
+        "Training loss on text and on synthetic examples over tokens seen, one line an encoding.",
+        figures_evaluation.training_loss,
+    ),
+)
+
+
+def kind(name: str) -> FigureKind:
+    """Return the figure called ``name``; KeyError if there is none."""
+    return {known.name: known for known in KINDS}[name]
+
+
+def draw_one(tables: StudyTables, name: str) -> Drawing:
+    """Return one figure; where the study has no data for it, a figure that says so and an empty table."""
+    with paper_style():
+        drawing = kind(name).draw(tables)
+        if drawing is not None:
+            return drawing
+        figure, ((axes,),) = new_figure(6.0, 1.2)
+        axes.set_axis_off()
+        words = f"{kind(name).title}: this study has no data for it"
+        axes.text(0.5, 0.5, words, ha="center", va="center", color=MUTED, transform=axes.transAxes)
+        return Drawing(figure, pd.DataFrame())
+
+
+def draw(study: Path) -> None:
+    """Write ``figures/<name>.svg``, ``.png`` and ``.csv`` for each figure of the study at ``study``.
+
+    Raises:
+        UserError: ``study`` holds no study.
+    """
+    tables = StudyTables(study)
+    for known in KINDS:
+        drawing = draw_one(tables, known.name)
+        target = tables.paths.figures / known.name
+        save(drawing.figure, target)
+        with whole_file(target.with_name(f"{known.name}.csv")) as temporary:
+            drawing.data.to_csv(temporary, index=False, float_format="%.8g")

@@ -1,0 +1,201 @@
+"""Figures of rotary encodings: the theoretical kernel, what each component adds, and what freezing some does."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from hope.reporting.figures_data import Drawing, StudyTables, summarize
+from hope.reporting.style import INK, MUTED, legend_above, length_axis, new_figure
+
+SETS = {"activated": "activated", "random": "as many others"}
+MEASURES = {
+    "index_without_sink": "U-shape index",
+    "loss_within": "loss within L\n(nats/token)",
+    "loss_past": "loss from L to 2L\n(nats/token)",
+}
+
+
+def kernel(tables: StudyTables) -> Drawing | None:
+    """Draw the mean kernel g(D), and the summation bound where the table has it, from 1 to 16 L."""
+    frame = tables.kernel()
+    if frame.empty:
+        return None
+    frame = frame.sort_values(["encoding", "distance"], ignore_index=True)
+    frame.insert(1, "distance_in_lengths", frame["distance"] / tables.length)
+    curves = {"value": "mean kernel g(D)", "bound": "summation bound, relative to D = 1"}
+    shown = [column for column in curves if column in frame]
+    parts = []
+    for encoding in tables.rotary():
+        own = frame[frame["encoding"] == encoding].copy()
+        for column in shown:
+            own[f"{column}_smoothed"] = _octave_mean(own["distance"].to_numpy(), own[column].to_numpy())
+        parts.append(own)
+    data = pd.concat(parts, ignore_index=True)
+    figure, (row,) = new_figure(8.6 if len(shown) > 1 else 6.2, 3.7, 1, len(shown))
+    for axes, column in zip(row, shown, strict=True):
+        for place, encoding in enumerate(tables.rotary()):
+            own, style = data[data["encoding"] == encoding], tables.styles[encoding]
+            scale = own[column].iloc[0] if column == "bound" else 1.0
+            x = own["distance_in_lengths"]
+            axes.plot(x, own[column] / scale, color=style.color, linewidth=0.5, alpha=0.35)
+            bold = {"markevery": max(1, len(own) // 10), "label": encoding, "linewidth": 2.0}
+            axes.plot(x, own[f"{column}_smoothed"] / scale, **style.line(**bold))
+            if column == "value":
+                _floor(axes, tables, encoding, place)
+        axes.set_ylabel(curves[column])
+        length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L")
+    row[0].axhline(0.0, color=MUTED, linewidth=1.0)
+    legend_above(figure)
+    return Drawing(figure, data)
+
+
+def _floor(axes: Axes, tables: StudyTables, encoding: str, place: int) -> None:
+    """Mark the mean of g over far distances, 1 - 2K/d, if it is not 0."""
+    half = tables.study.model.head_dim // 2
+    floor = 1 - tables.kept(encoding) / half
+    if floor > 0:
+        color = tables.styles[encoding].color
+        axes.axhline(floor, color=color, linewidth=1.0, linestyle=(0, (1, 2)))
+        words = f"floor of {encoding}: 1 − 2K/d = {floor:.2f}"
+        axes.text(0.02, 0.025 + 0.055 * place, words, transform=axes.transAxes, color=color, fontsize=8.5)
+
+
+def _octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return the mean of ``value`` within half an octave to either side of each distance."""
+    sums = np.concatenate([[0.0], np.cumsum(value)])
+    low = np.searchsorted(distance, distance / np.sqrt(2))
+    high = np.searchsorted(distance, distance * np.sqrt(2), side="right")
+    return (sums[high] - sums[low]) / (high - low)
+
+
+def components(tables: StudyTables) -> Drawing | None:
+    """Draw how far each frequency component bends the logits over distances within L, and which way.
+
+    Above: the range of its mean contribution over distance, a dot a head, the line their mean. Below: the
+    mean contribution over distance, its mean over distances taken off.
+    """
+    frame = tables.read("components")
+    if frame.empty:
+        return None
+    frame = frame[frame["distance"] < tables.length]
+    present = [name for name in tables.rotary() if name in set(frame["encoding"])]
+    head = ["encoding", "seed", "layer", "head", "component"]
+    contribution = frame.groupby(head)["contribution"]
+    ranges = (contribution.max() - contribution.min()).rename("range").reset_index()
+    if "activated" in frame:
+        marks = frame.groupby(["encoding", "seed", "component"])["activated"].first().reset_index()
+        ranges = ranges.merge(marks, on=["encoding", "seed", "component"])
+    mean = (
+        frame.groupby(["encoding", "component", "distance"])["contribution"].mean().rename("contribution").reset_index()
+    )
+    mean["bend"] = mean["contribution"] - mean.groupby(["encoding", "component"])["contribution"].transform("mean")
+    figure, rows = new_figure(
+        3.9 * len(present) + 0.6, 5.6, 2, len(present), sharex=True, sharey="row", height_ratios=[1.0, 1.1]
+    )
+    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr,call-arg]
+    limit = float(np.nanquantile(mean["bend"].abs(), 0.995)) or 1.0
+    image = None
+    for column, encoding in enumerate(present):
+        _ranges(rows[0][column], tables, encoding, ranges[ranges["encoding"] == encoding])
+        grid = mean[mean["encoding"] == encoding].pivot(index="distance", columns="component", values="bend")
+        edges = [*grid.index, tables.length]
+        axes = rows[1][column]
+        image = axes.pcolormesh(
+            np.arange(grid.shape[1] + 1) - 0.5, np.array(edges) / tables.length, grid.to_numpy(),
+            cmap="PuOr_r", vmin=-limit, vmax=limit, rasterized=True,
+        )  # fmt: skip
+        axes.grid(False)
+        axes.axvline(_cutoff(tables, encoding) - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        axes.set_xlabel("component j and its wavelength in L")
+        _component_ticks(axes, tables.wavelengths(encoding))
+    rows[0][0].set_ylabel("range over distance\n(logits)")
+    rows[1][0].set_ylabel("distance, in L")
+    if image is not None:
+        bar = figure.colorbar(image, ax=rows[1], label="mean contribution,\ncentred (logits)", aspect=14, pad=0.02)
+        bar.outline.set_visible(False)
+    data = ranges.merge(_wavelength_table(tables, present), on=["encoding", "component"])
+    return Drawing(figure, data)
+
+
+def _ranges(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame) -> None:
+    """Draw one encoding's ranges by component."""
+    style = tables.styles[encoding]
+    spread = 0.3 * (rows["head"] / max(1, rows["head"].max()) - 0.5)
+    axes.scatter(rows["component"] + spread, rows["range"], s=7, color=style.color, alpha=0.3, linewidths=0)
+    mean = rows.groupby("component")["range"].mean()
+    axes.plot(mean.index, mean, **style.line(markersize=3.6), label=encoding)
+    if "activated" in rows:
+        share = rows.groupby("component")["activated"].mean()
+        chosen = share[share > 0.5].index
+        axes.scatter(
+            chosen, mean[chosen], s=70, facecolors="none", edgecolors=INK, linewidths=1.0, zorder=5, label="activated"
+        )
+        axes.legend(loc="upper right", fontsize=8.5, handletextpad=0.4) if len(chosen) else None
+    cutoff = _cutoff(tables, encoding)
+    axes.axvline(cutoff - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    axes.set_title(f"{tables.label(encoding)}: {tables.kept(encoding)} of {len(mean)} components turn")
+    axes.set_ylim(bottom=0.0)
+
+
+def _cutoff(tables: StudyTables, encoding: str) -> int:
+    """Return the first component whose wavelength is longer than L: it completes no turn within L."""
+    return int(np.sum(tables.wavelengths(encoding) <= 1.0))
+
+
+def _component_ticks(axes: Axes, wavelengths: np.ndarray) -> None:
+    """Label components by their number and wavelength."""
+    every = max(1, -(-len(wavelengths) // 6))
+    chosen = range(0, len(wavelengths), every)
+    axes.set_xticks(list(chosen), [f"{j}\n{_rounded(wavelengths[j])}" for j in chosen])
+
+
+def _rounded(value: float) -> str:
+    """Return a wavelength with two digits and no exponent."""
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
+def _wavelength_table(tables: StudyTables, encodings: list[str]) -> pd.DataFrame:
+    parts = []
+    for encoding in encodings:
+        wavelengths = tables.wavelengths(encoding)
+        number = np.arange(len(wavelengths))
+        parts.append(pd.DataFrame({"encoding": encoding, "component": number, "wavelength_in_lengths": wavelengths}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def intervention(tables: StudyTables) -> Drawing | None:
+    """Draw what freezing the activated components does, beside freezing as many others, paired by document."""
+    frame = tables.read("intervention")
+    if frame.empty or not (frame["set"] == "none").any():
+        return None
+    untouched = frame[frame["set"] == "none"]
+    by = ["encoding", "measure"]
+    parts = []
+    for name in SETS:
+        changed = frame[frame["set"] == name]
+        found = summarize(changed, by, "value", "document", tables.confidence, minus=untouched)
+        parts.append(found.assign(set=name))
+    data = pd.concat(parts, ignore_index=True)
+    if data.empty:
+        return None
+    measures = [name for name in MEASURES if name in set(data["measure"])]
+    present = [name for name in tables.rotary() if name in set(data["encoding"])]
+    places = {(encoding, name): (len(present) - 1 - index) * 2.6 + (1 - at)
+              for index, encoding in enumerate(present) for at, name in enumerate(SETS)}  # fmt: skip
+    figure, (row,) = new_figure(8.6, 0.62 * len(places) + 1.1, 1, len(measures), sharey=True)
+    for axes, measure in zip(row, measures, strict=True):
+        for mark in data[data["measure"] == measure].to_dict("records"):
+            style, place = tables.styles[mark["encoding"]], places[(mark["encoding"], mark["set"])]
+            fill = style.color if mark["set"] == "activated" else "white"
+            if np.isfinite(mark["low"]):
+                axes.plot([mark["low"], mark["high"]], [place, place], color=style.color, linewidth=1.8)
+            axes.plot(
+                mark["estimate"], place, marker=style.marker, markersize=7, markerfacecolor=fill,
+                markeredgecolor=style.color, markeredgewidth=1.4, linestyle="none",
+            )  # fmt: skip
+        axes.axvline(0.0, color=MUTED, linewidth=1.0)
+        axes.set_title(f"change of {MEASURES[measure]}", fontsize=9)
+        axes.grid(axis="y", visible=False)
+    row[0].set_yticks(list(places.values()), [f"{encoding}: {SETS[name]}" for encoding, name in places])
+    row[0].set_ylim(-0.7, max(places.values()) + 0.7)
+    return Drawing(figure, data)

@@ -1,0 +1,148 @@
+"""When a part of a claim counts as shown, and the sentence that says why."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from hope.reporting.claims_file import Part
+from hope.reporting.estimates import Difference, Side
+from hope.reporting.measures import measure_named
+from hope.statistics import Estimate
+
+Verdict = Literal["supported", "contradicted", "inconclusive"]
+WITHIN_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What an endpoint says of its part.
+
+    Attributes:
+        verdict: by the interval at the study's confidence, alone.
+        p: the largest 1 - confidence at which the interval still leaves the part open; None where no
+            noise is in it or a single seed is all there is.
+        reason: the verdict in one sentence.
+    """
+
+    verdict: Verdict
+    p: float | None
+    reason: str
+
+
+def rule(part: Part, difference: Difference, confidence: float) -> Ruling:
+    """Judge one part by its endpoint.
+
+    Let effects be signed so that the claimed direction is positive, with *bar* the smallest effect for
+    superiority, and minus the margin for non-inferiority. Supported: the interval lies above 0
+    (superiority) or above the bar (non-inferiority), and the estimate is no less than the bar.
+    Contradicted: the interval lies below the bar. Else inconclusive. An effect that is surely there and
+    surely smaller than the smallest that counts is so *contradicted*: what was claimed matters.
+
+    A verdict can therefore only be *supported* where the estimate reaches the bar and only *contradicted*
+    where it does not; twice the one-sided p value of the one that is possible is below 1 - confidence
+    exactly when the verdict is reached.
+    """
+    if part.kind == "exact":
+        return _rule_exact(part, difference)
+    name, estimate = difference_name(part), difference.estimate
+    shown = shown_estimate(part, estimate, confidence)
+    if not estimate.decides:
+        return Ruling("inconclusive", None, f"{name} is {shown}: a single seed cannot tell encodings from chance.")
+    sign = 1.0 if part.direction == "higher" else -1.0
+    low, high = sorted(sign * limit for limit in estimate.interval(confidence))
+    mean, bar, null = sign * estimate.mean, part.smallest_effect or 0.0, 0.0
+    if part.margin is not None:
+        bar = null = -part.margin
+    if mean >= bar:
+        p = estimate.p_value(sign * null, "greater" if sign > 0 else "less")
+        verdict: Verdict = "supported" if low > null else "inconclusive"
+    else:
+        p = estimate.p_value(sign * bar, "less" if sign > 0 else "greater")
+        verdict = "contradicted" if high < bar else "inconclusive"
+    p = min(1.0, 2 * p)
+    uninformative = _uninformative(part, difference)
+    if uninformative:
+        return Ruling("inconclusive", p, f"{name} is {shown}, but {uninformative}.")
+    why = _why(part, verdict, low, high, estimate.detectable(confidence))
+    return Ruling(verdict, p, f"{name} is {shown}: {why}.")
+
+
+def _rule_exact(part: Part, difference: Difference) -> Ruling:
+    """Judge numbers that have no noise: the difference itself, not an interval."""
+    gap = difference.estimate.mean
+    shown = f"{difference_name(part)} is {gap:.3g} {part.unit}"
+    if part.margin is not None:
+        reached, asked = abs(gap) <= part.margin + WITHIN_ROUNDING, f"allows {part.margin:g} either way"
+    else:
+        smallest = part.smallest_effect or 0.0
+        reached = (gap if part.direction == "higher" else -gap) >= smallest - WITHIN_ROUNDING
+        asked = f"asks for {smallest:g} or more, {part.direction}"
+    verdict: Verdict = "supported" if reached else "contradicted"
+    return Ruling(verdict, None, f"{shown}, where the claim {asked}; this follows from formulas, without noise.")
+
+
+def _uninformative(part: Part, difference: Difference) -> str:
+    """Say why a bounded measure cannot tell the sides apart; empty if it can."""
+    if part.informative is None:
+        return ""
+    sides = difference.treatment, difference.baseline
+    if min(sides) > part.informative.highest:
+        return f"both are at the ceiling (above {part.informative.highest:g}), where the task cannot tell them apart"
+    if max(sides) < part.informative.lowest:
+        return f"both are at the floor (below {part.informative.lowest:g}), where the task cannot tell them apart"
+    return ""
+
+
+def _why(part: Part, verdict: Verdict, low: float, high: float, detectable: float) -> str:
+    """Return what the interval, signed towards the claim, says."""
+    if part.margin is not None:
+        return {
+            "supported": f"not worse by more than the margin of {part.margin:g}",
+            "contradicted": f"worse by more than the margin of {part.margin:g}",
+            "inconclusive": f"the interval does not settle on which side of the margin of {part.margin:g} it lies",
+        }[verdict]
+    smallest = part.smallest_effect or 0.0
+    if verdict == "supported":
+        return f"on the claimed side of 0, and the estimate reaches the {smallest:g} that counts"
+    if verdict == "contradicted":
+        if high < 0:
+            return "the effect goes the other way"
+        if low > 0:
+            return f"there is such an effect, but below the {smallest:g} that counts"
+        return f"an effect of the {smallest:g} that counts is ruled out"
+    if low > 0:
+        return f"on the claimed side of 0, but it may or may not reach the {smallest:g} that counts"
+    found = f"; an effect of {detectable:.2g} would have been found" if math.isfinite(detectable) else ""
+    return f"the interval rules out neither no effect nor one that counts ({smallest:g}){found}"
+
+
+def difference_name(part: Part) -> str:
+    """Return the endpoint in words: what is subtracted from what."""
+    treatment, baseline = part.treatment, part.baseline
+    if baseline.constant is not None:
+        against = f" minus {baseline.constant:g}" if baseline.constant else ""
+        return f"{treatment.measure} of {treatment.encoding}{against}"
+    if treatment.measure == baseline.measure:
+        return f"{treatment.encoding} minus {baseline.encoding} in {treatment.measure}"
+    if treatment.encoding == baseline.encoding:
+        return f"{treatment.measure} minus {baseline.measure} of {treatment.encoding}"
+    return f"{side_name(treatment)} minus {side_name(baseline)}"
+
+
+def side_name(side: Side) -> str:
+    """Return a side in words."""
+    return f"{side.constant:g}" if side.constant is not None else f"{side.measure} of {side.encoding}"
+
+
+def shown_estimate(part: Part, estimate: Estimate, confidence: float) -> str:
+    """Return an estimate as a person reads it: number, unit, interval, and what it rests on."""
+    low, high = estimate.interval(confidence)
+    interval = f" ({confidence:.0%} interval {low:.3g} to {high:.3g})" if estimate.decides else ""
+    measure = measure_named(part.treatment.measure or "")
+    unit = measure.unit if measure and measure.unit in ("document", "prompt") else ""
+    rests = [_count(estimate.seeds, "seed")] + ([_count(estimate.units, unit)] if unit else [])
+    return f"{estimate.mean:.3g} {part.unit}{interval} over {' and '.join(rests)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,120 @@
+"""Numbers as a person reads them: the same in figures, notebooks and the report."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MINUS = "−"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with so many significant digits, no exponent where it can be helped; a dash for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    if magnitude < -5 or magnitude > 8:
+        return f"{value:.{digits - 1}e}".replace("-", MINUS)
+    decimals = max(0, digits - 1 - magnitude)
+    return f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """Return a number with its sign."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
+
+
+def interval(low: float | None, high: float | None, estimate: float | None = None) -> str:
+    """Return ``[low, high]`` with as many decimals as three digits of the estimate have; empty if there is none."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    scale = max(abs(value) for value in (low, high, estimate or 0.0))
+    return f"[{_aligned(low, scale)}, {_aligned(high, scale)}]"
+
+
+def _aligned(value: float, scale: float) -> str:
+    """Return a number with the decimals that three digits of ``scale`` have."""
+    if scale == 0:
+        return "0"
+    magnitude = math.floor(math.log10(scale))
+    if magnitude < -5 or magnitude > 8:
+        return number(value)
+    return f"{value:,.{max(0, 2 - magnitude)}f}".replace("-", MINUS)
+
+
+def estimate_with_interval(found: Mapping[Any, Any]) -> str:
+    """Return a judged part's effect in its own unit, with its interval."""
+    if found.get("estimate") is None:
+        return "–"
+    numbers = f"{signed(found['estimate'])} {interval(found.get('low'), found.get('high'), found['estimate'])}".strip()
+    return f"{numbers} {found.get('unit') or ''}".strip()
+
+
+def threshold(found: Mapping[Any, Any]) -> str:
+    """Return what a part asks for, in its own unit."""
+    lower = found.get("direction") == "lower"
+    if found.get("margin") is not None:
+        sign = "±" if found.get("direction") == "equal" else "+" if lower else MINUS
+        return f"allows {sign}{found['margin']:g}"
+    if found.get("smallest_effect") is not None:
+        return f"asks for {MINUS if lower else '+'}{found['smallest_effect']:g} or {'lower' if lower else 'more'}"
+    return ""
+
+
+def percent_change(found: Mapping[Any, Any]) -> str:
+    """Return a difference of losses as a change of perplexity, or nothing where it is none."""
+    if found.get("percent") is None:
+        return ""
+    limits = ""
+    if found.get("percent_low") is not None and found.get("percent_high") is not None:
+        limits = f" [{_percent(found['percent_low'])}, {_percent(found['percent_high'])}]"
+    return f"{_percent(found['percent'])}{limits} in perplexity"
+
+
+def _percent(value: float) -> str:
+    decimals = 0 if abs(value) >= 20 else 1 if abs(value) >= 2 else 2
+    return f"{value:+,.{decimals}f}%".replace("-", MINUS)
+
+
+def p_value(value: float | None) -> str:
+    """Return a p value as it is written in papers."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def count(value: float | int) -> str:
+    """Return a large count in words: 1.6 million, 640,000."""
+    for size, unit in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration as a person says it."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value < 90:
+        return f"{value:.0f} s" if value >= 9.95 else f"{value:.1f} s"
+    if value < 5_400:
+        return f"{value / 60:.1f} min"
+    return f"{value / 3_600:.1f} h" if value < 172_800 else f"{value / 86_400:.1f} days"
+
+
+def plural(amount: int, noun: str) -> str:
+    """Return a number with its noun, as one or many."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def small(amount: int) -> str:
+    """Return a small number as a word."""
+    names = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    return names[amount] if 0 <= amount < len(names) else str(amount)
+
+
+def listed(items: list[str]) -> str:
+    """Return items as an enumeration: ``a, b and c``."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 2 else items) if items else ""

@@ -1,0 +1,205 @@
+"""What a result was made from, by what code, where and when: the record that lies beside each result.
+
+The names of the host and of the user are left out, and paths are given from the study's folder on, so
+that a record can be published as it is.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hope.files import read_json, sha256_of_file, sha256_of_json
+
+KEY_PACKAGES = (
+    "torch",
+    "deepspeed",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "datasets",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "snakemake",
+    "mlflow",
+    "papermill",
+    "nbconvert",
+    "matplotlib",
+)
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], started: float) -> dict[str, Any]:
+    """Return the record of a stage that has just ended.
+
+    Args:
+        stage: name of the stage, as on the command line.
+        settings: all settings that the stage was given.
+        inputs: files or folders that it read. A data folder is named by the digests in its manifests, a
+            model folder by its weights and its config; of another folder every file is digested.
+        outputs: files or folders that it wrote; what is gone by now, or hidden, is left out.
+        started: when it started, in seconds since 1970.
+
+    Returns:
+        ``stage``, ``settings`` and ``settings_sha256``; ``code`` (:func:`code_digest`), ``commit`` and
+        ``dirty`` (null outside a checkout); ``python``, ``packages`` and ``environment``
+        (:func:`environment_digest`); ``machine``; ``started`` and ``ended`` (UTC, ISO 8601) and
+        ``seconds``; ``inputs`` and ``outputs``, by path from the folder on that they have in common.
+    """
+    ended = time.time()
+    base = _common_folder([*inputs, *outputs])
+    return {
+        "format": 1,
+        "stage": stage,
+        "settings": settings,
+        "settings_sha256": sha256_of_json(settings),
+        "code": code_digest(),
+        **git_state(),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "environment": environment_digest(),
+        "machine": machine(),
+        "started": _iso(started),
+        "ended": _iso(ended),
+        "seconds": round(ended - started, 3),
+        "inputs": {_name(path, base): describe_input(path) for path in inputs},
+        "outputs": {_name(path, base): found for path in _files(outputs) if (found := _describe_file(path))},
+    }
+
+
+@functools.cache
+def code_digest() -> str:
+    """Return the SHA-256 over names and contents of the package's ``.py`` files, in order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: path.relative_to(PACKAGE).as_posix()):
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{sha256_of_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def git_state() -> dict[str, Any]:
+    """Return ``commit`` and ``dirty`` of the checkout that tracks this package; both null if none does."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(PACKAGE.parent), *arguments]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        # A package installed into an environment may lie within a checkout that is not its own.
+        git("ls-files", "--error-unmatch", f"{PACKAGE.name}/__init__.py")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+@functools.cache
+def environment_digest() -> str:
+    """Return the SHA-256 over the Python version and all installed distributions with their versions."""
+    lines = {f"{(found.name or '').lower().replace('_', '-')}=={found.version}" for found in metadata.distributions()}
+    return hashlib.sha256("\n".join([platform.python_version(), *sorted(lines)]).encode()).hexdigest()
+
+
+def machine() -> dict[str, Any]:
+    """Return what the stage ran on: system, processor, cores that it may use, memory and GPUs.
+
+    GPUs are named only where torch is loaded already: loading it for their names would cost seconds.
+    """
+    torch = sys.modules.get("torch")
+    gpus: list[str] = []
+    if torch is not None:
+        with contextlib.suppress(Exception):  # a broken driver must not cost the result that was just made
+            gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpus": gpus,
+    }
+
+
+def describe_input(path: Path) -> dict[str, Any]:
+    """Return what names the content of an input: digests, by file for a folder; null for what is gone."""
+    if path.is_file():
+        return _describe_file(path) or {"sha256": None}
+    manifests = [path / "manifest.json", *sorted(path.glob("*/manifest.json"))]
+    found = {_name(manifest, path): _manifest_digest(manifest) for manifest in manifests if manifest.is_file()}
+    if found:
+        return {"manifests": found}
+    if (path / "model.safetensors").is_file():
+        named = [path / "config.json", path / "model.safetensors"]
+    else:
+        named = _files([path])
+    return {"files": {_name(file, path): described for file in named if (described := _describe_file(file))}}
+
+
+def _manifest_digest(path: Path) -> str:
+    """Return the digest that a manifest states of its data, or that of the manifest itself."""
+    content = read_json(path)
+    stated = content.get("digest") if isinstance(content, dict) else None
+    return stated if isinstance(stated, str) else sha256_of_file(path)
+
+
+def _describe_file(path: Path) -> dict[str, Any] | None:
+    try:
+        return {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+    except FileNotFoundError:
+        return None
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """Return files, and those within folders, but for hidden ones: parts of files still being written."""
+    found: list[Path] = []
+    for path in paths:
+        inside = [path] if path.is_file() else path.rglob("*") if path.is_dir() else []
+        found += [file for file in inside if file.is_file() and not file.name.startswith(".")]
+    return sorted(set(found))
+
+
+def _common_folder(paths: list[Path]) -> Path:
+    """Return the deepest folder that holds all paths; for a study's files that is the study's folder."""
+    if not paths:
+        return Path.cwd()
+    return Path(os.path.commonpath([path.absolute().parent for path in paths]))
+
+
+def _name(path: Path, base: Path) -> str:
+    return Path(os.path.relpath(path.absolute(), base.absolute())).as_posix()
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in KEY_PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+@functools.cache
+def _processor() -> str:
+    """Return the processor's model, which ``platform.processor`` leaves empty on many systems."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

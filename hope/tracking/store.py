@@ -1,0 +1,86 @@
+"""The tracking store of a study: made once, kept in line with the files, rebuilt from them at any time."""
+
+import time
+from pathlib import Path
+
+from hope.errors import UserError, nearest
+from hope.files import exclusive_lock
+from hope.paths import StudyPaths
+from hope.tracking.live import LiveMetrics
+
+__all__ = ["LiveMetrics", "find_study", "initialise", "sync"]
+
+RESULTS = Path("results")
+
+
+def find_study(study: Path | str) -> Path:
+    """Return the folder of a study, given the folder itself or the name of one under ``results/``.
+
+    Raises:
+        UserError: there is no such study; the line names the nearest one.
+    """
+    given = Path(study)
+    for folder in (given, RESULTS / given):
+        if any((folder / name).exists() for name in ("study.json", "models", "mlflow")):
+            return folder
+    names = sorted(path.name for path in RESULTS.glob("*") if path.is_dir())
+    known = f"; known are {', '.join(names)}" if names else f"; {RESULTS}/ has none yet, run 'make reproduce' first"
+    raise UserError(f"{study}: there is no such study{nearest(given.name, names)}{known}")
+
+
+def initialise(study: Path, uri: str | None) -> None:
+    """Make the tracking store of a study and the study's experiment, where they are missing.
+
+    Without a server the store is ``mlflow/mlflow.db`` in the study's folder, in SQLite. It is made under
+    an exclusive lock, once, before anything writes to it.
+
+    Args:
+        study: folder of the study; made if missing.
+        uri: an MLflow server, or None.
+
+    Raises:
+        UserError: the store cannot be made or reached.
+    """
+    from hope.tracking.client import connect
+
+    connect(study, uri)
+
+
+def sync(study: Path | str, uri: str | None = None) -> None:
+    """Bring a tracking store in line with the files of a study, which are the truth.
+
+    One run a model with its params, its loss curve (each point once, also where it was sent live) and its
+    files; nested runs for its stages; a run for the study with the report. A second call changes nothing,
+    and a store that was deleted is restored.
+
+    Args:
+        study: folder of the study, or its name under ``results/``.
+        uri: an MLflow server, or None for the store in the study's folder.
+
+    Raises:
+        UserError: there is no such study, a file is damaged, or the store fails; the files are untouched.
+    """
+    from hope.tracking.artifacts import Digests
+    from hope.tracking.client import connect, one_line_errors
+    from hope.tracking.runs import DIGEST, bring_in_line, delete, find_runs
+    from hope.tracking.study_run import read_study
+
+    started, folder = time.monotonic(), find_study(study)
+    with exclusive_lock(StudyPaths(folder).tracking / ".sync.lock", wait=True), one_line_errors(folder, uri):
+        tracker = connect(folder, uri)
+        contents = read_study(folder)
+        found = find_runs(tracker)
+        digests = Digests(folder)
+        runs: dict[str, str] = {}
+        changes = 0
+        for content in contents:
+            parent = runs[content.parent] if content.parent else None
+            runs[content.key], changed = bring_in_line(tracker, content, found.pop(content.key, []), parent, digests)
+            changes += changed
+        # What was synced and has no files any more; a run that still trains has no files yet.
+        for run in (run for rest in found.values() for run in rest if DIGEST in run.data.tags):
+            delete(tracker, run)
+            changes += 1
+        digests.save()
+    where = uri or StudyPaths(folder).tracking
+    print(f"{where}: {len(runs)} runs in line with {folder}, {changes} changed, {time.monotonic() - started:.1f} s")

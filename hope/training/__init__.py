@@ -1,0 +1,1 @@
+"""Training through DeepSpeed, from one CPU process to many GPUs."""

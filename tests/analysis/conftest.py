@@ -1,0 +1,199 @@
+"""Fixtures of the analysis tests: small models, planted attention, a token corpus."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hope import config
+from hope.analysis.stream import Scope
+from hope.files import read_json, sha256_of_file, sha256_of_json, write_json
+from hope.model.decoder import Decoder
+from hope.model.loading import save_model
+
+VOCABULARY = 64
+LENGTH = 32
+SPECIAL = {"start": 0, "end": 1, "separator": 2, "query": 3}
+
+
+def small_stage(encoding: str, seed: int = 0, length: int = LENGTH) -> config.TrainStage:
+    """Return what a tiny model with grouped keys is trained from."""
+    study = config.Study(
+        study="small",
+        encodings=[encoding],
+        model=config.Model(layers=2, width=64, heads=4, kv_heads=2, mlp_width=48),
+        training=config.Training(length=length, batch_windows=4),
+        extrapolation=config.Extrapolation(targets=8),
+        retrieval=config.Retrieval(multiples=[1.0]),
+    )
+    return study.train_stage(encoding, seed)
+
+
+def sharpen(model: Decoder) -> Decoder:
+    """Scale the projections up, so that attention is far from uniform and its errors would show."""
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attention.qkv.weight.mul_(3.0)
+    return model.eval()
+
+
+@pytest.fixture
+def decoder() -> Callable[..., Decoder]:
+    """Return a function that makes a tiny model with attention far from uniform."""
+
+    def make(encoding: str = "rope", seed: int = 0, length: int = LENGTH) -> Decoder:
+        stage = small_stage(encoding, seed, length)
+        return sharpen(Decoder(stage.model, VOCABULARY, length, stage.encoding).initialise(seed))
+
+    return make
+
+
+def stock_llama(model: Decoder) -> nn.Module:
+    """Return the stock transformers model with the weights of a RoPE decoder, with plain attention."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = model.shape
+    settings = LlamaConfig(
+        vocab_size=model.vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.mlp_width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        rms_norm_eps=shape.norm_epsilon,
+        tie_word_embeddings=True,
+        attn_implementation="eager",
+    )
+    stock = LlamaForCausalLM(settings).eval()
+    head, wide, narrow = shape.head_dim, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    assert head == settings.head_dim
+    weights = {"model.embed_tokens.weight": model.embedding.weight, "lm_head.weight": model.embedding.weight}
+    weights["model.norm.weight"] = model.norm.weight
+    for number, block in enumerate(model.blocks):
+        name = f"model.layers.{number}"
+        parts = block.attention.qkv.weight.split([wide, narrow, narrow])
+        for letter, part in zip("qkv", parts, strict=True):
+            weights[f"{name}.self_attn.{letter}_proj.weight"] = part
+        weights[f"{name}.self_attn.o_proj.weight"] = block.attention.output.weight
+        gate, up = block.mlp.gate_up.weight.chunk(2)
+        weights |= {f"{name}.mlp.gate_proj.weight": gate, f"{name}.mlp.up_proj.weight": up}
+        weights[f"{name}.mlp.down_proj.weight"] = block.mlp.down.weight
+        weights[f"{name}.input_layernorm.weight"] = block.attention_norm.weight
+        weights[f"{name}.post_attention_layernorm.weight"] = block.mlp_norm.weight
+    stock.load_state_dict(weights)
+    return stock
+
+
+@pytest.fixture
+def stock() -> Callable[[Decoder], nn.Module]:
+    """Return :func:`stock_llama`."""
+    return stock_llama
+
+
+class Planted(nn.Module):
+    """Stands in for a model: shows given queries and keys, as one layer, to whoever observes."""
+
+    def __init__(self, queries: Tensor, keys: Tensor) -> None:
+        """Keep ``[documents, heads, tokens, dim]``."""
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.queries, self.keys = queries, keys
+        self.shape = config.Model(layers=1, width=queries.shape[1] * queries.shape[3], heads=queries.shape[1])
+
+    def forward(self, tokens: Tensor, observe: Callable) -> None:
+        """Show the planted vectors of the documents that ``tokens`` holds the numbers of."""
+        rows, length = tokens[:, 0], tokens.shape[1]
+        observe(0, self.queries[rows, :, :length], self.keys[rows, :, :length], None)
+
+    def scope(self, ends: list[int], queries: int) -> Scope:
+        """Return a scope over all that is planted."""
+        return Scope(1, self.queries.shape[1], ends, queries, len(self.queries))
+
+    def tokens(self) -> Tensor:
+        """Return tokens that number the documents."""
+        return torch.arange(len(self.queries))[:, None].expand(-1, self.queries.shape[2])
+
+
+@pytest.fixture
+def planted() -> Callable[[Tensor], Planted]:
+    """Return a function that plants attention weights, ``[documents, heads, tokens, tokens]``."""
+
+    def plant(weights: Tensor) -> Planted:
+        size = weights.shape[-1]
+        # With one-hot keys a query is its own row of logits; the model scales them by 1 / sqrt(dim).
+        keys = torch.eye(size).expand(*weights.shape[:2], size, size)
+        return Planted(weights.clamp(min=1e-30).log() * size**0.5, keys)
+
+    return plant
+
+
+@pytest.fixture
+def attend_to() -> Callable[..., Tensor]:
+    """Return a function that makes weights of one head: each query on one key, or an even share on all."""
+
+    def weights(size: int, key: Callable[[int], int] | None) -> Tensor:
+        found = torch.ones(size, size).tril()
+        if key is not None:
+            found = torch.zeros(size, size)
+            for query in range(size):
+                found[query, max(0, key(query))] = 1.0
+        return (found / found.sum(dim=-1, keepdim=True))[None, None]
+
+    return weights
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes the folder of a tiny model, as it was initialised or sharpened."""
+
+    def make(encoding: str, sharp: bool = True, vocabulary: int = VOCABULARY, windows: dict | None = None) -> Path:
+        stage = small_stage(encoding)
+        model = Decoder(stage.model, vocabulary, LENGTH, stage.encoding).initialise(stage.seed)
+        model = sharpen(model) if sharp else model
+        folder = tmp_path / f"{encoding}-{sharp}-{vocabulary}"
+        save_model(model, model.state_dict(), stage, "0" * 16, folder)
+        if windows is not None:
+            write_json(folder / "config.json", read_json(folder / "config.json") | {"windows": windows})
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with nine held-out documents, seven of them long."""
+    folder = tmp_path_factory.mktemp("data") / "validation"
+    folder.mkdir()
+    random = np.random.default_rng(7)
+    lengths = [200, 40, 150, 190, 300, 20, 131, 170, 129]
+    documents = [np.append(random.integers(4, VOCABULARY, length - 1), SPECIAL["end"]) for length in lengths]
+    tokens = np.concatenate(documents).astype("<u2")
+    starts = np.concatenate(([0], np.cumsum(lengths))).astype("<i8")
+    tokens.tofile(folder / "shard-00000.bin")
+    starts.tofile(folder / "documents.bin")
+    shard = {"file": "shard-00000.bin", "tokens": len(tokens), "sha256": sha256_of_file(folder / "shard-00000.bin")}
+    manifest = {
+        "format": 1,
+        "split": "validation",
+        "dtype": "uint16",
+        "vocabulary": VOCABULARY,
+        "special": SPECIAL,
+        "tokens": len(tokens),
+        "documents": len(lengths),
+        "shards": [shard],
+        "documents_sha256": sha256_of_file(folder / "documents.bin"),
+        "tokenizer_sha256": "0" * 64,
+        "corpus_digest": "0" * 64,
+        "characters": 4 * len(tokens),
+    }
+    write_json(folder / "manifest.json", manifest | {"digest": sha256_of_json(manifest)})
+    return folder.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder for what a test writes."""
+    return tmp_path / "written"

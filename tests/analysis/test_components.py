@@ -1,0 +1,114 @@
+"""Contributions of frequency components: they add up to the logit, and planted ones are found."""
+
+import numpy as np
+import pytest
+import torch
+
+from hope.analysis.components import Components, activated_components
+from hope.analysis.stream import observe_attention
+from hope.encodings.rotary import rope_frequencies
+
+LENGTH, DIM = 48, 16
+FREQUENCIES = rope_frequencies(DIM, 100.0)
+
+
+def components_of(model, queries=6, chosen_from=2, length=LENGTH):
+    scope = model.scope([length // 2, length], queries)
+    found = Components(scope, length, model.queries.shape[3] // 2, chosen_from)
+    observe_attention(model, model.tokens(), scope, [found])
+    return found
+
+
+def turned(vectors, frequencies=FREQUENCIES):
+    """Rotate ``[..., tokens, dim]`` by complex multiplication: another way than the model's."""
+    first, second = vectors.double().chunk(2, dim=-1)
+    angles = torch.arange(vectors.shape[-2]).double()[:, None] * frequencies
+    spun = torch.complex(first, second) * torch.polar(torch.ones_like(angles), angles)
+    return torch.cat((spun.real, spun.imag), dim=-1).float()
+
+
+@pytest.fixture
+def noise():
+    return torch.Generator().manual_seed(6)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("length", [48, 300])
+def test_contributions_add_up_to_the_mean_logit_at_each_distance(planted, noise, kv_heads, length):
+    model = planted(torch.ones(3, 4, 2, 2))
+    model.queries = torch.randn(3, 4, length, DIM, generator=noise)
+    model.keys = torch.randn(3, kv_heads, length, DIM, generator=noise)
+    model.shape = model.shape.model_copy(update={"width": 4 * DIM})
+    found, queries = components_of(model, length=length), 6
+    keys = model.keys.repeat_interleave(4 // kv_heads, dim=1).double()
+    logits = (model.queries.double() @ keys.transpose(2, 3) * DIM**-0.5).mean(dim=0).numpy()
+    for head in range(4):
+        by_distance = [[] for _ in range(length)]
+        for query in range(length - queries, length):
+            for key in range(query + 1):
+                by_distance[query - key].append(logits[head, query, key])
+        expected = [
+            np.mean(sum(by_distance[start:stop], []))
+            for start, stop in zip(found.edges[:-1], found.edges[1:], strict=True)
+        ]
+        np.testing.assert_allclose(found.contributions()[0, head].sum(axis=0), expected, atol=1e-4)
+
+
+def test_one_active_component_is_found_and_drawn_as_its_cosine(planted, noise):
+    model = planted(torch.ones(4, 2, 2, 2))
+    constant = 0.01 * torch.randn(4, 2, LENGTH, DIM, generator=noise)
+    constant[..., 3] += 2.0
+    model.queries = model.keys = turned(constant)
+    model.shape = model.shape.model_copy(update={"width": 2 * DIM})
+    found = components_of(model)
+    chosen, others = activated_components(found.spread(), FREQUENCIES.numpy(), 0.125)
+    assert (chosen, others) == ([3], [0, 1, 2, 4, 5, 6, 7])
+    curve = 4.0 * np.cos(np.arange(LENGTH) * float(FREQUENCIES[3])) / DIM**0.5
+    np.testing.assert_allclose(found.contributions()[0, 0, 3], curve, atol=0.05)
+    assert found.spread()[3] == pytest.approx(curve.std(), abs=0.03)
+    columns = found.columns(FREQUENCIES.numpy(), chosen)
+    rows = (columns["component"] == 3) & (columns["head"] == 1)
+    assert columns["query_norm"][rows] == pytest.approx(2.0, abs=0.02)
+    assert columns["frequency"][rows] == pytest.approx(100 ** (-3 / 8))
+    assert columns["activated"].sum() == rows.sum() * 2
+
+
+def test_a_large_aimless_component_is_not_taken_for_one_that_knows_distance(planted, noise):
+    documents = 24
+    model = planted(torch.ones(documents, 1, 2, 2))
+    vectors = torch.zeros(documents, 1, LENGTH, DIM)
+    vectors[..., 2] = 1.0
+    vectors[..., [5, 13]] = 3.0 * torch.randn(documents, 1, LENGTH, 2, generator=noise)
+    model.queries = model.keys = turned(vectors)
+    # A token would know itself at distance 0; here queries and keys are drawn apart.
+    model.queries = turned(torch.where(torch.arange(DIM) % 8 == 5, vectors.roll(1, dims=0), vectors))
+    model.shape = model.shape.model_copy(update={"width": DIM})
+    found = components_of(model, chosen_from=documents)
+    plain = found.contributions()[0, 0].std(axis=-1)
+    assert plain[5] > plain[2]  # without the correction the aimless one would win
+    assert activated_components(found.spread(), FREQUENCIES.numpy(), 0.125)[0] == [2]
+
+
+def test_only_the_first_documents_choose(planted, noise):
+    model = planted(torch.ones(4, 1, 2, 2))
+    vectors = torch.zeros(4, 1, LENGTH, DIM)
+    vectors[:2, ..., 1] = 1.0
+    vectors[2:, ..., 4] = 5.0
+    model.queries = model.keys = turned(vectors)
+    model.shape = model.shape.model_copy(update={"width": DIM})
+    spread = components_of(model, chosen_from=2).spread()
+    assert spread[1] > 0.1
+    assert spread[4] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("turning", "share", "expected"),
+    [(8, 0.25, 2), (8, 0.01, 1), (8, 1.0, 4), (6, 0.25, 2), (1, 0.5, 0), (0, 0.5, 0)],
+)
+def test_activated_components_leave_as_many_others(turning, share, expected):
+    frequencies = np.where(np.arange(8) < turning, 0.5 ** np.arange(8), 0.0)
+    spread = np.arange(8.0)
+    chosen, others = activated_components(spread, frequencies, share)
+    assert chosen == list(range(turning - expected, turning))
+    assert sorted(chosen + others) == list(range(turning))
+    assert len(others) >= len(chosen)

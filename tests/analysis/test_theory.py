@@ -1,0 +1,83 @@
+"""The kernels' decay: values by hand, the floor that HoPE keeps."""
+
+import cmath
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hope import config
+from hope.analysis.theory import distances, encoding_frequencies, mean_kernel, summation_bound, write_kernel
+
+LENGTH, DIM = 128, 32
+
+
+def encoding(name, family=None, **settings):
+    definitions = {name: config.EncodingDefinition(family=family or name, settings=settings)}
+    return config.Study(study="s", encodings=[name], definitions=definitions).encoding(name)
+
+
+def mean_past(frequencies, start, stop):
+    return mean_kernel(frequencies, np.arange(start, stop)).mean()
+
+
+def test_at_distance_0_the_kernel_is_1():
+    for name in ("rope", "hope"):
+        frequencies = encoding_frequencies(encoding(name), DIM, LENGTH)
+        assert mean_kernel(frequencies, np.array([0])) == pytest.approx(1.0, abs=1e-15)
+        assert summation_bound(frequencies, np.array([0])) == pytest.approx((DIM / 2 + 1) / 2)
+
+
+@given(distance=st.integers(0, 100_000), half=st.integers(1, 64), base=st.floats(2.0, 1e6))
+def test_values_are_those_of_the_formulas(distance, half, base):
+    thetas = [base ** (-j / half) for j in range(half)]
+    sums = [sum(cmath.exp(1j * distance * theta) for theta in thetas[: i + 1]) for i in range(half)]
+    kernel = sum(math.cos(distance * theta) for theta in thetas) / half
+    assert mean_kernel(np.array(thetas), np.array([distance])) == pytest.approx(kernel, abs=1e-12)
+    bound = sum(abs(part) for part in sums) / half
+    assert summation_bound(np.array(thetas), np.array([distance])) == pytest.approx(bound, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("dim", "length", "base", "kept"), [(32, 128, 1e4, 6), (64, 2048, 1e4, 21), (128, 4096, 5e5, 32)]
+)
+def test_hope_keeps_a_floor_past_the_training_length(dim, length, base, kept):
+    hope = encoding_frequencies(encoding("hope", base=base), dim, length)
+    rope = encoding_frequencies(encoding("rope", base=base), dim, length)
+    assert np.count_nonzero(hope) == kept
+    floor = 1 - 2 * kept / dim
+    assert mean_past(hope, length, 16 * length) == pytest.approx(floor, abs=0.01)
+    assert mean_past(rope, 8 * length, 16 * length) < 0.6 * floor
+    # RoPE's slowest component turns only after 2 pi * base tokens: over many such turns nothing is left.
+    far = np.linspace(0, 2 * math.pi * base * 100, 200_000)
+    assert mean_kernel(rope, far.astype(np.int64)).mean() == pytest.approx(0.0, abs=0.02)
+
+
+def test_within_the_training_length_both_bounds_fall():
+    for name in ("rope", "hope"):
+        bound = summation_bound(encoding_frequencies(encoding(name), DIM, LENGTH), np.arange(1, LENGTH))
+        assert bound[-32:].mean() < 0.8 * bound[:4].mean()
+
+
+def test_distances_are_whole_near_and_sparse_far():
+    found = distances(LENGTH)
+    assert found[: 2 * LENGTH].tolist() == list(range(1, 2 * LENGTH + 1))
+    assert found[-1] == 16 * LENGTH
+    assert (np.diff(found) > 0).all()
+    assert len(distances(50_000)) < 102_000
+
+
+def test_the_file_holds_every_encoding_under_its_own_name(folder):
+    contestants = [encoding("rope"), encoding("hope"), encoding("slow", "hope", cutoff=0.0)]
+    write_kernel(contestants, DIM, LENGTH, folder)
+    table = pd.read_parquet(folder / "kernel.parquet")
+    assert {"encoding", "distance", "value"} <= set(table)
+    curves = {name: rows["value"].to_numpy() for name, rows in table.groupby("encoding")}
+    assert set(curves) == {"rope", "hope", "slow"}
+    np.testing.assert_array_equal(curves["rope"], curves["slow"])
+    assert np.abs(curves["rope"] - curves["hope"]).max() > 0.1
+    write_kernel([], DIM, LENGTH, folder)
+    assert len(pd.read_parquet(folder / "kernel.parquet")) == 0

@@ -1,0 +1,88 @@
+"""The U-shape index: what it says of attention of known shape."""
+
+import numpy as np
+import pytest
+import torch
+
+from hope.analysis.stream import observe_attention
+from hope.analysis.ushape import UShape
+
+SIZE = 64
+
+
+def measures_of(model, ends=(SIZE,), queries=1):
+    scope = model.scope(list(ends), queries)
+    found = UShape(scope)
+    observe_attention(model, model.tokens(), scope, [found])
+    return found.measures()
+
+
+def by_position(mass):
+    """Return weights in which each query's mass on a key depends on ``mass(query, key)``."""
+    weights = torch.tensor([[mass(query, key) for key in range(SIZE)] for query in range(SIZE)]).tril()
+    return (weights / weights.sum(dim=-1, keepdim=True))[None, None]
+
+
+def test_uniform_attention_has_index_0(planted, attend_to):
+    for name, value in measures_of(planted(attend_to(SIZE, None)), (20, SIZE), 5).items():
+        assert value == pytest.approx(0.0 if "index" in name else 1.0, abs=1e-5)
+
+
+def test_attention_that_only_decays_is_negative(planted):
+    found = measures_of(planted(by_position(lambda query, key: 0.98 ** (query - key))))
+    assert found["index"].item() < -0.2
+    assert found["index_without_sink"].item() < -0.2
+
+
+def test_a_u_is_positive_with_and_without_the_first_key(planted):
+    found = measures_of(planted(by_position(lambda query, key: 0.8 ** (query - key) + 0.8**key + 1e-9)))
+    assert found["index"].item() > 2.0
+    assert found["index_without_sink"].item() > 2.0
+
+
+def test_a_sink_makes_a_u_only_with_the_first_key(planted):
+    found = measures_of(planted(by_position(lambda query, key: 0.95 ** (query - key) + 10.0 * (key == 0))))
+    assert found["index"].item() > 0.1
+    assert found["index_without_sink"].item() < -0.1
+
+
+def test_a_sink_that_takes_all_but_nothing_leaves_the_rest_as_it_is(planted):
+    decay = planted(by_position(lambda query, key: 0.9 ** (query - key)))
+    sunk = planted(by_position(lambda query, key: 0.9 ** (query - key)))
+    sunk.queries = sunk.queries.clone()
+    sunk.queries[..., 0] = 900.0  # a logit above 100: the other weights have no digits left beside it
+    for name in ("first_without_sink", "index_without_sink"):
+        assert measures_of(sunk)[name] == pytest.approx(measures_of(decay)[name], abs=1e-4)
+    assert measures_of(sunk)["near"].item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_densities_are_those_of_the_definition(planted):
+    weights = torch.rand(2, 2, SIZE, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).tril() ** 4
+    weights = weights / weights.sum(dim=-1, keepdim=True)
+    end, queries = 51, 3
+    found = measures_of(planted(weights.float()), (end,), queries)
+
+    def densities(row):
+        keys = len(row)
+        regions = row[: keys // 8], row[-(keys // 8) :], row[keys // 4 : keys - keys // 4]
+        return np.array([region.mean() * keys for region in regions])
+
+    for document in range(2):
+        for head in range(2):
+            rows = [weights[document, head, query, : query + 1].numpy() for query in range(end - queries, end)]
+            first, near, middle = np.mean([densities(row) for row in rows], axis=0)
+            rest, near_rest, middle_rest = np.mean([densities(row[1:] / row[1:].sum()) for row in rows], axis=0)
+            expected = first, rest, near, middle, min(first, near) - middle, min(rest, near_rest) - middle_rest
+            got = [found[name][0, 0, head, document] for name in found]
+            np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_the_table_has_a_row_for_each_document_and_head(planted, attend_to):
+    model = planted(attend_to(SIZE, lambda query: 0).expand(3, 2, SIZE, SIZE))
+    found = UShape(model.scope([32, SIZE], 1))
+    observe_attention(model, model.tokens(), found.scope, [found])
+    columns = found.columns("initial", np.array([4, 7, 9]))
+    assert len(columns["index"]) == 2 * 1 * 2 * 3
+    assert columns["document"].tolist() == [4, 7, 9] * 4
+    assert columns["query"].tolist() == [31] * 6 + [63] * 6
+    assert columns["first"] == pytest.approx(8.0, abs=1e-5)  # all mass in an eighth of the keys

@@ -1,0 +1,78 @@
+"""Small data and small models that several rooms test on."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hope import config
+
+ROOT = Path(__file__).parents[1]
+
+TINY = {
+    "study": "tiny",
+    "encodings": ["rope", "hope", "none", "alibi", "learned"],
+    "corpus": {
+        "source": "files",
+        "validation": {"share": 0.2, "long_documents": 6, "long_characters": 2000},
+        "max_document_share": 1.0,
+    },
+    "tokens": {"vocabulary": 512},
+    "model": {"layers": 2, "width": 32, "heads": 2, "mlp_width": 64},
+    "training": {
+        "length": 32,
+        "tokens": 32 * 8 * 12,
+        "batch_windows": 8,
+        "warmup_steps": 2,
+        "log_steps": 4,
+    },
+    "mixture": {"multiples": [0.5, 1.0]},
+    "extrapolation": {"targets": 8},
+    "retrieval": {"multiples": [0.5, 1.0, 2.0]},
+}
+
+
+def tiny_study(files: Path, **over: dict) -> config.Study:
+    """Return a study whose models train in a second; ``over`` is laid over it."""
+    content = config.merge(TINY, {"corpus": {"files": {"paths": [str(files)]}}})
+    return config.parse_study(config.merge(content, over), "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 40 text files, made of words drawn by a seeded generator."""
+    from hope.seeding import generator
+
+    folder = tmp_path_factory.mktemp("files")
+    random = generator("test corpus")
+    words = ["".join(random.choice(list("abcdefghij"), random.integers(2, 8))) for _ in range(300)]
+    for document in range(40):
+        lines = [" ".join(random.choice(words, 12)) for _ in range(60)]
+        (folder / f"{document:02d}.txt").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the data folder of the tiny study."""
+    from hope.data.corpus import prepare_corpus
+    from hope.data.tokenize import tokenize_corpus
+
+    study = tiny_study(tiny_files)
+    folder = tmp_path_factory.mktemp("data")
+    prepare_corpus(study.corpus, folder / "corpus")
+    tokenize_corpus(study.tokens, folder / "corpus", folder)
+    return folder
+
+
+@pytest.fixture
+def hope_command() -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that runs ``python -m hope`` as a user does, from the project's root."""
+
+    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "hope", *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload]
+
+    return run

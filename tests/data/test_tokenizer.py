@@ -1,0 +1,122 @@
+"""Tokenizers: lossless, deterministic, and deaf to special tokens in a text."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from made_data import prose
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from hope.config import Tokens
+from hope.data.tokenizer import SPECIAL, encode, fit_tokenizer, load_pretrained, save_tokenizer, special_ids
+from hope.errors import UserError
+
+FITTED = fit_tokenizer([prose(seed, 40) for seed in range(10)], 400)
+
+ANY_TEXT = st.lists(
+    st.one_of(st.text(max_size=30), st.sampled_from([*SPECIAL.values(), "<|", "|>", "end", "\n", "\t", " ", "\r\n"])),
+    max_size=8,
+).map("".join)
+
+
+@given(ANY_TEXT)
+@example("<|end|>")
+@example("a<|start|><|end|> <|separator|>\n<|query|>")
+@example("".join(map(chr, range(256))))
+@settings(deadline=None, max_examples=100)
+def test_any_text_comes_back_and_never_yields_a_special_token(text: str) -> None:
+    [ids] = encode(FITTED, [text])
+    assert FITTED.decode(ids.tolist(), skip_special_tokens=False) == text
+    assert not set(ids.tolist()) & set(special_ids(FITTED).values())
+
+
+def test_special_tokens_come_first_and_the_size_counts_them() -> None:
+    assert special_ids(FITTED) == {"start": 0, "end": 1, "separator": 2, "query": 3}
+    assert FITTED.get_vocab_size() == 400
+    assert [FITTED.id_to_token(index) for index in range(4)] == list(SPECIAL.values())
+
+
+def test_the_same_text_gives_the_same_tokenizer() -> None:
+    again = fit_tokenizer(iter([prose(seed, 40) for seed in range(10)]), 400)
+    assert again.to_str() == FITTED.to_str()
+
+
+def test_a_merge_is_of_the_most_frequent_pair() -> None:
+    tokenizer = fit_tokenizer(["ab ab ab cd cd ab"], 261)
+    assert "ab" in tokenizer.get_vocab() and "cd" not in tokenizer.get_vocab()
+
+
+def test_a_small_corpus_gives_fewer_tokens_than_asked() -> None:
+    tokenizer = fit_tokenizer(["abc abc"], 5_000)
+    assert 260 < tokenizer.get_vocab_size() < 270
+
+
+def test_transformers_loads_the_folder_and_agrees(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    save_tokenizer(FITTED, tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    text = prose(77, 5) + "naïve \U0001f600\n\tindented"
+    ids = loaded(text, add_special_tokens=True)["input_ids"]
+    assert ids == encode(FITTED, [text])[0].tolist()
+    assert loaded.decode(ids) == text
+    assert (loaded.bos_token_id, loaded.eos_token_id, len(loaded)) == (0, 1, 400)
+    assert loaded("<|query|>")["input_ids"] == [3]
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A tokenizer of another make: cuts, pads and marks texts, and has an end token of its own."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer.model = models.BPE(vocab=alphabet, merges=[])
+    tokenizer.add_special_tokens(["[CLS]", "<|end|>"])
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 256)])
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=8)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "tokenizer.json"])
+def test_a_pretrained_tokenizer_neither_cuts_nor_marks_and_gets_our_tokens(foreign: Path, name: str) -> None:
+    tokenizer = load_pretrained(Tokens(tokenizer="pretrained", pretrained=str(foreign / name)))
+    assert special_ids(tokenizer) == {"start": 258, "end": 257, "separator": 259, "query": 260}
+    [long, short] = encode(tokenizer, ["a long text that is not cut", "[CLS]<|end|>"])
+    assert len(long) == len("a long text that is not cut")
+    assert len(short) == len("[CLS]<|end|>") and short.max() < 256
+
+
+def test_a_tokenizer_that_takes_a_mark_for_a_word_is_refused(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"<|end|>": 0, "the": 1, "?": 2}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    loaded = load_pretrained(Tokens(tokenizer="pretrained", pretrained=str(tmp_path)))
+    assert encode(loaded, ["The the"])[0].tolist() == [1, 1]
+    with pytest.raises(UserError, match=r"^tokens\.pretrained: plain text became[^\n]*$"):
+        encode(loaded, ["the <|end|>"])
+
+
+def test_a_missing_or_broken_tokenizer_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text(json.dumps({"version": "1.0"}))
+    for name, expected in (
+        ("", "tokenizer.json is no file"),
+        ("no.json", "is no file"),
+        ("broken.json", "no tokenizer"),
+    ):
+        pattern = rf"^tokens\.pretrained: [^\n]*{re.escape(expected)}[^\n]*$"
+        with pytest.raises(UserError, match=pattern):
+            load_pretrained(Tokens(tokenizer="pretrained", pretrained=str(tmp_path / name)))
+
+
+def test_encoding_gives_one_array_a_text_in_order() -> None:
+    texts = [prose(seed, 3) for seed in range(20)] + [""]
+    one_by_one = [encode(FITTED, [text])[0] for text in texts]
+    for together, alone in zip(encode(FITTED, texts), one_by_one, strict=True):
+        np.testing.assert_array_equal(together, alone)

@@ -1,0 +1,26 @@
+"""The documented columns of this room's tables are the ones that are written."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hope.evaluation.extrapolation import CONTEXTS, POSITIONS
+from hope.evaluation.retrieval import SCHEMA
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "results-format.md"
+
+
+def documented(table: str) -> dict[str, str]:
+    """Return the type of each column that the section of ``table`` lists, in order."""
+    section = DOCUMENT.read_text(encoding="utf-8").split(f"\n### `{table}`\n")[1].split("\n##")[0]
+    rows = re.findall(r"^\| (`[^|]*) \| (\w+) \|", section, flags=re.MULTILINE)
+    return {name: kind for names, kind in rows for name in re.findall(r"`(\w+)`", names)}
+
+
+@pytest.mark.parametrize(
+    ("table", "schema"),
+    [("extrapolation.parquet", POSITIONS), ("context.parquet", CONTEXTS), ("retrieval.parquet", SCHEMA)],
+)
+def test_documented_columns_are_written(table: str, schema: dict[str, str]) -> None:
+    assert list(documented(table).items()) == list(schema.items())

@@ -1,0 +1,235 @@
+"""Retrieval scores, against planted models whose answers are known and against generation."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import log_softmax
+from tiny_model import LENGTH, SPECIAL, VOCABULARY, tiny_decoder
+from torch import Tensor, nn
+
+from hope import config
+from hope.errors import UserError
+from hope.evaluation.retrieval import SCHEMA, digest, prompts, retrieve, score
+from hope.model import inputs
+from hope.tasks import Example, Vocabulary, build_task
+
+TASKS = config.Tasks(copy=config.Copy(alphabet=8), recall=config.Recall(pairs=3, keys=12, values=12))
+COPY, RECALL = (build_task(name, TASKS, Vocabulary(VOCABULARY, SPECIAL)) for name in ("copy", "recall"))
+SETTINGS = config.RetrievalStage(retrieval=config.Retrieval(multiples=[0.5, 1.0, 2.0], prompts=5, seed=11), tasks=TASKS)
+
+
+class Planted(nn.Module):
+    """A model with a logit of 1 for the token that ``rule`` names after what it read, and 0 for others."""
+
+    def __init__(self, rule: Callable[[list[int]], int]) -> None:
+        super().__init__()
+        self.rule, self.vocabulary = rule, VOCABULARY
+        self.embedding = nn.Embedding(1, 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        named = [[self.rule(row[: place + 1]) for place in range(len(row))] for row in tokens.tolist()]
+        return nn.functional.one_hot(torch.tensor(named), VOCABULARY).float()
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+
+def copier(length: int) -> Callable[[list[int]], int]:
+    """Name the token that stands in the string where the next one stands in its copy."""
+    back = (length - 1) // 2 + 1
+    return lambda read: read[len(read) - back] if len(read) >= back else 0
+
+
+def lookup(read: list[int]) -> int:
+    """Name the token that first followed the token read last."""
+    return (read[read.index(read[-1]) + 1 :] + [0])[0]
+
+
+def first_value(read: list[int]) -> int:
+    """Name the value of the first binding, whatever is asked."""
+    return next((token for token in read if token in RECALL.values), 0)
+
+
+@pytest.mark.parametrize("length", [9, 16, 33])
+def test_a_perfect_copier_scores_one(length: int) -> None:
+    accuracy, margin = score(Planted(copier(length)), prompts(COPY, 5, length, 20))
+    assert (accuracy == 1.0).all()
+    np.testing.assert_allclose(margin, 1.0)
+
+
+@pytest.mark.parametrize("length", [16, 40])
+def test_a_perfect_lookup_scores_one(length: int) -> None:
+    accuracy, margin = score(Planted(lookup), prompts(RECALL, 5, length, 20))
+    assert (accuracy == 1.0).all()
+    np.testing.assert_allclose(margin, 1.0)
+
+
+@pytest.mark.parametrize("length", [9, 16, 40])
+def test_naming_one_bound_value_always_is_right_in_one_of_the_questions(length: int) -> None:
+    examples = prompts(RECALL, 5, length, 20)
+    accuracy, margin = score(Planted(first_value), examples)
+    pairs = int(examples[0].answer.sum())
+    np.testing.assert_allclose(accuracy, 1 / pairs)
+    # Right in one of n questions, ahead by 1; behind by 1 in the others.
+    np.testing.assert_allclose(margin, (1 - (pairs - 1)) / pairs)
+
+
+def test_naming_one_value_always_scores_near_the_chance_of_recall() -> None:
+    examples = prompts(RECALL, 5, 40, 400)
+    value = int(RECALL.values[3])
+    accuracy, _ = score(Planted(lambda read: value), examples)
+    chance, answers = RECALL.chance(40), sum(int(example.answer.sum()) for example in examples)
+    assert abs(accuracy.mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / answers)
+
+
+def test_naming_one_token_always_scores_near_the_chance_of_copy() -> None:
+    examples = prompts(COPY, 5, 41, 200)
+    token = int(COPY.alphabet[3])
+    accuracy, _ = score(Planted(lambda read: token), examples)
+    shares = [(example.tokens[example.answer] == token).mean() for example in examples]
+    np.testing.assert_allclose(accuracy, shares)
+    deviation = np.sqrt((1 / 8) * (7 / 8) / (200 * 19))
+    assert abs(accuracy.mean() - COPY.chance(41)) < 4 * deviation
+
+
+def test_ties_go_to_the_lowest_id() -> None:
+    class Even(Planted):
+        def forward(self, tokens: Tensor) -> Tensor:
+            return torch.zeros(*tokens.shape, VOCABULARY)
+
+    tokens = np.array([5, 0, 7, 0, 9])
+    example = Example(tokens, np.array([False, True, True, True, True]), np.array([0, 7, 9]))
+    accuracy, margin = score(Even(lambda read: 0), [example])
+    assert accuracy.tolist() == [0.5]
+    assert margin.tolist() == [0.0]
+
+
+def test_scores_match_all_log_probabilities() -> None:
+    model = tiny_decoder("alibi")
+    examples = prompts(RECALL, 1, 24, 6)
+    accuracy, margin = score(model, examples)
+    for example, found, ahead in zip(examples, accuracy, margin, strict=True):
+        with torch.inference_mode():
+            exact = model.double()
+            logits = exact.logits(exact(torch.from_numpy(example.tokens[None, :-1]))).numpy()[0]
+        model.float()
+        likely = log_softmax(logits, axis=-1)
+        right, gaps = [], []
+        for place in np.flatnonzero(example.answer):
+            asked = example.tokens[place]
+            right.append(likely[place - 1].argmax() == asked)
+            gaps.append(likely[place - 1, asked] - max(likely[place - 1, c] for c in example.candidates if c != asked))
+        assert found == np.mean(right)
+        assert ahead == pytest.approx(np.mean(gaps), abs=1e-4)
+
+
+def test_exact_match_is_that_of_greedy_generation() -> None:
+    model = tiny_decoder("rope")
+    tokens = [7, 50, 9, 33]
+    for _ in range(6):
+        with torch.inference_mode():
+            tokens.append(int(model.logits(model(torch.tensor([tokens])))[0, -1].argmax()))
+    answer = np.arange(10) >= 4
+    generated = Example(np.array(tokens), answer, np.arange(VOCABULARY))
+    altered = np.array(tokens)
+    altered[-1] = (altered[-1] + 1) % VOCABULARY
+    accuracy, margin = score(model, [generated, Example(altered, answer, np.arange(VOCABULARY))])
+    assert accuracy[0] == 1.0 and accuracy[1] == pytest.approx(5 / 6)
+    assert margin[0] > margin[1]
+
+
+def test_scores_do_not_depend_on_the_size_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_decoder("hope")
+    examples = prompts(COPY, 1, 24, 7)
+    together = score(model, examples)
+    alone = [np.concatenate(parts) for parts in zip(*(score(model, [one]) for one in examples), strict=True)]
+    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 60)
+    monkeypatch.setattr("hope.evaluation.retrieval.CHUNK_LOGITS", 3 * VOCABULARY)
+    pieces = score(model, examples)
+    for one, other in ((together, alone), (together, pieces)):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_allclose(one[1], other[1], atol=1e-4)
+
+
+def test_candidates_of_different_number_are_not_mixed() -> None:
+    model = Planted(lambda read: 8)
+    few = Example(np.array([5, 6]), np.array([False, True]), np.array([6, 7]))
+    many = Example(np.array([5, 6]), np.array([False, True]), np.array([6, 7, 8]))
+    assert score(model, [few, many])[1].tolist() == [0.0, -1.0]
+
+
+def test_a_prompt_depends_on_its_number_alone() -> None:
+    few, more = prompts(COPY, 3, 16, 2), prompts(COPY, 3, 16, 5)
+    assert digest(few) == digest(more[:2])
+    assert len({digest([example]) for example in more}) == 5
+    assert digest(few) != digest(prompts(COPY, 4, 16, 2))
+
+
+def test_prompts_are_the_same_in_every_process() -> None:
+    program = (
+        "from hope import config; from hope.tasks import Vocabulary, build_task\n"
+        "from hope.evaluation.retrieval import digest, prompts\n"
+        f"task = build_task('recall', config.Tasks(), Vocabulary({VOCABULARY}, {SPECIAL}))\n"
+        "print(digest(prompts(task, 3, 40, 4)))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    task = build_task("recall", config.Tasks(), Vocabulary(VOCABULARY, SPECIAL))
+    assert done.stdout.strip() == digest(prompts(task, 3, 40, 4))
+
+
+def run(model: Path, data: Path, output: Path, settings: config.RetrievalStage = SETTINGS) -> pd.DataFrame:
+    retrieve(settings, model, data, output)
+    return pd.read_parquet(output / "retrieval.parquet")
+
+
+def test_table_has_a_row_for_each_prompt(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    table = run(make_model(), data, tmp_path / "out")
+    assert list(table.columns) == list(SCHEMA)
+    assert len(table) == 2 * 3 * 5
+    for (name, length), cell in table.groupby(["task", "length"]):
+        task = {"copy": COPY, "recall": RECALL}[name]
+        assert cell["example"].tolist() == list(range(5))
+        assert (cell["chance"] == task.chance(length)).all()
+        examples = prompts(task, 11, length, 5)
+        assert set(cell["prompts_sha256"]) == {digest(examples)}
+        accuracy, margin = score(tiny_decoder(), examples)
+        np.testing.assert_array_equal(cell["accuracy"], accuracy)
+        np.testing.assert_array_equal(cell["exact"], accuracy == 1.0)
+        np.testing.assert_allclose(cell["margin"], margin, rtol=1e-6)
+    # The fixture's models say that they were trained on copy.
+    assert table.groupby("task")["trained"].unique().map(list).to_dict() == {"copy": [True], "recall": [False]}
+
+
+def test_text_only_model_is_trained_on_no_task(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    assert not run(make_model(share=0.0), data, tmp_path / "out")["trained"].any()
+
+
+def test_all_models_see_the_same_prompts(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    cells = ["task", "length", "example", "prompts_sha256"]
+    tables = [run(make_model(name, seed), data, tmp_path / name)[cells] for seed, name in enumerate(("rope", "none"))]
+    assert tables[0].equals(tables[1])
+    bounded = run(make_model("learned"), data, tmp_path / "learned")[cells]
+    assert bounded.equals(tables[0][tables[0]["length"] <= LENGTH].reset_index(drop=True))
+
+
+def test_bounded_encoding_with_long_prompts_only_has_an_empty_table(
+    make_model: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    retrieval = SETTINGS.retrieval.model_copy(update={"multiples": [2.0]})
+    table = run(make_model("learned"), data, tmp_path / "out", SETTINGS.model_copy(update={"retrieval": retrieval}))
+    assert table.empty and list(table.columns) == list(SCHEMA)
+
+
+def test_a_task_that_does_not_fit_is_an_error(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    retrieval = SETTINGS.retrieval.model_copy(update={"multiples": [0.125, 1.0]})
+    with pytest.raises(UserError, match="copy needs prompts of 5 tokens or more, not 2"):
+        run(make_model(), data, tmp_path / "out", SETTINGS.model_copy(update={"retrieval": retrieval}))
+    assert not (tmp_path / "out").exists()

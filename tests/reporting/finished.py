@@ -1,0 +1,28 @@
+"""A made-up study with everything that comes before the report: endpoints, verdicts and figures."""
+
+from functools import cache
+from pathlib import Path
+
+from make_study import make_study
+
+from hope.reporting.claims import judge
+from hope.reporting.endpoints import write_endpoints
+from hope.reporting.figures import draw
+
+ROOT = Path(__file__).parents[2]
+CLAIMS = ROOT / "workflow" / "claims.yaml"
+
+
+def judged(study: Path) -> Path:
+    """Write endpoints, tables and verdicts of a study; return it."""
+    write_endpoints(study)
+    judge(study, CLAIMS)
+    return study
+
+
+@cache
+def finished_study(folder: Path) -> Path:
+    """Return a study with verdicts and figures, made once in a session; tests must not change it."""
+    study = judged(make_study(folder / "finished"))
+    draw(study)
+    return study

@@ -1,0 +1,452 @@
+"""A made-up study folder: every table by its format, drawn from effects that the caller states.
+
+No model is trained and nothing is measured: the numbers are drawn around :class:`Truth`, so that a test
+knows which verdict is right, and the figures have something plausible to show.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hope.config import Study, parse_study, to_json
+from hope.files import write_json
+from hope.paths import StudyPaths
+
+LENGTH = 64
+LAYERS, HEADS, HEAD_DIM = 2, 2, 16
+DOCUMENTS, WINDOWS, PROMPTS = 8, 2, 24
+VOCABULARY = 512
+
+
+@dataclass
+class Truth:
+    """The effects that the tables are drawn around; a map's missing encoding takes its default.
+
+    Attributes:
+        within: loss at positions below L, in nats a token, above 4.0.
+        past: what each doubling past L adds to the loss, in nats a token.
+        copy: token accuracy of copying within L.
+        copy_past: token accuracy of copying past L.
+        recall: token accuracy of recall at every length.
+        index: U-shape index without the first token, of the trained model.
+        index_initial: the same of the model at initialisation.
+        divergence: divergence of the attention past L from the attention within, at 2 L.
+        frozen_index: index of a rotary model once the activated components are frozen.
+        frozen_past: loss past L of a rotary model once the activated components are frozen.
+        frozen_within: loss within L of a rotary model once the activated components are frozen.
+        random_index: index of a rotary model once as many random components are frozen.
+        random_past: loss past L of a rotary model once as many random components are frozen.
+        random_within: loss within L of a rotary model once as many random components are frozen.
+        seed_noise: standard deviation of a seed's effect, as a share of one (nats, accuracy, index).
+        unit_noise: standard deviation of a document's or prompt's effect on an encoding's difference.
+        noise: standard deviation of what is left.
+    """
+
+    within: dict[str, float] = field(default_factory=lambda: {"none": 0.3, "alibi": 0.05})
+    past: dict[str, float] = field(default_factory=lambda: {"rope": 0.6, "hope": 0.1, "none": 1.0, "alibi": 0.0})
+    copy: dict[str, float] = field(default_factory=lambda: {"rope": 0.6, "hope": 0.85, "none": 0.3})
+    copy_past: dict[str, float] = field(default_factory=lambda: {"hope": 0.4})
+    recall: dict[str, float] = field(default_factory=lambda: {"hope": 0.3})
+    index: dict[str, float] = field(default_factory=lambda: {"rope": 0.3, "hope": 0.25})
+    index_initial: float = -0.1
+    divergence: dict[str, float] = field(default_factory=lambda: {"rope": 0.5, "hope": 0.2})
+    frozen_index: float = -0.05
+    frozen_past: float = 4.2
+    frozen_within: float = 4.3
+    random_index: float = 0.25
+    random_past: float = 5.0
+    random_within: float = 4.2
+    seed_noise: float = 0.01
+    unit_noise: float = 0.01
+    noise: float = 0.02
+
+
+def make_study(
+    root: Path,
+    truth: Truth | None = None,
+    seeds: dict[str, int] | None = None,
+    seed: int = 7,
+    **changes: Any,
+) -> Path:
+    """Write a whole study folder up to the tables that the models' own stages write.
+
+    ``tables/``, ``claims.json``, ``figures/`` and ``report/`` are left to the functions under test.
+
+    Args:
+        root: folder to write; made if missing.
+        truth: the effects; the defaults support most claims.
+        seeds: models by encoding, which also says what encodings there are.
+        seed: of the noise.
+        changes: sections of the study laid over the defaults here.
+
+    Returns:
+        ``root``.
+    """
+    truth = truth or Truth()
+    seeds = seeds or {"rope": 3, "hope": 3, "none": 1, "alibi": 1}
+    study = settings(seeds, **changes)
+    paths = StudyPaths(root)
+    root.mkdir(parents=True, exist_ok=True)
+    paths.config.write_text(json.dumps(json.loads(to_json(study)), indent=2, sort_keys=True) + "\n")
+    _write_data(paths, study)
+    for encoding, number in study.runs():
+        source = _Noise(truth, seed, encoding, number)
+        _write_model(paths, study, encoding, number, source)
+        _write_analysis(paths, study, encoding, number, source)
+        _write_evaluation(paths, study, encoding, number, source)
+    _write_kernel(paths, study)
+    return root
+
+
+def settings(seeds: dict[str, int], **changes: Any) -> Study:
+    """Return the config of a small study of these encodings and numbers of seeds."""
+    content: dict[str, Any] = {
+        "study": "made-up",
+        "encodings": list(seeds),
+        "seeds": {"count": 1, "per_encoding": dict(seeds)},
+        "tokens": {"vocabulary": VOCABULARY},
+        "model": {"layers": LAYERS, "width": HEADS * HEAD_DIM, "heads": HEADS, "mlp_width": 64},
+        "training": {"length": LENGTH, "tokens": 20_480, "batch_windows": 8, "warmup_steps": 4},
+        "analysis": {"documents": DOCUMENTS},
+        "extrapolation": {"documents": DOCUMENTS, "windows": WINDOWS},
+        "retrieval": {"prompts": PROMPTS},
+    }
+    return parse_study({**content, **changes}, "made-up study")
+
+
+class _Noise:
+    """Draws values around a truth: effects of seed and unit are shared by all measures of a name."""
+
+    def __init__(self, truth: Truth, seed: int, encoding: str, number: int) -> None:
+        self.truth, self.encoding, self.number, self.seed = truth, encoding, number, seed
+        self.own = self._generator("own", encoding, number)
+
+    def _generator(self, *names: object) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *"/".join(map(str, names)).encode()])
+
+    def draw(self, name: str, units: int, scale: float = 1.0) -> np.ndarray:
+        """Return noise for each unit: seed, unit (the encoding's own) and residual, times ``scale``."""
+        truth = self.truth
+        of_seed = self._generator(name, "seed", self.encoding, self.number).normal(0, truth.seed_noise)
+        of_unit = self._generator(name, "unit", self.encoding).normal(0, truth.unit_noise, units)
+        return scale * (of_seed + of_unit + self.own.normal(0, truth.noise, units))
+
+    def shared(self, name: str, units: int, scale: float) -> np.ndarray:
+        """Return effects of the units that all encodings and seeds share: they cancel in pairs."""
+        return self._generator(name, "shared").normal(0, scale, units)
+
+
+def _table(path: Path, rows: list[dict] | pd.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_parquet(path, index=False)
+
+
+def _provenance(stage: str, seconds: float) -> dict:
+    return {
+        "format": 1,
+        "stage": stage,
+        "settings": {},
+        "settings_sha256": "0" * 64,
+        "code": "1" * 64,
+        "commit": None,
+        "dirty": None,
+        "python": "3.11.0",
+        "packages": {"torch": "2.13.0"},
+        "environment": "2" * 64,
+        "machine": {"system": "made-up", "processor": "made-up", "cores": 2, "memory_bytes": 2**33, "gpus": []},
+        "started": "2026-01-01T00:00:00.000+00:00",
+        "ended": "2026-01-01T00:00:10.000+00:00",
+        "seconds": seconds,
+        "inputs": {},
+        "outputs": {},
+    }
+
+
+def _write_data(paths: StudyPaths, study: Study) -> None:
+    documents = [
+        {
+            "document": number,
+            "name": f"document-{number}.txt",
+            "split": "validation" if number < DOCUMENTS else "train",
+            "group": number,
+            "characters": 4_000,
+            "text": "to be or not to be " * 200,
+        }
+        for number in range(3 * DOCUMENTS)
+    ]
+    _table(paths.corpus / "documents.parquet", documents)
+    write_json(
+        paths.corpus / "corpus.json",
+        {
+            "source": study.corpus.source,
+            "origin": {"python": "3.11.0"},
+            "documents": len(documents),
+            "characters": 4_000 * len(documents),
+            "digest": "a" * 64,
+            "dropped_duplicates": 1,
+            "groups": len(documents),
+            "cut_documents": 0,
+            "split": {
+                "train": {"documents": 2 * DOCUMENTS, "characters": 8_000 * DOCUMENTS},
+                "validation": {"documents": DOCUMENTS, "characters": 4_000 * DOCUMENTS, "long_documents": DOCUMENTS},
+            },
+        },
+    )
+    special = {"start": 0, "end": 1, "separator": 2, "query": 3}
+    for split, count in (("train", 2 * DOCUMENTS), ("validation", DOCUMENTS)):
+        folder = paths.data / split
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(
+            folder / "manifest.json",
+            {
+                "format": 1,
+                "split": split,
+                "dtype": "uint16",
+                "vocabulary": VOCABULARY,
+                "special": special,
+                "tokens": 1_500 * count,
+                "documents": count,
+                "shards": [{"file": "shard-00000.bin", "tokens": 1_500 * count, "sha256": "b" * 64}],
+                "documents_sha256": "c" * 64,
+                "tokenizer_sha256": "d" * 64,
+                "corpus_digest": "a" * 64,
+                "characters": 4_000 * count,
+                "digest": "e" * 64,
+            },
+        )
+
+
+def _write_model(paths: StudyPaths, study: Study, encoding: str, number: int, noise: _Noise) -> None:
+    folder = paths.run(encoding, number).model
+    batch = study.training.length * study.training.batch_windows
+    steps = np.arange(4, study.training.steps + 1, 4)
+    text = 4.0 + 2.5 * np.exp(-steps / 10) + noise.own.normal(0, 0.02, len(steps))
+    history = pd.DataFrame(
+        {
+            "step": steps,
+            "tokens": steps * batch,
+            "time": 1.7e9 + steps * 0.25,
+            "loss": text + 0.8,
+            "text_loss": text,
+            "synthetic_loss": 0.8 + np.exp(-steps / 20),
+            "learning_rate": 3e-3 * 0.5 * (1 + np.cos(np.pi * steps / steps[-1])),
+            "gradient_norm": 1 / np.sqrt(steps),
+            "tokens_per_second": batch / 0.25 + noise.own.normal(0, 30, len(steps)),
+        }
+    )
+    _table(folder / "history.parquet", history)
+    write_json(folder / "config.json", {"model_type": "made-up", "hidden_size": study.model.width})
+    write_json(folder / "run.json", _provenance("train", float(steps[-1] * 0.25)))
+    # The header of a safetensors file, for the count of parameters; the tensor itself is zeros.
+    shape = [VOCABULARY, study.model.width]
+    size = 4 * math.prod(shape)
+    header = json.dumps({"embedding.weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+
+
+def _bins(total: int, width: int) -> list[tuple[int, int]]:
+    return [(start, min(start + width, total)) for start in range(0, total, width)]
+
+
+def _write_analysis(paths: StudyPaths, study: Study, encoding: str, number: int, noise: _Noise) -> None:
+    folder, truth, length = paths.run(encoding, number).analysis, noise.truth, study.training.length
+    longest = study.extrapolation.longest if encoding != "learned" else 1
+    multiples = [multiple for multiple in study.analysis.multiples if multiple <= longest]
+    queries = [round(multiple * length) - 1 for multiple in multiples]
+    heads = [(layer, head) for layer in range(LAYERS) for head in range(HEADS)]
+    profile, ushape = [], []
+    for subject in ("trained", "initial"):
+        for query in queries:
+            for axis in ("distance", "key"):
+                edges = _bins(query + 1, max(1, (query + 1) // 32))
+                place = np.array([(start + end - 1) / 2 / query for start, end in edges])
+                near, far = (place, 1 - place) if axis == "distance" else (1 - place, place)
+                for layer, head in heads:
+                    mass = np.exp(-20 * near) + (0.3 if subject == "trained" else 0.0) * np.exp(-20 * far) + 0.02
+                    mass = mass / mass.sum()
+                    profile += [
+                        dict(subject=subject, layer=layer, head=head, query=query, axis=axis, start=s, end=e, mass=m)
+                        for (s, e), m in zip(edges, mass, strict=True)
+                    ]
+            level = truth.index.get(encoding, 0.2) if subject == "trained" else truth.index_initial
+            for layer, head in heads:
+                values = level + noise.draw(f"index/{subject}", DOCUMENTS)
+                ushape += [
+                    {
+                        "subject": subject,
+                        "query": query,
+                        "layer": layer,
+                        "head": head,
+                        "document": document,
+                        "first": (2.0 + value) / query,
+                        "first_without_sink": (1.0 + value) / query,
+                        "near": 2.0 / query,
+                        "middle": 0.5 / query,
+                        "index": value + 0.3,
+                        "index_without_sink": value,
+                    }
+                    for document, value in enumerate(values)
+                ]
+    _table(folder / "profile.parquet", profile)
+    _table(folder / "ushape.parquet", ushape)
+    level, departs = truth.divergence.get(encoding, 0.3), []
+    for query in (query for query in queries if query >= length):
+        for layer, head in heads:
+            values = level * (query + 1) / (2 * length) + noise.draw("divergence", DOCUMENTS)
+            departs += [
+                dict(document=document, query=query, layer=layer, head=head, divergence=min(max(0.0, value), 1.0))
+                for document, value in enumerate(values)
+            ]
+    columns = ["document", "query", "layer", "head", "divergence"]
+    _table(folder / "divergence.parquet", pd.DataFrame(departs, columns=columns))
+    if study.is_rotary(encoding):
+        _write_components(folder, study, encoding, noise)
+    write_json(folder / "provenance.json", _provenance("analyze", 2.0))
+
+
+def _kept(study: Study, encoding: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return frequencies and which of them are kept, of a rotary encoding with its settings."""
+    definition = study.encoding(encoding)
+    half = study.model.head_dim // 2
+    frequencies = definition.settings["base"] ** (-np.arange(half) / half)
+    cutoff = definition.settings.get("cutoff", 0.0)
+    return frequencies, frequencies >= 2 * np.pi * cutoff / study.training.length
+
+
+def _write_components(folder: Path, study: Study, encoding: str, noise: _Noise) -> None:
+    truth, length = noise.truth, study.training.length
+    frequencies, kept = _kept(study, encoding)
+    half = len(frequencies)
+    count = max(1, round(study.analysis.active_share * int(kept.sum())))
+    _table(
+        folder / "components.parquet",
+        [
+            {
+                "layer": layer,
+                "head": head,
+                "component": component,
+                "distance": distance,
+                "contribution": float(np.cos(distance * frequencies[component] * kept[component])) / (1 + component),
+                "query_norm": 1.0 / (1 + component),
+                "key_norm": 1.0,
+                "frequency": float(frequencies[component] * kept[component]),
+                "kept": bool(kept[component]),
+                "activated": component < count,
+                "spread": 1.0 / (1 + component),
+                "distance_end": distance + 1,
+            }
+            for layer in range(LAYERS)
+            for head in range(HEADS)
+            for component in range(half)
+            for distance in range(length)
+        ],
+    )
+    within = 4.0 + truth.within.get(encoding, 0.0)
+    activated, others = [str(component) for component in range(count)], ["1+2", "2+3"]
+    sets = {
+        "none": ([], truth.index.get(encoding, 0.2), _past(truth, encoding, 0.5), within),
+        "activated": (activated, truth.frozen_index, truth.frozen_past, truth.frozen_within),
+        "random": (others, truth.random_index, truth.random_past, truth.random_within),
+    }
+    rows = []
+    for name, (components, index, past, inside) in sets.items():
+        for measure, level in (("index_without_sink", index), ("loss_past", past), ("loss_within", inside)):
+            values = level + noise.shared(f"document/{measure}", DOCUMENTS, 0.02 if "index" in measure else 0.3)
+            values = values + noise.draw(f"{measure}/{name}", DOCUMENTS)
+            rows += [
+                dict(document=document, set=name, components=components, measure=measure, value=value)
+                for document, value in enumerate(values)
+            ]
+    _table(folder / "intervention.parquet", rows)
+
+
+def _past(truth: Truth, encoding: str, doublings: float) -> float:
+    """Return the expected loss ``doublings`` times past L."""
+    return 4.0 + truth.within.get(encoding, 0.0) + truth.past.get(encoding, 0.5) * max(0.0, doublings)
+
+
+def _write_evaluation(paths: StudyPaths, study: Study, encoding: str, number: int, noise: _Noise) -> None:
+    folder, truth, length = paths.run(encoding, number).evaluation, noise.truth, study.training.length
+    settings = study.extrapolation
+    longest = length * (settings.longest if encoding != "learned" else 1)
+    cells = [(document, window) for document in range(DOCUMENTS) for window in range(settings.windows)]
+    base = noise.shared("document/loss", DOCUMENTS, 0.3)
+    within, past = noise.draw("within", DOCUMENTS), noise.draw("past", DOCUMENTS)
+    extrapolation = []
+    for start, end in _bins(longest, max(1, round(settings.bin_share * length))):
+        level = _past(truth, encoding, math.log2(max(1.0, (start + end) / 2 / length)))
+        early = 0.8 * math.exp(-start / (length / 4))
+        for document, window in cells:
+            value = level + early + base[document] + (within if start < length else past)[document]
+            extrapolation.append(
+                dict(extension="none", document=document, window=window, start=start, end=end)
+                | dict(tokens=end - start, nll=value * (end - start))
+            )
+    _table(folder / "extrapolation.parquet", extrapolation)
+    context = []
+    for multiple in settings.contexts:
+        if round(multiple * length) > longest:
+            continue
+        level = _past(truth, encoding, math.log2(max(1.0, multiple))) + 0.3 * max(0.0, 1 - multiple)
+        effect = within if multiple <= 1 else noise.draw(f"context/{multiple}", DOCUMENTS)
+        context += [
+            dict(extension="none", document=document, window=window, context=round(multiple * length))
+            | dict(tokens=settings.targets, nll=settings.targets * (level + base[document] + effect[document]))
+            for document, window in cells
+        ]
+    _table(folder / "context.parquet", context)
+    write_json(folder / "extrapolation.json", _provenance("extrapolate", 3.0))
+    _write_retrieval(folder, study, encoding, noise, longest)
+
+
+def _write_retrieval(folder: Path, study: Study, encoding: str, noise: _Noise, longest: int) -> None:
+    truth, length, rows = noise.truth, study.training.length, []
+    for task in study.retrieval.tasks:
+        for multiple in study.retrieval.multiples:
+            prompt = round(multiple * length)
+            if prompt > longest:
+                continue
+            if task == "copy":
+                level = (truth.copy if multiple <= 1 else truth.copy_past).get(encoding, 0.05)
+                chance, answers = 1 / study.tasks.copy_.alphabet, max(1, prompt // 2 - 1)
+            else:
+                level, chance, answers = truth.recall.get(encoding, 0.1), 1 / study.tasks.recall.values, 1
+            wanted = np.clip(level + noise.draw(f"{task}/{prompt}", study.retrieval.prompts, 2.0), 0, 1)
+            correct = noise.own.binomial(answers, wanted)
+            rows += [
+                {
+                    "task": task,
+                    "trained": study.mixture.share > 0 and task in study.mixture.tasks,
+                    "length": prompt,
+                    "example": example,
+                    "chance": chance,
+                    "accuracy": hits / answers,
+                    "exact": int(hits == answers),
+                    "margin": float(noise.own.normal(2 * (level - 0.5), 0.5)),
+                    "prompts_sha256": "f" * 64,
+                }
+                for example, hits in enumerate(correct)
+            ]
+    _table(folder / "retrieval.parquet", rows)
+    write_json(folder / "retrieval.json", _provenance("retrieve", 2.0))
+
+
+def _write_kernel(paths: StudyPaths, study: Study) -> None:
+    length = study.training.length
+    far = np.geomspace(2 * length, 16 * length, 200).round()
+    distance = np.unique(np.concatenate([np.arange(1, 2 * length + 1), far])).astype(int)
+    tables = [pd.DataFrame({"encoding": pd.Series(dtype=str), "distance": distance[:0], "value": 0.0, "bound": 0.0})]
+    for name in study.encodings:
+        if study.is_rotary(name):
+            frequencies, kept = _kept(study, name)
+            phase = distance[:, None] * (frequencies * kept)[None]
+            bound = np.abs(np.exp(1j * phase).cumsum(axis=1)).mean(axis=1)
+            value = np.cos(phase).mean(axis=1)
+            tables.append(pd.DataFrame({"encoding": name, "distance": distance, "value": value, "bound": bound}))
+    _table(paths.theory / "kernel.parquet", pd.concat(tables, ignore_index=True))
+    write_json(paths.theory / "provenance.json", _provenance("theory", 0.1))

@@ -1,0 +1,234 @@
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from finished import ROOT, finished_study
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hope.errors import UserError
+from hope.reporting.figures import KINDS, draw, draw_one
+from hope.reporting.figures_attention import densities
+from hope.reporting.figures_data import StudyTables
+from hope.reporting.style import encoding_styles, length_name, save
+from hope.statistics import crossed_mean
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_study(tmp_path_factory.getbasetemp())
+
+
+def drawn(study: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(study / "figures" / f"{name}.csv")
+
+
+def test_every_figure_is_drawn_with_its_data_and_nothing_else(finished: Path) -> None:
+    expected = {f"{kind.name}.{suffix}" for kind in KINDS for suffix in ("svg", "png", "csv")}
+    assert {path.name for path in (finished / "figures").iterdir()} == expected
+    for kind in KINDS:
+        assert len(drawn(finished, kind.name)) > 0
+        assert (finished / "figures" / f"{kind.name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_is_a_function_of_the_data_alone(finished: Path, tmp_path: Path) -> None:
+    tables = StudyTables(finished)
+    for name in ("loss_by_position", "components", "claims"):
+        save(draw_one(tables, name).figure, tmp_path / name)
+        for suffix in (".svg", ".png"):
+            again = (tmp_path / name).with_suffix(suffix).read_bytes()
+            assert again == (finished / "figures" / name).with_suffix(suffix).read_bytes(), name + suffix
+        svg = (tmp_path / f"{name}.svg").read_text()
+        assert not re.search(r"<dc:|20\d\d-\d\d-\d\d", svg.lower())
+        addresses = [value for element in ElementTree.fromstring(svg).iter() for value in element.attrib.values()]
+        assert not [address for address in addresses if address.startswith(("http:", "https:"))]
+
+
+def test_loss_by_position_holds_the_paired_difference(finished: Path) -> None:
+    tables = StudyTables(finished)
+
+    def losses(encoding: str, start: int, end: int) -> pd.DataFrame:
+        rows = []
+        for seed in range(3):
+            table = pd.read_parquet(finished / "evaluation" / encoding / f"seed{seed}" / "extrapolation.parquet")
+            inside = (table["start"] >= start) & (table["end"] <= end)
+            for document, part in table[inside].groupby("document"):
+                rows.append((seed, document, part["nll"].sum() / part["tokens"].sum()))
+        return pd.DataFrame(rows).pivot(index=0, columns=1, values=2)
+
+    data = drawn(finished, "loss_by_position")
+    start = 2 * tables.length
+    of_hope = data[(data["encoding"] == "hope") & (data["start"] == start)].set_index("measure")
+    end = of_hope["end"].iloc[0]
+    assert end - start > tables.length / 4  # bins past L grow with the position
+    hope, rope = losses("hope", start, end), losses("rope", start, end)
+    for measure, matrix in (("loss", hope), ("difference", hope - rope)):
+        row = of_hope.loc[str(measure)]
+        low, high = crossed_mean(matrix.to_numpy()).interval(0.95)
+        assert row[["estimate", "low", "high"]].tolist() == pytest.approx(
+            [matrix.to_numpy().mean(), low, high], abs=1e-6
+        )
+        assert row["position"] == pytest.approx((start + end) / 2 / tables.length)
+
+
+def test_a_single_seed_gets_no_interval_and_says_so(finished: Path) -> None:
+    for name in ("loss_by_position", "context_gain", "retrieval", "divergence"):
+        data = drawn(finished, name)
+        single = data["encoding"].isin(["none", "alibi"])
+        assert data.loc[single, ["low", "high"]].isna().all(axis=None) and single.any()
+        assert data.loc[~single, ["low", "high"]].notna().all(axis=None)
+    assert StudyTables(finished).label("alibi") == "alibi (1 seed)"
+    assert StudyTables(finished).label("rope") == "rope"
+
+
+def test_context_gain_is_zero_at_the_training_length_and_negative_for_a_loss_that_rises(finished: Path) -> None:
+    data = drawn(finished, "context_gain").set_index(["encoding", "context_in_lengths"])["estimate"]
+    assert (data.xs(1.0, level=1) == 0).all()
+    assert data["rope", 4.0] == pytest.approx(-1.2, abs=0.05)  # the made-up study adds 0.6 a doubling
+
+
+def test_retrieval_stands_beside_its_chance(finished: Path) -> None:
+    data = drawn(finished, "retrieval")
+    assert set(data.loc[data["task"] == "copy", "chance"].round(6)) == {round(1 / 64, 6)}
+    assert data["trained"].all()
+
+
+def test_relative_effects_are_signed_towards_the_claim(finished: Path) -> None:
+    data = drawn(finished, "claims").dropna(subset="relative")
+    superiority = data[data["kind"] == "superiority"]
+    assert {"lower", "higher"} <= set(superiority["direction"])
+    assert (superiority.loc[superiority["verdict"] == "supported", "relative"] >= 1).all()
+    inside = (data["relative_low"] <= data["relative"]) & (data["relative"] <= data["relative_high"])
+    assert inside[data["relative_low"].notna()].all()
+    below = data.loc[(data["claim"] == 6) & (data["part"] == "below_rope")].iloc[0]
+    assert below["relative"] == pytest.approx(-below["estimate"] / below["smallest_effect"])
+
+
+@pytest.mark.parametrize(("keys", "queries"), [(16, 8), (64, 8), (64, 1), (700, 8), (4, 8)])
+def test_uniform_attention_has_density_one_on_both_axes(keys: int, queries: int) -> None:
+    by_place = {"key": np.zeros(keys), "distance": np.zeros(keys)}
+    seen = range(max(1, keys - queries + 1), keys + 1)  # keys of each of the neighbouring queries
+    for count in seen:
+        for mass in by_place.values():
+            mass[:count] += 1 / count / len(seen)
+    edges = np.unique(np.concatenate([np.arange(min(8, keys)), np.linspace(min(8, keys), keys, 30).astype(int)]))
+    rows = [
+        {"axis": axis, "start": start, "end": end, "mass": mass[start:end].sum(), "layer": layer, "head": head}
+        for axis, mass in by_place.items()
+        for start, end in zip(edges[:-1], edges[1:], strict=True)
+        for layer in range(2)
+        for head in range(3)
+    ]
+    frame = pd.DataFrame(rows).assign(subject="trained", query=keys - 1, encoding="rope", seed=0)
+    found = densities(frame, 64, queries)
+    assert found["density"].to_numpy() == pytest.approx(1.0)
+    for _, axis in found.groupby("axis"):
+        assert axis["start"].min() == 0 and axis["end"].max() == keys
+        assert (axis["end"] - axis["start"]).sum() == keys  # each key is in one bin
+
+
+# Counted in the paper's terms: components whose wavelength is at most the training length.
+@pytest.mark.parametrize(
+    ("base", "head_dim", "length", "kept"),
+    [(1e4, 64, 512, 16), (1e4, 64, 4096, 23), (1e4, 128, 4096, 46), (5e5, 64, 4096, 16), (5e5, 128, 4096, 32)],
+)
+def test_the_cutoff_that_is_drawn_is_hopes(
+    new_study: Callable[..., Path], base: float, head_dim: int, length: int, kept: int
+) -> None:
+    study = new_study(
+        seeds={"hope": 1, "mine": 1},
+        definitions={"mine": {"family": "hope", "settings": {"base": base}}},
+    )
+    text = (study / "study.json").read_text()
+    text = text.replace('"width": 32', f'"width": {2 * head_dim}').replace('"length": 64', f'"length": {length}')
+    (study / "study.json").write_text(text)
+    tables = StudyTables(study)
+    assert tables.kept("mine") == kept
+    assert np.sum(tables.wavelengths("mine") <= 1) == kept
+
+
+def test_what_is_missing_leaves_a_gap_and_no_error(new_study: Callable[..., Path]) -> None:
+    study = new_study(seeds={"rope": 2, "learned": 1})
+    shutil.rmtree(study / "analysis")
+    draw(study)
+    data = drawn(study, "loss_by_position")
+    assert data.loc[data["encoding"] == "learned", "position"].max() < 1 < data["position"].max()
+    assert (study / "figures" / "attention_profile.csv").read_text().strip() == ""
+    assert "<svg" in (study / "figures" / "attention_profile.svg").read_text()
+    assert {path.stem for path in (study / "figures").iterdir()} == {kind.name for kind in KINDS}
+
+
+def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="study.json: there is no such file") as caught:
+        draw(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_figure_has_a_caption_for_the_workflows_own_report() -> None:
+    captions = ROOT / "workflow" / "report"
+    for kind in KINDS:
+        caption = (captions / f"{kind.name}.rst").read_text()
+        assert caption.strip().endswith(".") and len(caption.splitlines()) == 1
+        assert kind.look.endswith(".") and kind.alt.endswith(".")
+
+
+NAMES = st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,12}", fullmatch=True), unique=True, max_size=14)
+
+
+@given(NAMES, st.randoms())
+def test_styles_differ_within_a_study_and_do_not_depend_on_order(names: list[str], random: object) -> None:
+    names = ["rope", "hope", *(name for name in names if name not in ("rope", "hope"))]
+    styles = encoding_styles(names)
+    assert len(set(styles.values())) == len(names)
+    shuffled = list(names)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert encoding_styles(shuffled) == styles
+    assert encoding_styles(["rope", "hope"]) == {name: styles[name] for name in ("rope", "hope")}
+
+
+def test_a_users_encoding_looks_the_same_in_another_study() -> None:
+    assert encoding_styles(["rope", "my_encoding"])["my_encoding"] == encoding_styles(["my_encoding"])["my_encoding"]
+
+
+def linear(color: str) -> np.ndarray:
+    """Return linear RGB of a hexadecimal sRGB colour (IEC 61966-2-1)."""
+    values = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """Return CIE L*a*b* (D65) of linear RGB."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    scaled = to_xyz @ np.clip(rgb, 0, 1) / np.array([0.9505, 1.0, 1.089])
+    root = np.where(scaled > (6 / 29) ** 3, np.cbrt(scaled), scaled * (29 / 6) ** 2 / 3 + 4 / 29)
+    return np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+
+
+# Machado, Oliveira and Fernandes 2009, at full severity.
+VISION = {
+    "normal": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_the_colours_of_the_built_in_encodings_can_be_told_apart(vision: str) -> None:
+    styles = encoding_styles(["hope", "rope", "none", "alibi", "learned"])
+    seen = {name: lab(np.array(VISION[vision]) @ linear(style.color)) for name, style in styles.items()}
+    names = sorted(seen)
+    gaps = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a in names for b in names if a < b}
+    # Where two come close for some readers, marker and dashes must still differ; the two compared never do.
+    assert gaps["hope", "rope"] > 40
+    assert min(gaps.values()) > 8
+    assert len({style.marker for style in styles.values()}) == len(styles)
+
+
+def test_lengths_have_names() -> None:
+    assert [length_name(value) for value in (1, 2, 0.25, 16, 1.5)] == ["L", "2L", "L/4", "16L", "1.5L"]

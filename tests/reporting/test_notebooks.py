@@ -1,0 +1,146 @@
+import ast
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from finished import ROOT, finished_study
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from pages import Page
+
+from hope.errors import UserError
+from hope.reporting.notebooks import check_parameters, render
+
+TEMPLATES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_study(tmp_path_factory.getbasetemp())
+
+
+def write_notebook(path: Path, *cells: str, parameter: str = "study") -> Path:
+    """Write a notebook of code cells with a parameters cell."""
+    first = new_code_cell(f'{parameter} = ""', metadata={"tags": ["parameters"]})
+    content = new_notebook(cells=[new_markdown_cell("# A <notebook>"), first, *map(new_code_cell, cells)])
+    content.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(content, path)
+    return path
+
+
+def code_cells(template: Path) -> list[Any]:
+    return [cell for cell in nbformat.read(template, as_version=4).cells if cell.cell_type == "code"]
+
+
+def test_the_templates_are_there() -> None:
+    assert [template.stem for template in TEMPLATES] == ["attention", "extrapolation", "retrieval"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_a_template_is_stripped_and_takes_the_parameter(template: Path) -> None:
+    content = nbformat.read(template, as_version=4)
+    nbformat.validate(content)
+    assert content.metadata.kernelspec.name == "python3"
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code_cells(template))
+    check_parameters(template, ["study"])
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_a_template_holds_words_and_calls_alone(template: Path) -> None:
+    for cell in code_cells(template):
+        for statement in ast.parse(cell.source).body:
+            assert isinstance(statement, ast.ImportFrom | ast.Assign | ast.Expr)
+            for node in ast.walk(statement):
+                assert not isinstance(node, ast.BinOp | ast.Lambda | ast.ListComp | ast.IfExp | ast.Subscript)
+            if isinstance(statement, ast.ImportFrom):
+                assert (statement.module or "").startswith("hope.reporting")
+    said = [cell.source for cell in nbformat.read(template, as_version=4).cells if cell.cell_type == "markdown"]
+    assert said[-1].startswith("## What this does not show")
+    assert sum(len(text.split()) for text in said) > 200
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_every_call_of_a_template_shows_something(template: Path, finished: Path) -> None:
+    names: dict[str, Any] = {}
+    shown = 0
+    for cell in code_cells(template):
+        tree = ast.parse(cell.source)
+        last = tree.body.pop()
+        exec(compile(tree, cell.id, "exec"), names)
+        if "parameters" in cell.metadata.get("tags", []):
+            names["study"] = str(finished)
+        else:
+            assert isinstance(last, ast.Expr)
+            html = eval(compile(ast.Expression(last.value), cell.id, "eval"), names)._repr_html_()
+            assert "yet" not in Page(html).text[:200] and len(html) > 100
+            shown += 1
+    assert shown >= 4
+
+
+def test_a_notebook_becomes_one_page_that_loads_nothing(finished: Path, tmp_path: Path) -> None:
+    output = tmp_path / "report" / "retrieval.html"
+    render(ROOT / "notebooks" / "retrieval.ipynb", finished, output, tmp_path / "work")
+    text = output.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.loaded() == []
+    assert page.all("script") == []
+    assert len(page.all("img")) == 1 and all(picture["alt"] for picture in page.all("img"))
+    assert "5. Context awareness" in page.text and "What this does not show" in page.text
+    assert "Retrieval: answer tokens that are right" in page.text
+    assert str(finished) not in text and str(tmp_path) not in text  # a machine's paths are no reader's business
+    assert len(page.all("details")) == len(code_cells(ROOT / "notebooks" / "retrieval.ipynb")) - 1
+    assert json.loads((tmp_path / "work" / "retrieval.ipynb").read_text())["metadata"]["papermill"]["exception"] is None
+
+
+def test_a_notebook_runs_in_the_calling_interpreter_with_this_package(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoy = tmp_path / "jupyter" / "kernels" / "python3"
+    decoy.mkdir(parents=True)
+    (decoy / "kernel.json").write_text(
+        json.dumps({"argv": ["/bin/false", "{connection_file}"], "display_name": "decoy", "language": "python"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.chdir(tmp_path)
+    template = write_notebook(
+        tmp_path / "mine.ipynb",
+        "import sys, hope\nprint(sys.executable, hope.__file__, study)",
+        "from IPython.display import HTML, Javascript\nJavascript('fetch(1)')",
+        "HTML('<b>bold</b>')",
+    )
+    render(template, finished, tmp_path / "mine.html", tmp_path / "work")
+    text = (tmp_path / "mine.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert f"{sys.executable} {ROOT / 'hope' / '__init__.py'} {finished}" in page.text
+    assert page.all("script") == [] and page.loaded() == []
+    assert page.all("b") and "A <notebook>" in page.text
+
+
+def test_a_notebook_that_fails_says_where_and_stays_to_be_looked_at(finished: Path, tmp_path: Path) -> None:
+    template = write_notebook(tmp_path / "bad.ipynb", "1 + 1", "raise ValueError('no\\nsuch thing')")
+    with pytest.raises(UserError) as caught:
+        render(template, finished, tmp_path / "bad.html", tmp_path / "work")
+    assert "ValueError: no such thing" in str(caught.value) and "\n" not in str(caught.value)
+    assert str(tmp_path / "work" / "bad.ipynb") in str(caught.value)
+    executed = nbformat.read(tmp_path / "work" / "bad.ipynb", as_version=4)
+    assert any(output.output_type == "error" for cell in executed.cells for output in cell.get("outputs", []))
+    assert not (tmp_path / "bad.html").exists()
+
+
+def test_a_misspelt_parameter_is_named_before_anything_runs(tmp_path: Path) -> None:
+    template = write_notebook(tmp_path / "misspelt.ipynb", "1", parameter="studdy")
+    with pytest.raises(UserError, match=r"sets no 'study' \(did you mean 'studdy'\?\)"):
+        render(template, tmp_path, tmp_path / "out.html", tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_what_is_no_notebook_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no such notebook"):
+        check_parameters(tmp_path / "none.ipynb", ["study"])
+    for content in ("not json", "{}", '{"cells": 3}'):
+        (tmp_path / "broken.ipynb").write_text(content)
+        with pytest.raises(UserError, match="broken.ipynb: ") as caught:
+            check_parameters(tmp_path / "broken.ipynb", ["study"])
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,233 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from finished import ROOT, finished_study, judged
+from pages import Page
+
+from hope.errors import UserError
+from hope.files import read_json, write_json
+from hope.reporting import words
+from hope.reporting.figures import KINDS
+from hope.reporting.figures_data import StudyTables
+from hope.reporting.page import write_report
+from hope.reporting.page_claims import answer
+from hope.reporting.page_records import STAGES, Records, reference_corpus
+from hope.tracking.provenance import code_digest
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_study(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def reported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with its report, a notebook's page beside it."""
+    study = tmp_path_factory.mktemp("reported") / "study"
+    shutil.copytree(finished, study)
+    (study / "report").mkdir()
+    (study / "report" / "mine.html").write_text("<html><title>My &amp; mine</title></html>")
+    write_report(study)
+    return study
+
+
+def page_of(study: Path) -> Page:
+    return Page((study / "report" / "index.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_loads_nothing_and_every_link_leads_somewhere(reported: Path) -> None:
+    page = page_of(reported)
+    assert page.loaded() == []
+    assert page.all("script") == [] and page.all("iframe") == []
+    assert page.broken_links(reported / "report" / "index.html") == []
+
+
+def test_a_page_that_loads_something_would_be_found() -> None:
+    bad = (
+        '<img src="https://a/b.png"><script src="x.js"></script><link rel="stylesheet" href="//c">'
+        "<style>@import 'd.css'; p { background: url(http://e) }</style><p style='background: url(f.png)'>"
+        '<meta http-equiv="refresh" content="0; url=g"><a href="https://fine">h</a><a href="gone.csv">i</a>'
+    )
+    assert len(Page(bad).loaded()) == 7
+    assert Page(bad).broken_links(Path("page.html")) == ["gone.csv"]
+
+
+def test_the_answer_and_all_verdicts_come_before_everything_else(reported: Path) -> None:
+    page, claims = page_of(reported), read_json(reported / "claims.json")["claims"]
+    found = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in ("supported", "contradicted")}
+    sentence = f"Of the eight claims under test, {words.small(found['supported'])} are supported"
+    places = [page.text.index(sentence)]
+    for claim in claims:
+        places.append(page.text.index(f"{claim['id']}. {claim['title']}"))
+        assert claim["verdict"] in page.text[places[-1] : places[-1] + 150]
+        for said in (claim["statement"], claim["reason"]):
+            assert " ".join(said.split()) in page.text
+    places.append(
+        page.text.index("Loss at each position" if "Loss at each position" in page.text else "Loss by position")
+    )
+    places.append(page.text.index("Models and training"))
+    assert places == sorted(places)
+
+
+def test_it_can_be_read_by_everyone(reported: Path) -> None:
+    page = page_of(reported)
+    assert page.all("html")[0]["lang"] == "en"
+    pictures = page.all("img")
+    assert len(pictures) == len(KINDS)
+    assert all(picture["alt"].endswith(".") and picture["src"].startswith("data:image/svg") for picture in pictures)
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(levels[:-1], levels[1:], strict=True))
+    assert all(head.get("scope") in ("row", "col") for head in page.all("th"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_evidence_names_files_that_exist(reported: Path) -> None:
+    for claim in read_json(reported / "claims.json")["claims"]:
+        assert all((reported / path).exists() for path in claim["evidence"])
+    text = page_of(reported).text
+    assert "evaluation/hope/seed*/extrapolation.parquet" in text and "tables/endpoints.parquet" in text
+
+
+def test_method_cost_and_provenance_are_told(reported: Path) -> None:
+    text = page_of(reported).text
+    for said in (
+        "2 layers, width 32, 2 heads of 16 dimensions",
+        "20,480 tokens in 40 steps of 8 windows of 64 tokens",
+        "3 of 8",  # components that turn
+        "No number on this page is the paper's",
+        "My & mine",
+        "torch 2.13.0",
+        "a" * 64,  # the corpus's digest
+        code_digest()[:12],
+        read_json(reported / "claims.json")["claims_sha256"],
+        "snakemake --cores all --configfile study.json",
+    ):
+        assert said in text, said
+
+
+def test_nothing_in_a_study_can_add_markup(new_study: Callable[..., Path]) -> None:
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&"
+    study = judged(new_study(report={"title": evil}))
+    content = read_json(study / "claims.json")
+    for claim in content["claims"]:
+        for key in ("title", "statement", "reason", "note"):
+            claim[key] = evil
+        for part in claim["parts"]:
+            part["statement"] = part["note"] = part["unit"] = evil
+    write_json(study / "claims.json", content)
+    corpus = read_json(study / "data" / "corpus" / "corpus.json")
+    write_json(study / "data" / "corpus" / "corpus.json", corpus | {"origin": {"python": evil}})
+    write_report(study)
+    page = page_of(study)
+    assert page.all("script") == [] and page.all("img") == []
+    assert page.text.count("<script>alert(1)</script>") > 20
+    assert not [attributes for _, attributes in page.tags if "onerror" in attributes]
+
+
+def test_results_of_other_code_are_marked_and_those_of_this_code_are_not(new_study: Callable[..., Path]) -> None:
+    study = judged(new_study())
+    records = [path for path in study.rglob("*.json") if "code" in json.loads(path.read_text())]
+    assert len(records) == len(Records(StudyTables(study)).all) > 20
+    for path in records:
+        write_json(path, read_json(path) | {"code": code_digest()})
+    write_report(study)
+    assert not [attributes for _, attributes in page_of(study).tags if "stale" in attributes.get("class", "").split()]
+    changed = study / "evaluation" / "hope" / "seed1" / "extrapolation.json"
+    write_json(changed, read_json(changed) | {"code": "f" * 64})
+    write_report(study)
+    page = page_of(study)
+    assert f"1 of {len(records)} results were made by other code" in page.text
+    assert "--forcerun evaluate_extrapolation" in page.text
+    marked = page.text.split("made by older code")
+    assert len(marked) == 3  # claims 6 and 7 rest on it
+    assert marked[0].rstrip().endswith("6. Extrapolation") and marked[1].rstrip().endswith("7. No price in the window")
+
+
+def test_the_rules_that_are_named_exist() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    for _, rules in STAGES.values():
+        for rule in rules:
+            assert f"rule {rule}:" in text or f" as {rule} with:" in text
+
+
+@pytest.mark.parametrize("reference", [{"python": "3.11.2", "digest": "b"}, [{"python": "3.11.2", "digest": "b"}]])
+def test_a_corpus_is_compared_with_the_documented_one(reference: dict | list, tmp_path: Path) -> None:
+    path = tmp_path / "reference.json"
+    mine = {"digest": "a", "origin": {"python": "3.13.1"}}
+    assert reference_corpus(mine, "python_stdlib", path) == ""
+    write_json(path, reference)
+    said = reference_corpus(mine, "python_stdlib", path)
+    assert "not the corpus" in said and "3.11.2" in said and "3.13.1" in said
+    assert "to the byte" in reference_corpus(mine | {"digest": "b"}, "python_stdlib", path)
+    assert reference_corpus(mine, "files", path) == ""
+
+
+def test_a_study_that_is_not_judged_yet_has_a_report_that_says_so(new_study: Callable[..., Path]) -> None:
+    study = new_study(seeds={"rope": 1})
+    write_report(study)
+    page = page_of(study)
+    assert "No claim has been judged yet" in page.text
+    assert page.loaded() == [] and page.broken_links(study / "report" / "index.html") == []
+
+
+def test_a_single_seed_leaves_the_claims_about_methods_open(new_study: Callable[..., Path]) -> None:
+    study = judged(new_study(seeds={"rope": 1, "hope": 1}))
+    write_report(study)
+    assert "a single seed cannot tell encodings from chance" in page_of(study).text
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([], "No claim has been judged yet."),
+        (["supported"], "The one claim under test: one is supported, none contradicted and none left open."),
+        (
+            ["supported", "contradicted", "inconclusive", "supported"],
+            "Of the four claims under test, two are supported, one contradicted and one left open.",
+        ),
+    ],
+)
+def test_the_answer_counts_the_verdicts(verdicts: list[str], expected: str) -> None:
+    assert answer([{"verdict": verdict} for verdict in verdicts]) == expected
+
+
+def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no such file"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report").exists()
+
+
+def test_reporting_does_without_torch() -> None:
+    code = (
+        "import sys, hope.reporting.page, hope.reporting.notebooks, hope.reporting.article;"
+        "assert not {'torch', 'deepspeed', 'mlflow', 'matplotlib.pyplot'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (-0.0712, "−0.0712"), (1234.5, "1,234"), (3.14159, "3.14"), (float("nan"), "–"), (2e-9, "2.00e−09")],
+)
+def test_numbers_are_written_for_people(value: float, text: str) -> None:
+    assert words.number(value) == text
+
+
+def test_an_interval_has_the_decimals_of_its_larger_end() -> None:
+    assert words.interval(-0.812, -0.7369, -0.775) == "[−0.812, −0.737]"
+    assert words.interval(-0.02341, 12.3, 5.0) == "[−0.0, 12.3]"
+    assert words.interval(None, 1.0) == words.interval(float("nan"), 1.0) == ""
+
+
+def test_thresholds_say_which_side_counts() -> None:
+    assert words.threshold({"direction": "lower", "smallest_effect": 0.01}) == "asks for −0.01 or lower"
+    assert words.threshold({"direction": "higher", "smallest_effect": 0.05}) == "asks for +0.05 or more"
+    assert words.threshold({"direction": "lower", "margin": 0.01}) == "allows +0.01"
+    assert words.threshold({"direction": "equal", "margin": 0.02}) == "allows ±0.02"

@@ -1,0 +1,76 @@
+"""The command line as a user meets it."""
+
+import json
+import time
+
+import pytest
+
+from hope.catalogue import FAMILIES
+from hope.cli import main
+from tests.conftest import ROOT
+
+
+def test_help_answers_at_once_and_lists_the_steps(hope_command):
+    hope_command("--help")
+    started = time.monotonic()
+    answer = hope_command("--help")
+    assert answer.returncode == 0
+    for step in ("check", "encodings", "reproduce", "train", "ui", "sync"):
+        assert step in answer.stdout
+    # Not a matter of speed alone: a second and more means that something heavy is imported.
+    print(f"answered in {time.monotonic() - started:.2f} s")
+
+
+def test_check_prints_one_line_alone(hope_command, tmp_path):
+    over = tmp_path / "my.yaml"
+    over.write_text("study: mine\ntraining: {lenght: 3}\n")
+    answer = hope_command("check", "--configfile", "config.yaml", over)
+    assert answer.returncode == 1 and answer.stdout == ""
+    assert answer.stderr.count("\n") == 1
+    assert "unknown key 'training.lenght' (did you mean 'length'?)" in answer.stderr
+    over.write_text("study: mine\n")
+    answer = hope_command("check", "--configfile", "config.yaml", over)
+    assert answer.returncode == 0 and answer.stdout.startswith("mine: 4 encodings, 8 models")
+
+
+def test_encodings_lists_every_family(capsys):
+    assert main(["encodings"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", *FAMILIES]
+    for line, family in zip(lines[1:], FAMILIES.values(), strict=True):
+        assert family.formula in line and family.source in line
+
+
+def test_the_schema_file_is_the_configs(capsys):
+    assert main(["schema"]) == 0
+    schema = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())
+    assert json.loads(capsys.readouterr().out) == schema
+
+
+@pytest.mark.parametrize("arguments", [[], ["trian"], ["train"], ["ui"]])
+def test_a_wrong_command_line_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_settings_that_are_no_settings_are_one_clear_line(tmp_path, capsys):
+    status = main(["prepare-corpus", "--settings", '{"source": "flies"}', "--output", str(tmp_path / "out")])
+    assert status == 1
+    assert "--settings.source" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_one_clear_line(monkeypatch, tmp_path, capsys):
+    import errno
+
+    from hope.data import corpus
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "documents.parquet"))
+
+    monkeypatch.setattr(corpus, "prepare_corpus", full)
+    assert main(["prepare-corpus", "--settings", "{}", "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "documents.parquet: the disk is full" in error

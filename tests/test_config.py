@@ -1,0 +1,137 @@
+"""The config: strict, and each mistake one line that names the key and the remedy."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hope.config import Study, TrainStage, from_json, load_study, merge, parse_study, to_json
+from hope.errors import UserError
+from tests.conftest import ROOT
+
+SMALLEST = {"study": "x", "encodings": ["rope", "hope"]}
+
+
+@pytest.mark.parametrize(
+    ("over", "line"),
+    [
+        ({"trainin": {}}, "unknown key 'trainin' (did you mean 'training'?)"),
+        ({"training": {"lenght": 8}}, "unknown key 'training.lenght' (did you mean 'length'?)"),
+        ({"training": {"length": "128"}}, "training.length: input should be a valid integer (got '128')"),
+        ({"training": {"learning_rate": "3e-3"}}, "YAML reads 3e-3 as text, write 3.0e-3 or 0.003"),
+        ({"training": {"zero_stage": 4}}, "training.zero_stage: input should be 0, 1, 2 or 3 (got 4)"),
+        ({"training": {"batch_windows": 6, "processes": 4}}, "batch_windows 6 is no multiple of processes 4"),
+        ({"training": {"final_learning_rate": 1.0}}, "final_learning_rate is above learning_rate"),
+        ({"model": {"width": 97}}, "model: width 97 is no multiple of heads 3"),
+        ({"model": {"width": 9, "heads": 3}}, "width / heads is 3: rotary encodings need an even number"),
+        ({"model": {"kv_heads": 2}}, "heads 3 is no multiple of kv_heads 2"),
+        ({"encodings": ["roep"]}, "encodings: 'roep' is no encoding (did you mean 'rope'?)"),
+        ({"encodings": ["rope", "rope"]}, "encodings: 'rope' is listed twice"),
+        ({"encodings": ["../rope"]}, "encodings: '../rope' must be letters, digits, '.', '_' and '-'"),
+        ({"encodings": []}, "encodings: "),
+        ({"study": "a/b"}, "study: 'a/b' must be letters"),
+        ({"definitions": {"r": {"famly": "rope"}}}, "unknown key 'definitions.r.famly' (did you mean 'family'?)"),
+        (
+            {"encodings": ["r"], "definitions": {"r": {"family": "roep"}}},
+            "definitions.r.family: 'roep' is no encoding (did you mean 'rope'?)",
+        ),
+        (
+            {"encodings": ["r"], "definitions": {"r": {"family": "hope", "settings": {"cutof": 1.0}}}},
+            "unknown key 'definitions.r.settings.cutof' (did you mean 'cutoff'?)",
+        ),
+        (
+            {"encodings": ["r"], "definitions": {"r": {"family": "rope", "settings": {"base": 0.0}}}},
+            "definitions.r.settings.base: input should be greater than 1 (got 0.0)",
+        ),
+        ({"seeds": {"per_encoding": {"hop": 2}}}, "seeds.per_encoding: 'hop' is no encoding (did you mean 'hope'?)"),
+        ({"mixture": {"tasks": {"cpoy": 1.0}}}, "mixture.tasks: 'cpoy' is no task (did you mean 'copy'?)"),
+        ({"mixture": {"multiples": [0.01]}}, "mixture.multiples: the shortest example has 1 tokens"),
+        ({"retrieval": {"multiples": [0.01]}}, "retrieval.multiples: the shortest example has 1 tokens"),
+        ({"extrapolation": {"targets": 65}}, "extrapolation.targets: 65 tokens do not fit"),
+        ({"extrapolation": {"longest": 4}}, "contexts ends at 8.0, past longest 4"),
+        ({"analysis": {"multiples": [2.0]}}, "analysis.multiples: multiples must rise and hold 1.0"),
+        ({"corpus": {"source": "files"}}, "source is 'files', but files.paths is empty"),
+        ({"corpus": {"source": "hub", "hub": {"dataset": "a/b"}}}, "hub.revision must be a commit of 40"),
+        ({"tokens": {"tokenizer": "pretrained", "pretrained": "a/b"}}, "there is no file or folder 'a/b'"),
+    ],
+)
+def test_a_mistake_is_one_line_with_key_and_remedy(over, line):
+    with pytest.raises(UserError) as caught:
+        parse_study(merge(SMALLEST, over), "config.yaml")
+    assert line in str(caught.value)
+    assert str(caught.value).startswith("config.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_overlays_merge_maps_and_replace_lists(tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("study: over\nencodings: [none]\ntraining: {tokens: 1000}\n")
+    base, merged = load_study([ROOT / "config.yaml"]), load_study([ROOT / "config.yaml", over])
+    assert merged.encodings == ["none"] and merged.training.tokens == 1000
+    assert merged.training.model_copy(update={"tokens": base.training.tokens}) == base.training
+    assert merged.corpus == base.corpus
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a: [", "not valid YAML"), ("- a", "expected 'key: value' lines"), (None, "there is no such config file")],
+)
+def test_a_file_that_is_no_config_is_one_clear_line(text, words, tmp_path):
+    path = tmp_path / "bad.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=words) as caught:
+        load_study([path])
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    seeds=st.dictionaries(st.sampled_from(["rope", "hope", "none"]), st.integers(1, 5)),
+    count=st.integers(1, 4),
+    first=st.integers(0, 100),
+)
+def test_runs_are_all_encodings_with_their_seeds(seeds, count, first):
+    study = parse_study(
+        {
+            "study": "x",
+            "encodings": ["rope", "none"],
+            "seeds": {"first": first, "count": count, "per_encoding": seeds},
+        },
+        "x",
+    )
+    runs = study.runs()
+    assert len(set(runs)) == len(runs) == sum(seeds.get(name, count) for name in ("rope", "none"))
+    assert min(seed for _, seed in runs) == first
+
+
+def test_a_stage_survives_the_command_line_and_holds_only_its_part():
+    study = load_study([ROOT / "config.yaml"])
+    stage = study.train_stage("hope", 3)
+    assert from_json(TrainStage, to_json(stage)) == stage
+    assert "\n" not in to_json(stage)
+    longer = study.model_copy(update={"extrapolation": study.extrapolation.model_copy(update={"documents": 3})})
+    assert to_json(longer.train_stage("hope", 3)) == to_json(stage)
+
+
+def test_a_text_only_arm_differs_by_its_mixture_alone():
+    study = parse_study(SMALLEST | {"definitions": {"rope-text": {"family": "rope", "text_only": True}}}, "x")
+    mixed, text = study.train_stage("rope", 0), study.train_stage("rope-text", 0)
+    assert text.mixture.share == 0.0 and mixed.mixture.share > 0
+    assert text.training == mixed.training and text.model == mixed.model
+
+
+def test_the_default_config_says_the_defaults():
+    study = load_study([ROOT / "config.yaml"])
+    assert study == Study(study="default", encodings=study.encodings, seeds=study.seeds)
+
+
+def test_the_config_is_read_without_any_numerical_library():
+    program = (
+        "import sys, hope.config, hope.paths, hope.cli\n"
+        "heavy = {'numpy', 'torch', 'pandas', 'mlflow', 'transformers', 'snakemake'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=Path(ROOT), check=True)

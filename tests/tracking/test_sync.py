@@ -1,0 +1,342 @@
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from store_look import Store
+
+from hope import config
+from hope.errors import UserError
+from hope.files import read_json, write_json, write_text
+from hope.tracking import artifacts
+from hope.tracking.store import find_study, initialise, sync
+
+STAGES = ("extrapolate", "retrieve")
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tree(folder: Path) -> dict[str, tuple[int, str]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_ino, digest(path)) for path in files}
+
+
+def test_every_model_stage_and_the_study_has_one_run(synced: Path) -> None:
+    store = Store(synced)
+    runs = store.runs()
+    models = {"rope/seed0", "hope/seed0"}
+    assert set(runs) == {"study", *models, *(f"{model}/{stage}" for model in models for stage in STAGES)}
+    for model in models:
+        for stage in STAGES:
+            assert store.of("tags", runs[f"{model}/{stage}"])["mlflow.parentRunId"] == runs[model]
+    for key, run in runs.items():
+        assert store.status(run) == "FINISHED"
+        record = read_json(synced / "models/rope/seed0/run.json")
+        tags = store.of("tags", run)
+        assert tags["code"] == record["code"], key
+    assert store.of("tags", runs["hope/seed0"])["encoding"] == "hope"
+    assert store.of("tags", runs["hope/seed0"])["seed"] == "0"
+    (experiment,) = store.rows("SELECT name, artifact_location FROM experiments WHERE lifecycle_stage = 'active'")
+    assert experiment == ("small", "mlflow-artifacts:/small")
+
+
+def test_params_and_metrics_are_those_of_the_files(synced: Path, study_config: config.Study) -> None:
+    store = Store(synced)
+    runs = store.runs()
+    params = store.of("params", runs["hope/seed0"])
+    assert params["encoding.settings.cutoff"] == "1.0"
+    assert params["training.length"] == "16"
+    assert params["model.kv_heads"] == "null"
+    assert params["training.betas"] == "[0.9, 0.95]"
+    assert store.of("params", runs["hope/seed0/retrieve"])["retrieval.prompts"] == "200"
+    assert store.of("params", runs["study"])["encodings"] == '["rope", "hope"]'
+
+    history = pd.read_parquet(synced / "models/hope/seed0/history.parquet")
+    for name in ("loss", "tokens_per_second"):
+        expected = [(row.step, getattr(row, name), round(row.time * 1000)) for row in history.itertuples()]
+        assert store.points(runs["hope/seed0"], name) == expected
+    assert store.points(runs["hope/seed0"], "synthetic_loss") == []  # it is not a number throughout
+
+    def value(run: str, name: str) -> float:
+        ((_, found, _),) = store.points(runs[run], name)
+        return found
+
+    # Bins of 8 at 2 + start / 16, documents 0 and 1 nat above: within L (0 + 8) / 32 + 2.5, and so on.
+    for run in ("hope/seed0", "hope/seed0/extrapolate"):
+        assert value(run, "loss/within_L") == pytest.approx(2.75)
+        assert value(run, "loss/1L_to_2L") == pytest.approx(3.75)
+        assert value(run, "loss/2L_to_4L") == pytest.approx(5.25)
+        assert value(run, "context_gain/2L") == pytest.approx(0.25)
+    curve = {step: loss for step, loss, _ in store.points(runs["hope/seed0/extrapolate"], "by_position/loss")}
+    assert curve == pytest.approx({8 * number: 2.0 + number / 2 for number in range(1, 9)})
+    assert value("hope/seed0/retrieve", "copy_accuracy/1L") == pytest.approx(0.75)
+    assert value("hope/seed0/retrieve", "copy_accuracy/chance") == pytest.approx(0.25)
+    assert value("study", "study_claims/6_estimate") == -0.5
+
+
+def test_the_study_run_reads_well(synced: Path) -> None:
+    store = Store(synced)
+    run = store.runs()["study"]
+    tags = store.of("tags", run)
+    note = tags["mlflow.note.content"].replace("\u00a0", "")
+    assert tags["claim_6"] == "supported"
+    assert "| 6. Extrapolation | **supported** | -0.5 | -0.7 to -0.3 | nats |" in note
+    assert "| hope | 1 | 2.75 | 5.25 |" in note
+    assert f"[Final report](#/experiments/1/runs/{run}/artifacts/report/index.html)" in note
+
+
+def test_tags_of_ours_follow_and_those_of_a_user_stay(synced: Path) -> None:
+    from hope.tracking.client import connect
+
+    store = Store(synced)
+    run = store.runs()["study"]
+    connect(synced, None).client.set_tag(run, "mine", "keep")
+    claims = read_json(synced / "claims.json")
+    claims["claims"][0] |= {"id": "7", "verdict": "inconclusive", "estimate": None, "low": None, "high": None}
+    write_json(synced / "claims.json", claims)
+    sync(synced)
+    tags = store.of("tags", store.runs()["study"])
+    assert tags["claim_7"] == "inconclusive"
+    assert "claim_6" not in tags
+    write_text(synced / "figures/more.svg", "<svg/>")
+    connect(synced, None).client.set_tag(store.runs()["study"], "mine", "keep")
+    sync(synced)
+    assert store.of("tags", store.runs()["study"])["mine"] == "keep"
+
+
+def test_artifacts_are_links_to_the_files_with_their_digests(synced: Path) -> None:
+    sync(synced)  # copying the fixture broke the links
+    store = Store(synced)
+    runs = store.runs()
+    expected = {
+        "rope/seed0": ("models/rope/seed0", {"model.safetensors", "config.json", "history.parquet", "run.json"}),
+        "rope/seed0/extrapolate": (
+            "evaluation/rope/seed0",
+            {"extrapolation.parquet", "context.parquet", "extrapolation.json"},
+        ),
+        "rope/seed0/retrieve": ("evaluation/rope/seed0", {"retrieval.parquet", "retrieval.json"}),
+        "study": (
+            ".",
+            {"study.json", "claims.json", "data/corpus/corpus.json", "report/index.html", "figures/curve.svg"}
+            | {f"data/{split}/manifest.json" for split in ("train", "validation")},
+        ),
+    }
+    for key, (folder, names) in expected.items():
+        files = store.files(runs[key])
+        listing = json.loads(files.pop("digests.json").read_text())
+        assert set(files) == set(listing) == names
+        for name, path in files.items():
+            assert listing[name] == {"sha256": digest(synced / folder / name), "bytes": path.stat().st_size}
+            assert digest(path) == listing[name]["sha256"]
+    name = "report/index.html"
+    write_text(synced / name, "<h1>a newer report</h1>")
+    sync(synced)
+    linked = store.files(store.runs()["study"])[name]
+    assert linked.samefile(synced / name)
+    assert json.loads((linked.parents[1] / "digests.json").read_text())[name]["sha256"] == digest(synced / name)
+    assert store.runs()["study"] == runs["study"]
+
+
+def test_a_second_sync_changes_nothing(synced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Store(synced).everything(), tree(synced / "mlflow/artifacts")
+    sync(synced)
+    assert " 0 changed" in capsys.readouterr().out
+    assert (Store(synced).everything(), tree(synced / "mlflow/artifacts")) == before
+
+
+def test_live_points_are_not_doubled(empty_store: Path, study_config: config.Study) -> None:
+    from hope.tracking.client import connect
+    from hope.tracking.runs import LiveRun
+
+    settings = study_config.train_stage("hope", 0).model_dump(mode="json", by_alias=True)
+    history = pd.read_parquet(empty_store / "models/hope/seed0/history.parquet")
+    run = LiveRun(connect(empty_store, None), "hope", 0, settings)
+    points = [{"step": row.step, "time": row.time, "metrics": {"loss": row.loss}} for row in history.itertuples()]
+    run.send(points[:3])
+    run.end("KILLED")
+    sync(empty_store)
+    store = Store(empty_store)
+    assert store.runs()["hope/seed0"] == run.id
+    assert [(step, loss) for step, loss, _ in store.points(run.id, "loss")] == list(
+        zip(history["step"], history["loss"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("changed", ["param", "value", "fewer points"])
+def test_a_run_that_cannot_be_mended_is_replaced(synced: Path, changed: str) -> None:
+    store = Store(synced)
+    before = store.runs()
+    folder = synced / "models/hope/seed0"
+    record, history = read_json(folder / "run.json"), pd.read_parquet(folder / "history.parquet")
+    if changed == "param":
+        record["settings"]["seed"] = 5
+        write_json(folder / "run.json", record)
+    elif changed == "value":
+        history.assign(loss=history["loss"] + 1).to_parquet(folder / "history.parquet")
+    else:
+        history[:2].to_parquet(folder / "history.parquet")
+    sync(synced)
+    after = store.runs()
+    assert {key for key in before if before[key] != after[key]} == {"hope/seed0"}
+    assert store.of("tags", after["hope/seed0/retrieve"])["mlflow.parentRunId"] == after["hope/seed0"]
+    found = pd.read_parquet(folder / "history.parquet")
+    assert [loss for _, loss, _ in store.points(after["hope/seed0"], "loss")] == list(found["loss"])
+    assert store.of("params", after["hope/seed0"])["seed"] == str(record["settings"]["seed"])
+    assert not (store.artifacts / before["hope/seed0"]).exists()
+
+
+def test_what_has_no_files_any_more_goes(synced: Path) -> None:
+    for room in ("models", "evaluation"):
+        shutil.rmtree(synced / room / "hope")
+    (synced / "figures/curve.svg").unlink()
+    sync(synced)
+    store = Store(synced)
+    assert set(store.runs()) == {"study", "rope/seed0", *(f"rope/seed0/{stage}" for stage in STAGES)}
+    assert "figures/curve.svg" not in store.files(store.runs()["study"])
+    assert sorted(path.name for path in store.artifacts.iterdir()) == sorted(store.runs().values())
+
+
+def test_a_deleted_store_is_restored(synced: Path) -> None:
+    before = Store(synced)
+    facts = {
+        key: (before.of("params", run), sorted(before.files(run)), before.points(run, "loss/within_L"))
+        for key, run in before.runs().items()
+    }
+    shutil.rmtree(synced / "mlflow")
+    sync(synced)
+    after = Store(synced)
+    assert facts == {
+        key: (after.of("params", run), sorted(after.files(run)), after.points(run, "loss/within_L"))
+        for key, run in after.runs().items()
+    }
+    shutil.rmtree(synced / "mlflow/artifacts")  # or the files alone
+    sync(synced)
+    assert {key: sorted(after.files(run)) for key, run in after.runs().items()} == {
+        key: files for key, (_, files, _) in facts.items()
+    }
+
+
+def test_a_sync_that_was_cut_short_is_completed(empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.tracking import MlflowClient
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            sync(empty_store)
+    sync(empty_store)
+    store = Store(empty_store)
+    assert len(store.runs()) == 7
+    history = pd.read_parquet(empty_store / "models/rope/seed0/history.parquet")
+    for model in ("rope/seed0", "hope/seed0"):
+        assert [loss for _, loss, _ in store.points(store.runs()[model], "loss")] == list(history["loss"])
+
+
+def test_artifacts_are_copied_where_links_are_not_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_text(tmp_path / "study/a.txt", "text")
+    files = {"in/a.txt": tmp_path / "study/a.txt"}
+    listing = artifacts.Digests(tmp_path / "study").listing(files)
+    target = tmp_path / "store/in/a.txt"
+    assert artifacts.bring_in_line(tmp_path / "store", files, listing)
+    assert target.read_text() == "text"
+    assert not target.samefile(tmp_path / "study/a.txt")
+    assert not artifacts.bring_in_line(tmp_path / "store", files, listing)
+    target.write_text("txet")  # damaged, with its size unchanged
+    assert artifacts.bring_in_line(tmp_path / "store", files, listing)
+    assert target.read_text() == "text"
+
+
+def test_digests_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(artifacts, "sha256_of_file", lambda path: read.append(path) or digest(path))
+    path = tmp_path / "a.txt"
+    path.write_text("one")
+    for text in ("one", "one", "other"):
+        if text == "other":
+            path.write_text(text)
+        known = artifacts.Digests(tmp_path)
+        assert known.sha256(path) == hashlib.sha256(text.encode()).hexdigest()
+        known.save()
+    assert len(read) == 2
+
+
+def test_an_unknown_study_is_one_line(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    with pytest.raises(UserError, match="no such study; results/ has none yet"):
+        sync("small-one")
+    study.rename(tmp_path / "results/small")
+    assert find_study("small") == Path("results/small")
+    assert find_study(tmp_path / "results/small") == tmp_path / "results/small"
+    with pytest.raises(UserError, match=r"smal: there is no such study \(did you mean 'small'\?\); known are small"):
+        sync("smal")
+
+
+@pytest.mark.parametrize(
+    "name", ["models/hope/seed0/history.parquet", "models/hope/seed0/run.json", "evaluation/hope/seed0/context.parquet"]
+)
+@pytest.mark.parametrize("content", [b"", b"{}", b"no table and no record"])
+def test_a_damaged_file_is_one_line_and_changes_nothing(synced: Path, name: str, content: bytes) -> None:
+    before = Store(synced).everything()
+    (synced / name).write_bytes(content)
+    with pytest.raises(UserError, match="hope/seed0") as caught:
+        sync(synced)
+    assert len(str(caught.value).splitlines()) == 1
+    assert Store(synced).everything() == before
+
+
+def test_a_store_that_fails_is_one_line(synced: Path) -> None:
+    (synced / "mlflow/mlflow.db").write_bytes(b"this is no database, though it is long enough to be one" * 100)
+    for call in (sync, initialise):
+        with pytest.raises(UserError, match="view of the study's files") as caught:
+            call(synced, None)
+        assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(UserError, match="http://127.0.0.1:9: no answer; see that it runs"):
+        sync(synced, "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="expected the address of an MLflow server"):
+        sync(synced, "somewhere")
+
+
+def test_initialise_is_idempotent_and_keeps_paths_out(synced: Path) -> None:
+    before = Store(synced).everything()
+    initialise(synced, None)
+    assert Store(synced).everything() == before
+    assert str(Path.cwd()).encode() not in (synced / "mlflow/mlflow.db").read_bytes()
+
+
+def test_nothing_is_reported_to_anyone(synced: Path, tmp_path: Path) -> None:
+    code = f"""
+import socket, threading
+def refuse(self, address):
+    if self.family != socket.AF_UNIX:
+        print("REACHED OUT", address, flush=True)
+    raise OSError("no network here")
+socket.socket.connect = socket.socket.connect_ex = refuse
+socket.getaddrinfo = lambda *a, **k: refuse(socket.socket(), a)
+from hope.tracking.store import sync
+sync({str(synced)!r})
+for thread in threading.enumerate():
+    if thread is not threading.current_thread() and not thread.daemon:
+        thread.join(5)
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "CI", "GITHUB"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "0 changed" in done.stdout
+    assert "REACHED OUT" not in done.stdout
+    assert not list((tmp_path / "home").rglob("telemetry*"))

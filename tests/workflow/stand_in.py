@@ -1,0 +1,93 @@
+"""Stands in for ``python -m hope`` in a copy of the project: each step writes its files at once, tiny ones.
+
+The command line is the real one's.
+
+What a step was asked is appended to ``calls.txt``, so that a test sees what really ran. Switches in the
+environment: STAND_IN_SECONDS is how long a training takes, STAND_IN_FAILS names a step that fails with one line.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from hope import cli
+from hope.cli import _parser
+
+TABLES = ("losses", "attention", "comparisons", "retrieval", "cost")
+FIGURES = [
+    "claims",
+    "loss_by_position",
+    "context_gain",
+    "retrieval",
+    "attention_profile",
+    "ushape_heads",
+    "components",
+    "intervention",
+    "divergence",
+    "kernel",
+    "training_loss",
+]
+OUTPUTS = {
+    "prepare-corpus": ["documents.parquet", "corpus.json"],
+    "tokenize": [
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer_config.json",
+        "train/manifest.json",
+        "validation/manifest.json",
+    ],
+    "train": ["model.safetensors", "config.json", "history.parquet", "run.json"],
+    "analyze": ["profile.parquet", "ushape.parquet", "divergence.parquet", "provenance.json"],
+    "theory": ["kernel.parquet", "provenance.json"],
+    "extrapolate": ["extrapolation.parquet", "context.parquet", "extrapolation.json"],
+    "retrieve": ["retrieval.parquet", "retrieval.json"],
+    "judge": ["claims.json", "tables/endpoints.parquet"]
+    + [f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")],
+    "draw": [f"figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")],
+    "report": ["report/index.html"],
+}
+ROTARY = ["components.parquet", "intervention.parquet"]
+
+
+def main(arguments: list[str]) -> int:
+    given = {key: str(value) for key, value in vars(_parser().parse_args(arguments)).items() if key != "command"}
+    step = given.pop("step")
+    if step == "reproduce":
+        return cli.main(arguments)
+    with open("calls.txt", "a", encoding="utf-8") as handle:
+        handle.write(json.dumps([step, given]) + "\n")
+    if step == os.environ.get("STAND_IN_FAILS"):
+        print("hope: error: corpus: nothing in it; name another", file=sys.stderr)
+        return 1
+    if step == "train":
+        train(Path(given["checkpoints"]), given["settings"])
+    target = Path(given.get("output") or given["study"])
+    names = OUTPUTS.get(step, [])
+    if step == "analyze" and target.parent.name in ("rope", "hope"):
+        names = names + ROTARY
+    for path in [target / name for name in names] or [target]:
+        if step != "sync":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{step} {path.name}\n", encoding="utf-8")
+    return 0
+
+
+def train(checkpoints: Path, settings: str) -> None:
+    """Take a while, and leave a mark of how far it got, as a trainer does."""
+    content = json.loads(settings)
+    mark = checkpoints / f"{content['encoding']['name']}-seed{content['seed']}"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(143))
+    done = int(mark.read_text()) if mark.exists() else 0
+    steps = int(float(os.environ.get("STAND_IN_SECONDS", "0")) * 10)
+    for step in range(done, steps):
+        time.sleep(0.1)
+        mark.write_text(str(step + 1))
+        print(f"step {step + 1} of {steps}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

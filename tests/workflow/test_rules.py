@@ -1,0 +1,91 @@
+"""How the rules are written."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+
+
+def rules() -> dict[str, str]:
+    """Return the text of each rule of its own, by name."""
+    found = {}
+    for path in FILES:
+        for part in re.split(r"^(?=rule |use rule )", path.read_text(encoding="utf-8"), flags=re.M):
+            name = re.match(r"rule (\w+):", part)
+            if name:
+                found[name[1]] = part
+    return found
+
+
+RULES = rules()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_is_thin_and_whole(name: str) -> None:
+    text = RULES[name]
+    directives = re.findall(r"^    (\w+):", text, re.M)
+    wanted = {"output", "log", "conda", "params", "resources", "message", "shell"}
+    assert wanted <= set(directives)
+    assert not {"run", "script", "notebook", "wrapper"} & set(directives)
+    assert re.match(r'rule \w+:\n    """[^\n]+\."""\n', text), "a docstring of one line"
+    for resource in ("mem_mb", "disk_mb", "runtime"):
+        assert f"{resource}=" in text
+    environment = re.search(r'conda:\n        "\.\./\.\./(envs/\w+\.yaml)"', text)
+    assert environment and (ROOT / environment[1]).exists()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_shell_line_is_one_step_with_every_value_quoted(name: str) -> None:
+    shell = RULES[name].split("shell:")[1]
+    command = "".join(re.findall(r'"([^"]*)"', shell))
+    assert re.fullmatch(r"python -m hope [a-z-]+ .* > \{log:q\} 2>&1", command)
+    values = re.findall(r"\{([^}]*)\}", command)
+    assert [value for value in values if not value.endswith(":q")] == []
+    # Snakemake quotes an empty value to nothing at all.
+    assert not re.search(r"--(uri|tracking) ", command)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_of_rules_is_small_and_only_one_has_functions(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.encode()) < 5000
+    assert path.stem == "common" or not re.search(r"^def ", text, re.M)
+    assert not re.search(r"\bancient\(|^checkpoint ", text, re.M)
+
+
+def test_the_names_of_rules_are_verbs_and_nouns() -> None:
+    assert all(re.fullmatch(r"[a-z]+_[a-z]+", name) for name in RULES)
+
+
+def test_the_figures_are_those_that_are_drawn() -> None:
+    from hope.reporting.figures import KINDS
+
+    listed = re.search(
+        r"^FIGURES = \[(.*?)\]", (ROOT / "workflow/rules/report.smk").read_text(encoding="utf-8"), re.M | re.S
+    )
+    assert listed and re.findall(r'"(\w+)"', listed[1]) == [kind.name for kind in KINDS]
+
+
+def test_every_caption_is_there_in_one_sentence_or_two() -> None:
+    captions = ROOT / "workflow" / "report"
+    text = (ROOT / "workflow/rules/report.smk").read_text(encoding="utf-8")
+    named = set(re.findall(r"\.\./report/(\w+)\.rst", text))
+    figures = re.search(r"^FIGURES = \[(.*?)\]", text, re.M | re.S)
+    assert figures
+    for name in {*named, *re.findall(r'"(\w+)"', figures[1]), "workflow"}:
+        assert (captions / f"{name}.rst").read_text(encoding="utf-8").strip()
+
+
+def test_the_workflow_process_loads_no_numerical_library() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, hope.config, hope.paths, hope.errors, hope.reproduce, hope.data.sources.files;"
+        "print(sorted({'numpy', 'pandas', 'pyarrow', 'torch', 'mlflow', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

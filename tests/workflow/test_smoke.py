@@ -1,0 +1,150 @@
+"""The smoke study end to end, with the real steps: what a user gets, and what a second run does."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hope.config import load_study
+from hope.files import sha256_of_file
+from hope.paths import StudyPaths
+from tests.conftest import ROOT
+
+SMOKE = "workflow/presets/smoke.yaml"
+NOT_COPIED = shutil.ignore_patterns("results", ".snakemake", ".venv", ".git", "__pycache__", "*_cache", ".hypothesis")
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"}
+
+
+def reproduce(root: Path, *rest: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hope", "reproduce", "--configfile", SMOKE, "--", *rest]
+    return subprocess.run(
+        command,
+        cwd=root,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=800,
+    )
+
+
+def dry_run(root: Path, *options: str) -> str:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", SMOKE, "--dry-run", *options]
+    run = subprocess.run(
+        command, cwd=root, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyPaths]:
+    """Run the smoke study in a copy of the project, kill all of it once amid training, and run it again."""
+    root = tmp_path_factory.mktemp("smoke") / "project"
+    shutil.copytree(ROOT, root, ignore=NOT_COPIED)
+    command = [sys.executable, "-m", "hope", "reproduce", "--configfile", SMOKE]
+    with open(root / "killed.log", "w") as log:
+        first = subprocess.Popen(command, cwd=root, env=environment(), stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 300
+        while not list((root / "results").glob("smoke/checkpoints/*.lock")) and time.monotonic() < deadline:
+            assert first.poll() is None, (root / "killed.log").read_text()
+            time.sleep(0.1)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    again = reproduce(root)
+    assert again.returncode == 0, again.stdout[-8000:]
+    assert "report:" in again.stdout and "make ui" in again.stdout
+    return root, StudyPaths(root / "results" / "smoke")
+
+
+def test_every_model_has_all_of_its_files(finished):
+    root, paths = finished
+    study = load_study([root / "config.yaml", root / SMOKE])
+    assert len(study.runs()) == 7
+    for encoding, seed in study.runs():
+        run = paths.run(encoding, seed)
+        names = {path.name for folder in (run.model, run.analysis, run.evaluation) for path in folder.iterdir()}
+        rotary = {"components.parquet", "intervention.parquet"} if study.is_rotary(encoding) else set()
+        assert names == rotary | {
+            "model.safetensors",
+            "config.json",
+            "history.parquet",
+            "run.json",
+            "profile.parquet",
+            "ushape.parquet",
+            "divergence.parquet",
+            "provenance.json",
+            "extrapolation.parquet",
+            "context.parquet",
+            "extrapolation.json",
+            "retrieval.parquet",
+            "retrieval.json",
+        }
+    assert not [path for path in paths.root.rglob("*") if path.name.endswith(".part")]
+
+
+def test_every_claim_has_a_verdict(finished):
+    _, paths = finished
+    claims = json.loads(paths.claims.read_text())["claims"]
+    assert [claim["id"] for claim in claims] == [str(number) for number in range(1, 9)]
+    assert {claim["verdict"] for claim in claims} <= {"supported", "contradicted", "inconclusive"}
+    assert all(claim["reason"] for claim in claims)
+
+
+def test_provenance_vouches_for_every_model(finished):
+    _, paths = finished
+    records = list(paths.root.glob("models/*/*/run.json"))
+    assert len(records) == 7
+    for record in records:
+        content = json.loads(record.read_text())
+        text = json.dumps(content["outputs"])
+        assert sha256_of_file(record.parent / "model.safetensors") in text
+        assert content["code"]
+
+
+def test_learned_positions_end_with_an_empty_cell(finished):
+    _, paths = finished
+    table = pd.read_parquet(paths.run("learned", 0).evaluation / "extrapolation.parquet")
+    assert table["end"].max() == 32
+    other = pd.read_parquet(paths.run("rope", 0).evaluation / "extrapolation.parquet")
+    assert other["end"].max() == 4 * 32
+
+
+def test_the_report_shows_verdicts_and_fetches_nothing(finished):
+    _, paths = finished
+    pages = sorted(paths.report.glob("*.html"))
+    assert {page.name for page in pages} >= {"index.html", "attention.html", "extrapolation.html", "retrieval.html"}
+    for page in pages:
+        html = page.read_text()
+        fetched = re.findall(r"<(?:script|link|img|iframe|source)[^>]+(?:src|href)=[\"']?(?!data:)([^\"' >]+)", html)
+        assert not [address for address in fetched if not address.startswith("#")], page
+        assert "@import" not in html and not re.search(r"url\([\"']?(?:https?:)?//", html)
+    index = (paths.report / "index.html").read_text()
+    assert "inconclusive" in index and "<svg" in index
+
+
+def test_a_second_run_finds_nothing_to_do(finished):
+    root, _ = finished
+    assert "Nothing to be done" in dry_run(root)
+    assert "Nothing to be done" in dry_run(root, "--use-conda")
+
+
+def test_other_evaluation_lengths_train_nothing(finished):
+    root, _ = finished
+    changed = dry_run(root, "--config", "retrieval={'multiples': [0.25, 1.0], 'prompts': 8}")
+    assert "evaluate_retrieval" in changed
+    for rule in ("train_model", "analyze_attention", "tokenize_corpus"):
+        assert not re.search(rf"^{rule}\s", changed, re.MULTILINE)

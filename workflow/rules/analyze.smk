@@ -1,0 +1,66 @@
+rule analyze_attention:
+    """Measure where the heads of one model attend."""
+    input:
+        model=rules.train_model.output.model,
+        config=rules.train_model.output.config,
+        validation=rules.tokenize_corpus.output.validation,
+    output:
+        profile=RUN.analysis / "profile.parquet",
+        ushape=RUN.analysis / "ushape.parquet",
+        divergence=RUN.analysis / "divergence.parquet",
+        record=RUN.analysis / "provenance.json",
+    log:
+        PATHS.logs / "analyze_attention" / "{encoding}-seed{seed}.log",
+    wildcard_constraints:
+        encoding=one_of(NOT_ROTARY),
+    conda:
+        "../../envs/torch.yaml"
+    threads: STUDY.analysis.threads
+    resources:
+        mem_mb=4000,
+        disk_mb=1000,
+        runtime=240,
+    params:
+        settings=settings(STUDY.analysis),
+        model=subpath(input.model, parent=True),
+        data=subpath(input.validation, ancestor=2),
+        folder=subpath(output.profile, parent=True),
+    message:
+        "analyze the attention of {wildcards.encoding}, seed {wildcards.seed}"
+    shell:
+        "python -m hope analyze --settings {params.settings:q} --model {params.model:q} --data {params.data:q}"
+        " --output {params.folder:q} > {log:q} 2>&1"
+
+
+use rule analyze_attention as analyze_components with:
+    output:
+        profile=RUN.analysis / "profile.parquet",
+        ushape=RUN.analysis / "ushape.parquet",
+        divergence=RUN.analysis / "divergence.parquet",
+        components=RUN.analysis / "components.parquet",
+        intervention=RUN.analysis / "intervention.parquet",
+        record=RUN.analysis / "provenance.json",
+    wildcard_constraints:
+        encoding=one_of(ROTARY),
+
+
+rule compute_theory:
+    """Compute the mean kernels of the rotary encodings, which need no trained model."""
+    output:
+        kernel=PATHS.theory / "kernel.parquet",
+        record=PATHS.theory / "provenance.json",
+    log:
+        PATHS.logs / "compute_theory.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=1000,
+        disk_mb=100,
+        runtime=30,
+    params:
+        settings=settings(STUDY.theory_stage()),
+        folder=subpath(output.kernel, parent=True),
+    message:
+        "compute the decay of the rotary kernels"
+    shell:
+        "python -m hope theory --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"

@@ -1,0 +1,80 @@
+"""The study that the config describes, and what all rules share."""
+
+import os
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from hope.config import parse_study, to_json
+from hope.data.sources.files import find_files
+from hope.errors import UserError
+from hope.paths import StudyPaths
+
+
+def checked(function, *arguments):
+    """Return the function's result; a mistake of the user's ends the workflow with one line."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def corpus_files():
+    """Return the user's own files, so that a change of theirs makes the corpus anew.
+
+    Braces in a name, which Snakemake takes for wildcards, and so many files that it would be slow are left to
+    the user's ``--forcerun prepare_corpus``.
+    """
+    if STUDY.corpus.source != "files":
+        return []
+    files = [str(path) for path, name in checked(find_files, STUDY.corpus.files.paths)[0]]
+    files = [path for path in files if not re.search("[{}]", path)]
+    return files if len(files) <= 10_000 else []
+
+
+def settings(section):
+    """Return a value for ``params``: a part of the config as sorted JSON.
+
+    It is a function since Snakemake would take the braces of a plain string for wildcards.
+    """
+    text = to_json(section)
+    return lambda wildcards: text
+
+
+def for_runs(outputs, encodings):
+    """Return a rule's outputs for all models of these encodings."""
+    runs = [run for run in STUDY.runs() if run[0] in encodings]
+    return [path for encoding, seed in runs for path in expand(outputs, encoding=encoding, seed=seed)]
+
+
+def one_of(names):
+    """Return a wildcard's pattern for exactly these names, or for none at all."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+# In the order in which they are laid over each other; Snakemake lists the base last.
+ORIGINS = [os.path.relpath(path) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
+STUDY = checked(parse_study, dict(config), " + ".join(ORIGINS))
+PATHS = StudyPaths(Path("results") / STUDY.study)
+CORPUS_FILES = corpus_files()
+RUN = PATHS.run("{encoding}", "{seed}")
+ROTARY = [name for name in STUDY.encodings if STUDY.is_rotary(name)]
+NOT_ROTARY = [name for name in STUDY.encodings if name not in ROTARY]
+NOTEBOOKS = sorted(template.stem for template in Path("notebooks").glob("*.ipynb"))
+# Either may be empty, which `:q` leaves out: hence the `=` before them in shell lines.
+TRACKING_URI = STUDY.tracking.uri or ""
+LIVE_TRACKING = (TRACKING_URI or str(PATHS.root)) if STUDY.tracking.live else ""
+
+
+wildcard_constraints:
+    encoding=one_of(STUDY.encodings),
+    seed=r"\d+",
+    notebook=one_of(NOTEBOOKS),
+
+
+localrules:
+    all,
+    resolve_config,
+    check_lengths,
+    initialise_tracking,

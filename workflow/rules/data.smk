@@ -1,0 +1,101 @@
+rule resolve_config:
+    """Write the study's config with every default filled in."""
+    output:
+        PATHS.config,
+    log:
+        PATHS.logs / "resolve_config.log",
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=500,
+        disk_mb=100,
+        runtime=5,
+    params:
+        settings=settings(STUDY),
+    message:
+        "resolve the config"
+    shell:
+        "python -m hope resolve --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule prepare_corpus:
+    """Collect, clean and split the documents."""
+    input:
+        files=CORPUS_FILES,
+    output:
+        documents=PATHS.corpus / "documents.parquet",
+        corpus=PATHS.corpus / "corpus.json",
+    log:
+        PATHS.logs / "prepare_corpus.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=4000,
+        disk_mb=4000,
+        runtime=120,
+    params:
+        settings=settings(STUDY.corpus),
+        folder=subpath(output.corpus, parent=True),
+    message:
+        "prepare the corpus"
+    shell:
+        "python -m hope prepare-corpus --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule tokenize_corpus:
+    """Fit or load the tokenizer and write the token shards."""
+    input:
+        documents=rules.prepare_corpus.output.documents,
+        corpus=rules.prepare_corpus.output.corpus,
+    output:
+        tokenizer=PATHS.data / "tokenizer" / "tokenizer.json",
+        tokenizer_config=PATHS.data / "tokenizer" / "tokenizer_config.json",
+        train=PATHS.data / "train" / "manifest.json",
+        validation=PATHS.data / "validation" / "manifest.json",
+    log:
+        PATHS.logs / "tokenize_corpus.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1024
+    resources:
+        mem_mb=8000,
+        disk_mb=8000,
+        runtime=240,
+    params:
+        settings=settings(STUDY.tokens),
+        corpus=subpath(input.corpus, parent=True),
+        folder=subpath(output.train, ancestor=2),
+    message:
+        "tokenize the corpus"
+    shell:
+        "python -m hope tokenize --settings {params.settings:q} --corpus {params.corpus:q}"
+        " --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule check_lengths:
+    """See that the held-out documents are long enough, before any model is trained."""
+    input:
+        validation=rules.tokenize_corpus.output.validation,
+    output:
+        PATHS.data / "lengths.json",
+    log:
+        PATHS.logs / "check_lengths.log",
+    # No input of the trainings, which would run again with every change of an evaluation length (and `ancient`
+    # hides such a change from the rules behind them). Before all others and on all cores, like the rule whose end
+    # it waits for, so that on one machine no training starts before it.
+    priority: 1000
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1024
+    resources:
+        mem_mb=1000,
+        disk_mb=100,
+        runtime=10,
+    params:
+        settings=settings(STUDY.length_stage()),
+        data=subpath(input.validation, ancestor=2),
+    message:
+        "check that documents are long enough"
+    shell:
+        "python -m hope check-lengths --settings {params.settings:q} --data {params.data:q}"
+        " --output {output:q} > {log:q} 2>&1"
