@@ -30,6 +30,7 @@ from torch import Tensor
 
 from hope import __version__, config
 from hope.model.decoder import Decoder
+from hope.model.llama import llama_config, llama_weights
 from hope.model.loss import token_losses
 
 LENGTHS = (1024, 2048, 4096)
@@ -131,20 +132,7 @@ def contestants(vocabulary: int) -> dict[str, Contestant]:
     shape = config.Model()
     encoding = config.Encoding(name="rope", family="rope", settings={"base": BASE})
     ours = Decoder(shape, vocabulary, TRAINING_LENGTH, encoding).initialise(0).eval()
-    theirs = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=shape.width,
-            intermediate_size=shape.mlp_width,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.kv_heads,
-            max_position_embeddings=LENGTHS[-1],
-            rms_norm_eps=shape.norm_epsilon,
-            rope_parameters={"rope_type": "default", "rope_theta": BASE},
-            tie_word_embeddings=shape.tied_embeddings,
-        )
-    ).eval()
+    theirs = transformers.LlamaForCausalLM(transformers.LlamaConfig(**llama_config(ours, BASE))).eval()
     theirs.load_state_dict(llama_weights(ours))
     assert theirs.config._attn_implementation == "sdpa", "the fused attention is transformers' default"
 
@@ -154,26 +142,6 @@ def contestants(vocabulary: int) -> dict[str, Contestant]:
         return F.cross_entropy(logits[0].float(), tokens[0, 1:], reduction="none")[None]
 
     return {"hope": lambda tokens: token_losses(ours, tokens), "transformers": full_logits}
-
-
-def llama_weights(model: Decoder) -> dict[str, Tensor]:
-    """Return a decoder's weights under the names of `LlamaForCausalLM`: fused projections are split."""
-    ours = model.state_dict()
-    weights = {"model.embed_tokens.weight": ours["embedding.weight"], "model.norm.weight": ours["norm.weight"]}
-    weights["lm_head.weight"] = ours.get("head.weight", ours["embedding.weight"])
-    heads, kv_heads = model.shape.heads, model.shape.kv_heads or model.shape.heads
-    sizes = [number * model.shape.head_dim for number in (heads, kv_heads, kv_heads)]
-    for index in range(model.shape.layers):
-        here, there = f"blocks.{index}", f"model.layers.{index}"
-        for name, part in zip("qkv", ours[f"{here}.attention.qkv.weight"].split(sizes), strict=True):
-            weights[f"{there}.self_attn.{name}_proj.weight"] = part
-        for name, part in zip(("gate", "up"), ours[f"{here}.mlp.gate_up.weight"].chunk(2), strict=True):
-            weights[f"{there}.mlp.{name}_proj.weight"] = part
-        weights[f"{there}.self_attn.o_proj.weight"] = ours[f"{here}.attention.output.weight"]
-        weights[f"{there}.mlp.down_proj.weight"] = ours[f"{here}.mlp.down.weight"]
-        weights[f"{there}.input_layernorm.weight"] = ours[f"{here}.attention_norm.weight"]
-        weights[f"{there}.post_attention_layernorm.weight"] = ours[f"{here}.mlp_norm.weight"]
-    return weights
 
 
 def windows(vocabulary: int, length: int) -> Tensor:

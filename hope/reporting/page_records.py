@@ -58,9 +58,7 @@ class Records:
 
     def __init__(self, tables: StudyTables) -> None:
         """Read the records of every model and of the theory."""
-        from hope.tracking.provenance import code_digest
-
-        self.tables, self.code = tables, code_digest()
+        self.tables = tables
         self.all: list[Record] = []
         for encoding, seed in tables.study.runs():
             run = tables.paths.run(encoding, seed)
@@ -69,10 +67,14 @@ class Records:
         self._add(tables.paths.theory / "provenance.json", None)
 
     def _add(self, path: Path, results: tuple[str, ...] | None) -> None:
+        from hope.tracking.provenance import code_digest
+
         if path.exists():
             content = read_json(path)
             inside = path.relative_to(self.tables.paths.root)
-            self.all.append(Record(inside, results, content, content.get("code") != self.code))
+            self.all.append(
+                Record(inside, results, content, content.get("code") != code_digest(content.get("stage", "")))
+            )
 
     @property
     def stale(self) -> list[Record]:

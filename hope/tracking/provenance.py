@@ -38,6 +38,18 @@ KEY_PACKAGES = (
     "matplotlib",
 )
 PACKAGE = Path(__file__).resolve().parents[1]
+ROOMS = {
+    "prepare-corpus": {"data"},
+    "tokenize": {"data"},
+    "train": {"data", "tasks", "encodings", "model", "training"},
+    "analyze": {"data", "encodings", "model", "analysis"},
+    "theory": {"encodings", "analysis"},
+    "extrapolate": {"data", "encodings", "model", "evaluation"},
+    "retrieve": {"data", "tasks", "encodings", "model", "evaluation"},
+}
+"""Folders of the package that the results of a stage depend on."""
+COMMANDS = {"__main__", "cli", "reproduce"}
+"""Modules at the package's root that only call the others."""
 
 
 def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], started: float) -> dict[str, Any]:
@@ -64,7 +76,7 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
         "stage": stage,
         "settings": settings,
         "settings_sha256": sha256_of_json(settings),
-        "code": code_digest(),
+        "code": code_digest(stage),
         **git_state(),
         "python": platform.python_version(),
         "packages": _versions(),
@@ -79,11 +91,19 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
 
 
 @functools.cache
-def code_digest() -> str:
-    """Return the SHA-256 over names and contents of the package's ``.py`` files, in order of their names."""
+def code_digest(stage: str) -> str:
+    """Return the SHA-256 over names and contents of the ``.py`` files that a stage's results depend on.
+
+    Those are the modules at the package's root and the rooms of :data:`ROOMS`: a new caption in the report
+    does not make a trained model stale. A stage without an entry depends on the whole package.
+    """
+    rooms = ROOMS.get(stage)
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: path.relative_to(PACKAGE).as_posix()):
-        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{sha256_of_file(path)}\n".encode())
+        name = path.relative_to(PACKAGE)
+        ground = len(name.parts) == 1 and name.stem not in COMMANDS
+        if rooms is None or ground or name.parts[0] in rooms:
+            digest.update(f"{name.as_posix()}\0{sha256_of_file(path)}\n".encode())
     return digest.hexdigest()
 
 

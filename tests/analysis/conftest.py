@@ -13,6 +13,7 @@ from hope.analysis.stream import Scope
 from hope.files import read_json, sha256_of_file, sha256_of_json, write_json
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
+from tests.stock import stock_llama
 
 VOCABULARY = 64
 LENGTH = 32
@@ -28,6 +29,7 @@ def small_stage(encoding: str, seed: int = 0, length: int = LENGTH) -> config.Tr
         training=config.Training(length=length, batch_windows=4),
         extrapolation=config.Extrapolation(targets=8),
         retrieval=config.Retrieval(multiples=[1.0]),
+        mixture=config.Mixture(multiples=[1.0]),
     )
     return study.train_stage(encoding, seed)
 
@@ -49,42 +51,6 @@ def decoder() -> Callable[..., Decoder]:
         return sharpen(Decoder(stage.model, VOCABULARY, length, stage.encoding).initialise(seed))
 
     return make
-
-
-def stock_llama(model: Decoder) -> nn.Module:
-    """Return the stock transformers model with the weights of a RoPE decoder, with plain attention."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    shape = model.shape
-    settings = LlamaConfig(
-        vocab_size=model.vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.mlp_width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        rms_norm_eps=shape.norm_epsilon,
-        tie_word_embeddings=True,
-        attn_implementation="eager",
-    )
-    stock = LlamaForCausalLM(settings).eval()
-    head, wide, narrow = shape.head_dim, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    assert head == settings.head_dim
-    weights = {"model.embed_tokens.weight": model.embedding.weight, "lm_head.weight": model.embedding.weight}
-    weights["model.norm.weight"] = model.norm.weight
-    for number, block in enumerate(model.blocks):
-        name = f"model.layers.{number}"
-        parts = block.attention.qkv.weight.split([wide, narrow, narrow])
-        for letter, part in zip("qkv", parts, strict=True):
-            weights[f"{name}.self_attn.{letter}_proj.weight"] = part
-        weights[f"{name}.self_attn.o_proj.weight"] = block.attention.output.weight
-        gate, up = block.mlp.gate_up.weight.chunk(2)
-        weights |= {f"{name}.mlp.gate_proj.weight": gate, f"{name}.mlp.up_proj.weight": up}
-        weights[f"{name}.mlp.down_proj.weight"] = block.mlp.down.weight
-        weights[f"{name}.input_layernorm.weight"] = block.attention_norm.weight
-        weights[f"{name}.post_attention_layernorm.weight"] = block.mlp_norm.weight
-    stock.load_state_dict(weights)
-    return stock
 
 
 @pytest.fixture

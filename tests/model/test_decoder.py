@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from hope import config
 from hope.catalogue import FAMILIES
@@ -11,6 +10,7 @@ from hope.errors import UserError
 from hope.model import attention
 from hope.model.decoder import Decoder
 from hope.model.loss import token_losses, weighted_loss
+from tests.stock import stock_llama
 
 SHAPE = config.Model(layers=2, width=32, heads=4, kv_heads=2, mlp_width=48)
 LENGTH = 24
@@ -35,46 +35,12 @@ def louder(model: Decoder) -> Decoder:
     return model
 
 
-def as_llama(model: Decoder) -> LlamaForCausalLM:
-    """Return transformers' Llama with the weights of a RoPE decoder."""
-    shape = model.shape
-    llama = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=model.vocabulary,
-            hidden_size=shape.width,
-            intermediate_size=shape.mlp_width,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.kv_heads,
-            rms_norm_eps=shape.norm_epsilon,
-            tie_word_embeddings=True,
-            rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-            attn_implementation="eager",
-        )
-    ).eval()
-    weights = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.norm.weight}
-    for layer, block in enumerate(model.blocks):
-        prefix = f"model.layers.{layer}."
-        sizes = [shape.heads * shape.head_dim, *2 * [shape.kv_heads * shape.head_dim]]
-        for name, part in zip("qkv", block.attention.qkv.weight.split(sizes), strict=True):
-            weights[f"{prefix}self_attn.{name}_proj.weight"] = part
-        for name, part in zip(("gate", "up"), block.mlp.gate_up.weight.chunk(2), strict=True):
-            weights[f"{prefix}mlp.{name}_proj.weight"] = part
-        weights[f"{prefix}self_attn.o_proj.weight"] = block.attention.output.weight
-        weights[f"{prefix}mlp.down_proj.weight"] = block.mlp.down.weight
-        weights[f"{prefix}input_layernorm.weight"] = block.attention_norm.weight
-        weights[f"{prefix}post_attention_layernorm.weight"] = block.mlp_norm.weight
-    missing, unexpected = llama.load_state_dict(weights, strict=False)
-    assert missing == ["lm_head.weight"] and not unexpected
-    return llama
-
-
 def test_rope_decoder_equals_llama():
     model = louder(decoder("rope"))
     ids = tokens(length=3 * LENGTH)
     with torch.inference_mode():
         ours = model.logits(model(ids))
-        theirs = as_llama(model)(ids).logits
+        theirs = stock_llama(model)(ids).logits
     assert ours.std() > 0.5
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4)
 

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grimp
 import pytest
 
 from hope.files import write_json
@@ -35,15 +36,15 @@ def test_code_digest_is_that_of_names_and_contents(package: Path) -> None:
         return hashlib.sha256(text).hexdigest()
 
     expected = of(f"__init__.py\0{of(b'')}\ninner/code.py\0{of(b'x = 1' + bytes([10]))}\n".encode())
-    assert provenance.code_digest() == expected
+    assert provenance.code_digest("judge") == expected
 
 
 @pytest.mark.parametrize("change", ["content", "name", "new"])
 def test_code_digest_follows_the_code(package: Path, change: str) -> None:
-    before = provenance.code_digest()
+    before = provenance.code_digest("judge")
     provenance.code_digest.cache_clear()
     (package / "data.txt").write_text("still not code")
-    assert provenance.code_digest() == before
+    assert provenance.code_digest("judge") == before
     provenance.code_digest.cache_clear()
     if change == "content":
         (package / "inner" / "code.py").write_text("x = 2\n")
@@ -51,7 +52,39 @@ def test_code_digest_follows_the_code(package: Path, change: str) -> None:
         (package / "inner" / "code.py").rename(package / "inner" / "other.py")
     else:
         (package / "more.py").write_text("")
-    assert provenance.code_digest() != before
+    assert provenance.code_digest("judge") != before
+
+
+def test_a_stage_depends_on_its_own_rooms_alone(package: Path) -> None:
+    before = {stage: provenance.code_digest(stage) for stage in ("train", "analyze")}
+    provenance.code_digest.cache_clear()
+    (package / "analysis").mkdir()
+    (package / "analysis" / "new.py").write_text("")
+    (package / "cli.py").write_text("")
+    assert provenance.code_digest("train") == before["train"]
+    assert provenance.code_digest("analyze") != before["analyze"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "module"),
+    [
+        ("prepare-corpus", "hope.data.corpus"),
+        ("tokenize", "hope.data.tokenize"),
+        ("train", "hope.training.launch"),
+        ("analyze", "hope.analysis.attention"),
+        ("theory", "hope.analysis.theory"),
+        ("extrapolate", "hope.evaluation.extrapolation"),
+        ("retrieve", "hope.evaluation.retrieval"),
+    ],
+)
+def test_the_rooms_of_a_stage_are_those_that_it_imports(stage: str, module: str) -> None:
+    graph = grimp.build_graph("hope")
+    graph.add_module("hope.encodings.family")  # named by the catalogue, imported where a model is built
+    graph.add_import(importer="hope.encodings.registry", imported="hope.encodings.family")
+    names = {name.split(".")[1] for name in graph.find_upstream_modules(module) | {module} if name.count(".") >= 1}
+    folders = {name for name in names if (provenance.PACKAGE / name).is_dir()}
+    # Tracking watches a training; it does not take part in it.
+    assert folders - {"tracking"} <= provenance.ROOMS[stage]
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -65,10 +65,10 @@ class Project:
         )
 
     def wait_for_training(self) -> None:
-        """Wait until a training is on its way."""
+        """Wait until two trainings, one a core, are on their way."""
         deadline = time.monotonic() + 60
-        while not list((self.results / "checkpoints").glob("*")):
-            assert time.monotonic() < deadline, "no training has started"
+        while len(list((self.results / "checkpoints").glob("*"))) < 2:
+            assert time.monotonic() < deadline, "the trainings have not started"
             time.sleep(0.05)
 
     def planned(self, *options: str, **variables: str) -> dict[str, int]:
