@@ -85,6 +85,7 @@ def retrieval(tables: StudyTables) -> Drawing | None:
         return None
     by = ["task", "trained", "encoding", "length"]
     data = summarize(frame, by, "accuracy", "example", tables.confidence)
+    data[["low", "high"]] = data[["low", "high"]].clip(0, 1)
     chance = frame.groupby(["task", "length"])["chance"].mean().reset_index()
     data = data.merge(chance, on=["task", "length"])
     data.insert(0, "length_in_lengths", data["length"] / tables.length)

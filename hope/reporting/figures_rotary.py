@@ -43,7 +43,7 @@ def kernel(tables: StudyTables) -> Drawing | None:
             if column == "value":
                 _floor(axes, tables, encoding, place)
         axes.set_ylabel(curves[column])
-        length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L")
+        length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L", every=2)
     row[0].axhline(0.0, color=MUTED, linewidth=1.0)
     legend_above(figure)
     return Drawing(figure, data)
