@@ -66,9 +66,9 @@ def _recorded(
 
 
 def _check(options: argparse.Namespace) -> None:
-    from hope.config import load_study
+    from hope.config import load_study, with_base
 
-    study = load_study(options.configfile)
+    study = load_study(with_base(options.configfile))
     print(f"{study.study}: {len(study.encodings)} encodings, {len(study.runs())} models: the config is right")
 
 
@@ -235,7 +235,13 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def config(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--configfile", nargs="+", type=Path, default=[Path("config.yaml")], help="overlays, in order")
+        sub.add_argument(
+            "--configfile",
+            nargs="+",
+            type=Path,
+            default=[Path("config.yaml")],
+            help="overlays of config.yaml, in order",
+        )
 
     config(step("check", _check, "check a config and say what it describes"))
     step("encodings", _encodings, "list the positional encodings")

@@ -18,6 +18,8 @@ from hope.errors import UserError, nearest
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 COMMIT = r"[0-9a-f]{40}"
+BASE = Path("config.yaml")
+"""The default study, under every overlay; in the project's root."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -543,6 +545,11 @@ def load_study(paths: list[Path]) -> Study:
             raise UserError(f"{path}: expected 'key: value' lines, as in config.yaml")
         merged = merge(merged, content or {})
     return parse_study(merged, ", ".join(str(path) for path in paths))
+
+
+def with_base(overlays: list[Path]) -> list[Path]:
+    """Return config files in the order in which they are laid over each other, ``config.yaml`` first."""
+    return [BASE, *(path for path in overlays if path != BASE)]
 
 
 def merge(below: dict, above: dict) -> dict:

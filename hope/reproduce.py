@@ -13,12 +13,11 @@ from types import FrameType
 
 import psutil
 
-from hope.config import load_study
+from hope.config import load_study, with_base
 from hope.errors import UserError
 from hope.files import exclusive_lock
 from hope.paths import StudyPaths
 
-BASE = Path("config.yaml")
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
 
@@ -43,8 +42,8 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
     """
     if not Path("Snakefile").exists():
         raise UserError(f"{Path.cwd()}: there is no Snakefile; run this in the project's own folder")
-    overlays = [path for path in configfiles if path != BASE]
-    study = load_study([BASE, *overlays])
+    base, *overlays = with_base(configfiles)
+    study = load_study([base, *overlays])
     paths = StudyPaths(Path("results") / study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
     configs = ["--configfile", *map(str, overlays)] if overlays else []

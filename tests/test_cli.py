@@ -24,12 +24,12 @@ def test_help_answers_at_once_and_lists_the_steps(hope_command):
 def test_check_prints_one_line_alone(hope_command, tmp_path):
     over = tmp_path / "my.yaml"
     over.write_text("study: mine\ntraining: {lenght: 3}\n")
-    answer = hope_command("check", "--configfile", "config.yaml", over)
+    answer = hope_command("check", "--configfile", over)
     assert answer.returncode == 1 and answer.stdout == ""
     assert answer.stderr.count("\n") == 1
     assert "unknown key 'training.lenght' (did you mean 'length'?)" in answer.stderr
     over.write_text("study: mine\n")
-    answer = hope_command("check", "--configfile", "config.yaml", over)
+    answer = hope_command("check", "--configfile", over)
     assert answer.returncode == 0 and answer.stdout.startswith("mine: 4 encodings, 8 models")
 
 

@@ -47,6 +47,14 @@ class History:
     steps: int = 0
     since: float = field(default_factory=time.monotonic)
 
+    def pooled(self) -> torch.Tensor:
+        """Return the sums over all processes, and keep them on the first alone; every process must call."""
+        total = self.sums.clone()
+        if dist.get_world_size() > 1:
+            dist.all_reduce(total)
+        self.sums = total * (dist.get_rank() == 0)
+        return total
+
     def write(self, path: Path) -> None:
         """Write the points as a table, a row each."""
         write_table(path, {name: [point[name] for point in self.points] for name in self.points[0]})
@@ -99,7 +107,7 @@ def train(
         start, state = resumed
         history.points = state["points"]
         sums, history.steps = state["since_last_point"]
-        history.sums = torch.tensor(sums, dtype=torch.float64)
+        history.sums = torch.tensor(sums, dtype=torch.float64) * (rank == 0)
         if rank == 0:
             print(f"resumed at step {start} of {settings.steps}", flush=True)
     checkpointed = beat = time.monotonic()
@@ -119,7 +127,7 @@ def train(
         ending = _any_process(stop.signal != 0, device)
         due = _any_process(time.monotonic() - checkpointed > settings.checkpoint_seconds, device)
         if (ending or due) and done < settings.steps:
-            since = (history.sums.tolist(), history.steps)
+            since = (history.pooled().tolist(), history.steps)
             save_checkpoint(engine, checkpoints, done, {"points": history.points, "since_last_point": since})
             checkpointed = time.monotonic()
         if ending and done < settings.steps:
@@ -175,9 +183,7 @@ def _step(
 def _point(stage: config.TrainStage, history: History, done: int, norm: float) -> dict[str, float]:
     """Close the current point of the loss curve: every process must call."""
     settings = stage.training
-    if dist.get_world_size() > 1:
-        dist.all_reduce(history.sums)
-    text, synthetic = (history.sums / history.steps).tolist()
+    text, synthetic = (history.pooled() / history.steps).tolist()
     now = time.monotonic()
     tokens_per_step = settings.batch_windows * settings.length
     weight = stage.mixture.weight
