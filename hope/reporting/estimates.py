@@ -98,4 +98,4 @@ def percent(nats: float) -> float:
 
     An interval that is all but endless (one cell, two seeds far apart) is named so, not overflowed.
     """
-    return 100 * math.expm1(nats) if nats < 700 else math.inf
+    return math.inf if nats >= 700 else 100 * math.expm1(nats)

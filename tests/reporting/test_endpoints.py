@@ -9,7 +9,7 @@ from make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, 
 from hope.errors import UserError
 from hope.reporting import endpoints as rooms
 from hope.reporting.endpoints import write_endpoints
-from hope.reporting.estimates import Observations
+from hope.reporting.estimates import Observations, percent
 from hope.reporting.measures import MEASURES, measure_named
 from hope.reporting.summaries import baseline_of, comparisons
 from hope.statistics import crossed_mean, holm
@@ -294,3 +294,9 @@ def test_damaged_table_is_one_line_that_names_it(new_study):
     with pytest.raises(UserError, match=r"retrieval.parquet: cannot be read .*delete it") as caught:
         write_endpoints(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_an_interval_that_is_missing_is_missing_in_percent_too() -> None:
+    assert np.isnan(percent(float("nan")))
+    assert percent(np.log(1.01)) == pytest.approx(1.0)
+    assert percent(800.0) == float("inf")

@@ -1,0 +1,60 @@
+"""What the README shows works as it stands there."""
+
+import re
+import subprocess
+
+import pytest
+import torch
+import yaml
+
+from hope.config import load_study, merge, parse_study
+from hope.model.decoder import Decoder
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BASE = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("overlay", blocks("yaml"))
+def test_the_overlays_are_right(overlay, tmp_path, monkeypatch):
+    study = parse_study(merge(BASE, yaml.safe_load(overlay)), "README.md")
+    assert study.study == "mine"
+
+
+def test_the_encoding_of_ones_own_attends_as_it_says(tmp_path, monkeypatch):
+    (example,) = [block for block in blocks("python") if "Encoding" in block]
+    (tmp_path / "window.py").write_text(example, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    (overlay,) = [block for block in blocks("yaml") if "window" in block]
+    study = parse_study(merge(BASE, yaml.safe_load(overlay)), "README.md")
+    shape = study.model.model_copy(update={"layers": 1})
+    model = Decoder(shape, 64, study.training.length, study.encoding("window")).initialise(0).eval()
+    ids = torch.randint(64, (1, 128), generator=torch.Generator().manual_seed(0))
+    changed = ids.clone()
+    changed[0, 10] = (ids[0, 10] + 1) % 64
+    with torch.inference_mode():
+        difference = (model(ids) - model(changed)).abs().amax(dim=-1)[0]
+    assert difference[10:74].min() > 1e-6
+    assert difference[:10].max() == 0 and difference[74:].max() < 1e-6
+
+
+def test_every_file_that_it_links_is_there():
+    linked = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
+    assert linked
+    assert not [path for path in linked if not (ROOT / path).exists()]
+
+
+def test_every_make_target_that_it_names_is_there():
+    targets = set(re.findall(r"\bmake ([a-z]+)", README))
+    assert targets >= {"reproduce", "test", "setup", "ui"}
+    for target in targets:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_presets_that_it_names_are_right():
+    for preset in set(re.findall(r"\]\((workflow/presets/[^)]+)\)", README)):
+        assert load_study([ROOT / "config.yaml", ROOT / preset]).study
