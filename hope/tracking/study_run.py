@@ -78,9 +78,12 @@ def _files(study: Path) -> list[Path]:
 
 
 def _shared_tags(models: list[RunContent]) -> dict[str, str]:
-    """Return the tags on code and environment; ``mixed`` where the results were not all made by the same."""
+    """Return the tags on environment and commit; ``mixed`` where the results were not all made by the same.
+
+    The digest of the code is each stage's own, and stands in the stage's run.
+    """
     tags = {}
-    for name in ("code", "environment", "mlflow.source.git.commit"):
+    for name in ("environment", "mlflow.source.git.commit"):
         values = {run.tags[name] for run in models if name in run.tags}
         if values:
             tags[name] = values.pop() if len(values) == 1 else "mixed"

@@ -25,6 +25,7 @@ def study_config() -> config.Study:
         "encodings": ["rope", "hope"],
         "model": {"layers": 1, "width": 8, "heads": 1, "mlp_width": 8},
         "training": {"length": LENGTH, "batch_windows": 2},
+        "mixture": {"multiples": [1.0]},
         "extrapolation": {"targets": 4},
         "retrieval": {"multiples": [1.0]},
     }
