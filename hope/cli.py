@@ -66,9 +66,9 @@ def _recorded(
 
 
 def _check(options: argparse.Namespace) -> None:
-    from hope.config import load_study, with_base
+    from hope.reproduce import check
 
-    study = load_study(with_base(options.configfile))
+    study = check(options.configfile)
     print(f"{study.study}: {len(study.encodings)} encodings, {len(study.runs())} models: the config is right")
 
 

@@ -13,13 +13,26 @@ from types import FrameType
 
 import psutil
 
-from hope.config import load_study, with_base
+from hope.config import Study, load_study, with_base
+from hope.data.sources.files import find_files
 from hope.errors import UserError
 from hope.files import exclusive_lock
 from hope.paths import StudyPaths
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
+
+
+def check(configfiles: list[Path]) -> Study:
+    """Return the study that overlays of ``config.yaml`` describe, once its files are known to be there.
+
+    Raises:
+        UserError: the config is wrong, or a path of the corpus leads to no file.
+    """
+    study = load_study(with_base(configfiles))
+    if study.corpus.source == "files":
+        find_files(study.corpus.files.paths)
+    return study
 
 
 def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
@@ -42,8 +55,8 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
     """
     if not Path("Snakefile").exists():
         raise UserError(f"{Path.cwd()}: there is no Snakefile; run this in the project's own folder")
-    base, *overlays = with_base(configfiles)
-    study = load_study([base, *overlays])
+    _, *overlays = with_base(configfiles)
+    study = check(configfiles)
     paths = StudyPaths(Path("results") / study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
     configs = ["--configfile", *map(str, overlays)] if overlays else []

@@ -28,6 +28,10 @@ def test_check_prints_one_line_alone(hope_command, tmp_path):
     assert answer.returncode == 1 and answer.stdout == ""
     assert answer.stderr.count("\n") == 1
     assert "unknown key 'training.lenght' (did you mean 'length'?)" in answer.stderr
+    over.write_text("study: mine\ncorpus: {source: files, files: {paths: [nowhere]}}\n")
+    answer = hope_command("check", "--configfile", over)
+    assert answer.returncode == 1
+    assert answer.stderr == "hope: error: corpus.files.paths: 'nowhere' leads to no file\n"
     over.write_text("study: mine\n")
     answer = hope_command("check", "--configfile", over)
     assert answer.returncode == 0 and answer.stdout.startswith("mine: 4 encodings, 8 models")
