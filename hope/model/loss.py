@@ -49,8 +49,10 @@ def token_losses(model: Decoder, tokens: Tensor) -> Tensor:
     # One row of logits a token: over a middle dimension the softmax would stride through memory.
     held = CHUNK_LOGITS_ON_CPU if hidden.device.type == "cpu" else CHUNK_LOGITS
     size = max(1, held // model.vocabulary)
-    chunks = [
-        F.cross_entropy(model.logits(part).float(), target, reduction="none")
-        for part, target in zip(hidden.split(size), targets.split(size), strict=True)
-    ]
-    return torch.cat(chunks).view(tokens.shape[0], -1)
+    losses = torch.empty(len(targets), device=hidden.device)
+    # Written in place: a small result kept from each chunk would pin the heap between two chunks' logits,
+    # and the freed ones would add up to the whole.
+    for start in range(0, len(targets), size):
+        chunk = slice(start, start + size)
+        losses[chunk] = F.cross_entropy(model.logits(hidden[chunk]).float(), targets[chunk], reduction="none")
+    return losses.view(tokens.shape[0], -1)
