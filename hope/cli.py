@@ -235,13 +235,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def config(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "--configfile",
-            nargs="+",
-            type=Path,
-            default=[Path("config.yaml")],
-            help="overlays of config.yaml, in order",
-        )
+        sub.add_argument("--configfile", nargs="+", type=Path, default=[], help="overlays of config.yaml, in order")
 
     config(step("check", _check, "check a config and say what it describes"))
     step("encodings", _encodings, "list the positional encodings")

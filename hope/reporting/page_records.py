@@ -11,6 +11,7 @@ import hope
 from hope.files import read_json
 from hope.reporting import words
 from hope.reporting.figures_data import StudyTables
+from hope.tracking.provenance import code_digest
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("training", ("train_model",)),
@@ -67,8 +68,6 @@ class Records:
         self._add(tables.paths.theory / "provenance.json", None)
 
     def _add(self, path: Path, results: tuple[str, ...] | None) -> None:
-        from hope.tracking.provenance import code_digest
-
         if path.exists():
             content = read_json(path)
             inside = path.relative_to(self.tables.paths.root)
