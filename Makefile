@@ -15,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: reproduce ui setup test lint format pins schema
+.PHONY: reproduce ui setup test lint format pins schema docs
 
 reproduce: $(INSTALLED)
 	@$(BIN)/python -m hope reproduce --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
@@ -60,3 +60,7 @@ pins: $(INSTALLED)
 
 schema: $(INSTALLED)
 	$(BIN)/python -m hope schema > workflow/schemas/config.schema.json
+
+# The page of encodings with its pictures.
+docs: $(INSTALLED)
+	$(BIN)/python -m hope atlas docs

@@ -2,15 +2,13 @@
 
 import argparse
 import errno
-import json
+import os
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from hope import __version__
+from hope import __version__, commands, steps
 from hope.errors import UserError
 
 Command = Callable[[argparse.Namespace], int | None]
@@ -27,6 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
         return command(options) or 0
     except UserError as error:
         return _fail(str(error))
+    except BrokenPipeError:
+        # Whoever read the output, such as head, has seen enough. Without this, Python complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(f"{error.filename or 'the results folder'}: the disk is full; free some space and run again")
@@ -43,192 +45,31 @@ def _fail(line: str) -> int:
     return 1
 
 
-@contextmanager
-def _recorded(
-    options: argparse.Namespace, name: str, settings: dict, inputs: list[Path], *kinds: str
-) -> Iterator[None]:
-    """Run a stage and, once it has succeeded, write its provenance beside its outputs.
+def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    """Return a reader of numbers above 0."""
 
-    Args:
-        options: name the step and the folder of its outputs.
-        name: file of the provenance.
-        settings: what the stage was asked.
-        inputs: files and folders that it reads.
-        kinds: names of its outputs, as patterns: another stage may write into the same folder.
-    """
-    from hope.files import write_json
-    from hope.tracking.provenance import record
+    def read(text: str) -> float:
+        number = kind(text)
+        if not 0 < number < float("inf"):
+            raise argparse.ArgumentTypeError(f"'{text}' is not above 0")
+        return number
 
-    started = time.time()
-    yield
-    outputs = sorted(path for kind in kinds for path in options.output.glob(kind))
-    write_json(options.output / name, record(options.step, settings, inputs, outputs, started))
-
-
-def _check(options: argparse.Namespace) -> None:
-    from hope.reproduce import check
-
-    study = check(options.configfile)
-    print(f"{study.study}: {len(study.encodings)} encodings, {len(study.runs())} models: the config is right")
-
-
-def _schema(options: argparse.Namespace) -> None:
-    from hope.config import Study
-
-    print(json.dumps(Study.model_json_schema(by_alias=True), indent=2, sort_keys=True))
-
-
-def _encodings(options: argparse.Namespace) -> None:
-    from hope.catalogue import FAMILIES
-
-    rows = [
-        (family.name, ", ".join(family.settings.model_fields) or "-", family.formula, family.source)
-        for family in FAMILIES.values()
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in [("name", "settings", "formula", "source"), *rows]:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
-
-
-def _prepare_corpus(options: argparse.Namespace) -> None:
-    from hope.config import Corpus, from_json
-    from hope.data.corpus import prepare_corpus
-
-    prepare_corpus(from_json(Corpus, options.settings), options.output)
-
-
-def _tokenize(options: argparse.Namespace) -> None:
-    from hope.config import Tokens, from_json
-    from hope.data.tokenize import tokenize_corpus
-
-    tokenize_corpus(from_json(Tokens, options.settings), options.corpus, options.output)
-
-
-def _check_lengths(options: argparse.Namespace) -> None:
-    from hope.config import LengthStage, from_json
-    from hope.data.windows import check_lengths
-    from hope.files import write_json
-
-    found = check_lengths(from_json(LengthStage, options.settings), options.data)
-    write_json(options.output, found)
-
-
-def _init_tracking(options: argparse.Namespace) -> None:
-    from hope.files import write_json
-    from hope.tracking.store import initialise
-
-    initialise(options.study, options.uri or None)
-    write_json(options.output, {"uri": options.uri or "embedded"})
-
-
-def _train(options: argparse.Namespace) -> None:
-    from hope.config import TrainStage, from_json
-    from hope.training.launch import launch
-
-    settings = from_json(TrainStage, options.settings)
-    dumped = settings.model_dump(mode="json", by_alias=True)
-    outputs = ("model.safetensors", "config.json", "history.parquet")
-    with _recorded(options, "run.json", dumped, [options.data / "train"], *outputs):
-        launch(settings, options.data, options.output, options.checkpoints, options.tracking)
-
-
-def _analyze(options: argparse.Namespace) -> None:
-    from hope.analysis.attention import analyze
-    from hope.config import Analysis, from_json
-
-    settings = from_json(Analysis, options.settings)
-    with _recorded(options, "provenance.json", settings.model_dump(), [options.model, options.data], "*.parquet"):
-        analyze(settings, options.model, options.data, options.output)
-
-
-def _theory(options: argparse.Namespace) -> None:
-    from hope.analysis.theory import write_kernel
-    from hope.config import TheoryStage, from_json
-
-    settings = from_json(TheoryStage, options.settings)
-    with _recorded(options, "provenance.json", settings.model_dump(), [], "*.parquet"):
-        write_kernel(settings.encodings, settings.head_dim, settings.length, options.output)
-
-
-def _extrapolate(options: argparse.Namespace) -> None:
-    from hope.config import ExtrapolationStage, from_json
-    from hope.evaluation.extrapolation import extrapolate
-
-    settings = from_json(ExtrapolationStage, options.settings)
-    outputs = ("extrapolation.parquet", "context.parquet")
-    with _recorded(options, "extrapolation.json", settings.model_dump(), [options.model, options.data], *outputs):
-        extrapolate(settings.extrapolation, settings.windows, options.model, options.data, options.output)
-
-
-def _retrieve(options: argparse.Namespace) -> None:
-    from hope.config import RetrievalStage, from_json
-    from hope.evaluation.retrieval import retrieve
-
-    settings = from_json(RetrievalStage, options.settings)
-    dumped = settings.model_dump(by_alias=True)
-    with _recorded(options, "retrieval.json", dumped, [options.model, options.data], "retrieval.parquet"):
-        retrieve(settings, options.model, options.data, options.output)
-
-
-def _resolve(options: argparse.Namespace) -> None:
-    from hope.config import Study, from_json
-    from hope.files import write_json
-
-    write_json(options.output, from_json(Study, options.settings).model_dump(mode="json", by_alias=True))
-
-
-def _judge(options: argparse.Namespace) -> None:
-    from hope.reporting.claims import judge
-    from hope.reporting.endpoints import write_endpoints
-
-    write_endpoints(options.study)
-    judge(options.study, options.claims)
-
-
-def _draw(options: argparse.Namespace) -> None:
-    from hope.reporting.figures import draw
-
-    draw(options.study)
-
-
-def _notebook(options: argparse.Namespace) -> None:
-    from hope.reporting.notebooks import render
-
-    render(options.template, options.study, options.output, options.work)
-
-
-def _report(options: argparse.Namespace) -> None:
-    from hope.reporting.page import write_report
-
-    write_report(options.study)
-
-
-def _sync(options: argparse.Namespace) -> None:
-    from hope.tracking.store import sync
-
-    sync(options.study, options.uri or None)
-
-
-def _ui(options: argparse.Namespace) -> None:
-    from hope.tracking.server import serve
-
-    serve(options.study, options.port)
-
-
-def _reproduce(options: argparse.Namespace) -> int:
-    from hope.reproduce import reproduce
-
-    return reproduce(options.configfile, options.cores, options.rest)
+    read.__name__ = getattr(kind, "__name__", "number")
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hope", description="Reproduction of HoPE, step by step.")
     parser.add_argument("--version", action="version", version=__version__)
-    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    subparsers = parser.add_subparsers(dest="step", required=True, metavar="STEP")
 
-    def step(name: str, command: Command, help: str, *flags: str) -> argparse.ArgumentParser:
-        """Add a step; each of ``flags`` is a required option that takes a path, or text for --settings."""
-        sub = steps.add_parser(name, help=help, description=help)
+    def step(name: str, command: Command, *flags: str) -> argparse.ArgumentParser:
+        """Add a step, told by the first line of its docstring.
+
+        Each of ``flags`` is a required option that takes a path, or text for --settings.
+        """
+        told = (command.__doc__ or "").partition("\n")[0]
+        sub = subparsers.add_parser(name, help=told[:1].lower() + told[1:].rstrip("."), description=told)
         for flag in flags:
             sub.add_argument(f"--{flag}", required=True, type=str if flag == "settings" else Path)
         sub.set_defaults(command=command)
@@ -237,38 +78,65 @@ def _parser() -> argparse.ArgumentParser:
     def config(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--configfile", nargs="+", type=Path, default=[], help="overlays of config.yaml, in order")
 
-    config(step("check", _check, "check a config and say what it describes"))
-    step("encodings", _encodings, "list the positional encodings")
-    step("schema", _schema, "print the JSON schema of the config")
-    run = step("reproduce", _reproduce, "run the study to its final report, from wherever it was stopped")
+    config(step("check", commands.check))
+    plan = step("plan", commands.plan)
+    config(plan)
+    plan.add_argument("--gpus", type=_positive(int), help="devices in all (as many as one training takes)")
+    plan.add_argument("--gpu", help="reckon with one kind of device, by name (all that are known)")
+    plan.add_argument("--flops", type=_positive(float), metavar="TFLOP/S", help="peak of another device")
+    plan.add_argument("--memory", type=_positive(float), metavar="GIB", help="memory of that device")
+    plan.add_argument("--utilisation", type=_positive(float), metavar="SHARE", help="share of the peak reached (0.4)")
+    plan.add_argument("--cpu", action="store_true", help="reckon for CPUs, where the precision speaks of a GPU")
+    plan.add_argument("--tokens-per-second", type=_positive(float), help="speed of one training, as it was measured")
+    plan.add_argument("--vocabulary", type=_positive(int), help="token ids, where the config does not tell")
+    plan.add_argument("--json", action="store_true", help="print everything as JSON: bytes, FLOPs, hours")
+    config(step("encodings", commands.encodings))
+    atlas = step("atlas", commands.atlas)
+    atlas.add_argument("output", type=Path, help="folder of the page; docs for the project's own")
+    config(atlas)
+    contract = step("check-encoding", commands.check_encoding)
+    contract.add_argument("encoding", help="module:Class of your own, or a name that `encodings` lists")
+    contract.add_argument("--settings", default="{}", help="its settings, as JSON")
+    step("schema", commands.schema)
+    status = step("status", commands.status)
+    status.add_argument("study", nargs="?", type=Path, help="name of a study, or its folder; else that of the config")
+    config(status)
+    run = step("reproduce", commands.reproduce)
     config(run)
     run.add_argument("--cores", default="all", help="cores to use")
     run.add_argument("rest", nargs=argparse.REMAINDER, help="after --: further options of snakemake")
-    ui = step("ui", _ui, "open the MLflow UI on a study, on this machine only")
+    export = step("export", commands.export)
+    export.add_argument("model", type=Path, help="folder of a trained model")
+    export.add_argument("output", type=Path, help="the new folder")
+    export.add_argument("--format", choices=("llama", "partial-rotary", "gguf"), default="llama")
+    export.add_argument("--tokenizer", help="folder of the model's tokenizer, or 'none'; that of its study if left out")
+    bring = step("import", commands.import_)
+    bring.add_argument("checkpoint", type=Path, help="folder with config.json and safetensors")
+    bring.add_argument("output", type=Path, help="the new folder")
+    bring.add_argument("--length", type=int, help="training length in tokens; max_position_embeddings if left out")
+    bring.add_argument("--data", type=Path, help="a study's data folder whose special tokens the model is to get")
+    ui = step("ui", commands.ui)
     ui.add_argument("study", type=Path, help="name of a study, or its folder")
     ui.add_argument("--port", type=int, default=5000)
-    sync = step("sync", _sync, "bring the tracking store in line with a study's files")
+    sync = step("sync", commands.sync)
     sync.add_argument("study", type=Path, help="name of a study, or its folder")
     sync.add_argument("--uri", default="", help="another MLflow server than the study's own store")
 
-    step("resolve", _resolve, "write the resolved config", "settings", "output")
-    step("prepare-corpus", _prepare_corpus, "collect, clean and split the documents", "settings", "output")
-    step("tokenize", _tokenize, "fit or load a tokenizer and write token shards", "settings", "corpus", "output")
-    step(
-        "check-lengths", _check_lengths, "see that the held-out documents are long enough", "settings", "data", "output"
-    )
-    init = step("init-tracking", _init_tracking, "make the tracking store", "study", "output")
+    step("resolve", steps.resolve, "settings", "output")
+    step("prepare-corpus", steps.prepare_corpus, "settings", "output")
+    step("tokenize", steps.tokenize, "settings", "corpus", "output")
+    step("check-lengths", steps.check_lengths, "settings", "data", "output")
+    init = step("init-tracking", steps.init_tracking, "study", "output")
     init.add_argument("--uri", default="")
-    train = step("train", _train, "train one model", "settings", "data", "output", "checkpoints")
+    train = step("train", steps.train, "settings", "data", "output", "checkpoints")
     train.add_argument("--tracking", default="", help="tracking store for live metrics")
-    step("analyze", _analyze, "look into the attention of one model", "settings", "model", "data", "output")
-    step("theory", _theory, "compute the decay of the rotary kernels", "settings", "output")
-    step(
-        "extrapolate", _extrapolate, "measure the loss past the training length", "settings", "model", "data", "output"
-    )
-    step("retrieve", _retrieve, "score the retrieval tasks", "settings", "model", "data", "output")
-    step("judge", _judge, "compute tables and judge the claims", "study", "claims")
-    step("draw", _draw, "draw the figures", "study")
-    step("notebook", _notebook, "run a notebook and render it to HTML", "template", "study", "output", "work")
-    step("report", _report, "write the final report", "study")
+    train.add_argument("--launch", default="{}", help="settings of the training that say where it runs, as JSON")
+    step("analyze", steps.analyze, "settings", "model", "data", "output")
+    step("theory", steps.theory, "settings", "output")
+    step("extrapolate", steps.extrapolate, "settings", "model", "data", "output")
+    step("retrieve", steps.retrieve, "settings", "model", "data", "output")
+    step("judge", steps.judge, "study", "claims")
+    step("draw", steps.draw, "study")
+    step("notebook", steps.notebook, "template", "study", "output", "work")
+    step("report", steps.report, "study")
     return parser

@@ -107,3 +107,17 @@ def exclusive_lock(
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         handle.flush()
         yield
+
+
+def lock_holder(path: Path) -> str | None:
+    """Return who holds the lock that :func:`exclusive_lock` takes on ``path``, or None if nobody does."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            try:
+                # Shared, so that two that ask never see each other.
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return handle.read().strip() or "another process"
+    except FileNotFoundError:
+        pass
+    return None

@@ -18,6 +18,7 @@ from hope.data.sources.files import find_files
 from hope.errors import UserError
 from hope.files import exclusive_lock
 from hope.paths import StudyPaths
+from hope.reporting.claims_check import checked_claims
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
@@ -27,11 +28,15 @@ def check(configfiles: list[Path]) -> Study:
     """Return the study that overlays of ``config.yaml`` describe, once its files are known to be there.
 
     Raises:
-        UserError: the config is wrong, or a path of the corpus leads to no file.
+        UserError: the config or its claims file is wrong, a path of the corpus leads to no file, or there is no
+            file of an encoding of the user's own.
     """
     study = load_study(with_base(configfiles))
     if study.corpus.source == "files":
         find_files(study.corpus.files.paths)
+    for name in study.encodings:
+        study.source(name)
+    checked_claims(study)
     return study
 
 

@@ -1,11 +1,14 @@
 """The command line as a user meets it."""
 
 import json
+import re
+import subprocess
+import sys
 import time
 
 import pytest
 
-from hope.catalogue import FAMILIES
+from hope.catalogue import FAMILIES, PRESETS
 from hope.cli import main
 from tests.conftest import ROOT
 
@@ -39,10 +42,59 @@ def test_check_prints_one_line_alone(hope_command, tmp_path):
 
 def test_encodings_lists_every_family(capsys):
     assert main(["encodings"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    families, settings, presets, _ = capsys.readouterr().out.split("\n\n")
+    lines = families.splitlines()
     assert [line.split()[0] for line in lines] == ["name", *FAMILIES]
     for line, family in zip(lines[1:], FAMILIES.values(), strict=True):
-        assert family.formula in line and family.source in line
+        assert family.formula in line and family.source in line and f" {family.kernel} " in line
+    assert [line.split()[0] for line in presets.splitlines()] == ["preset", *PRESETS]
+    fields = [(family.name, field) for family in FAMILIES.values() for field in family.settings.model_fields]
+    assert [tuple(line.split()[:2]) for line in settings.splitlines()[1:]] == fields
+
+
+def test_encodings_of_a_study_are_listed_at_its_sizes(hope_command, tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text(
+        "study: mine\nencodings: [hope, pope, rope_fast, clipped_rope_hard, mine]\n"
+        "definitions: {mine: {family: 'a:B', text_only: true}}\n"
+        "model: {layers: 3, width: 256, heads: 4, kv_heads: 2}\ntraining: {length: 4096}\n"
+    )
+    answer = hope_command("encodings", "--configfile", over)
+    assert answer.returncode == 0, answer.stderr
+    first, header, *lines = answer.stdout.splitlines()
+    assert first == "at head dimension d = 64 and training length L = 4096:"
+    rows = [re.split(r"  +", line) for line in lines]
+    assert re.split(r"  +", header) == [
+        "name",
+        "family and settings",
+        "turning",
+        "learned parameters",
+        "kernel",
+        "remarks",
+    ]
+    assert rows == [
+        ["hope", "hope base=10000 cutoff=1 freeze=slow", "23 of 32", "0", "fused"],
+        ["pope", "pope base=10000 delta=zero", "-", "384", "fused"],
+        ["rope_fast", "rope base=fast", "32 of 32", "0", "fused", "base 803.5"],
+        ["clipped_rope_hard", "clipped_rope base=10000 kind=hard", "23 of 32", "0", "fused", "the same as hope"],
+        ["mine", "a:B", "-", "its own", "its own", "trained on text alone"],
+    ]
+
+
+def test_a_listing_may_be_read_in_part():
+    command = f"{sys.executable} -m hope encodings | head -n 1"
+    answer = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert answer.stderr == ""
+    assert answer.stdout.startswith("name ")
+
+
+def test_check_names_encodings_that_coincide(hope_command, tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("study: mine\nencodings: [hope, clipped_rope_hard]\n")
+    answer = hope_command("check", "--configfile", over)
+    assert answer.returncode == 0
+    warning = "warning: clipped_rope_hard is the same encoding as hope at d = 32, L = 128: one of them is enough"
+    assert answer.stdout.splitlines()[0] == warning
 
 
 def test_the_schema_file_is_the_configs(capsys):

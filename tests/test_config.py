@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hope.catalogue import FAMILIES, PRESETS
 from hope.config import Study, TrainStage, from_json, load_study, merge, parse_study, to_json
 from hope.errors import UserError
 from tests.conftest import ROOT
 
 SMALLEST = {"study": "x", "encodings": ["rope", "hope"]}
+
+
+def settings_of(family: str, **settings: object) -> dict:
+    return {"encodings": ["r"], "definitions": {"r": {"family": family, "settings": settings}}}
 
 
 @pytest.mark.parametrize(
@@ -44,14 +49,37 @@ SMALLEST = {"study": "x", "encodings": ["rope", "hope"]}
         ),
         (
             {"encodings": ["r"], "definitions": {"r": {"family": "rope", "settings": {"base": 0.0}}}},
-            "definitions.r.settings.base: input should be greater than 1 (got 0.0)",
+            "definitions.r.settings.base: input should be a number above 0, or 'fast' (got 0.0)",
+        ),
+        ({"encodings": ["rope_fats"]}, "encodings: 'rope_fats' is no encoding (did you mean 'rope_fast'?)"),
+        (settings_of("hope", base=-1.0), "definitions.r.settings.base: input should be greater than 0 (got -1.0)"),
+        (settings_of("hope", base=float("nan")), "definitions.r.settings.base: input should be a finite number"),
+        (settings_of("rope", base="quick"), "definitions.r.settings.base: input should be a number above 0, or 'fast'"),
+        (settings_of("hope", freeze="band"), "definitions.r.settings: freeze: band needs the key band"),
+        (settings_of("hope", seed=1), "seed goes with freeze: random, not with freeze: slow"),
+        (
+            settings_of("hope", freeze="listed", components=[16]),
+            "definitions.r.settings: components: 16 is out of range: the head has components 0 to 15",
+        ),
+        (settings_of("hope", freeze="random", count=17), "definitions.r.settings: count: 17 is out of range"),
+        (settings_of("clipped_rope", count=17), "definitions.r.settings: count: 17 is out of range"),
+        (settings_of("clipped_rope", kind="firm"), "definitions.r.settings.kind: input should be 'soft' or 'hard'"),
+        (settings_of("p_rope", p=1.5), "definitions.r.settings.p: input should be less than or equal to 1 (got 1.5)"),
+        (
+            settings_of("partial_rope", share=0),
+            "settings.share: input should be a share above 0 and up to 1, or 'hope'",
+        ),
+        (settings_of("rotary", frequencies=[1.0]), "frequencies: 1 numbers, but head dimension 32 has 16 components"),
+        (
+            settings_of("rotary", frequencies=[1.0] * 16, multipliers=[1.0] * 16),
+            "definitions.r.settings: frequencies and multipliers exclude each other; leave out one",
         ),
         ({"seeds": {"per_encoding": {"hop": 2}}}, "seeds.per_encoding: 'hop' is no encoding (did you mean 'hope'?)"),
         ({"mixture": {"tasks": {"cpoy": 1.0}}}, "mixture.tasks: 'cpoy' is no task (did you mean 'copy'?)"),
         ({"mixture": {"multiples": [0.01]}}, "mixture.multiples: the shortest example has 1 tokens"),
         ({"retrieval": {"multiples": [0.01]}}, "retrieval.multiples: the shortest example has 1 tokens"),
         ({"extrapolation": {"targets": 65}}, "extrapolation.targets: 65 tokens do not fit"),
-        ({"extrapolation": {"longest": 4}}, "contexts ends at 8.0, past longest 4"),
+        ({"extrapolation": {"longest": 4}}, "contexts ends at 16.0, past longest 4"),
         ({"analysis": {"multiples": [2.0]}}, "analysis.multiples: multiples must rise and hold 1.0"),
         ({"corpus": {"source": "files"}}, "source is 'files', but files.paths is empty"),
         ({"corpus": {"source": "hub", "hub": {"dataset": "a/b"}}}, "hub.revision must be a commit of 40"),
@@ -114,6 +142,37 @@ def test_a_stage_survives_the_command_line_and_holds_only_its_part():
     assert "\n" not in to_json(stage)
     longer = study.model_copy(update={"extrapolation": study.extrapolation.model_copy(update={"documents": 3})})
     assert to_json(longer.train_stage("hope", 3)) == to_json(stage)
+
+
+def test_a_preset_is_listed_by_its_name_alone():
+    content = {"encodings": [*PRESETS], "seeds": {"per_encoding": {"rope_fast": 3}}}
+    study = parse_study(SMALLEST | content, "x")
+    assert len(study.runs()) == len(PRESETS) + 2
+    for name, preset in PRESETS.items():
+        encoding = study.encoding(name)
+        assert (encoding.name, encoding.family) == (name, preset.family)
+        assert preset.settings.items() <= encoding.settings.items()
+    assert study.is_rotary("rope_fast") and not study.is_rotary("pope_uniform")
+    stage = study.train_stage("hope_band", 0)
+    assert from_json(TrainStage, to_json(stage)) == stage
+    assert not set(PRESETS) & set(FAMILIES)
+
+
+def test_a_definition_comes_before_a_preset_of_its_name():
+    definition = {"family": "rope", "settings": {"base": 900}}
+    study = parse_study(SMALLEST | {"encodings": ["rope_fast"], "definitions": {"rope_fast": definition}}, "x")
+    assert study.encoding("rope_fast").settings == {"base": 900.0}
+
+
+@pytest.mark.parametrize("base", [500_000, 5e5, "5e5", "500000"])
+def test_a_base_may_be_written_in_any_way(base):
+    """YAML reads 5e5, without a point, as text."""
+    assert parse_study(SMALLEST | settings_of("rope", base=base), "x").encoding("r").settings == {"base": 500_000.0}
+
+
+def test_the_schema_offers_every_name():
+    items = Study.model_json_schema()["properties"]["encodings"]["items"]
+    assert items == {"anyOf": [{"enum": [*FAMILIES, *PRESETS]}, {"type": "string"}]}
 
 
 def test_a_text_only_arm_differs_by_its_mixture_alone():

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from hope import config
-from hope.analysis.components import Components, activated_components
+from hope.analysis.activation import activated_components, activation_columns
+from hope.analysis.components import Components
 from hope.analysis.divergence import Divergence
 from hope.analysis.intervention import frozen_sets, write_intervention
+from hope.analysis.kernels import trained_kernel_columns
 from hope.analysis.profile import Profile
 from hope.analysis.stream import Scope, observe_attention
 from hope.analysis.tables import stacked
@@ -20,10 +22,12 @@ from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.inputs import open_inputs
 from hope.model.loading import initial_model, read_description
+from hope.seeding import generator
 from hope.tables import write_table
 
 # The windows are the same for every encoding and every seed of training, so that measures pair on them.
 WINDOW_SEED = 0
+SUBJECTS = ("trained", "initial", "shuffled")
 
 
 def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) -> None:
@@ -32,12 +36,15 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
     ``profile.parquet`` (mean attention mass by distance and by key position), ``ushape.parquet`` (the
     U-shape index of each document, :class:`hope.analysis.ushape.UShape`) and ``divergence.parquet``
     (attention past L against attention within, :class:`hope.analysis.divergence.Divergence`); the first
-    two also for the same model at its initialisation. For a rotary encoding also ``components.parquet``
-    (:class:`hope.analysis.components.Components`) and ``intervention.parquet``, in which the activated
-    components, chosen on the first half of the documents, are frozen on the second half.
+    two also for two nulls, the same model at its initialisation and the trained model on the same windows
+    with their tokens in random order. For a rotary encoding also ``components.parquet``
+    (:class:`hope.analysis.components.Components`), ``activation.parquet``
+    (:func:`hope.analysis.activation.activation_columns`), ``kernel_trained.parquet``
+    (:func:`hope.analysis.kernels.trained_kernel_columns`) and ``intervention.parquet``, in which the
+    activated components, chosen on the first half of the documents, are frozen on the second half.
 
-    An encoding that ends (``model.encoding.longest``) is looked at up to its end only, on the first
-    tokens of the same windows.
+    An encoding that ends (``longest``), or of which no more tokens can be looked at together (``span``), is
+    looked at up to there only, on the first tokens of the same windows.
 
     Args:
         settings: what is looked at.
@@ -51,18 +58,22 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
             not finite.
     """
     trained, corpus = open_inputs(model, data, settings.threads)
-    length, longest = trained.training_length, trained.encoding.longest
+    length, encoding = trained.training_length, trained.encoding
     ends = query_ends(settings, length)
     windows = config.Windows.model_validate(read_description(model)["windows"])
     reach = analysis_length(settings, length)
     cut, documents = evaluation_windows(corpus, settings.documents, 1, reach, windows, seed=WINDOW_SEED)
-    ends = ends if longest is None else [end for end in ends if end <= longest]
+    permuted = torch.from_numpy(shuffled(cut, windows.start_token))
+    limits = [limit for limit in (encoding.longest, encoding.span) if limit is not None]
+    ends = [end for end in ends if end <= min(limits, default=end)]
+    if length not in ends:
+        raise UserError(f"{model}: its attention can be looked at over {min(limits)} tokens, and L is {length}")
     tokens = torch.from_numpy(cut)[:, : ends[-1] + 1]
     scope = Scope(trained.shape.layers, trained.shape.heads, ends, settings.queries, len(tokens))
 
     half = len(tokens) // 2
     divergence, components = Divergence(scope, length), _components(trained, scope, half)
-    profiles = {subject: Profile(scope) for subject in ("trained", "initial")}
+    profiles = {subject: Profile(scope) for subject in SUBJECTS}
     ushapes = {subject: UShape(scope) for subject in profiles}
     alone = [divergence] if components is None else [divergence, components]
     observe_attention(trained, tokens, scope, [profiles["trained"], ushapes["trained"], *alone])
@@ -71,6 +82,7 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
             f"{model}: the attention is not finite; the training diverged: lower training.learning_rate and train again"
         )
     observe_attention(initial_model(model), tokens, scope, [profiles["initial"], ushapes["initial"]])
+    observe_attention(trained, permuted, scope, [profiles["shuffled"], ushapes["shuffled"]])
 
     write_table(output / "profile.parquet", stacked([part.columns(name) for name, part in profiles.items()]))
     write_table(output / "ushape.parquet", stacked([part.columns(name, documents) for name, part in ushapes.items()]))
@@ -99,11 +111,24 @@ def query_ends(settings: config.Analysis, training_length: int) -> list[int]:
     return ends
 
 
+def shuffled(windows: np.ndarray, start_token: bool) -> np.ndarray:
+    """Return windows with the tokens of each in a random order of its own, the same for every model.
+
+    What is left of attention by distance then owes nothing to what the tokens near by or far off say.
+
+    Args:
+        windows: token ids ``[windows, tokens]``.
+        start_token: whether each begins with a start token; that one stays in its place.
+    """
+    body = generator("analysis", "shuffled tokens", WINDOW_SEED).permuted(windows[:, start_token:], axis=1)
+    return np.concatenate([windows[:, :start_token], body], axis=1)
+
+
 def _components(model: Decoder, scope: Scope, chosen_from: int) -> Components | None:
     """Return an empty measure of frequency components, or None where the encoding has none."""
     if not isinstance(model.encoding, Rotary):
         return None
-    return Components(scope, model.training_length, len(model.encoding.frequencies), chosen_from)
+    return Components(scope, model.encoding.frequencies.cpu().numpy(), model.training_length, chosen_from)
 
 
 def _write_rotary(
@@ -114,10 +139,10 @@ def _write_rotary(
     documents: np.ndarray,
     output: Path,
 ) -> None:
-    """Write the two tables that only rotary encodings have."""
-    assert isinstance(model.encoding, Rotary)
-    frequencies = model.encoding.frequencies.cpu().numpy()
-    activated, others = activated_components(components.spread(), frequencies, settings.active_share)
-    write_table(output / "components.parquet", components.columns(frequencies, activated))
+    """Write the tables that only rotary encodings have."""
+    activated, others = activated_components(components.spread(), components.frequencies, settings.active_share)
+    write_table(output / "components.parquet", components.columns(activated))
+    write_table(output / "activation.parquet", activation_columns(components, settings.active_share))
+    write_table(output / "kernel_trained.parquet", trained_kernel_columns(components))
     frozen = frozen_sets(activated, others) if activated else []
     write_intervention(output / "intervention.parquet", model, tokens, documents, settings.queries, frozen)

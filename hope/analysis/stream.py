@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hope.model.attention import Bias, causal_bias
+from hope.model.attention import Place, causal_logits
 from hope.model.decoder import Decoder
 from hope.model.inputs import batches
 
@@ -96,29 +96,15 @@ def _tell(
     layer: int,
     queries: Tensor,
     keys: Tensor,
-    bias: Bias | None,
+    place: Place,
 ) -> None:
-    positions = torch.arange(keys.shape[2], device=keys.device)
     for end in scope.ends:
         start = end - scope.queries
         some, seen = queries[:, :, start:end].float(), keys[:, :, :end].float()
-        logits = attention_logits(some, seen, scale) + causal_bias(bias, positions, start, end)
+        logits = causal_logits(some, seen, place, scale)
         found = Observed(layer, end, rows, some, seen, scale, logits, logits.softmax(dim=-1))
         for measure in measures:
             measure.add(found)
-
-
-def attention_logits(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
-    """Return scaled inner products ``[documents, heads, queries, keys]``.
-
-    Args:
-        queries: ``[documents, heads, queries, dim]``.
-        keys: ``[documents, kv_heads, keys, dim]``; each serves ``heads / kv_heads`` neighbouring heads.
-        scale: factor of the products.
-    """
-    documents, heads, count, dim = queries.shape
-    grouped = queries.reshape(documents, keys.shape[1], -1, dim)
-    return (grouped @ keys.transpose(2, 3) * scale).view(documents, heads, count, -1)
 
 
 def pooled(weights: Tensor, table: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The decay of rotary kernels with distance, from their frequencies alone: no model, no data."""
+"""The decay of rotary kernels with distance, from their settings alone: no model, no data."""
 
 from pathlib import Path
 
@@ -7,9 +7,13 @@ from numpy.typing import NDArray
 
 from hope import config
 from hope.analysis.tables import Columns, long_columns, stacked
-from hope.encodings.base import EncodingShape
+from hope.catalogue import family_settings
+from hope.encodings.base import Encoding, EncodingShape
+from hope.encodings.pope import Pope
 from hope.encodings.registry import build_encoding
 from hope.encodings.rotary import Rotary
+from hope.encodings.xpos import Xpos
+from hope.errors import UserError
 from hope.tables import write_table
 
 FARTHEST = 16
@@ -18,28 +22,51 @@ EXACT = 2
 """Up to this many training lengths every distance is listed."""
 DISTANCES_PER_OCTAVE = 256
 """How many of the farther distances are listed."""
+SWEPT = ("rope", "hope")
+"""Families whose kernels are listed at every base."""
+BASES = (1e3, 1e4, 1e5, 5e5, 1e6)
+"""The bases; 10,000 is RoPE's own, 500,000 that of many models with long contexts."""
+OTHERS = ("p_rope", "partial_rope", "clipped_rope", "xpos", "pope")
+"""Families whose kernels are listed at their default settings; DaRoPE's depends on more than the distance."""
 
 
 def write_kernel(encodings: list[config.Encoding], head_dim: int, length: int, output: Path) -> None:
-    """Write ``kernel.parquet``: how the logits of rotary encodings decay by theory.
+    """Write ``kernel.parquet`` and ``kernel_sweep.parquet``: how the logits of rotary encodings decay by theory.
 
-    One row an encoding and distance: ``value`` is :func:`mean_kernel`, ``bound`` is
-    :func:`summation_bound`.
+    One row an encoding and distance: ``value`` is the mean kernel (:func:`mean_kernel`), ``bound`` what
+    summation by parts says (:func:`summation_bound`). The first holds the study's encodings; the second RoPE
+    and HoPE over a sweep of bases, and other encodings that turn queries and keys, whatever the study has.
 
     Args:
         encodings: rotary encodings.
         head_dim: dimension d of a head.
         length: the training length L.
-        output: folder of the table.
+        output: folder of the tables.
     """
     distance = distances(length)
     parts: list[Columns] = []
     for encoding in encodings:
-        frequencies = encoding_frequencies(encoding, head_dim, length)
-        values = {"value": mean_kernel(frequencies, distance), "bound": summation_bound(frequencies, distance)}
+        values = decay(phasors(_built(encoding, head_dim, length), distance))
         parts.append(long_columns({"encoding": np.array([encoding.name]), "distance": distance}, values))
     empty = {"encoding": np.array([], dtype=str), "distance": distance[:0], "value": np.empty(0), "bound": np.empty(0)}
     write_table(output / "kernel.parquet", stacked([empty, *parts]))
+    write_table(output / "kernel_sweep.parquet", sweep_columns(head_dim, length))
+
+
+def sweep_columns(head_dim: int, length: int) -> Columns:
+    """Return the rows of ``kernel_sweep.parquet``; settings that do not fit the sizes have none."""
+    swept = [(family, {"base": base}) for family in SWEPT for base in BASES]
+    distance, parts = distances(length), []
+    for family, chosen in [*swept, *((family, {}) for family in OTHERS)]:
+        settings = family_settings(family, chosen)
+        encoding = config.Encoding(name=family, family=family, settings=settings)
+        try:
+            values = decay(phasors(_built(encoding, head_dim, length), distance))
+        except UserError:
+            continue  # few dimensions cannot be split as some encodings ask
+        labels = {"encoding": np.array([family]), "base": np.array([settings["base"]]), "distance": distance}
+        parts.append(long_columns(labels, values))
+    return stacked(parts)
 
 
 def distances(length: int) -> NDArray[np.int64]:
@@ -51,10 +78,35 @@ def distances(length: int) -> NDArray[np.int64]:
 
 def encoding_frequencies(encoding: config.Encoding, head_dim: int, length: int) -> NDArray[np.float64]:
     """Return the frequencies theta_j of a rotary encoding, in radians a token, ``[head_dim / 2]``."""
-    shape = EncodingShape(layers=1, width=head_dim, heads=1, kv_heads=1, head_dim=head_dim, length=length)
-    built = build_encoding(encoding, shape)
+    built = _built(encoding, head_dim, length)
     assert isinstance(built, Rotary), f"{encoding.name} is no rotary encoding"
     return built.frequencies.numpy()
+
+
+def _built(encoding: config.Encoding, head_dim: int, length: int) -> Encoding:
+    shape = EncodingShape(layers=1, width=head_dim, heads=1, kv_heads=1, head_dim=head_dim, length=length)
+    return build_encoding(encoding, shape)
+
+
+def phasors(encoding: Encoding, distance: NDArray[np.int64]) -> NDArray[np.complex128]:
+    """Return what distance makes of each component of a logit, complex ``[distances, components]``.
+
+    A component that is 1 at distance 0 is the real part of this at distance D: ``exp(i D theta_j)`` for a
+    rotation; times ``zeta_j^(D / scale_base)`` for xPos; ``exp(i D theta_c)``, c = 0 .. d - 1, for PoPE
+    with phases of 0, as they begin.
+    """
+    if isinstance(encoding, Pope):
+        return np.exp(1j * distance[:, None] * encoding.theta.numpy())
+    if isinstance(encoding, Xpos):
+        fading = encoding.zeta.numpy() ** (distance[:, None] / encoding.scale_base)
+        return fading * np.exp(1j * distance[:, None] * encoding.theta.numpy())
+    assert isinstance(encoding, Rotary), f"{type(encoding).__name__} is no rotary encoding"
+    return np.exp(1j * distance[:, None] * encoding.frequencies.numpy())
+
+
+def decay(found: NDArray[np.complex128]) -> dict[str, NDArray[np.float64]]:
+    """Return mean kernel (``value``) and summation bound (``bound``) for phasors ``[distances, components]``."""
+    return {"value": found.real.mean(axis=1), "bound": np.abs(found.cumsum(axis=1)).mean(axis=1)}
 
 
 def mean_kernel(frequencies: NDArray[np.float64], distance: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -71,8 +123,8 @@ def summation_bound(frequencies: NDArray[np.float64], distance: NDArray[np.int64
     """Return ``(2/d) sum_{i=1}^{d/2} |S_i|``, ``S_i = sum_{j<i} exp(i D theta_j)``, for each distance.
 
     The bound on a logit by summation by parts, up to a factor that the query and key give (Su et al.
-    2021, section 3.4.3). It depends on the order of the components, here from fast to slow as in RoPE.
+    2021, section 3.4.3). It depends on the order of the components: here that of j, from fast to slow in
+    RoPE and HoPE.
     At distance 0 it is (d/2 + 1) / 2.
     """
-    partial_sums = np.exp(1j * distance[:, None] * frequencies).cumsum(axis=1)
-    return np.abs(partial_sums).mean(axis=1)
+    return decay(np.exp(1j * distance[:, None] * frequencies))["bound"]

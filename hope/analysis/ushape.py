@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hope.analysis.stream import Observed, Scope, pooled
+from hope.analysis.stream import Observed, Scope
 from hope.analysis.tables import Axes, Columns, long_columns
 
 MEASURES = ("first", "first_without_sink", "near", "middle", "index", "index_without_sink")
@@ -19,13 +19,17 @@ class UShape:
     A query that sees n keys (its own position included) has the regions *first*, the n // 8 earliest
     keys; *near*, the n // 8 latest; and *middle*, the keys from n // 4 to n - n // 4. The density of a
     region is its attention mass, divided by its share of the keys: 1 everywhere under uniform attention.
-    Densities are means over the neighbouring queries of a group. Then
+    Then
 
         index = min(first, near) - middle
 
-    is 0 for uniform attention, negative where attention only decays with distance (the first region
-    gets less than the middle), and positive for a U: both ends get more than the middle. Nothing bounds
-    it by 1: all mass in the two ends, halved, gives 4.
+    is taken of each query of each document on its own, and only then the mean over the neighbouring queries
+    of a group: queries that look at the first keys and others that look at the nearest would together make a
+    U that none of them has. The index is 0 for uniform attention, negative where attention only decays with
+    distance (the first region gets less than the middle), and positive for a U: both ends get more than the
+    middle. Nothing bounds it by 1: all mass in the two ends, halved, gives 4. The smaller of two densities
+    that scatter is below the smaller of their means: attention that scatters without a pattern lies somewhat
+    below 0, the same model at its initialisation too.
 
     One first token often draws mass whatever it says (the attention sink of Xiao et al. 2023, arXiv
     2309.17453) and would make a U of any decay. *without_sink* therefore drops key 0: the softmax and
@@ -35,18 +39,20 @@ class UShape:
     def __init__(self, scope: Scope) -> None:
         """Begin with nothing seen."""
         self.scope = scope
-        shape = 2, len(scope.ends), scope.layers, scope.heads, scope.documents, 3
-        self.densities = np.full(shape, np.nan)
+        shape = 2, len(scope.ends), scope.layers, scope.heads, scope.documents, 4
+        self.means = np.full(shape, np.nan)
         self._tables: dict[int, Tensor] = {}
 
     def add(self, seen: Observed) -> None:
-        """Take in the densities of a batch, with key 0 and without."""
+        """Take in densities and indices of a batch, with key 0 and without."""
         where = self.scope.ends.index(seen.end), seen.layer, slice(None), seen.rows
         # Logits again, not weights divided by what key 0 leaves: that may have no digits left.
         rest = seen.logits[..., 1:].softmax(dim=-1)
         for sink, weights in enumerate((rest, seen.weights)):
-            densities = pooled(weights, self._table(weights.shape[-1]))
-            self.densities[(sink, *where)] = densities.transpose(0, 1).cpu().numpy()
+            table = self._table(weights.shape[-1]).to(weights.device)
+            densities = torch.einsum("bhqk,qkr->hbqr", weights, table)
+            index = densities[..., :2].amin(dim=-1, keepdim=True) - densities[..., 2:]
+            self.means[(sink, *where)] = torch.cat((densities, index), dim=-1).mean(dim=2).cpu().numpy()
 
     def _table(self, keys: int) -> Tensor:
         if keys not in self._tables:
@@ -55,10 +61,8 @@ class UShape:
 
     def measures(self) -> dict[str, NDArray[np.float64]]:
         """Return the measures by name, each ``[ends, layers, heads, documents]``."""
-        first, near, middle = np.moveaxis(self.densities[1], -1, 0)
-        first_rest, near_rest, middle_rest = np.moveaxis(self.densities[0], -1, 0)
-        index = np.minimum(first, near) - middle
-        index_rest = np.minimum(first_rest, near_rest) - middle_rest
+        first, near, middle, index = np.moveaxis(self.means[1], -1, 0)
+        first_rest, _, _, index_rest = np.moveaxis(self.means[0], -1, 0)
         return dict(zip(MEASURES, (first, first_rest, near, middle, index, index_rest), strict=True))
 
     def columns(self, subject: str, documents: NDArray[np.int64]) -> Columns:
@@ -74,7 +78,7 @@ class UShape:
 
 
 def region_table(keys: int, queries: int) -> Tensor:
-    """Return what each query and key counts for in the mean density of the regions first, near, middle.
+    """Return what each key counts for in a query's density of the regions first, near and middle.
 
     Args:
         keys: keys of the last query; each query before it has one less.
@@ -88,5 +92,5 @@ def region_table(keys: int, queries: int) -> Tensor:
         seen = keys - queries + query + 1
         edge, quarter = max(1, seen // 8), seen // 4
         for region, (start, stop) in enumerate(((0, edge), (seen - edge, seen), (quarter, seen - quarter))):
-            table[query, start:stop, region] = seen / ((stop - start) * queries)
+            table[query, start:stop, region] = seen / (stop - start)
     return table

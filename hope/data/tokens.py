@@ -113,6 +113,28 @@ class TokenCorpus:
             done += len(piece)
         return result
 
+    def span(self, random: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """Return ``count`` neighbouring tokens from a random place [count].
+
+        They lie within one document, before its end token, where one is as long; else anywhere in the stream
+        of joined documents.
+
+        Raises:
+            UserError: there are fewer tokens in all.
+        """
+        if count > self.tokens:
+            raise UserError(
+                f"{self.folder}: holds {self.tokens:,} tokens, but a prompt asks for {count:,} of text; "
+                "leave out the longest retrieval.multiples, or bring more text"
+            )
+        counts = self.start_counts(count + 1)
+        if not counts[-1]:
+            return self.read(int(random.integers(self.tokens - count + 1)), count)
+        spot = int(random.integers(counts[-1]))
+        document = int(np.searchsorted(counts, spot, side="right"))
+        before = int(counts[document - 1]) if document else 0
+        return self.read(int(self.offsets[document]) + spot - before, count)
+
     def start_counts(self, body: int) -> NDArray[np.int64]:
         """Return how many windows of ``body`` tokens start in the documents up to each one [documents].
 

@@ -5,19 +5,22 @@ import math
 import torch
 from torch import Tensor
 
-from hope.encodings.base import Encoding, EncodingShape
+from hope.encodings.base import Encoding
 
 
-def alibi_slopes(heads: int) -> Tensor:
-    """Return the slope of each head, float32 ``[heads]``: ``2^(-8h/heads)`` for h = 1 .. heads.
+def alibi_slopes(heads: Tensor, number: int) -> Tensor:
+    """Return the slope of each of the ``heads``, float32: ``2^(-8h/number)`` for h = 1 .. number.
 
-    Where ``heads`` is no power of 2, the slopes of the power below it come first, then every second
+    Where ``number`` is no power of 2, the slopes of the power below it come first, then every second
     slope of the power above it, as in the authors' code.
+
+    Args:
+        heads: indices from 0, int64, of any shape.
+        number: heads in all.
     """
-    below = 2 ** math.floor(math.log2(heads))
-    slopes = [2 ** (-8 * h / below) for h in range(1, below + 1)]
-    between = [2 ** (-8 * h / (2 * below)) for h in range(1, 2 * below + 1, 2)]
-    return torch.tensor(slopes + between[: heads - below], device="cpu")
+    below = 2 ** math.floor(math.log2(number))
+    own, between = (heads + 1) * (8 / below), (2 * (heads - below) + 1) * (4 / below)
+    return torch.exp2(-torch.where(heads < below, own, between).float())
 
 
 class Alibi(Encoding):
@@ -25,12 +28,6 @@ class Alibi(Encoding):
 
     has_bias = True
 
-    def __init__(self, shape: EncodingShape) -> None:
-        """Compute the slopes of the heads."""
-        super().__init__(shape)
-        self.slopes = alibi_slopes(shape.heads)
-
-    def bias(self, query_positions: Tensor, key_positions: Tensor, layer: int) -> Tensor:
-        """Return the penalty ``[heads, queries, keys]``; the distances are exact integers."""
-        distance = (query_positions[:, None] - key_positions[None, :]).float()
-        return -self.slopes.to(distance.device)[:, None, None] * distance
+    def bias(self, heads: Tensor, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
+        """Return the penalty; the distances are exact integers up to 2^24."""
+        return -alibi_slopes(heads, self.shape.heads) * (queries - keys).float()

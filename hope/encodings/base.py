@@ -1,32 +1,14 @@
 """What a positional encoding is: three hooks, all optional."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hope.encodings.shape import EncodingShape
 
-@dataclass(frozen=True)
-class EncodingShape:
-    """The sizes that an encoding may depend on.
-
-    Attributes:
-        layers: decoder layers.
-        width: size of the residual stream.
-        heads: query heads.
-        kv_heads: key and value heads.
-        head_dim: width of one head.
-        length: the training length L, in tokens.
-    """
-
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    length: int
+__all__ = ["Encoding", "EncodingShape"]
 
 
 class Encoding(nn.Module):
@@ -37,11 +19,22 @@ class Encoding(nn.Module):
 
     Attributes:
         longest: positions that the encoding has, 0 to ``longest - 1``; None where it has all.
-        has_bias: whether :meth:`bias` returns a bias. Attention without one runs the fused kernel.
+        has_bias: whether :meth:`bias` says anything. Attention without a bias runs the fused kernel.
+        has_logits: whether :meth:`logits` takes the place of the inner products.
+        recodes: whether what :meth:`rotate` makes of a key changes as the sequence grows. A cache then
+            holds keys as they were before it, and all of them are encoded anew with every new token.
+        span: tokens that may be encoded together; None for any number. Past it attention runs in blocks
+            of queries, each with its keys encoded anew. Needs ``recodes``.
+        compiles: whether :meth:`bias` can be compiled into a kernel: arithmetic, and lookups by index, of
+            single numbers. Otherwise attention with a bias runs in blocks of queries on a GPU too.
     """
 
     longest: int | None = None
     has_bias: bool = False
+    has_logits: bool = False
+    recodes: bool = False
+    span: int | None = None
+    compiles: bool = True
 
     def __init__(self, shape: EncodingShape) -> None:
         """Keep ``shape``; a subclass takes its settings as further keyword arguments."""
@@ -56,17 +49,21 @@ class Encoding(nn.Module):
         return embeddings
 
     def prepare(self, positions: Tensor) -> Any:
-        """Return what :meth:`rotate` needs of ``positions``: computed once, handed to every layer."""
+        """Return what :meth:`rotate` needs of the positions of the keys: computed once, for all layers."""
         return None
 
     def rotate(self, queries: Tensor, keys: Tensor, prepared: Any, hidden: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Return queries and keys with positions put in.
 
+        The queries stand at the last of the keys' positions. There are fewer of them only where
+        ``recodes`` is set: keys of a cache then come again with each new query.
+
         Args:
-            queries: ``[batch, heads, tokens, head_dim]``.
-            keys: ``[batch, kv_heads, tokens, head_dim]``.
-            prepared: what :meth:`prepare` returned.
-            hidden: the layer's normalised input ``[batch, tokens, width]``, for encodings that look at content.
+            queries: ``[batch, heads, queries, head_dim]``.
+            keys: ``[batch, kv_heads, keys, head_dim]``.
+            prepared: what :meth:`prepare` returned for the positions of the keys.
+            hidden: the layer's normalised input at the queries, ``[batch, queries, width]``, for
+                encodings that look at content.
             layer: index of the layer, from 0.
 
         Returns:
@@ -74,9 +71,30 @@ class Encoding(nn.Module):
         """
         return queries, keys
 
-    def bias(self, query_positions: Tensor, key_positions: Tensor, layer: int) -> Tensor | None:
-        """Return what is added to the attention logits, ``[heads, queries, keys]`` in float32, or None.
+    def bias(self, heads: Tensor, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
+        """Return what is added to the attention logits, in float32.
 
-        Entries whose key comes after the query are not read.
+        Computed one by one: the three arguments broadcast, and so does the result. On a CPU they are
+        ``[heads, 1, 1]``, ``[queries, 1]`` and ``[keys]``; a GPU kernel passes single numbers. What is
+        returned where the key comes after the query is not used, but must be finite, with finite gradients.
+
+        Args:
+            heads: indices of query heads, int64.
+            queries: positions of queries, int64.
+            keys: positions of keys, int64.
+            layer: index of the layer, from 0.
         """
-        return None
+        raise NotImplementedError
+
+    def logits(self, queries: Tensor, keys: Tensor, positions: Tensor, layer: int) -> Tensor:
+        """Return what takes the place of the inner products, unscaled, ``[batch, heads, queries, keys]``.
+
+        Called for a block of queries at a time, with the keys up to the last of them.
+
+        Args:
+            queries: after :meth:`rotate`, ``[batch, heads, queries, dim]``; they stand at the last of the positions.
+            keys: after :meth:`rotate`, one for every query head, ``[batch, heads, keys, dim]``.
+            positions: of the keys, int64 ``[keys]``.
+            layer: index of the layer, from 0.
+        """
+        raise NotImplementedError

@@ -29,9 +29,10 @@ class Learned(Encoding):
         Raises:
             UserError: a position lies outside the table; it never wraps.
         """
-        if positions.numel() and int(positions.max()) >= self.table.shape[0]:
-            raise UserError(
-                f"learned positions end at {self.table.shape[0] - 1}, the training length; "
-                f"position {int(positions.max())} has none"
-            )
+        last = self.table.shape[0] - 1
+        for position in positions.aminmax() if positions.numel() else ():
+            if not 0 <= int(position) <= last:
+                raise UserError(
+                    f"learned positions end at {last}, the training length; position {int(position)} has none"
+                )
         return embeddings + self.table[positions].to(embeddings.dtype)

@@ -3,8 +3,10 @@
 import importlib
 import inspect
 
+from pydantic import ValidationError
+
 from hope import config
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES, family_settings, is_custom
 from hope.encodings.base import Encoding, EncodingShape
 from hope.errors import UserError
 
@@ -13,17 +15,32 @@ def build_encoding(encoding: config.Encoding, shape: EncodingShape) -> Encoding:
     """Return the module of a contestant.
 
     Raises:
-        UserError: a user's ``module:Class`` cannot be imported, is no :class:`Encoding`, or does not
-            take the given settings.
+        UserError: the family or one of its settings is unknown or does not fit the shape, or a user's
+            ``module:Class`` cannot be imported, is no :class:`Encoding`, or does not take the settings.
     """
-    if not is_custom(encoding.family):
-        return _load(FAMILIES[encoding.family].implementation, encoding.name)(shape, **encoding.settings)
-    kind = _load(encoding.family, encoding.name)
+    key = f"definitions.{encoding.name}.settings"
+    if is_custom(encoding.family):
+        kind, settings = _load(encoding.family, encoding.name), encoding.settings
+        try:
+            inspect.signature(kind).bind(shape, **settings)
+        except TypeError as error:
+            raise UserError(f"{key}: {encoding.family}: {error}") from None
+        try:
+            return kind(shape, **settings)
+        except (UserError, ValueError) as error:
+            raise UserError(f"{key}: {error}") from error
     try:
-        inspect.signature(kind).bind(shape, **encoding.settings)
-    except TypeError as error:
-        raise UserError(f"definitions.{encoding.name}.settings: {encoding.family}: {error}") from None
-    return kind(shape, **encoding.settings)
+        # Those of a model's config.json come unchecked.
+        settings = family_settings(encoding.family, encoding.settings)
+    except UserError as error:
+        raise UserError(f"definitions.{encoding.name}.family: {error}") from None
+    except ValidationError as error:
+        raise UserError(config.describe(error, FAMILIES[encoding.family].settings, key)) from None
+    kind = _load(FAMILIES[encoding.family].implementation, encoding.name)
+    try:
+        return kind(shape, **settings)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
 
 
 def _load(implementation: str, name: str) -> type[Encoding]:

@@ -4,15 +4,19 @@ Component j of a head is the pair of dimensions (j, j + d/2). At position m it t
 ``m * theta_j``, so a logit depends on positions through their difference alone.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
+from hope.catalogue import spectra
 from hope.encodings.base import Encoding, EncodingShape
-from hope.errors import UserError
+
+Base = float | Literal["fast"]
 
 
 def rope_frequencies(head_dim: int, base: float) -> Tensor:
@@ -23,13 +27,7 @@ def rope_frequencies(head_dim: int, base: float) -> Tensor:
     Raises:
         UserError: ``head_dim`` is odd, or ``base`` is not above 0.
     """
-    if head_dim % 2:
-        raise UserError(f"head dimension {head_dim} is odd: rotary components are pairs of dimensions")
-    if not base > 0:
-        raise UserError(f"base {base} is not above 0")
-    # The device is named so that a model made on the meta device has its frequencies all the same.
-    exponents = torch.arange(0, head_dim, 2, dtype=torch.float64, device="cpu") / head_dim
-    return base**-exponents
+    return tensor_of(spectra.rope(head_dim, 0, base))
 
 
 def hope_frequencies(head_dim: int, base: float, length: int, cutoff: float = 1.0) -> Tensor:
@@ -39,8 +37,13 @@ def hope_frequencies(head_dim: int, base: float, length: int, cutoff: float = 1.
     ``theta_j >= 2 pi * cutoff / length``. The others have angle 0 at every position. Source: Chen et al.
     2025. With ``cutoff`` 0 this is RoPE.
     """
-    frequencies = rope_frequencies(head_dim, base)
-    return torch.where(frequencies >= 2 * math.pi * cutoff / length, frequencies, 0.0)
+    return tensor_of(spectra.hope(head_dim, length, base, cutoff))
+
+
+def tensor_of(spectrum: spectra.Spectrum) -> Tensor:
+    """Return the frequencies of a spectrum, float64 ``[d/2]``."""
+    # The device is named so that a model made on the meta device has its frequencies all the same.
+    return torch.tensor(spectrum.frequencies, dtype=torch.float64, device="cpu")
 
 
 class Rotary(Encoding):
@@ -66,8 +69,10 @@ class Rotary(Encoding):
     def rotate(
         self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor], hidden: Tensor, layer: int
     ) -> tuple[Tensor, Tensor]:
-        """Turn every component by its angle."""
-        return _turn(queries, *prepared), _turn(keys, *prepared)
+        """Turn every component by its angle; queries stand at the last of the positions."""
+        cosine, sine = prepared
+        first = keys.shape[2] - queries.shape[2]
+        return turn(queries, cosine[first:], sine[first:]), turn(keys, cosine, sine)
 
     @contextmanager
     def replaced(self, frequencies: Tensor) -> Iterator[None]:
@@ -80,24 +85,59 @@ class Rotary(Encoding):
             self.frequencies = before
 
 
-def _turn(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def turn(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Turn ``heads`` ``[batch, heads, tokens, d]`` by the angles of ``cosine`` and ``sine`` ``[tokens, d/2]``."""
+    if _by_hand(heads, cosine):
+        return _Turn.apply(heads, torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1))
     first, second = heads.chunk(2, dim=-1)
     turned = torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
     return turned.to(heads.dtype)
 
 
+def _by_hand(heads: Tensor, cosine: Tensor) -> bool:
+    """Return whether :class:`_Turn` serves: on a CPU, where each step that autograd derives is a pass over memory."""
+    plain = heads.device.type == "cpu" and heads.dtype == cosine.dtype and not cosine.requires_grad
+    return plain and not torch.compiler.is_compiling()
+
+
+class _Turn(Function):
+    """The turn with a backward pass of its own: a turn by the same angles the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        ctx.save_for_backward(cosine, sine)
+        return heads.roll(heads.shape[-1] // 2, dims=-1).mul_(sine).addcmul_(heads, cosine)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        cosine, sine = ctx.saved_tensors
+        swapped = (gradient * sine).roll(gradient.shape[-1] // 2, dims=-1)
+        return swapped.addcmul_(gradient, cosine), None, None
+
+
 class Rope(Rotary):
     """RoPE: every component turns."""
 
-    def __init__(self, shape: EncodingShape, base: float = 10_000.0) -> None:
-        """Make RoPE of the given base."""
-        super().__init__(shape, rope_frequencies(shape.head_dim, base))
+    def __init__(self, shape: EncodingShape, base: Base = 10_000.0) -> None:
+        """Make RoPE of the given base; see :func:`hope.catalogue.spectra.rope`."""
+        super().__init__(shape, tensor_of(spectra.rope(shape.head_dim, shape.length, base)))
 
 
 class Hope(Rotary):
-    """HoPE: components too slow to turn within the training length stand still."""
+    """HoPE: components too slow to turn within the training length stand still; or an ablation of it."""
 
-    def __init__(self, shape: EncodingShape, base: float = 10_000.0, cutoff: float = 1.0) -> None:
-        """Make HoPE of the given base, keeping components of ``cutoff`` turns within the training length."""
-        super().__init__(shape, hope_frequencies(shape.head_dim, base, shape.length, cutoff))
+    def __init__(
+        self,
+        shape: EncodingShape,
+        base: float = 10_000.0,
+        cutoff: float = 1.0,
+        freeze: Literal["slow", "fast", "band", "listed", "random"] = "slow",
+        band: Sequence[float] | None = None,
+        components: Sequence[int] | None = None,
+        count: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Make HoPE of the given settings; see :func:`hope.catalogue.spectra.hope`."""
+        spectrum = spectra.hope(shape.head_dim, shape.length, base, cutoff, freeze, band, components, count, seed)
+        super().__init__(shape, tensor_of(spectrum))

@@ -4,69 +4,87 @@ Loss by position alone confounds position with content, and flatters a model tha
 So two tables are written. ``extrapolation.parquet`` holds the loss at every position from one pass over
 windows of the longest length; ``context.parquet`` holds the loss on the same tokens, the last
 ``targets`` of each window, when the model sees only the last 1/2, 1, 2, ... training lengths before
-them, so that contexts are compared token by token.
+them, so that contexts are compared token by token. ``strided.parquet`` holds the usual perplexity beside them,
+where it is asked for. Each is measured for the model as it was trained and with every length extension that has a
+meaning for its encoding.
 """
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from hope import config
 from hope.data.windows import evaluation_windows, extrapolation_length
+from hope.encodings.extensions import extended, refusal
 from hope.errors import UserError
+from hope.evaluation.passes import Losses, Tokens, context_losses, strided_losses, window_losses
 from hope.model.decoder import Decoder
-from hope.model.inputs import batches, open_inputs
-from hope.model.loss import token_losses, weighted_loss
+from hope.model.inputs import open_inputs
 from hope.tables import write_table
 
 _WINDOW = {"extension": "string", "document": "int64", "window": "int64"}
-POSITIONS = _WINDOW | {"start": "int64", "end": "int64", "tokens": "int64", "nll": "float64"}
-CONTEXTS = _WINDOW | {"context": "int64", "tokens": "int64", "nll": "float64"}
+_SUM = {"tokens": "int64", "nll": "float64"}
+POSITIONS = _WINDOW | {"start": "int64", "end": "int64"} | _SUM
+CONTEXTS = _WINDOW | {"context": "int64"} | _SUM
+STRIDED = _WINDOW | {"read": "int64", "stride": "int64", "context": "int64"} | _SUM
+_TABLES = {"extrapolation": POSITIONS, "context": CONTEXTS, "strided": STRIDED}
+
+Columns = dict[str, Any]
 
 
 def extrapolate(settings: config.Extrapolation, windows: config.Windows, model: Path, data: Path, output: Path) -> None:
-    """Write ``extrapolation.parquet`` and ``context.parquet`` of one model.
+    """Write ``extrapolation.parquet``, ``context.parquet`` and ``strided.parquet`` of one model.
 
     A model whose encoding ends (``model.encoding.longest``) is run to its end only: bins and contexts
-    past it have no rows. The windows depend on the data and the settings alone, so that the losses of
-    all encodings and seeds pair on them.
+    past it have no rows. An extension that has no meaning for its encoding has none either, and a line says why.
+    The windows depend on the data and the settings alone, so that the losses of all encodings, extensions and
+    seeds pair on them.
 
     Args:
         settings: what is measured.
         windows: how windows are cut: the settings of training.
         model: folder of the trained model.
         data: folder that holds ``validation/``.
-        output: folder of the two tables.
+        output: folder of the tables.
 
     Raises:
         UserError: a file is missing, too few held-out documents are long enough, the targets do not
             fit into the shortest context, or a loss is not finite.
     """
     decoder, corpus = open_inputs(model, data, settings.threads)
-    length = decoder.training_length
-    contexts = context_lengths(settings, length)
+    context_lengths(settings, decoder.training_length)
     tokens, documents = evaluation_windows(
-        corpus, settings.documents, settings.windows, extrapolation_length(settings, length), windows
+        corpus,
+        settings.documents,
+        settings.windows,
+        extrapolation_length(settings, decoder.training_length),
+        windows,
     )
     start = corpus.special["start"] if windows.start_token else None
+    places = {"document": documents, "window": _numbers_within(documents)}
 
-    losses = window_losses(decoder, tokens)
-    whole = tokens.shape[1] - 1
-    on_targets = context_losses(decoder, tokens, settings.targets, [c for c in contexts if c != whole], start)
-    if whole in contexts and losses.shape[1] == whole:
-        on_targets[whole] = losses[:, -settings.targets :]  # the one pass has read the whole window
-    for found in (losses, *on_targets.values()):
-        if not np.isfinite(found).all():
-            raise UserError(
-                f"{model}: the loss is not finite on the held-out text; if training diverged, lower "
-                "training.learning_rate, else lower extrapolation.longest"
-            )
-    places = {"extension": "none", "document": documents, "window": _numbers_within(documents)}
-    edges = bin_edges(settings, length)
-    _write_positions(output / "extrapolation.parquet", places, losses, edges)
-    _write_contexts(output / "context.parquet", places, on_targets, settings.targets)
+    parts: dict[str, list[Columns]] = {name: [] for name in _TABLES}
+    for extension in (None, *settings.extensions):
+        label = "none" if extension is None else extension.label
+        if extension is not None:
+            reason = refusal(decoder.encoding, extension)
+            if reason is not None:
+                print(f"extension {label} is left out: {reason}", flush=True)
+                continue
+            print(f"extension {label}", flush=True)
+        with extended(decoder, extension):
+            found = _measure(settings, decoder, tokens, start)
+        for name, columns in found.items():
+            if not np.isfinite(columns["nll"]).all():
+                raise UserError(
+                    f"{model}: the loss is not finite on the held-out text (extension {label}); if training "
+                    "diverged, lower training.learning_rate, else lower extrapolation.longest"
+                )
+            parts[name].append(_rows(label, places, columns))
+    for name, schema in _TABLES.items():
+        joined = {column: np.concatenate([part[column] for part in parts[name]]) for column in schema}
+        write_table(output / f"{name}.parquet", joined, schema)
 
 
 def bin_edges(settings: config.Extrapolation, training_length: int) -> np.ndarray:
@@ -94,65 +112,60 @@ def context_lengths(settings: config.Extrapolation, training_length: int) -> lis
     return contexts
 
 
-@torch.inference_mode()
-def window_losses(model: Decoder, tokens: np.ndarray) -> np.ndarray:
-    """Return the loss at each position of each window, in nats, float32 ``[windows, positions]``.
+def _measure(settings: config.Extrapolation, model: Decoder, tokens: Tokens, start: int | None) -> dict[str, Columns]:
+    """Return the columns of each table that differ within a window, ``[windows, rows of a window]``."""
+    length, targets = model.training_length, settings.targets
+    whole, contexts = tokens.shape[1] - 1, context_lengths(settings, length)
+    losses = window_losses(model, tokens)
+    on_targets = context_losses(model, tokens, targets, [c for c in contexts if c != whole], start)
+    if whole in contexts and losses.shape[1] == whole:
+        on_targets[whole] = losses[:, -targets:]  # the last pass has read the whole window
+    found = {
+        "extrapolation": _by_position(losses, bin_edges(settings, length)),
+        "context": _by_context(on_targets, targets),
+        "strided": _slid(np.empty((len(tokens), 0), dtype=np.float32), 1, 1),
+    }
+    if settings.strided is not None:
+        size = max(1, round(settings.strided.window * length))
+        stride = min(size, max(1, round(settings.strided.stride * length)))
+        found["strided"] = _slid(strided_losses(model, tokens, size, stride, start), size, stride)
+    return found
 
-    Column t is the loss on token t + 1 given tokens 0 to t.
 
-    Args:
-        model: the model.
-        tokens: windows, int64 ``[windows, positions + 1]``; cut to the positions that the encoding has.
-    """
-    length = tokens.shape[1] - 1
-    if model.encoding.longest is not None:
-        length = min(length, model.encoding.longest)
-    device = model.embedding.weight.device
-    losses = np.empty((len(tokens), length), dtype=np.float32)
-    for rows in batches(len(tokens), length, device, "loss at every position"):
-        batch = torch.from_numpy(tokens[rows, : length + 1]).to(device)
-        losses[rows] = token_losses(model, batch).cpu().numpy()
-    return losses
+def _by_position(losses: Losses, edges: np.ndarray) -> Columns:
+    """Return a row for each bin: the summed loss of its tokens."""
+    edges = edges[edges <= losses.shape[1]]
+    sums = np.add.reduceat(losses[:, : edges[-1]].astype(np.float64), edges[:-1], axis=1)
+    return {"start": edges[:-1], "end": edges[1:], "tokens": np.diff(edges), "nll": sums}
 
 
-@torch.inference_mode()
-def context_losses(
-    model: Decoder, tokens: np.ndarray, targets: int, contexts: list[int], start: int | None
-) -> dict[int, np.ndarray]:
-    """Return, for each context, the loss on the last ``targets`` tokens of each window, in nats.
+def _by_context(losses: dict[int, Losses], targets: int) -> Columns:
+    """Return a row for each context: the summed loss of the same targets."""
+    sums = np.stack([found.astype(np.float64).sum(axis=1) for found in losses.values()], axis=1)
+    contexts = np.array(list(losses), dtype=np.int64)
+    return {"context": contexts, "tokens": np.full_like(contexts, targets), "nll": sums}
 
-    For a context of c tokens the model reads the c tokens before a window's last one, at positions 0 to
-    c - 1, in one pass: the last target is told from exactly c tokens and the first from
-    c - ``targets`` + 1. So no target has more than c tokens of context and no pass goes past position
-    c - 1. (A pass for each target would give each exactly c, at ``targets`` times the cost.)
 
-    Args:
-        model: the model.
-        tokens: windows, int64 ``[windows, positions + 1]``.
-        targets: how many tokens at the end of a window are predicted.
-        contexts: tokens of context; those that the encoding has no positions for are left out.
-        start: the start token where windows begin with it, as in training: it is then the first of the
-            c tokens.
+def _slid(losses: Losses, size: int, stride: int) -> Columns:
+    """Return two rows: the first tokens of the text, with less context than the others have, and the others."""
+    edges = np.array([0, min(size - stride, losses.shape[1]), losses.shape[1]])
+    rows = [row for row in (0, 1) if edges[row] < edges[row + 1]]
+    sums = np.stack([losses[:, edges[row] : edges[row + 1]].sum(axis=1, dtype=np.float64) for row in (0, 1)], axis=1)
+    return {
+        "read": np.full(len(rows), size),
+        "stride": np.full(len(rows), stride),
+        "context": edges[rows] + 1,
+        "tokens": np.diff(edges)[rows],
+        "nll": sums[:, rows],
+    }
 
-    Returns:
-        float32 ``[windows, targets]`` by context.
-    """
-    device = model.embedding.weight.device
-    result = {}
-    for context in contexts:
-        if model.encoding.longest is not None and context > model.encoding.longest:
-            continue
-        inputs = tokens[:, -context - 1 : -1].copy()
-        if start is not None:
-            inputs[:, 0] = start
-        losses = np.empty((len(tokens), targets), dtype=np.float32)
-        for rows in batches(len(tokens), context, device, f"loss with {context} tokens of context"):
-            hidden = model(torch.from_numpy(inputs[rows]).to(device))[:, -targets:]
-            asked = torch.from_numpy(tokens[rows, -targets:]).to(device)
-            _, found = weighted_loss(model, hidden, asked, torch.ones(asked.shape, device=device))
-            losses[rows] = found.cpu().numpy()
-        result[context] = losses
-    return result
+
+def _rows(label: str, places: Columns, columns: Columns) -> Columns:
+    """Return columns of single rows: those of a window's place repeated, those of its rows tiled."""
+    windows, rows = columns["nll"].shape
+    repeated = {name: np.repeat(column, rows) for name, column in places.items()}
+    tiled = {name: np.tile(column, windows) for name, column in columns.items() if name != "nll"}
+    return {"extension": np.full(windows * rows, label), "nll": columns["nll"].reshape(-1)} | repeated | tiled
 
 
 def _numbers_within(documents: np.ndarray) -> np.ndarray:
@@ -162,36 +175,3 @@ def _numbers_within(documents: np.ndarray) -> np.ndarray:
         same = documents == document
         numbers[same] = np.arange(same.sum())
     return numbers
-
-
-def _rows(places: dict[str, Any], columns: int) -> dict[str, Any]:
-    """Return the first columns of a table with ``columns`` rows a window."""
-    return {
-        "extension": [places["extension"]] * (len(places["document"]) * columns),
-        "document": np.repeat(places["document"], columns),
-        "window": np.repeat(places["window"], columns),
-    }
-
-
-def _write_positions(path: Path, places: dict[str, Any], losses: np.ndarray, edges: np.ndarray) -> None:
-    """Write a row for each window and bin: the summed loss of the bin's tokens."""
-    edges = edges[edges <= losses.shape[1]]
-    sums = np.add.reduceat(losses[:, : edges[-1]].astype(np.float64), edges[:-1], axis=1)
-    table = _rows(places, sums.shape[1]) | {
-        "start": np.tile(edges[:-1], len(sums)),
-        "end": np.tile(edges[1:], len(sums)),
-        "tokens": np.tile(np.diff(edges), len(sums)),
-        "nll": sums.reshape(-1),
-    }
-    write_table(path, table, POSITIONS)
-
-
-def _write_contexts(path: Path, places: dict[str, Any], losses: dict[int, np.ndarray], targets: int) -> None:
-    """Write a row for each window and context: the summed loss of the same targets."""
-    sums = np.stack([found.astype(np.float64).sum(axis=1) for found in losses.values()], axis=1)
-    table = _rows(places, sums.shape[1]) | {
-        "context": np.tile(np.array(list(losses), dtype=np.int64), len(sums)),
-        "tokens": np.full(sums.size, targets, dtype=np.int64),
-        "nll": sums.reshape(-1),
-    }
-    write_table(path, table, CONTEXTS)

@@ -24,6 +24,7 @@ SCHEMA = {
     "task": "string",
     "trained": "bool",
     "length": "int64",
+    "depth": "float64",
     "example": "int64",
     "chance": "float64",
     "accuracy": "float64",
@@ -36,13 +37,15 @@ SCHEMA = {
 def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: Path) -> None:
     """Write ``retrieval.parquet``: one row a prompt, with accuracy, exact match and margin.
 
-    Prompts longer than an encoding has positions have no rows. The digest of a cell's prompts stands in
-    each of its rows: it is the same for every encoding and seed.
+    A cell is a task, a length and, of a task that has depths, one of them. Each length has ``prompts``
+    prompts; depths share them, rounded up to as many for each. Prompts longer than an encoding has positions
+    have no rows. The digest of a cell's prompts stands in each of its rows: it is the same for every encoding
+    and seed.
 
     Args:
         settings: tasks, prompt lengths and seed.
         model: folder of the trained model.
-        data: folder that holds ``validation/``, whose manifest names the special tokens.
+        data: folder that holds ``validation/``: real text, and a manifest that names the special tokens.
         output: folder of the table.
 
     Raises:
@@ -57,29 +60,34 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
 
     table: dict[str, list] = {column: [] for column in SCHEMA}
     for name in settings.retrieval.tasks:
-        task = build_task(name, settings.tasks, vocabulary)
+        definition = settings.tasks[name]
+        task = build_task(name, definition, vocabulary, corpus)
+        depths = task.depths or (None,)
+        count = -(-settings.retrieval.prompts // len(depths))
         for length in lengths:
-            examples = prompts(task, settings.retrieval.seed, length, settings.retrieval.prompts)
+            cells = [prompts(name, task, settings.retrieval.seed, length, count, depth) for depth in depths]
+            examples = [example for cell in cells for example in cell]
             accuracy, margin = score(decoder, examples, f"{name} at {length} tokens")
-            count = len(examples)
-            table["task"] += [name] * count
-            table["trained"] += [name in trained] * count
-            table["length"] += [length] * count
-            table["example"] += range(count)
-            table["chance"] += [task.chance(length)] * count
+            table["task"] += [name] * len(examples)
+            table["trained"] += [name in trained or definition.task in trained] * len(examples)
+            table["length"] += [length] * len(examples)
+            table["depth"] += [depth for depth in depths for _ in range(count)]
+            table["example"] += list(range(count)) * len(depths)
+            table["chance"] += [example.chance for example in examples]
             table["accuracy"] += accuracy.tolist()
             table["exact"] += (accuracy == 1.0).astype(int).tolist()
             table["margin"] += margin.tolist()
-            table["prompts_sha256"] += [digest(examples)] * count
+            table["prompts_sha256"] += [found for cell in cells for found in [digest(cell)] * count]
     write_table(output / "retrieval.parquet", table, SCHEMA)
 
 
-def prompts(task: Task, seed: int, length: int, count: int) -> list[Example]:
+def prompts(name: str, task: Task, seed: int, length: int, count: int, depth: float | None = None) -> list[Example]:
     """Return ``count`` prompts of ``length`` tokens, each a function of the arguments and its number alone.
 
-    Their random numbers have a purpose of their own, so that no training, whatever its seed, draws them.
+    Their random numbers have a purpose of their own, so that no training, whatever its seed, draws them. All
+    depths draw the same ones: prompts of one number differ in the place of what is asked for.
     """
-    return [task.example(generator("prompt", seed, task.name, length, number), length) for number in range(count)]
+    return [task.example(generator("prompt", seed, name, length, number), length, depth) for number in range(count)]
 
 
 def digest(examples: list[Example]) -> str:

@@ -1,43 +1,163 @@
-"""Causal self-attention, with the fused kernel where there is no bias."""
+"""Causal self-attention: the fused kernel where there is no bias on the logits, others where there is."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-QUERY_BLOCK = 256
+from hope.encodings.base import Encoding
+from hope.model.tiles import Bias, attend_in_tiles, causal
 
-Bias = Callable[[Tensor, Tensor], Tensor | None]
+# As few logits as this are made in one piece on a CPU, and kept for the backward pass.
+WHOLE = 2**19
+# Logits of an encoding's own that are held at a time.
+HELD_ON_CPU, HELD_ON_GPU = 2**20, 2**26
+# FlexAttention takes no narrower heads.
+LEAST_FLEX_DIM = 16
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor, scale: float, bias: Bias | None) -> Tensor:
-    """Return causal attention ``[batch, heads, tokens, value_dim]``.
+@dataclass(frozen=True)
+class Place:
+    """Where the queries and keys of one layer stand.
 
-    Without a bias this is one call of the fused kernel. With one it runs in blocks of queries, so that
-    no more than ``heads * block * tokens`` of bias is held at a time.
+    Attributes:
+        encoding: the model's encoding.
+        layer: index of the layer, from 0.
+        positions: of the keys, int64 ``[keys]``, rising; the queries stand at the last of them.
+    """
+
+    encoding: Encoding
+    layer: int
+    positions: Tensor
+
+    def bias(self, heads: int) -> Bias | None:
+        """Return the encoding's bias for all of a layer's ``heads`` query heads; None if it has none."""
+        if not self.encoding.has_bias:
+            return None
+        index = torch.arange(heads, device=self.positions.device)[:, None, None]
+
+        def bias(queries: Tensor, keys: Tensor) -> Tensor:
+            found = self.encoding.bias(index, queries[:, None], keys, self.layer)
+            return found.expand(heads, len(queries), len(keys))
+
+        return bias
+
+    def parameters(self) -> list[Tensor]:
+        """Return the encoding's parameters that are trained.
+
+        Each is asked for by its name: that alone gathers one that ZeRO's third stage has spread out.
+        """
+        named = self.encoding.named_parameters()
+        return [self.encoding.get_parameter(name) for name, one in named if one.requires_grad]
+
+    def single_bias(self, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Return the encoding's bias for a head and the positions of a query and a key, single numbers."""
+        return self.encoding.bias(head, query, key, self.layer)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, place: Place, scale: float) -> Tensor:
+    """Return causal attention ``[batch, heads, queries, value_dim]``.
+
+    Without a bias this is one call of the fused kernel. A bias is compiled into FlexAttention on a GPU, where
+    it can be, and is made tile by tile elsewhere. Logits of an encoding's own are made for a block of queries
+    at a time. Each way memory grows with the length, not with its square, in the backward pass too.
 
     Args:
-        queries: ``[batch, heads, tokens, dim]``.
-        keys: ``[batch, kv_heads, tokens, dim]``.
-        values: ``[batch, kv_heads, tokens, value_dim]``.
-        positions: int64 ``[tokens]``.
+        queries: ``[batch, heads, queries, dim]``, at the last of the keys' positions.
+        keys: ``[batch, kv_heads, keys, dim]``.
+        values: ``[batch, kv_heads, keys, value_dim]``.
+        place: where they stand.
         scale: factor of the logits.
-        bias: maps query and key positions to ``[heads, queries, keys]``; None for no bias.
     """
+    batch, heads, count, dim = queries.shape
+    total, encoding, on_cpu = keys.shape[2], place.encoding, queries.device.type == "cpu"
+    if encoding.has_logits:
+        return _own_logits(queries, keys, values, place, scale)
+    bias = place.bias(heads)
+    if bias is not None and queries.is_cuda and count == total and flexible(encoding, dim):
+        from hope.model.flex import attend_flex
+
+        return attend_flex(queries, keys, values, place.single_bias, place.positions, scale)
+    width = values.shape[3]
+    if on_cpu and width != dim:
+        # The CPU's fused kernel knows equal widths alone; without it all logits would be held.
+        queries, keys, values = (F.pad(one, (0, max(width, dim) - one.shape[3])) for one in (queries, keys, values))
+    if bias is None and count in (1, total):
+        found = _fused(queries, keys, values, scale, causal=count == total)
+    elif on_cpu and batch * heads * count * total <= WHOLE:
+        mask = causal_bias(bias, place.positions, total - count, total)
+        found = _fused(queries, keys, values, scale, mask=mask)
+    else:
+        parameters = place.parameters() if bias else []
+        found = attend_in_tiles(queries, keys, values, bias or _no_bias, place.positions, scale, parameters)
+    return found[..., :width]
+
+
+def flexible(encoding: Encoding, dim: int) -> bool:
+    """Return whether FlexAttention can compile an encoding's bias, for heads of ``dim`` dimensions."""
+    return encoding.compiles and dim >= LEAST_FLEX_DIM
+
+
+def _fused(
+    queries: Tensor, keys: Tensor, values: Tensor, scale: float, mask: Tensor | None = None, causal: bool = False
+) -> Tensor:
     grouped = queries.shape[1] != keys.shape[1]
-    if bias is None:
-        return F.scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=scale, enable_gqa=grouped)
+    if mask is not None:
+        # A mask narrower than the queries gives wrong numbers on a CPU, without an error.
+        mask = mask.to(torch.promote_types(queries.dtype, torch.float32))
+    return F.scaled_dot_product_attention(
+        queries, keys, values, mask, is_causal=causal, scale=scale, enable_gqa=grouped
+    )
+
+
+def _no_bias(queries: Tensor, keys: Tensor) -> Tensor:
+    return torch.zeros(1, len(queries), len(keys), device=queries.device)
+
+
+def _own_logits(queries: Tensor, keys: Tensor, values: Tensor, place: Place, scale: float) -> Tensor:
+    """Return attention with the encoding's own logits, a block of queries at a time."""
+    (batch, heads, count, _), total = queries.shape, keys.shape[2]
+    held = HELD_ON_CPU if queries.device.type == "cpu" else HELD_ON_GPU
+    step = max(1, held // (batch * heads * total))
     blocks = []
-    for start in range(0, queries.shape[2], QUERY_BLOCK):
-        stop = min(start + QUERY_BLOCK, queries.shape[2])
-        mask = causal_bias(bias, positions, start, stop).to(queries.dtype)
-        blocks.append(
-            F.scaled_dot_product_attention(
-                queries[:, :, start:stop], keys[:, :, :stop], values[:, :, :stop], mask, scale=scale, enable_gqa=grouped
-            )
-        )
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        seen = total - count + stop
+        part = (queries[:, :, start:stop], keys[:, :, :seen], values[:, :, :seen], place, scale)
+        if step < count and torch.is_grad_enabled():
+            blocks.append(checkpoint(_explicit, *part, use_reentrant=False))
+        else:
+            blocks.append(_explicit(*part))
     return torch.cat(blocks, dim=2)
+
+
+def _explicit(queries: Tensor, keys: Tensor, values: Tensor, place: Place, scale: float) -> Tensor:
+    """Return the attention of queries at the last of the keys, with all of their logits held."""
+    weights = causal_logits(queries, keys, place, scale).softmax(dim=-1).to(values.dtype)
+    return weights @ _for_each_head(values, queries.shape[1])
+
+
+def causal_logits(queries: Tensor, keys: Tensor, place: Place, scale: float) -> Tensor:
+    """Return the attention logits, whole: float32 ``[batch, heads, queries, keys]``, -inf at later keys.
+
+    Args:
+        queries: ``[batch, heads, queries, dim]``, at the last of the keys' positions.
+        keys: ``[batch, kv_heads, keys, dim]``, from the first position on; each serves ``heads / kv_heads``
+            neighbouring heads.
+        place: where they stand.
+        scale: factor of the inner products.
+    """
+    batch, heads, count, dim = queries.shape
+    stop = keys.shape[2]
+    if place.encoding.has_logits:
+        repeated = _for_each_head(keys, heads)
+        products = place.encoding.logits(queries, repeated, place.positions[:stop], place.layer).float()
+    else:
+        grouped = queries.float().reshape(batch, keys.shape[1], -1, dim)
+        products = (grouped @ keys.float().transpose(2, 3)).view(batch, heads, count, stop)
+    return products * scale + causal_bias(place.bias(heads), place.positions, stop - count, stop)
 
 
 def causal_bias(bias: Bias | None, positions: Tensor, start: int, stop: int) -> Tensor:
@@ -46,8 +166,11 @@ def causal_bias(bias: Bias | None, positions: Tensor, start: int, stop: int) -> 
     Returns:
         float32 ``[1, heads or 1, stop - start, stop]``.
     """
-    later = torch.ones(stop - start, stop, dtype=torch.bool, device=positions.device).triu(start + 1)
-    found = None if bias is None else bias(positions[start:stop], positions[:stop])
-    if found is None:
-        found = torch.zeros(1, stop - start, stop, device=positions.device)
-    return found.masked_fill(later, float("-inf"))[None]
+    queries, keys = positions[start:stop], positions[:stop]
+    return causal((bias or _no_bias)(queries, keys), queries, keys)[None]
+
+
+def _for_each_head(grouped: Tensor, heads: int) -> Tensor:
+    """Return ``grouped`` ``[batch, kv_heads, keys, dim]`` for every query head."""
+    group = heads // grouped.shape[1]
+    return grouped if group == 1 else grouped.repeat_interleave(group, dim=1)

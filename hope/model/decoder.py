@@ -1,20 +1,41 @@
 """A decoder of the Llama kind (RMSNorm, SwiGLU, no biases) with any positional encoding."""
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hope import config
-from hope.encodings.base import Encoding, EncodingShape
+from hope.encodings.base import Encoding
 from hope.encodings.registry import build_encoding
-from hope.model.attention import Bias, attend
+from hope.encodings.shape import encoding_shape
+from hope.errors import UserError
+from hope.model.attention import Place, attend
+from hope.model.cache import Cache
+from hope.model.operators import Linear, RMSNorm, linear, swiglu
 from hope.seeding import seed_of
 
-Observer = Callable[[int, Tensor, Tensor, Bias | None], None]
+Observer = Callable[[int, Tensor, Tensor, Place], None]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Queries that are encoded together, with all keys up to the last of them.
+
+    Attributes:
+        start: index of the first of the queries, counted from the first new token.
+        stop: one more than the index of the last.
+        positions: of the keys, int64 ``[keys]``.
+        prepared: what the encoding made of the positions that it encodes.
+    """
+
+    start: int
+    stop: int
+    positions: Tensor
+    prepared: Any
 
 
 class Attention(nn.Module):
@@ -26,23 +47,50 @@ class Attention(nn.Module):
         self.layer = layer
         self.heads, self.head_dim = shape.heads, shape.head_dim
         self.kv_heads = shape.kv_heads or shape.heads
-        self.qkv = nn.Linear(shape.width, (self.heads + 2 * self.kv_heads) * self.head_dim, bias=False)
-        self.output = nn.Linear(self.heads * self.head_dim, shape.width, bias=False)
+        self.qkv = Linear(shape.width, (self.heads + 2 * self.kv_heads) * self.head_dim)
+        self.output = Linear(self.heads * self.head_dim, shape.width)
 
     def forward(
-        self, hidden: Tensor, encoding: Encoding, prepared: object, positions: Tensor, observe: Observer | None
+        self, hidden: Tensor, encoding: Encoding, frames: list[Frame], cache: Cache | None, observe: Observer | None
     ) -> Tensor:
         """Return the attention's output ``[batch, tokens, width]``."""
         batch, tokens, _ = hidden.shape
-        sizes = (self.heads, self.kv_heads, self.kv_heads)
-        split = self.qkv(hidden).view(batch, tokens, sum(sizes), self.head_dim).transpose(1, 2)
-        queries, keys, values = split.split(sizes, dim=1)
-        queries, keys = encoding.rotate(queries, keys, prepared, hidden, self.layer)
-        bias = partial(encoding.bias, layer=self.layer) if encoding.has_bias else None
-        if observe is not None:
-            observe(self.layer, queries, keys, bias)
-        mixed = attend(queries, keys, values, positions, self.head_dim**-0.5, bias)
+        queries, keys, values = self.project(hidden)
+        if not encoding.recodes:
+            queries, keys = encoding.rotate(queries, keys, frames[0].prepared, hidden, self.layer)
+        if cache is not None:
+            keys, values = cache.update(keys, values, self.layer)
+        parts = [self.read(queries, keys, values, hidden, encoding, frame, observe) for frame in frames]
+        mixed = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         return self.output(mixed.transpose(1, 2).reshape(batch, tokens, -1))
+
+    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries ``[batch, heads, tokens, head_dim]``, and keys and values of ``kv_heads``."""
+        sizes = (self.heads, self.kv_heads, self.kv_heads)
+        fused = self.qkv(hidden).view(*hidden.shape[:2], sum(sizes), self.head_dim)
+        queries, keys, values = (part.transpose(1, 2) for part in fused.split(sizes, dim=2))
+        return queries, keys, values
+
+    def read(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        hidden: Tensor,
+        encoding: Encoding,
+        frame: Frame,
+        observe: Observer | None,
+    ) -> Tensor:
+        """Return what the queries of a frame read, ``[batch, heads, queries, head_dim]``."""
+        seen = len(frame.positions)
+        queries, keys, values = queries[:, :, frame.start : frame.stop], keys[:, :, :seen], values[:, :, :seen]
+        if encoding.recodes:
+            rows = hidden[:, frame.start : frame.stop]
+            queries, keys = encoding.rotate(queries, keys, frame.prepared, rows, self.layer)
+        place = Place(encoding, self.layer, frame.positions)
+        if observe is not None:
+            observe(self.layer, queries, keys, place)
+        return attend(queries, keys, values, place, self.head_dim**-0.5)
 
 
 class Mlp(nn.Module):
@@ -51,13 +99,12 @@ class Mlp(nn.Module):
     def __init__(self, shape: config.Model) -> None:
         """Make the projections."""
         super().__init__()
-        self.gate_up = nn.Linear(shape.width, 2 * shape.mlp_width, bias=False)
-        self.down = nn.Linear(shape.mlp_width, shape.width, bias=False)
+        self.gate_up = Linear(shape.width, 2 * shape.mlp_width)
+        self.down = Linear(shape.mlp_width, shape.width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the MLP's output ``[batch, tokens, width]``."""
-        gate, up = self.gate_up(hidden).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(swiglu(self.gate_up(hidden)))
 
 
 class Block(nn.Module):
@@ -66,16 +113,16 @@ class Block(nn.Module):
     def __init__(self, shape: config.Model, layer: int) -> None:
         """Make layer ``layer``."""
         super().__init__()
-        self.attention_norm = nn.RMSNorm(shape.width, shape.norm_epsilon)
+        self.attention_norm = RMSNorm(shape.width, shape.norm_epsilon)
         self.attention = Attention(shape, layer)
-        self.mlp_norm = nn.RMSNorm(shape.width, shape.norm_epsilon)
+        self.mlp_norm = RMSNorm(shape.width, shape.norm_epsilon)
         self.mlp = Mlp(shape)
 
     def forward(
-        self, hidden: Tensor, encoding: Encoding, prepared: object, positions: Tensor, observe: Observer | None
+        self, hidden: Tensor, encoding: Encoding, frames: list[Frame], cache: Cache | None, observe: Observer | None
     ) -> Tensor:
         """Return the residual stream after this layer, ``[batch, tokens, width]``."""
-        hidden = hidden + self.attention(self.attention_norm(hidden), encoding, prepared, positions, observe)
+        hidden = hidden + self.attention(self.attention_norm(hidden), encoding, frames, cache, observe)
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
@@ -105,17 +152,9 @@ class Decoder(nn.Module):
         self.shape, self.vocabulary, self.training_length, self.recompute = shape, vocabulary, length, recompute
         self.embedding = nn.Embedding(vocabulary, shape.width)
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
-        self.norm = nn.RMSNorm(shape.width, shape.norm_epsilon)
-        self.head = None if shape.tied_embeddings else nn.Linear(shape.width, vocabulary, bias=False)
-        sizes = EncodingShape(
-            layers=shape.layers,
-            width=shape.width,
-            heads=shape.heads,
-            kv_heads=shape.kv_heads or shape.heads,
-            head_dim=shape.head_dim,
-            length=length,
-        )
-        self.encoding = build_encoding(encoding, sizes)
+        self.norm = RMSNorm(shape.width, shape.norm_epsilon)
+        self.head = None if shape.tied_embeddings else Linear(shape.width, vocabulary)
+        self.encoding = build_encoding(encoding, encoding_shape(shape, length))
 
     @torch.no_grad()
     def initialise(self, seed: int) -> "Decoder":
@@ -139,28 +178,64 @@ class Decoder(nn.Module):
         self.encoding.initialise(lambda name: named_generator(seed, f"encoding.{name}"))
         return self
 
-    def forward(self, tokens: Tensor, positions: Tensor | None = None, observe: Observer | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        observe: Observer | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
         """Return the last hidden state, normalised, ``[batch, tokens, width]``.
 
         Args:
             tokens: int64 ``[batch, tokens]``.
-            positions: int64 ``[tokens]``, rising; 0, 1, 2, ... if None.
-            observe: is told of each layer's queries and keys after the encoding, and of its bias.
+            positions: int64 ``[tokens]``, rising by one; they go on from the cache's, or from 0, if None.
+            observe: is told of each layer's queries and keys after the encoding, and where they stand.
+            cache: keys and values of the tokens before these; takes in those of these.
+
+        Raises:
+            UserError: a position is negative, or one that the encoding does not have.
         """
+        past = 0 if cache is None else cache.get_seq_length()
         if positions is None:
-            positions = torch.arange(tokens.shape[1], device=tokens.device)
+            positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)
+        elif len(positions) and int(positions[0]) < 0:
+            raise UserError(f"position {int(positions[0])} is negative; positions count from 0")
         hidden = self.encoding.embed(self.embedding(tokens), positions)
-        prepared = self.encoding.prepare(positions)
+        frames = self.frames(positions, past)
+        if observe is not None and len(frames) > 1:
+            raise UserError(f"attention of this encoding can be looked at over {self.encoding.span} tokens, no more")
         for block in self.blocks:
             if self.recompute and torch.is_grad_enabled():
-                hidden = checkpoint(block, hidden, self.encoding, prepared, positions, observe, use_reentrant=False)
+                hidden = checkpoint(block, hidden, self.encoding, frames, cache, observe, use_reentrant=False)
             else:
-                hidden = block(hidden, self.encoding, prepared, positions, observe)
+                hidden = block(hidden, self.encoding, frames, cache, observe)
         return self.norm(hidden)
+
+    def frames(self, positions: Tensor, past: int) -> list[Frame]:
+        """Return the frames of new tokens at ``positions`` behind ``past`` tokens of a cache."""
+        count, encoding = len(positions), self.encoding
+        whole = positions
+        if past:
+            whole = torch.arange(-past, count, device=positions.device) + positions[0]
+        if not encoding.recodes:
+            return [Frame(0, count, whole, encoding.prepare(positions))]
+        step = encoding.span or max(count, 1)
+        frames = []
+        for start in range(0, max(count, 1), step):
+            stop = min(start + step, count)
+            seen = whole[: past + stop]
+            frames.append(Frame(start, stop, seen, encoding.prepare(seen)))
+        return frames
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits ``[..., vocabulary]`` of hidden states ``[..., width]``."""
-        return F.linear(hidden, self.embedding.weight if self.head is None else self.head.weight)
+        return linear(hidden, self.output_weight)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """The projection to the vocabulary, ``[vocabulary, width]``."""
+        return self.embedding.weight if self.head is None else self.head.weight
 
 
 def named_generator(seed: int, name: str) -> torch.Generator:

@@ -8,11 +8,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from hope import config
+from hope.catalogue import is_custom
+from hope.catalogue.custom import source_digest, source_file
 from hope.errors import UserError
 from hope.files import read_json, whole_file, write_json
 from hope.model.decoder import Decoder
-
-MODEL_TYPE = "hope_decoder"
+from hope.model.registration import MODEL_TYPE
 
 
 def save_model(
@@ -33,8 +34,13 @@ def save_model(
 
 
 def describe_model(model: Decoder, stage: config.TrainStage) -> dict[str, Any]:
-    """Return the content of ``config.json``: all that is needed to make the model again."""
-    return {
+    """Return the content of ``config.json``: all that is needed to make the model again.
+
+    Of a user's own encoding it holds the digest of the file too, as ``encoding_source``.
+    """
+    custom = is_custom(stage.encoding.family)
+    source = {"encoding_source": source_digest(stage.encoding.family)} if custom else {}
+    return source | {
         "model_type": MODEL_TYPE,
         "architectures": ["HopeForCausalLM"],
         "vocab_size": model.vocabulary,
@@ -43,9 +49,15 @@ def describe_model(model: Decoder, stage: config.TrainStage) -> dict[str, Any]:
         "shape": model.shape.model_dump(),
         "encoding": stage.encoding.model_dump(),
         "windows": stage.training.windows.model_dump(),
-        "trained_tasks": sorted(stage.mixture.tasks) if stage.mixture.share > 0 else [],
+        "trained_tasks": _trained(stage),
         "dtype": "float32",
     }
+
+
+def _trained(stage: config.TrainStage) -> list[str]:
+    """Return the tasks of the mixture: the names that the study gives them, and those of the tasks that they are."""
+    names = stage.mixture.tasks if stage.mixture.share > 0 else {}
+    return sorted({*names, *(stage.tasks[name].task for name in names)})
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -64,9 +76,12 @@ def load_model(folder: Path) -> Decoder:
     """Load a trained model for evaluation, in float32, on a GPU if there is one.
 
     Raises:
-        UserError: a file is missing or damaged, or the weights do not fit the config.
+        UserError: a file is missing or damaged, the weights do not fit the config, or the user's own
+            encoding is no longer what it was trained with.
     """
-    model = _make(read_description(folder))
+    description = read_description(folder)
+    _see_to_the_source(description, folder)
+    model = _make(description)
     path = folder / "model.safetensors"
     try:
         weights = load_file(path)
@@ -90,6 +105,15 @@ def initial_model(folder: Path) -> Decoder:
 def trained_tasks(folder: Path) -> list[str]:
     """Return the retrieval tasks that were part of the model's training."""
     return read_description(folder)["trained_tasks"]
+
+
+def _see_to_the_source(description: dict[str, Any], folder: Path) -> None:
+    """Raise a UserError if a user's own encoding has changed since the model was trained."""
+    family = description["encoding"]["family"]
+    if is_custom(family) and description.get("encoding_source", source_digest(family)) != source_digest(family):
+        raise UserError(
+            f"{folder}: trained before {source_file(family)} was changed; train the model again, or undo the change"
+        )
 
 
 def _make(description: dict[str, Any]) -> Decoder:

@@ -10,10 +10,13 @@ from hope.config import Study
 from hope.errors import UserError
 from hope.files import sha256_of_file, write_json
 from hope.paths import StudyPaths
-from hope.reporting.claims_file import Claim, Part, UnmeasuredPart, load_claims
+from hope.reporting.claims_check import check_claims
+from hope.reporting.claims_file import Claim, Part, Side, UnmeasuredPart, load_claims
+from hope.reporting.comparisons import Endpoint, comparisons
 from hope.reporting.endpoints import read_study
-from hope.reporting.estimates import Difference, Observations, Side, percent
-from hope.reporting.measures import measure_named
+from hope.reporting.estimates import Difference, Observations, in_familiar_units
+from hope.reporting.measures import SHOWN, measure_named
+from hope.reporting.summaries import write_summary
 from hope.reporting.verdicts import Verdict, rule, side_name
 from hope.statistics import Estimate, equivalence, holm
 
@@ -31,6 +34,11 @@ NUMBERS = (
     "percent",
     "percent_low",
     "percent_high",
+    "percent_detectable",
+    "points",
+    "points_low",
+    "points_high",
+    "points_detectable",
     "equivalence",
     "treatment_mean",
     "baseline_mean",
@@ -39,13 +47,19 @@ NUMBERS = (
 
 
 def judge(study: Path, claims: Path) -> None:
-    """Judge every claim and write ``claims.json``.
+    """Judge every claim, and write ``claims.json`` and the table of all comparisons.
 
     ``claims`` in it has, for each claim, ``verdict`` (after Holm's correction over the primary endpoints of
     all claims, which are those of the parts that decide) and ``interval_verdict`` (before it), the numbers
     of the part that settles it, a reason, and all parts with the same keys. Estimates are treatment minus
     baseline, in the endpoint's own unit. A claim of several parts is supported where all parts that decide
     are, and contradicted where one of them is.
+
+    ``detectable`` is the smallest effect that the study could have been expected to see
+    (:meth:`hope.statistics.Estimate.detectable`); ``percent`` and ``points`` tell an effect as a change of
+    perplexity or in accuracy points. ``evidence`` are the files that an endpoint was computed from,
+    ``shown_in`` the tables and figures that show it. The comparisons come last since those that are primary
+    endpoints are no part of the exploratory family.
 
     Args:
         study: folder of the study, with ``tables/endpoints.parquet``.
@@ -58,10 +72,11 @@ def judge(study: Path, claims: Path) -> None:
     table = paths.tables / "endpoints.parquet"
     if not table.exists():
         raise UserError(f"{table}: there is no such file; compute the endpoints first (python -m hope judge)")
+    check_claims(stated, settings, claims)
     observations, confidence = Observations(pd.read_parquet(table)), settings.report.confidence
     judged = [
         [_judge_part(claim, part, observations, paths, settings) for part in claim.parts if _asked(part, settings)]
-        for claim in stated
+        for claim in stated.claims
     ]
     family = _primary([part for parts in judged for part in parts])
     for same, corrected in zip(family, holm([same[0]["p"] for same in family]), strict=True):
@@ -75,9 +90,10 @@ def judge(study: Path, claims: Path) -> None:
             "correction": {"method": "Holm", "endpoints": len(family)},
             "claims_file": claims.name,
             "claims_sha256": sha256_of_file(claims),
-            "claims": [_judge_claim(claim, parts) for claim, parts in zip(stated, judged, strict=True)],
+            "claims": [_judge_claim(claim, parts) for claim, parts in zip(stated.claims, judged, strict=True)],
         },
     )
+    write_summary(paths, "comparisons", comparisons(observations, settings, _between(family), len(family)))
 
 
 def _asked(part: Part | UnmeasuredPart, settings: Study) -> bool:
@@ -96,7 +112,8 @@ def _judge_part(
 ) -> dict[str, Any]:
     """Return a part's verdict and all that is known of its endpoint."""
     stated = part.model_dump(mode="json")
-    result: dict[str, Any] = {**stated, **dict.fromkeys(NUMBERS), "unit": stated.get("unit"), "evidence": []}
+    result: dict[str, Any] = {**stated, **dict.fromkeys(NUMBERS), "unit": stated.get("unit")}
+    result |= {"evidence": [], "shown_in": []}
     result |= {"source": part.source or claim.source, "interval_verdict": "inconclusive", "verdict": "inconclusive"}
     if isinstance(part, UnmeasuredPart):
         return result | {"reason": f"Not measured here: {part.not_measured}"}
@@ -109,7 +126,8 @@ def _judge_part(
     ruling = rule(part, difference, settings.report.confidence)
     numbers = _numbers(part, difference, settings.report.confidence) | {"p": ruling.p}
     verdicts = {"interval_verdict": ruling.verdict, "verdict": ruling.verdict, "reason": ruling.reason}
-    return result | numbers | verdicts | {"evidence": _evidence(part, paths, settings)}
+    files = {"evidence": _evidence(part, paths, settings), "shown_in": _shown_in(part)}
+    return result | numbers | verdicts | files
 
 
 def _what_is_missing(part: Part, observations: Observations) -> str:
@@ -134,13 +152,12 @@ def _numbers(part: Part, difference: Difference, confidence: float) -> dict[str,
     if estimate.decides:
         low, high = estimate.interval(confidence)
         detectable = estimate.detectable(confidence)
-        numbers |= {"low": low, "high": high, "df": estimate.df, "detectable": detectable}
+        numbers |= {"low": low, "high": high, "df": estimate.df(confidence), "detectable": detectable}
         if part.kind == "non_inferiority":
             numbers["equivalence"] = _equivalence(estimate, part.margin or 0.0, confidence)
     measure = measure_named(part.treatment.measure or "")
-    if measure is not None and measure.loss:
-        for short, key in (("percent", "estimate"), ("percent_low", "low"), ("percent_high", "high")):
-            numbers[short] = percent(numbers[key]) if numbers.get(key) is not None else None
+    if measure is not None:
+        numbers |= in_familiar_units(measure, numbers)
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in numbers.items()
     }
@@ -158,6 +175,13 @@ def _evidence(part: Part, paths: StudyPaths, settings: Study) -> list[str]:
     for side in (part.treatment, part.baseline):
         found += [path for path in _sources(side, paths, settings) if path not in found]
     return found
+
+
+def _shown_in(part: Part) -> list[str]:
+    """Return the figures and summary tables, relative to the study, that show an endpoint."""
+    known = [measure_named(side.measure or "") for side in (part.treatment, part.baseline)]
+    shown = [path for measure in known if measure is not None for path in SHOWN[measure.table]]
+    return list(dict.fromkeys(["figures/claims.svg", *shown]))
 
 
 def _sources(side: Side, paths: StudyPaths, settings: Study) -> list[str]:
@@ -181,6 +205,17 @@ def _primary(parts: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
             ]
             family.setdefault(repr(endpoint), []).append(part)
     return list(family.values())
+
+
+def _between(family: list[list[dict[str, Any]]]) -> dict[Endpoint, tuple[float, float]]:
+    """Return p, before and after correction, of the endpoints that compare two encodings in one measure."""
+    found: dict[Endpoint, tuple[float, float]] = {}
+    for part in (same[0] for same in family):
+        treatment, baseline = part["treatment"], part["baseline"]
+        if treatment["measure"] == baseline["measure"] and treatment["encoding"] != baseline["encoding"]:
+            pair = frozenset((treatment["encoding"], baseline["encoding"]))
+            found.setdefault((pair, treatment["measure"]), (part["p"], part["holm_p"]))
+    return found
 
 
 def _correct(part: dict[str, Any], corrected: float, endpoints: int, alpha: float) -> None:
@@ -219,6 +254,7 @@ def _judge_claim(claim: Claim, parts: list[dict[str, Any]]) -> dict[str, Any]:
         "numbers_of": shown["id"],
         **{key: shown[key] for key in NUMBERS},
         "evidence": sorted({path for part in parts for path in part["evidence"]}),
+        "shown_in": list(dict.fromkeys(path for part in parts for path in part["shown_in"])),
         "parts": parts,
     }
 

@@ -1,4 +1,7 @@
-"""The claims under test as data: what ``workflow/claims.yaml`` may say, and reading it."""
+"""The claims under test as data: what ``workflow/claims.yaml`` may say, and reading it (docs/claims.md).
+
+It needs no numerical library, so that a mistake in the file is told before anything runs.
+"""
 
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -8,9 +11,28 @@ from pydantic import Field, ValidationError, model_validator
 
 from hope.config import Section, describe
 from hope.errors import UserError
-from hope.reporting.estimates import Side
+from hope.reporting.measures import canonical, measure_named, nearest_measure
 
 Source = Literal["abstract", "secondary", "ours"]
+
+
+class Side(Section):
+    """One side of a comparison: a measure of an encoding, or a constant."""
+
+    encoding: str | None = Field(None, description="name of an encoding")
+    measure: str | None = Field(None, description="name of a measure of hope/reporting/measures.py")
+    constant: float | None = Field(None, description="a number, in the place of both")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Side":
+        named = self.encoding is not None and self.measure is not None
+        if (self.constant is None) != named or (self.encoding is None) != (self.measure is None):
+            raise ValueError("give an encoding and a measure, or a constant alone")
+        if self.measure is not None and measure_named(self.measure) is None:
+            raise ValueError(f"'{self.measure}' is no measure{nearest_measure(self.measure)}")
+        if self.measure is not None and canonical(self.measure) != self.measure:
+            raise ValueError(f"'{self.measure}' is written '{canonical(self.measure)}'")
+        return self
 
 
 class Informative(Section):
@@ -18,6 +40,13 @@ class Informative(Section):
 
     lowest: float = Field(description="both sides below it are at the floor, chance")
     highest: float = Field(description="both sides above it are at the ceiling")
+
+
+class Pilot(Section):
+    """What an endpoint was chosen from: models that no study may use as evidence."""
+
+    seeds: list[int] = Field(min_length=1, description="seeds of the pilot models of the baseline")
+    level: float = Field(description="mean of the baseline's measure over them")
 
 
 class Part(Section):
@@ -40,8 +69,9 @@ class Part(Section):
     smallest_effect: float | None = Field(None, gt=0.0, description="smallest difference that counts")
     margin: float | None = Field(None, gt=0.0, description="largest difference that does not count")
     unit: str = Field(description="what the difference counts")
-    informative: Informative | None = None
-    note: str = ""
+    informative: Informative | None = Field(None, description="where a bounded measure can tell the sides apart")
+    pilot: Pilot | None = Field(None, description="the models that the endpoint was chosen from")
+    note: str = Field("", description="a sentence for readers of the report")
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Part":
@@ -54,6 +84,17 @@ class Part(Section):
             wanted, other = other, wanted
         if getattr(self, wanted) is None or getattr(self, other) is not None:
             raise ValueError(f"kind '{self.kind}' with direction '{self.direction}' takes {wanted}, and no {other}")
+        measure = measure_named(self.treatment.measure or "")
+        if measure and measure.points and self.kind != "exact" and self.informative is None:
+            raise ValueError(
+                f"'{self.treatment.measure}' has a floor and a ceiling; give informative: {{lowest: ..., highest: ...}}"
+            )
+        ends = self.informative
+        if self.pilot and ends and not ends.lowest <= self.pilot.level <= ends.highest:
+            raise ValueError(
+                f"pilot.level {self.pilot.level:g} lies outside informative, {ends.lowest:g} to {ends.highest:g}: "
+                "choose an endpoint at which the baseline is off its floor and its ceiling"
+            )
         return self
 
 
@@ -91,10 +132,19 @@ class Claim(Section):
         return self
 
 
+class ClaimsFile(Section):
+    """The claims under test."""
+
+    claims: list[Claim]
+    encodings: list[str] = Field(
+        default=[], description="names that some studies define, besides those of `python -m hope encodings`"
+    )
+
+
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def load_claims(path: Path) -> list[Claim]:
+def load_claims(path: Path) -> ClaimsFile:
     """Read the claims under test.
 
     Raises:
@@ -106,17 +156,18 @@ def load_claims(path: Path) -> list[Claim]:
         raise UserError(f"{path}: there is no such claims file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict) or list(content) != ["claims"] or not _is_list_of_maps(content["claims"]):
-        raise UserError(f"{path}: expected one key 'claims' with a list of claims, as in workflow/claims.yaml")
+    if not isinstance(content, dict) or not _is_list_of_maps(content.get("claims")):
+        raise UserError(f"{path}: expected a key 'claims' with a list of claims, as in workflow/claims.yaml")
     try:
         claims = [_claim(entry, f"claims.{entry.get('id', number)}") for number, entry in enumerate(content["claims"])]
+        found = _checked(ClaimsFile, {**content, "claims": claims}, "")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     names = [claim.id for claim in claims]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{path}: claims.{name}: two claims have this id; give each its own")
-    return claims
+    return found
 
 
 def _claim(entry: dict[str, Any], prefix: str) -> Claim:

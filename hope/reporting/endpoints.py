@@ -16,13 +16,11 @@ from hope.config import Study, from_json
 from hope.errors import UserError
 from hope.files import whole_file
 from hope.paths import StudyPaths
-from hope.reporting.measures import multiple_name
+from hope.reporting.measures import PAST_END, multiple_name
 from hope.reporting.summaries import write_summaries
 
 NO_MODEL = -1
 COLUMNS = ["measure", "encoding", "seed", "unit", "value"]
-PAST_END = 4
-"""``loss_past`` ends at this many training lengths."""
 FAR = (8, 16)
 """The kernels' far distances, in training lengths."""
 
@@ -61,20 +59,19 @@ def read_study(study: Path) -> Study:
 
 def collect_endpoints(paths: StudyPaths, settings: Study) -> pd.DataFrame:
     """Return the endpoints of all models of a study, with the columns of ``endpoints.parquet``."""
-    parts = []
-    for encoding, seed in settings.runs():
-        for measure, values in _of_model(paths, settings, encoding, seed):
-            parts.append(_rows(measure, encoding, seed, values))
+    named = [
+        (measure, encoding, seed, values)
+        for encoding, seed in settings.runs()
+        for measure, values in _of_model(paths, settings, encoding, seed)
+    ]
     for encoding, measure, value in _of_kernels(paths, settings):
-        parts.append(_rows(measure, encoding, NO_MODEL, pd.Series({NO_MODEL: value})))
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
-    return frame.astype({"seed": "int64", "unit": "int64", "value": "float64"})
-
-
-def _rows(measure: str, encoding: str, seed: int, values: pd.Series) -> pd.DataFrame:
-    values = values.dropna()
-    rows = pd.DataFrame({"unit": values.index.to_numpy(), "value": values.to_numpy()})
-    return rows.assign(measure=measure, encoding=encoding, seed=seed)[COLUMNS]
+        named.append((measure, encoding, NO_MODEL, pd.Series({NO_MODEL: value})))
+    counts = [len(values) for *_, values in named]
+    columns = {name: np.repeat([entry[place] for entry in named], counts) for place, name in enumerate(COLUMNS[:3])}
+    columns["unit"] = np.concatenate([values.index.to_numpy() for *_, values in named] or [np.empty(0)])
+    columns["value"] = np.concatenate([values.to_numpy(np.float64) for *_, values in named] or [np.empty(0)])
+    frame = pd.DataFrame(columns, columns=COLUMNS).dropna(subset="value", ignore_index=True)
+    return frame.astype({"measure": str, "encoding": str, "seed": "int64", "unit": "int64", "value": "float64"})
 
 
 def _of_model(paths: StudyPaths, settings: Study, encoding: str, seed: int) -> Iterator[Observations]:
@@ -140,13 +137,21 @@ def _per_token(table: pd.DataFrame) -> pd.Series:
 
 
 def retrieval(table: pd.DataFrame, length: int, multiples: list[float]) -> Iterator[Observations]:
-    """Yield accuracy and exact match of each prompt, by task and length."""
+    """Yield accuracy, exact match and margin of each prompt, by task and length, and by depth where there are any.
+
+    Prompts of one number that differ in their depth alone are one unit: what else is in them is the same.
+    """
     for task in table["task"].unique():
         for multiple in multiples:
-            part = table[(table["task"] == task) & (table["length"] == round(multiple * length))].set_index("example")
-            if len(part):
-                yield f"{task}_accuracy_{multiple_name(multiple)}", part["accuracy"]
-                yield f"{task}_exact_{multiple_name(multiple)}", part["exact"]
+            part = table[(table["task"] == task) & (table["length"] == round(multiple * length))]
+            if part.empty:
+                continue
+            name, by_prompt = multiple_name(multiple), part.groupby("example")
+            for measure in ("accuracy", "exact", "margin"):
+                yield f"{task}_{measure}_{name}", by_prompt[measure].mean()
+            for depth, cell in part.dropna(subset="depth").groupby("depth"):
+                for measure in ("accuracy", "exact"):
+                    yield f"{task}_{measure}_{name}_depth{depth:g}", cell.set_index("example")[measure]
 
 
 def ushape(table: pd.DataFrame, length: int) -> Iterator[Observations]:
@@ -218,15 +223,17 @@ def _of_kernels(paths: StudyPaths, settings: Study) -> Iterator[tuple[str, str, 
 
 
 def kernel_floor(settings: Study, encoding: str) -> float | None:
-    """Return 1 - 2K/d, K the components that turn, of an encoding of the families ``rope`` and ``hope``.
+    """Return 1 - 2K/d, K the components that turn, of RoPE and of HoPE.
 
     Counted from the formula theta_j >= 2 pi cutoff / L, not from the model's own frequencies, so that the
-    kernel that is computed from those has something to be checked against. None for other families.
+    kernel that is computed from those has something to be checked against. None for other encodings.
     """
     definition = settings.encoding(encoding)
-    if definition.family not in ("rope", "hope"):
+    if definition.family == "rope":
+        return 0.0
+    if definition.family != "hope" or definition.settings["freeze"] != "slow":
         return None
     half = settings.model.head_dim // 2
     frequencies = definition.settings["base"] ** (-np.arange(half) / half)
-    turning = frequencies >= 2 * np.pi * definition.settings.get("cutoff", 0.0) / settings.training.length
+    turning = frequencies >= 2 * np.pi * definition.settings["cutoff"] / settings.training.length
     return float(1 - turning.sum() / half)

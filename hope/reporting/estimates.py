@@ -1,33 +1,19 @@
 """Endpoints as matrices of seeds x units, paired between encodings, and what they estimate."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from pydantic import model_validator
 
-from hope.config import Section
-from hope.reporting.measures import measure_named, nearest_measure
+from hope.reporting.claims_file import Side
+from hope.reporting.measures import Measure
 from hope.statistics import Estimate, crossed_difference, crossed_mean
 
-
-class Side(Section):
-    """One side of a comparison: a measure of an encoding, or a constant."""
-
-    encoding: str | None = None
-    measure: str | None = None
-    constant: float | None = None
-
-    @model_validator(mode="after")
-    def _is_one(self) -> "Side":
-        named = self.encoding is not None and self.measure is not None
-        if (self.constant is None) != named or (self.encoding is None) != (self.measure is None):
-            raise ValueError("give an encoding and a measure, or a constant alone")
-        if self.measure is not None and measure_named(self.measure) is None:
-            raise ValueError(f"'{self.measure}' is no measure{nearest_measure(self.measure)}")
-        return self
+SCALED = {"estimate": "", "low": "_low", "high": "_high", "detectable": "_detectable"}
+"""Numbers that are told in percent of perplexity or in points too, and what is put to those names."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +37,7 @@ class Observations:
     def __init__(self, frame: pd.DataFrame) -> None:
         """Take the rows of ``endpoints.parquet``."""
         self.frame = frame
+        self._matrices: dict[tuple[str, str], pd.DataFrame] = {}
 
     @cached_property
     def _groups(self) -> dict[tuple[str, str], pd.DataFrame]:
@@ -70,7 +57,10 @@ class Observations:
         part = self._groups.get((encoding, measure))
         if part is None:
             return pd.DataFrame()
-        return part.pivot(index="seed", columns="unit", values="value").dropna(axis="columns")
+        if (encoding, measure) not in self._matrices:
+            matrix = part.pivot(index="seed", columns="unit", values="value").dropna(axis="columns")
+            self._matrices[encoding, measure] = matrix
+        return self._matrices[encoding, measure]
 
     def level(self, encoding: str, measure: str) -> Estimate | None:
         """Return the mean of a measure, or None where there are no observations."""
@@ -99,3 +89,20 @@ def percent(nats: float) -> float:
     An interval that is all but endless (one cell, two seeds far apart) is named so, not overflowed.
     """
     return math.inf if nats >= 700 else 100 * math.expm1(nats)
+
+
+def in_familiar_units(measure: Measure, numbers: Mapping[str, float]) -> dict[str, float]:
+    """Return a difference and its limits as people read them: ``percent``, ``points``, with ``_low`` and so on.
+
+    Losses are told as changes of perplexity in percent (the smallest detectable effect as a rise), shares
+    of right answers in accuracy points; the names that do not apply are left out.
+
+    Args:
+        measure: what was measured.
+        numbers: those of :data:`SCALED` that are known, in the measure's own scale.
+    """
+    if measure.loss:
+        return {f"percent{end}": percent(numbers[name]) for name, end in SCALED.items() if name in numbers}
+    if measure.points:
+        return {f"points{end}": 100 * numbers[name] for name, end in SCALED.items() if name in numbers}
+    return {}

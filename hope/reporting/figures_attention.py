@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from hope.reporting.figures_data import Drawing, StudyTables, band, summarize
-from hope.reporting.style import MUTED, legend_above, length_axis, length_name, new_figure, plain_log
+from hope.reporting.legends import add_legend
+from hope.reporting.style import MUTED, length_axis, length_name, new_figure, plain_log
 
 KEY_BINS = 40
 DISTANCES_PER_OCTAVE = 3
@@ -50,7 +51,7 @@ def attention_profile(tables: StudyTables) -> Drawing | None:
             else:
                 length_axis(axes, distances, "distance + 1, in L", every=2)
         line[0].set_ylabel("attention density\n(1 = uniform)")
-    legend_above(figure)
+    add_legend(figure)
     columns = ["subject", "query", "axis", "encoding", "start", "end", "x", "density", "lowest", "highest", "seeds"]
     data["x_unit"] = np.where(data["axis"] == "key", "share of the context", "(distance + 1) / L")
     return Drawing(figure, data[[*columns, "x_unit"]])
@@ -117,12 +118,12 @@ def ushape_heads(tables: StudyTables) -> Drawing | None:
     for axes, encoding in zip(grid, present, strict=False):
         style = tables.styles[encoding]
         for subject, shift, look in (
-            ("initial", -0.18, {"facecolors": "none", "edgecolors": MUTED, "marker": "o"}),
-            ("trained", 0.18, {"color": style.color, "marker": style.marker, "alpha": 0.75}),
+            ("initial", -0.18, {"facecolors": "none", "edgecolors": MUTED, "marker": "o", "s": 16}),
+            ("trained", 0.18, {"color": style.color, "marker": style.marker, "alpha": 0.75, "s": 16 * style.size**2}),
         ):
             own = data[(data["encoding"] == encoding) & (data["subject"] == subject)]
             spread = 0.12 * (own["head"] / max(1, own["head"].max()) - 0.5)
-            axes.scatter(own["layer"] + shift + spread, own["index"], s=16, linewidths=0.7, **look)
+            axes.scatter(own["layer"] + shift + spread, own["index"], linewidths=0.7, **look)
         axes.axhline(0.0, color=MUTED, linewidth=1.0)
         axes.set_title(tables.label(encoding))
         axes.set_xticks(layers, [str(layer + 1) for layer in layers])
@@ -133,7 +134,7 @@ def ushape_heads(tables: StudyTables) -> Drawing | None:
     rows[0][0].scatter([], [], s=16, color=MUTED, label="trained")
     for axes in grid[len(present) :]:
         axes.set_visible(False)
-    legend_above(figure)
+    add_legend(figure)
     return Drawing(figure, data)
 
 
@@ -157,5 +158,5 @@ def divergence(tables: StudyTables) -> Drawing | None:
         axes.set_xlabel("layer")
     row[0].set_ylim(0.0, 1.0 if data["estimate"].max() > 0.5 else None)
     row[0].set_ylabel("attention that moved\n(total variation, 0 to 1)")
-    legend_above(figure)
+    add_legend(figure)
     return Drawing(figure, data)

@@ -12,7 +12,7 @@ from matplotlib.transforms import blended_transform_factory
 from hope.files import read_json
 from hope.reporting.figures_data import Drawing, StudyTables
 from hope.reporting.style import INK, MUTED, RULE, SYMBOLS, VERDICTS
-from hope.reporting.words import interval, signed, threshold
+from hope.reporting.words import familiar, interval, signed, threshold
 
 _WRAP = 60
 """Characters of a line of a part's statement."""
@@ -23,7 +23,7 @@ _LINEAR = 2.0
 _COLUMNS = [
     "claim", "title", "part", "statement", "decides", "kind", "verdict", "claim_verdict", "estimate", "low", "high",
     "unit", "smallest_effect", "margin", "direction", "relative", "relative_low", "relative_high", "seeds", "units",
-    "p", "holm_p",
+    "p", "holm_p", "detectable", "percent", "percent_low", "percent_high", "points", "points_low", "points_high",
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def claims(tables: StudyTables) -> Drawing | None:
         lines.append(("claim", claim, 1.7))
         for part in (part for part in claim["parts"] if part["decides"]):
             text = textwrap.wrap(part["statement"], _WRAP)
-            lines.append(("part", (part, text), max(2, len(text)) + 0.6))
+            lines.append(("part", (part, text), max(3 if familiar(part) else 2, len(text)) + 0.6))
     extent = sum(height for _, _, height in lines)
     height = extent * _LINE + 0.85
     figure = Figure(figsize=(9.6, height))
@@ -125,6 +125,7 @@ def _part_line(axes: Axes, part: dict, text: list[str], top: float, size: float)
     axes.plot(row["relative"], y, marker=marker, markersize=6, color=color, zorder=4)
     numbers = f"{signed(part['estimate'])} {interval(part['low'], part['high'], part['estimate'])}"
     numbers += f"\n{part['unit']}; {threshold(part)}"
+    numbers += f"\n{familiar(part)}" if familiar(part) else ""
     axes.text(0.69, y, numbers, transform=across, va="center", fontsize=7.9, linespacing=1.2)
 
 

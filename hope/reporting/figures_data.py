@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue.spectra import Spectrum
 from hope.config import Study, from_json
 from hope.errors import UserError
 from hope.paths import StudyPaths
@@ -112,7 +113,10 @@ class StudyTables:
             for encoding, seed in self.study.runs():
                 path = getattr(self.paths.run(encoding, seed), _ROOMS[table]) / f"{table}.parquet"
                 if path.exists():
-                    parts.append(pd.read_parquet(path).assign(encoding=encoding, seed=seed))
+                    part = pd.read_parquet(path)
+                    if "extension" in part:  # figures show the models as they were trained
+                        part = part[part["extension"] == "none"]
+                    parts.append(part.assign(encoding=encoding, seed=seed))
             self._read[table] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         return self._read[table]
 
@@ -130,17 +134,25 @@ class StudyTables:
         family = self.study.encoding(encoding).family
         return not is_custom(family) and FAMILIES[family].bounded
 
+    def spectrum(self, encoding: str) -> Spectrum:
+        """Return the frequencies of a rotary encoding."""
+        spectrum = self.study.spectrum(encoding)
+        assert spectrum is not None, f"{encoding} is not rotary"
+        return spectrum
+
     def wavelengths(self, encoding: str) -> np.ndarray:
-        """Return the wavelength of each full-spectrum component, in training lengths: 2 pi b^(2j/d) / L."""
-        dimension = self.study.model.head_dim
-        base = self.study.encoding(encoding).settings["base"]
-        return 2 * np.pi * base ** (2 * np.arange(dimension // 2) / dimension) / self.length
+        """Return the wavelength of each component of a rotary encoding, in training lengths: 2 pi / (theta_j L).
+
+        Of a component that stands still, that which it had before it was stopped; infinite if it had none.
+        """
+        spectrum = self.spectrum(encoding)
+        used, whole = np.array(spectrum.frequencies), np.array(spectrum.whole)
+        with np.errstate(divide="ignore"):
+            return 2 * np.pi / (np.where(used > 0, used, whole) * self.length)
 
     def kept(self, encoding: str) -> int:
-        """Return the number K of components that an encoding rotates: all of RoPE's, HoPE's fast ones."""
-        wavelengths = self.wavelengths(encoding)
-        cutoff = self.study.encoding(encoding).settings.get("cutoff", 0.0)
-        return int(np.sum(wavelengths * cutoff <= 1.0))
+        """Return the number K of components that a rotary encoding turns."""
+        return self.spectrum(encoding).kept
 
 
 def summarize(
@@ -205,11 +217,22 @@ def band(
     rows: pd.DataFrame,
     style: EncodingStyle,
     label: str | None,
+    shade: float = 0.16,
     **line: Any,
 ) -> None:
-    """Draw estimates as a line with markers, and their interval as a band where there is one."""
+    """Draw estimates as a line with markers, and their interval as a band where there is one.
+
+    Args:
+        axes: where.
+        x: abscissas.
+        rows: columns estimate, low and high.
+        style: the encoding's.
+        label: name in the legend.
+        shade: opacity of the band.
+        line: keywords of the line that differ from the style's.
+    """
     axes.plot(np.asarray(x), rows["estimate"], label=label, **style.line(**line))
     if rows["low"].notna().any():
         axes.fill_between(
-            np.asarray(x), rows["low"], rows["high"], color=style.color, alpha=0.16, linewidth=0, zorder=1
+            np.asarray(x), rows["low"], rows["high"], color=style.color, alpha=shade, linewidth=0, zorder=1
         )

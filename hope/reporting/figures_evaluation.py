@@ -1,12 +1,15 @@
 """Figures of what the models do: loss by position, context gain, retrieval, and how they trained."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from hope.reporting.figures_data import Drawing, StudyTables, band, nll_per_token, summarize
-from hope.reporting.style import MUTED, legend_above, length_axis, new_figure
+from hope.reporting.legends import FEW, add_legend, name_lines
+from hope.reporting.style import MUTED, length_axis, new_figure
 from hope.reporting.summaries import baseline_of
 
 BINS_PER_OCTAVE = 4
@@ -43,7 +46,7 @@ def loss_by_position(tables: StudyTables) -> Drawing | None:
             axes.axhline(0.0, color=MUTED, linewidth=1.0)
         length_axis(axes, drawn["position"], "")
     rows[-1][0].set_xlabel("position in the window, in training lengths L")
-    legend_above(figure)
+    name_lines(figure, [axes for (axes,) in rows])
     return Drawing(figure, data)
 
 
@@ -74,7 +77,7 @@ def context_gain(tables: StudyTables) -> Drawing | None:
     axes.axhline(0.0, color=MUTED, linewidth=1.0)
     axes.set_ylabel("context gain (nats/token)\n← is harmed by it · uses it →")
     length_axis(axes, data["context_in_lengths"], "tokens of context, in training lengths L")
-    legend_above(figure)
+    name_lines(figure, [axes])
     return Drawing(figure, data)
 
 
@@ -116,7 +119,7 @@ def retrieval(tables: StudyTables) -> Drawing | None:
         row[0].set_ylabel("answer tokens right")
     for axes in grid[len(tasks) :]:
         axes.set_visible(False)
-    legend_above(figure)
+    add_legend(figure)
     return Drawing(figure, data)
 
 
@@ -152,20 +155,26 @@ def training_loss(tables: StudyTables) -> Drawing | None:
         high = np.nanquantile(part["loss"], 0.995)
         axes.set_ylim(max(0.0, part["loss"].min() * 0.95), high * 1.05)
     rows[0][0].set_ylabel("loss (nats/token)")
-    legend_above(figure)
+    add_legend(figure)
     return Drawing(figure, long.sort_values(["part", "encoding", "seed", "step"], ignore_index=True))
 
 
 def _lines(axes: Axes, tables: StudyTables, data: pd.DataFrame, x: str) -> None:
-    """Draw one line an encoding, in the config's order; the two compared ones lie on top."""
+    """Draw one line an encoding, in the config's order; of many, HoPE and its baseline stand out."""
+    many = len(tables.encodings) > FEW
+    compared = {"hope", baseline_of(tables.study, "hope")}
     for encoding in tables.encodings:
         rows = data[data["encoding"] == encoding].sort_values(x)
         if rows.empty:
             continue
         every = 0.09 if len(rows) > 12 else 1  # a share of the figure: even gaps on a logarithmic axis
         label = tables.label(encoding, int(rows["seeds"].max()))
-        front = 4 if rows["low"].notna().any() else 3
-        band(axes, rows[x], rows, tables.styles[encoding], label, markevery=every, zorder=front)
+        look: dict[str, Any] = {"markevery": every, "zorder": 4 if rows["low"].notna().any() else 3}
+        if many and encoding in compared:
+            look |= {"linewidth": 1.9, "zorder": 5}
+        elif many:
+            look |= {"linewidth": 1.1, "markersize": 3.8, "shade": 0.06}
+        band(axes, rows[x], rows, tables.styles[encoding], label, **look)
 
 
 def _frame(axes: Axes, data: pd.DataFrame) -> None:

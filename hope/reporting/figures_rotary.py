@@ -5,9 +5,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hope.reporting.figures_data import Drawing, StudyTables, summarize
-from hope.reporting.style import INK, MUTED, legend_above, length_axis, new_figure
+from hope.reporting.legends import add_legend
+from hope.reporting.style import INK, MUTED, length_axis, new_figure
 
 SETS = {"activated": "activated", "random": "as many others"}
+_ACROSS = 3
+"""Encodings side by side in one row of the components' figure."""
+_FLOORS = 4
+"""So many floors are named in the kernel's figure itself, more in the legend."""
 MEASURES = {
     "index_without_sink": "U-shape index",
     "loss_within": "loss within L\n(nats/token)",
@@ -28,39 +33,42 @@ def kernel(tables: StudyTables) -> Drawing | None:
     for encoding in tables.rotary():
         own = frame[frame["encoding"] == encoding].copy()
         for column in shown:
-            own[f"{column}_smoothed"] = _octave_mean(own["distance"].to_numpy(), own[column].to_numpy())
+            own[f"{column}_smoothed"] = octave_mean(own["distance"].to_numpy(), own[column].to_numpy())
         parts.append(own)
     data = pd.concat(parts, ignore_index=True)
     figure, (row,) = new_figure(8.6 if len(shown) > 1 else 6.2, 3.7, 1, len(shown))
+    floors = _floors(tables)
     for axes, column in zip(row, shown, strict=True):
-        for place, encoding in enumerate(tables.rotary()):
+        for encoding in tables.rotary():
             own, style = data[data["encoding"] == encoding], tables.styles[encoding]
             scale = own[column].iloc[0] if column == "bound" else 1.0
             x = own["distance_in_lengths"]
             axes.plot(x, own[column] / scale, color=style.color, linewidth=0.5, alpha=0.35)
-            bold = {"markevery": max(1, len(own) // 10), "label": encoding, "linewidth": 2.0}
+            label = encoding
+            if encoding in floors and len(floors) > _FLOORS:
+                label += f" (floor {floors[encoding]:.2f})"
+            bold = {"markevery": max(1, len(own) // 10), "label": label, "linewidth": 2.0}
             axes.plot(x, own[f"{column}_smoothed"] / scale, **style.line(**bold))
-            if column == "value":
-                _floor(axes, tables, encoding, place)
         axes.set_ylabel(curves[column])
         length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L", every=2)
+    for place, (encoding, floor) in enumerate(floors.items()):
+        color = tables.styles[encoding].color
+        row[0].axhline(floor, color=color, linewidth=1.0, linestyle=(0, (1, 2)))
+        if len(floors) <= _FLOORS:
+            words = f"floor of {encoding}: 1 − 2K/d = {floor:.2f}"
+            row[0].text(0.02, 0.025 + 0.055 * place, words, transform=row[0].transAxes, color=color, fontsize=8.5)
     row[0].axhline(0.0, color=MUTED, linewidth=1.0)
-    legend_above(figure)
+    add_legend(figure)
     return Drawing(figure, data)
 
 
-def _floor(axes: Axes, tables: StudyTables, encoding: str, place: int) -> None:
-    """Mark the mean of g over far distances, 1 - 2K/d, if it is not 0."""
+def _floors(tables: StudyTables) -> dict[str, float]:
+    """Return the mean of g over far distances, 1 - 2K/d, of each encoding where it is not 0."""
     half = tables.study.model.head_dim // 2
-    floor = 1 - tables.kept(encoding) / half
-    if floor > 0:
-        color = tables.styles[encoding].color
-        axes.axhline(floor, color=color, linewidth=1.0, linestyle=(0, (1, 2)))
-        words = f"floor of {encoding}: 1 − 2K/d = {floor:.2f}"
-        axes.text(0.02, 0.025 + 0.055 * place, words, transform=axes.transAxes, color=color, fontsize=8.5)
+    return {name: 1 - tables.kept(name) / half for name in tables.rotary() if tables.kept(name) < half}
 
 
-def _octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
+def octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Return the mean of ``value`` within half an octave to either side of each distance."""
     sums = np.concatenate([[0.0], np.cumsum(value)])
     low = np.searchsorted(distance, distance / np.sqrt(2))
@@ -89,17 +97,18 @@ def components(tables: StudyTables) -> Drawing | None:
         frame.groupby(["encoding", "component", "distance"])["contribution"].mean().rename("contribution").reset_index()
     )
     mean["bend"] = mean["contribution"] - mean.groupby(["encoding", "component"])["contribution"].transform("mean")
-    figure, rows = new_figure(
-        3.9 * len(present) + 0.6, 5.6, 2, len(present), sharex=True, sharey="row", height_ratios=[1.0, 1.1]
-    )
+    columns = min(len(present), _ACROSS)
+    lines = -(-len(present) // columns)
+    heights = [1.0, 1.1] * lines
+    figure, rows = new_figure(3.9 * columns + 0.6, 5.6 * lines, 2 * lines, columns, sharey="row", height_ratios=heights)
     figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr,call-arg]
     limit = float(np.nanquantile(mean["bend"].abs(), 0.995)) or 1.0
     image = None
-    for column, encoding in enumerate(present):
-        _ranges(rows[0][column], tables, encoding, ranges[ranges["encoding"] == encoding])
+    for place, encoding in enumerate(present):
+        above, axes = (rows[place // columns * 2 + row][place % columns] for row in (0, 1))
+        _ranges(above, tables, encoding, ranges[ranges["encoding"] == encoding])
         grid = mean[mean["encoding"] == encoding].pivot(index="distance", columns="component", values="bend")
         edges = [*grid.index, tables.length]
-        axes = rows[1][column]
         image = axes.pcolormesh(
             np.arange(grid.shape[1] + 1) - 0.5, np.array(edges) / tables.length, grid.to_numpy(),
             cmap="PuOr_r", vmin=-limit, vmax=limit, rasterized=True,
@@ -108,10 +117,18 @@ def components(tables: StudyTables) -> Drawing | None:
         axes.axvline(_cutoff(tables, encoding) - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.set_xlabel("component j and its wavelength in L")
         _component_ticks(axes, tables.wavelengths(encoding))
-    rows[0][0].set_ylabel("range over distance\n(logits)")
-    rows[1][0].set_ylabel("distance, in L")
+        above.set_xticks(axes.get_xticks(), [])
+        above.set_xlim(axes.get_xlim())
+    for line in range(lines):
+        rows[2 * line][0].set_ylabel("range over distance\n(logits)")
+        rows[2 * line + 1][0].set_ylabel("distance, in L")
+    for place in range(len(present), lines * columns):
+        for row in (0, 1):
+            rows[place // columns * 2 + row][place % columns].set_visible(False)
     if image is not None:
-        bar = figure.colorbar(image, ax=rows[1], label="mean contribution,\ncentred (logits)", aspect=14, pad=0.02)
+        beside = [axes for row in rows[1::2] for axes in row]
+        words = "mean contribution,\ncentred (logits)"
+        bar = figure.colorbar(image, ax=beside, label=words, aspect=14, pad=0.02, shrink=1 / lines, anchor=(0, 1))
         bar.outline.set_visible(False)
     data = ranges.merge(_wavelength_table(tables, present), on=["encoding", "component"])
     return Drawing(figure, data)
@@ -133,7 +150,7 @@ def _ranges(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame) 
         axes.legend(loc="upper right", fontsize=8.5, handletextpad=0.4) if len(chosen) else None
     cutoff = _cutoff(tables, encoding)
     axes.axvline(cutoff - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
-    axes.set_title(f"{tables.label(encoding)}: {tables.kept(encoding)} of {len(mean)} components turn")
+    axes.set_title(f"{tables.label(encoding)}:\n{tables.kept(encoding)} of {len(mean)} components turn")
     axes.set_ylim(bottom=0.0)
 
 
@@ -151,6 +168,8 @@ def _component_ticks(axes: Axes, wavelengths: np.ndarray) -> None:
 
 def _rounded(value: float) -> str:
     """Return a wavelength with two digits and no exponent."""
+    if np.isinf(value):
+        return "∞"
     return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 

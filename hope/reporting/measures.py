@@ -1,8 +1,8 @@
 """The measures that claims and tables speak of: their names, units and sources, in one table.
 
 An endpoint is a measure of one model on one unit: a document, a prompt, or the model as a whole. ``L`` in
-a name is the training length; ``{m}`` stands for a number of training lengths (``1``, ``0.5``) and
-``{task}`` for a retrieval task.
+a name is the training length; ``{m}`` stands for a number of training lengths (``1``, ``0.5``), ``{task}`` for
+a retrieval task and ``{depth}`` for the place of what it asks for, 0 to 1.
 """
 
 import re
@@ -26,6 +26,7 @@ class Measure:
         table: where it is read from; the room is ``evaluation``, ``analysis`` or ``theory``.
         better: which direction is better for the model, if either is.
         loss: whether it is a loss, so that a difference is also a change of perplexity in percent.
+        points: whether it is a share of right answers, so that a difference is also told in points.
         compared: whether the exploratory comparisons between encodings include it.
     """
 
@@ -36,13 +37,21 @@ class Measure:
     table: str
     better: Literal["lower", "higher"] | None = None
     loss: bool = False
+    points: bool = False
     compared: bool = True
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches the names of this family."""
-        text = self.name.replace("{m}", r"\d+(?:\.\d+)?").replace("{task}", f"(?:{'|'.join(TASKS)})")
-        return re.compile(text)
+        number = r"(\d+(?:\.\d+)?)"
+        text = self.name.replace("{m}", number).replace("{depth}", number)
+        return re.compile(text.replace("{task}", r"(?P<task>[^\W\d]\w*)"))
+
+    def numbers(self, name: str) -> list[float]:
+        """Return the numbers in a name of this family: training lengths, and a depth behind them."""
+        match = self.pattern.fullmatch(name)
+        assert match is not None
+        return [float(text) for text in match.groups() if re.fullmatch(r"\d+(?:\.\d+)?", text)]
 
 
 NATS = "nats a token"
@@ -83,8 +92,46 @@ MEASURES = (
         "prompt",
         RETRIEVAL,
         "higher",
+        points=True,
     ),
-    Measure("{task}_exact_{m}L", "exact match at one prompt length", "share of prompts", "prompt", RETRIEVAL, "higher"),
+    Measure(
+        "{task}_exact_{m}L",
+        "exact match at one prompt length",
+        "share of prompts",
+        "prompt",
+        RETRIEVAL,
+        "higher",
+        points=True,
+    ),
+    Measure(
+        "{task}_margin_{m}L",
+        "log-probability of the right answer minus that of the best other candidate",
+        NATS,
+        "prompt",
+        RETRIEVAL,
+        "higher",
+        compared=False,
+    ),
+    Measure(
+        "{task}_accuracy_{m}L_depth{depth}",
+        "teacher-forced token accuracy at one prompt length and depth",
+        "share of tokens",
+        "prompt",
+        RETRIEVAL,
+        "higher",
+        points=True,
+        compared=False,
+    ),
+    Measure(
+        "{task}_exact_{m}L_depth{depth}",
+        "exact match at one prompt length and depth",
+        "share of prompts",
+        "prompt",
+        RETRIEVAL,
+        "higher",
+        points=True,
+        compared=False,
+    ),
     Measure(
         "index_trained",
         "U-shape index without the first token, of the trained model at query L - 1",
@@ -158,6 +205,21 @@ MEASURES = (
 )
 
 
+PAST_END = 4
+"""``loss_past`` ends at this many training lengths."""
+SHOWN = {
+    EXTRAPOLATION: ("figures/loss_by_position.svg", "tables/losses.csv"),
+    CONTEXT: ("figures/context_gain.svg", "tables/losses.csv"),
+    RETRIEVAL: ("figures/retrieval.svg", "tables/retrieval.csv"),
+    USHAPE: ("figures/ushape_heads.svg", "figures/attention_profile.svg", "tables/attention.csv"),
+    DIVERGENCE: ("figures/divergence.svg", "tables/attention.csv"),
+    COMPONENTS: ("figures/components.svg", "tables/attention.csv"),
+    INTERVENTION: ("figures/intervention.svg", "tables/attention.csv"),
+    KERNEL: ("figures/kernel.svg",),
+}
+"""The figures and summary tables that show the measures of a table."""
+
+
 def measure_named(name: str) -> Measure | None:
     """Return the measure or family that ``name`` belongs to, or None."""
     return next((measure for measure in MEASURES if measure.pattern.fullmatch(name)), None)
@@ -165,8 +227,14 @@ def measure_named(name: str) -> Measure | None:
 
 def nearest_measure(name: str) -> str:
     """Return a hint at the measure whose name is closest to ``name``, or an empty string."""
-    known = [re.sub(r"\(\?:(\w+)\|\w+\)", r"\1", measure.name).replace("{task}", TASKS[0]) for measure in MEASURES]
-    return nearest(name, [text.replace("{m}", "2", 1).replace("{m}", "4") for text in known])
+    known = [re.sub(r"\(\?:(\w+)\|\w+\)", r"\1", measure.name) for measure in MEASURES]
+    known = [text.replace("{task}", task) for text in known for task in (TASKS if "{task}" in text else TASKS[:1])]
+    return nearest(name, [text.replace("{m}", "2", 1).replace("{m}", "4").replace("{depth}", "0.5") for text in known])
+
+
+def canonical(name: str) -> str:
+    """Return a measure's name with its numbers as tables write them: ``1L``, not ``1.0L``."""
+    return re.sub(r"(?<=_)(depth)?(\d+(?:\.\d+)?)(?=L|$)", lambda found: f"{found[1] or ''}{float(found[2]):g}", name)
 
 
 def multiple_name(multiple: float) -> str:

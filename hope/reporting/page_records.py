@@ -24,7 +24,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 _RECORDS = (
     ("model", "run.json", ("model.safetensors", "history.parquet", "config.json")),
     ("analysis", "provenance.json", None),
-    ("evaluation", "extrapolation.json", ("extrapolation.parquet", "context.parquet")),
+    ("evaluation", "extrapolation.json", ("extrapolation.parquet", "context.parquet", "strided.parquet")),
     ("evaluation", "retrieval.json", ("retrieval.parquet",)),
 )
 """Room, record, and the tables that the record speaks of; None for all beside it."""

@@ -152,15 +152,19 @@ def _comparisons(tables: StudyTables, table: pd.DataFrame) -> TableView:
                 Cell(row["measure"], known.text if known else ""),
                 Cell(f"{row['encoding']} {words.MINUS} {row['baseline']}"),
                 Cell(difference, row["scale"]),
-                Cell(words.percent_change(row).removesuffix(" in perplexity") if pd.notna(row["percent"]) else ""),
-                Cell(words.p_value(row["holm_p"])),
+                Cell(words.familiar(row)),
+                Cell(words.detectable(row)),
+                Cell(words.p_value(row["holm_p"]), "primary" if row["family"] == "primary" else ""),
+                Cell(str(row["seeds"]), words.plural(int(row["units"]), known.unit if known else "unit")),
             ]
         )
     caption = (
-        "Every encoding against its baseline in every measure: exploratory, corrected among themselves (Holm), and "
-        "the basis of no verdict. Encodings of a single seed stand in the file alone."
+        "Every encoding against RoPE and against HoPE in every measure, and the smallest effect that could have been "
+        "seen (at 80% power, before correction). Primary endpoints are corrected with their claims; all others are "
+        "exploratory, corrected among themselves (Holm), and the basis of no verdict. Encodings of a single seed stand "
+        "in the file alone"
     )
-    head = ["measure", "compared", "difference", "in perplexity", "p (Holm)"]
+    head = ["measure", "compared", "difference", "that is", "could have seen", "p (Holm)", "seeds"]
     return TableView(caption, "tables/comparisons.csv", head, rows, folded=True)
 
 

@@ -5,7 +5,7 @@ has a marker and a dash pattern of its own beside its colour, so that a grey pri
 """
 
 import hashlib
-import math
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,20 +13,26 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import matplotlib
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from hope.catalogue import PRESETS
 from hope.files import whole_file
+from hope.reporting.svg import compact
 
 INK = "#222222"
 MUTED = "#6b6b6b"
 RULE = "#d9d9d9"
+FONTS = "font-family: 'DejaVu Sans', Verdana, sans-serif"
+MARKER = 4.6
+"""Size of a marker, in points."""
 VERDICTS = {"supported": "#00734f", "contradicted": "#b34700", "inconclusive": "#6b6b6b"}
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
 
 Dash = tuple[float, tuple[float, ...]] | str
+Marker = str | tuple[int, int, int]
+"""A letter of matplotlib's, or the corners of a star, its kind and its turn in degrees."""
 
 
 @dataclass(frozen=True)
@@ -34,35 +40,57 @@ class EncodingStyle:
     """How one encoding is drawn."""
 
     color: str
-    marker: str
+    marker: Marker
     dash: Dash
+    size: float = 1.0
+    """How much larger than others the marker is drawn: stars have little area."""
 
     def line(self, **changes: Any) -> dict[str, Any]:
-        """Return the keywords of a line, those in ``changes`` replaced."""
-        return {"color": self.color, "marker": self.marker, "linestyle": self.dash, **changes}
+        """Return the keywords of a line, those in ``changes`` replaced; a ``markersize`` is that of a disk."""
+        look = {"color": self.color, "marker": self.marker, "linestyle": self.dash, **changes}
+        return look | {"markersize": self.size * changes.get("markersize", MARKER)}
 
 
-_KNOWN = {
+# Colour and marker are each family's own. The line tells how position comes in: solid turns queries and keys, dashed
+# adds to the logits, dashed and dotted adds to the embeddings, dotted not at all.
+_BIAS: Dash = (0, (5.0, 1.6))
+_EMBEDDING: Dash = (0, (3.0, 1.2, 1.0, 1.2))
+_FAMILIES = {
     "hope": EncodingStyle("#0072B2", "o", "-"),
     "rope": EncodingStyle("#D55E00", "s", "-"),
+    "p_rope": EncodingStyle("#56B4E9", "p", "-", 1.15),
+    "partial_rope": EncodingStyle("#E69F00", "H", "-", 1.1),
+    "clipped_rope": EncodingStyle("#332288", "d", "-", 1.2),
+    "rotary": EncodingStyle("#A5AA99", "h", "-", 1.1),
+    "xpos": EncodingStyle("#661100", "*", "-", 1.6),
+    "pope": EncodingStyle("#7F3C8D", "P", "-", 1.25),
+    "darope": EncodingStyle("#000000", "X", "-", 1.25),
     "none": EncodingStyle("#4d4d4d", "D", (0, (1.0, 1.4))),
-    "alibi": EncodingStyle("#009E73", "^", (0, (5.0, 1.6))),
-    "learned": EncodingStyle("#CC79A7", "v", (0, (3.0, 1.2, 1.0, 1.2))),
+    "alibi": EncodingStyle("#009E73", "^", _BIAS, 1.1),
+    "kerple_log": EncodingStyle("#80BA5A", "<", _BIAS, 1.1),
+    "kerple_power": EncodingStyle("#999933", ">", _BIAS, 1.1),
+    "t5": EncodingStyle("#A0522D", (4, 1, 0), _BIAS, 1.7),
+    "fire": EncodingStyle("#1A85FF", (6, 1, 0), _BIAS, 1.6),
+    "sinusoidal": EncodingStyle("#8C564B", "8", _EMBEDDING),
+    "learned": EncodingStyle("#CC79A7", "v", _EMBEDDING, 1.1),
 }
-# A user's encodings draw from these; each colour comes with three marker and dash pairs.
-_COLORS = ("#E69F00", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288")
-_MARKS: tuple[tuple[str, Dash], ...] = (
-    ("P", (0, (4.0, 1.2))),
-    ("X", (0, (2.0, 1.0))),
-    ("p", (0, (6.0, 1.2, 1.0, 1.2))),
-)
-_OTHERS = tuple(EncodingStyle(color, marker, dash) for marker, dash in _MARKS for color in _COLORS)
+# Presets and names of a user's own have dashes that no family has; each colour comes with several of them.
+_COLORS = ("#E69F00", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#661100", "#7F3C8D")
+
+
+def _pool(*marks: tuple[Marker, Dash]) -> tuple[EncodingStyle, ...]:
+    return tuple(EncodingStyle(color, marker, dash) for marker, dash in marks for color in _COLORS)
+
+
+_PRESETS = dict(zip(PRESETS, _pool(("s", (0, (1.5, 0.9))), ("D", (0, (7.0, 1.4)))), strict=False))
+_OTHERS = _pool(("P", (0, (4.0, 1.2))), ("X", (0, (2.0, 1.0))), ("p", (0, (6.0, 1.2, 1.0, 1.2))))
+_KNOWN = _FAMILIES | _PRESETS
 
 
 def encoding_styles(names: Iterable[str]) -> dict[str, EncodingStyle]:
     """Return a style for each encoding, no two alike while there are enough.
 
-    A built-in encoding has a fixed style. Any other one's follows from its name alone, and so is the
+    A family and a preset have a fixed style. Any other one's follows from its name alone, and so is the
     same in every study, unless another name of the same study holds it already; then it is the next
     free one. The order of ``names`` does not matter.
     """
@@ -105,7 +133,7 @@ def paper_style() -> Iterator[None]:
         "xtick.labelcolor": INK,
         "ytick.labelcolor": INK,
         "lines.linewidth": 1.7,
-        "lines.markersize": 4.6,
+        "lines.markersize": MARKER,
         "lines.markeredgecolor": "white",
         "lines.markeredgewidth": 0.5,
         "legend.frameon": False,
@@ -167,19 +195,6 @@ def length_name(multiple: float) -> str:
     return f"L/{inverse:.0f}" if abs(inverse - round(inverse)) < 1e-9 else f"{multiple:g}L"
 
 
-def legend_above(figure: Figure) -> None:
-    """Put one legend over the whole figure, made from the labelled marks of all its axes."""
-    entries: dict[str, Artist] = {}
-    for axes in figure.axes:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    if entries:
-        inches = sum(0.62 + 0.07 * len(label) for label in entries)  # of a line and of a letter
-        rows = math.ceil(inches / figure.get_figwidth())
-        columns = math.ceil(len(entries) / rows)
-        figure.legend(list(entries.values()), list(entries), loc="outside upper left", ncols=columns, columnspacing=1.4)
-
-
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as SVG and as PNG beside it (``path`` without suffix), each whole, equal bytes for equal data."""
     with whole_file(path.with_name(f"{path.name}.svg")) as temporary:
@@ -188,7 +203,25 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
 
 
-def save_svg(figure: Figure, target: Path | BinaryIO) -> None:
-    """Write a figure as SVG that names neither the date nor the program that made it."""
+def save_svg(figure: Figure, target: Path | BinaryIO, outlines: bool = True) -> None:
+    """Write a figure as SVG that names neither the date nor the program that made it.
+
+    Args:
+        figure: what to write.
+        target: a file's name, or an open file.
+        outlines: draw letters as outlines, the same on a machine without the font; otherwise they are text, and
+            the file is half as large.
+    """
+    drawn = io.StringIO()
     with paper_style():
-        figure.savefig(target, format="svg", dpi=160, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        matplotlib.rcParams["svg.fonttype"] = "path" if outlines else "none"
+        figure.savefig(drawn, format="svg", dpi=160, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = compact(drawn.getvalue())
+    if not outlines:  # the font is said once for all of them, and which others will do
+        text = text.replace(" font-family: 'DejaVu Sans';", "")
+        text = text.replace('<style type="text/css">*{', f'<style type="text/css">text{{{FONTS}}} *{{')
+    content = text.encode()
+    if isinstance(target, Path):
+        target.write_bytes(content)
+    else:
+        target.write(content)

@@ -1,4 +1,4 @@
-"""Summary tables for people: levels, exploratory comparisons, retrieval and cost, as CSV and Parquet."""
+"""Summary tables for people: levels, retrieval and cost, as CSV and Parquet."""
 
 import json
 import math
@@ -10,15 +10,15 @@ from hope.config import Study
 from hope.errors import UserError
 from hope.files import read_json, whole_file
 from hope.paths import RunPaths, StudyPaths
-from hope.reporting.estimates import Observations, Side, percent
+from hope.reporting.estimates import Observations
 from hope.reporting.measures import Measure, measure_named, multiple_name
-from hope.statistics import Estimate, holm
+from hope.statistics import Estimate
 
 BASELINE = "rope"
 
 
 def write_summaries(paths: StudyPaths, settings: Study, frame: pd.DataFrame) -> None:
-    """Write ``losses``, ``attention``, ``comparisons``, ``retrieval`` and ``cost`` under ``tables/``.
+    """Write ``losses``, ``attention``, ``retrieval`` and ``cost`` under ``tables/``.
 
     Args:
         paths: the study's paths.
@@ -29,18 +29,22 @@ def write_summaries(paths: StudyPaths, settings: Study, frame: pd.DataFrame) -> 
     tables = {
         "losses": levels(observations, settings, confidence, ("extrapolation", "context")),
         "attention": levels(observations, settings, confidence, ("ushape", "divergence", "intervention", "components")),
-        "comparisons": comparisons(observations, settings, confidence),
         "retrieval": retrieval(paths, observations, settings, confidence),
         "cost": cost(paths, settings),
     }
     for name, table in tables.items():
-        with whole_file(paths.tables / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
-        with whole_file(paths.tables / f"{name}.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
+        write_summary(paths, name, table)
 
 
-def _interval(estimate: Estimate, confidence: float, share: bool = False) -> dict:
+def write_summary(paths: StudyPaths, name: str, table: pd.DataFrame) -> None:
+    """Write a table under ``tables/``, as CSV and as Parquet."""
+    with whole_file(paths.tables / f"{name}.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    with whole_file(paths.tables / f"{name}.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def interval_columns(estimate: Estimate, confidence: float, share: bool = False) -> dict:
     """Return the columns of an estimate; no interval where a single seed is all there is.
 
     Args:
@@ -57,7 +61,7 @@ def _interval(estimate: Estimate, confidence: float, share: bool = False) -> dic
         "estimate": estimate.mean,
         "low": low if known else math.nan,
         "high": high if known else math.nan,
-        "df": estimate.df if known else math.nan,
+        "df": estimate.df(confidence) if known else math.nan,
         "seeds": estimate.seeds,
         "units": estimate.units,
     }
@@ -80,7 +84,12 @@ def levels(observations: Observations, settings: Study, confidence: float, sourc
             estimate = observations.level(encoding, measure)
             if estimate is None:
                 continue
-            row = {"measure": measure, "encoding": encoding, **_interval(estimate, confidence), "scale": known.scale}
+            row = {
+                "measure": measure,
+                "encoding": encoding,
+                **interval_columns(estimate, confidence),
+                "scale": known.scale,
+            }
             if "extrapolation" in sources:
                 row["perplexity"] = math.exp(estimate.mean) if known.loss else math.nan
             rows.append(row)
@@ -89,60 +98,24 @@ def levels(observations: Observations, settings: Study, confidence: float, sourc
     return pd.DataFrame(rows, columns=columns)
 
 
-def baseline_of(settings: Study, encoding: str) -> str | None:
+def baseline_of(settings: Study, encoding: str, family: str = BASELINE) -> str | None:
     """Return what an encoding is compared with: ``rope``, trained on the same mixture of text and tasks.
 
-    An encoding that was trained on text alone is compared with an encoding of the family ``rope`` that
-    was too; None where there is none, for the text would differ and not the encoding alone.
+    An encoding that was trained on text alone is compared with an encoding of that family that was too;
+    None where there is none, for the text would differ and not the encoding alone.
+
+    Args:
+        settings: the study.
+        encoding: a name of the study.
+        family: ``hope`` for a comparison with HoPE instead.
     """
     text_only = settings.encoding(encoding).text_only
     known = [settings.encoding(name) for name in settings.encodings]
     if text_only:
-        like = [other.name for other in known if other.text_only and other.family == BASELINE]
+        like = [other.name for other in known if other.text_only and other.family == family]
     else:
-        like = [other.name for other in known if other.name == BASELINE and not other.text_only]
+        like = [other.name for other in known if other.name == family and not other.text_only]
     return like[0] if like and like[0] != encoding else None
-
-
-def comparisons(observations: Observations, settings: Study, confidence: float) -> pd.DataFrame:
-    """Return every encoding against its baseline in every measure: the exploratory family.
-
-    ``p`` is two-sided against no difference; ``holm_p`` is corrected over all rows that have one. A
-    single seed has none: it says nothing about encodings.
-    """
-    rows = []
-    for measure in observations.measures:
-        known = _known(measure)
-        for encoding in settings.encodings if known.compared else []:
-            baseline = baseline_of(settings, encoding)
-            if baseline is None:
-                continue
-            difference = observations.difference(
-                Side(encoding=encoding, measure=measure), Side(encoding=baseline, measure=measure)
-            )
-            if difference is None:
-                continue
-            interval = _interval(difference.estimate, confidence)
-            in_percent = [percent(interval[key]) if known.loss else math.nan for key in ("estimate", "low", "high")]
-            rows.append(
-                {
-                    "family": "exploratory",
-                    "measure": measure,
-                    "encoding": encoding,
-                    "baseline": baseline,
-                    "better": known.better,
-                    **interval,
-                    "scale": known.scale,
-                    **dict(zip(("percent", "percent_low", "percent_high"), in_percent, strict=True)),
-                    "p": difference.estimate.p_value() if difference.estimate.decides else math.nan,
-                    "holm_p": math.nan,
-                }
-            )
-    columns = ["family", "measure", "encoding", "baseline", "better", "estimate", "low", "high", "df", "seeds", "units"]
-    table = pd.DataFrame(rows, columns=[*columns, "scale", "percent", "percent_low", "percent_high", "p", "holm_p"])
-    tested = table["p"].notna()
-    table.loc[tested, "holm_p"] = holm(table.loc[tested, "p"].tolist())
-    return table
 
 
 def retrieval(paths: StudyPaths, observations: Observations, settings: Study, confidence: float) -> pd.DataFrame:
@@ -158,8 +131,8 @@ def retrieval(paths: StudyPaths, observations: Observations, settings: Study, co
                 if accuracy is None or exact is None:
                     continue
                 trained, chance = facts[(task, length, encoding)]
-                interval = _interval(accuracy, confidence, share=True)
-                of_exact = _interval(exact, confidence, share=True)
+                interval = interval_columns(accuracy, confidence, share=True)
+                of_exact = interval_columns(exact, confidence, share=True)
                 rows.append(
                     {
                         "task": task,

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from hope.reporting.claims_file import Part
-from hope.reporting.estimates import Difference, Side
+from hope.reporting.claims_file import Part, Side
+from hope.reporting.estimates import Difference, in_familiar_units
 from hope.reporting.measures import measure_named
 from hope.statistics import Estimate
 
@@ -63,7 +63,7 @@ def rule(part: Part, difference: Difference, confidence: float) -> Ruling:
     uninformative = _uninformative(part, difference)
     if uninformative:
         return Ruling("inconclusive", p, f"{name} is {shown}, but {uninformative}.")
-    why = _why(part, verdict, low, high, estimate.detectable(confidence))
+    why = _why(part, verdict, low, high, detectable_effect(part, estimate, confidence))
     return Ruling(verdict, p, f"{name} is {shown}: {why}.")
 
 
@@ -93,13 +93,14 @@ def _uninformative(part: Part, difference: Difference) -> str:
     return ""
 
 
-def _why(part: Part, verdict: Verdict, low: float, high: float, detectable: float) -> str:
-    """Return what the interval, signed towards the claim, says."""
+def _why(part: Part, verdict: Verdict, low: float, high: float, detectable: str) -> str:
+    """Return what the interval, signed towards the claim, says, and what could have been seen if it says nothing."""
     if part.margin is not None:
         return {
             "supported": f"not worse by more than the margin of {part.margin:g}",
             "contradicted": f"worse by more than the margin of {part.margin:g}",
-            "inconclusive": f"the interval does not settle on which side of the margin of {part.margin:g} it lies",
+            "inconclusive": f"the interval does not settle on which side of the margin of {part.margin:g} it lies; "
+            f"{detectable}",
         }[verdict]
     smallest = part.smallest_effect or 0.0
     if verdict == "supported":
@@ -112,8 +113,28 @@ def _why(part: Part, verdict: Verdict, low: float, high: float, detectable: floa
         return f"an effect of the {smallest:g} that counts is ruled out"
     if low > 0:
         return f"on the claimed side of 0, but it may or may not reach the {smallest:g} that counts"
-    found = f"; an effect of {detectable:.2g} would have been found" if math.isfinite(detectable) else ""
-    return f"the interval rules out neither no effect nor one that counts ({smallest:g}){found}"
+    return f"the interval rules out neither no effect nor one that counts ({smallest:g}); {detectable}"
+
+
+def detectable_effect(part: Part, estimate: Estimate, confidence: float) -> str:
+    """Return in words the smallest effect that the study could have been expected to see."""
+    detectable = estimate.detectable(confidence)
+    return f"the smallest effect that it could have seen is {detectable:.2g} {part.unit}" + _familiar(
+        part, {"detectable": detectable}
+    )
+
+
+def _familiar(part: Part, numbers: dict[str, float]) -> str:
+    """Return an effect in percent of perplexity or in accuracy points, behind a comma; empty if it is neither."""
+    measure = measure_named(part.treatment.measure or "")
+    told = in_familiar_units(measure, numbers) if measure is not None else {}
+    sign = "" if "detectable" in numbers else "+"
+    texts = [
+        f"{value:{sign}.3g}% in perplexity" if name.startswith("percent") else f"{value:{sign}.3g} points"
+        for name, value in told.items()
+        if math.isfinite(value)
+    ]
+    return "".join(f", {text}" for text in texts)
 
 
 def difference_name(part: Part) -> str:
@@ -141,7 +162,8 @@ def shown_estimate(part: Part, estimate: Estimate, confidence: float) -> str:
     measure = measure_named(part.treatment.measure or "")
     unit = measure.unit if measure and measure.unit in ("document", "prompt") else ""
     rests = [_count(estimate.seeds, "seed")] + ([_count(estimate.units, unit)] if unit else [])
-    return f"{estimate.mean:.3g} {part.unit}{interval} over {' and '.join(rests)}"
+    told = _familiar(part, {"estimate": estimate.mean})
+    return f"{estimate.mean:.3g} {part.unit}{told}{interval} over {' and '.join(rests)}"
 
 
 def _count(number: int, noun: str) -> str:

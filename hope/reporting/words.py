@@ -63,19 +63,32 @@ def threshold(found: Mapping[Any, Any]) -> str:
     return ""
 
 
-def percent_change(found: Mapping[Any, Any]) -> str:
-    """Return a difference of losses as a change of perplexity, or nothing where it is none."""
-    if found.get("percent") is None:
-        return ""
-    limits = ""
-    if found.get("percent_low") is not None and found.get("percent_high") is not None:
-        limits = f" [{_percent(found['percent_low'])}, {_percent(found['percent_high'])}]"
-    return f"{_percent(found['percent'])}{limits} in perplexity"
+def familiar(found: Mapping[Any, Any]) -> str:
+    """Return a difference of losses as a change of perplexity, of right answers in points; nothing for others."""
+    for name, unit, behind in (("percent", "%", " in perplexity"), ("points", "", " points")):
+        if _known(found, name):
+            limits = ""
+            if _known(found, f"{name}_low") and _known(found, f"{name}_high"):
+                limits = f" [{_change(found[f'{name}_low'], unit)}, {_change(found[f'{name}_high'], unit)}]"
+            return f"{_change(found[name], unit)}{limits}{behind}"
+    return ""
 
 
-def _percent(value: float) -> str:
+def detectable(found: Mapping[Any, Any]) -> str:
+    """Return the smallest effect that could have been seen, in familiar units if there are any; empty if unknown."""
+    for name, behind in (("percent_detectable", "% in perplexity"), ("points_detectable", " points")):
+        if _known(found, name):
+            return f"{number(found[name], 2)}{behind}"
+    return number(found["detectable"], 2) if _known(found, "detectable") else ""
+
+
+def _known(found: Mapping[Any, Any], name: str) -> bool:
+    return found.get(name) is not None and not math.isnan(found[name])
+
+
+def _change(value: float, unit: str) -> str:
     decimals = 0 if abs(value) >= 20 else 1 if abs(value) >= 2 else 2
-    return f"{value:+,.{decimals}f}%".replace("-", MINUS)
+    return f"{value:+,.{decimals}f}{unit}".replace("-", MINUS)
 
 
 def p_value(value: float | None) -> str:

@@ -1,6 +1,6 @@
-"""Synthetic tasks that ask a model to bring something back from its context; one small file each."""
+"""Tasks that ask a model to bring something back from its context; one small file each."""
 
 from hope.tasks.registry import build_task
-from hope.tasks.task import Example, Task, Vocabulary
+from hope.tasks.task import Example, Source, Task, Vocabulary
 
-__all__ = ["Example", "Task", "Vocabulary", "build_task"]
+__all__ = ["Example", "Source", "Task", "Vocabulary", "build_task"]

@@ -10,33 +10,30 @@ The string is drawn anew for each example, so nothing but the context tells the 
 
 import numpy as np
 
-from hope import config
-from hope.errors import UserError
-from hope.tasks.task import Example, Vocabulary
+from hope.tasks.task import Example, Source, Task, Vocabulary, too_short
 
 
-class Copy:
+class Copy(Task):
     """The copy task over an alphabet of random tokens."""
 
-    name = "copy"
+    def __init__(self, vocabulary: Vocabulary, source: Source, alphabet: int = 64) -> None:
+        """Choose the alphabet, of so many tokens."""
+        super().__init__(vocabulary, source)
+        (self.alphabet,) = vocabulary.alphabets("copy", alphabet)
 
-    def __init__(self, settings: config.Copy, vocabulary: Vocabulary) -> None:
-        """Choose the alphabet."""
-        (self.alphabet,) = vocabulary.alphabets("copy", settings.alphabet)
-        self.separator = vocabulary.special["separator"]
-
-    def example(self, random: np.random.Generator, length: int) -> Example:
+    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
         """Return a string and its copy; an even ``length`` holds one random token before the string."""
         span = (length - 1) // 2
         if span < 2:
-            raise UserError(f"copy needs prompts of 5 tokens or more, not {length}: raise the multiple of L")
+            raise too_short("copy", 5, length)
         lead = random.choice(self.alphabet, length - 1 - 2 * span)
         string = random.choice(self.alphabet, span)
-        tokens = np.concatenate((lead, string, [self.separator], string)).astype(np.int64)
-        answer = np.zeros(length, dtype=bool)
-        answer[length - span + 1 :] = True
-        return Example(tokens, answer, self.alphabet)
+        return repeated(lead, string, self.vocabulary.special["separator"], self.alphabet)
 
-    def chance(self, length: int) -> float:
-        """Return one over the size of the alphabet."""
-        return 1 / len(self.alphabet)
+
+def repeated(lead: np.ndarray, string: np.ndarray, separator: int, candidates: np.ndarray) -> Example:
+    """Return ``lead``, a string, a separator and the string again; its first token is the question."""
+    tokens = np.concatenate((lead, string, [separator], string)).astype(np.int64)
+    answer = np.zeros(len(tokens), dtype=bool)
+    answer[len(tokens) - len(string) + 1 :] = True
+    return Example(tokens, answer, candidates)

@@ -21,20 +21,43 @@ class Vocabulary:
     size: int
     special: dict[str, int]
 
+    @property
+    def ordinary(self) -> np.ndarray:
+        """The ids that are no special token, int64, rising."""
+        return np.setdiff1d(np.arange(self.size), list(self.special.values()))
+
     def alphabets(self, purpose: str, *sizes: int) -> list[np.ndarray]:
         """Return disjoint sets of ordinary token ids, int64, the same at every call.
+
+        All tasks deal from one shuffled deck, from its top: the first sets of two tasks overlap, so that what
+        one of them teaches of a token serves the other too.
+
+        Args:
+            purpose: the task, which an error names.
+            sizes: of the sets.
 
         Raises:
             UserError: the vocabulary has too few ordinary tokens.
         """
-        ordinary = np.setdiff1d(np.arange(self.size), list(self.special.values()))
+        ordinary = self.ordinary
         if sum(sizes) > len(ordinary):
             raise UserError(
                 f"tasks.{purpose}: asks for {sum(sizes)} distinct tokens, but the vocabulary has {len(ordinary)}; "
                 "lower the task's sizes, or raise tokens.vocabulary"
             )
-        chosen = generator("alphabet", purpose).permutation(ordinary)
-        return np.split(chosen, np.cumsum(sizes))[: len(sizes)]
+        return np.split(generator("alphabet").permutation(ordinary), np.cumsum(sizes))[: len(sizes)]
+
+
+class Source(Protocol):
+    """Real text to make prompts of; training has its own side of the corpus, evaluation the held-out one."""
+
+    def span(self, random: np.random.Generator, count: int) -> np.ndarray:
+        """Return ``count`` neighbouring tokens from a random place, int64, within one document where one is as long.
+
+        Raises:
+            UserError: there are fewer tokens in all.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,28 +66,70 @@ class Example:
 
     Attributes:
         tokens: token ids, int64 ``[length]``.
-        answer: bool ``[length]``; True for tokens that must be predicted from those before them.
-        candidates: token ids that answers of the task are drawn from, int64: a guess is made among them.
+        answer: bool ``[length]``; True for tokens that are scored: told from those before them.
+        candidates: token ids that answers of the example are drawn from, int64: a guess is made among them.
+        taught: bool ``[length]``; tokens that training learns from: the answers if None.
     """
 
     tokens: np.ndarray
     answer: np.ndarray
     candidates: np.ndarray
+    taught: np.ndarray | None = None
+
+    @property
+    def chance(self) -> float:
+        """Expected token accuracy of a guess among the candidates, each as likely."""
+        return 1 / len(np.unique(self.candidates))
+
+    @property
+    def lessons(self) -> np.ndarray:
+        """Tokens that training learns from, bool ``[length]``."""
+        return self.answer if self.taught is None else self.taught
 
 
-class Task(Protocol):
-    """A retrieval task."""
+class Task:
+    """A retrieval task; a subclass takes its settings as further keyword arguments.
 
-    name: str
+    Attributes:
+        depths: places of what is asked for at which evaluation scores the task, from 0, the beginning of the
+            prompt, to 1, right before the question. Empty for a task without them.
+    """
 
-    def example(self, random: np.random.Generator, length: int) -> Example:
-        """Return an example of exactly ``length`` tokens.
+    depths: tuple[float, ...] = ()
+
+    def __init__(self, vocabulary: Vocabulary, source: Source) -> None:
+        """Keep the tokens to draw from and the text."""
+        self.vocabulary, self.source = vocabulary, source
+
+    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
+        """Return an example of exactly ``length`` tokens, a function of the arguments alone.
+
+        Args:
+            random: where all that is drawn comes from.
+            length: tokens of the example, answers included.
+            depth: one of :attr:`depths`; None, which training passes, for a place drawn at random.
 
         Raises:
             UserError: the task does not fit into so few tokens.
         """
-        ...
+        raise NotImplementedError
 
-    def chance(self, length: int) -> float:
-        """Return the expected token accuracy of a guess among the candidates of such an example."""
-        ...
+
+def too_short(task: str, shortest: int, length: int) -> UserError:
+    """Return the error of a prompt that a task does not fit into."""
+    return UserError(f"{task} needs prompts of {shortest} tokens or more, not {length}: raise the multiple of L")
+
+
+def place(random: np.random.Generator, depth: float | None, room: int) -> int:
+    """Return where something starts that may stand ``room`` tokens or fewer behind the beginning."""
+    return int(random.integers(room + 1)) if depth is None else round(depth * room)
+
+
+def scatter(random: np.random.Generator, count: int, size: int, room: int) -> np.ndarray:
+    """Return starts of ``count`` disjoint blocks of ``size`` tokens within ``room``, int64, rising.
+
+    Every arrangement has the same probability: the starts are drawn among the cells that are left when each
+    block is one cell, then each is moved behind the blocks before it.
+    """
+    cells = np.sort(random.choice(room - count * (size - 1), count, replace=False))
+    return cells + np.arange(count) * (size - 1)

@@ -48,7 +48,9 @@ ROOMS = {
     "retrieve": {"data", "tasks", "encodings", "model", "evaluation"},
 }
 """Folders of the package that the results of a stage depend on."""
-COMMANDS = {"__main__", "cli", "reproduce"}
+GROUND = {"catalogue", "config"}
+"""Folders that every stage depends on, as it does on the modules at the package's root."""
+COMMANDS = {"__main__", "cli", "commands", "plan", "reproduce", "steps"}
 """Modules at the package's root that only call the others."""
 
 
@@ -94,14 +96,14 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
 def code_digest(stage: str) -> str:
     """Return the SHA-256 over names and contents of the ``.py`` files that a stage's results depend on.
 
-    Those are the modules at the package's root and the rooms of :data:`ROOMS`: a new caption in the report
+    Those are the ground (:data:`GROUND`) and the rooms of :data:`ROOMS`: a new caption in the report
     does not make a trained model stale. A stage without an entry depends on the whole package.
     """
     rooms = ROOMS.get(stage)
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: path.relative_to(PACKAGE).as_posix()):
         name = path.relative_to(PACKAGE)
-        ground = len(name.parts) == 1 and name.stem not in COMMANDS
+        ground = name.parts[0] in GROUND or len(name.parts) == 1 and name.stem not in COMMANDS
         if rooms is None or ground or name.parts[0] in rooms:
             digest.update(f"{name.as_posix()}\0{sha256_of_file(path)}\n".encode())
     return digest.hexdigest()

@@ -40,7 +40,7 @@ class Batches:
         vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
         mixture = stage.mixture
         names = sorted(mixture.tasks) if mixture.share > 0 else []
-        self.tasks: list[Task] = [build_task(name, stage.tasks, vocabulary) for name in names]
+        self.tasks: list[Task] = [build_task(name, stage.tasks[name], vocabulary, corpus) for name in names]
         shares = np.array([mixture.tasks[name] for name in names], dtype=float)
         self.shares = shares / shares.sum() if names else shares
         self.sizes = np.array([round(multiple * stage.training.length) for multiple in mixture.multiples])
@@ -64,7 +64,7 @@ class Batches:
                 example = self.tasks[random.choice(len(self.tasks), p=self.shares)].example(random, size)
                 tokens[row, start : start + size] = example.tokens
                 # Target t is token t + 1; the first token of all has none.
-                answers[row, np.flatnonzero(example.answer) + start - 1] = True
+                answers[row, np.flatnonzero(example.lessons) + start - 1] = True
                 start += size
                 fitting = self.sizes[self.sizes <= length + 1 - start]
                 size = int(random.choice(fitting)) if len(fitting) else 0

@@ -11,8 +11,9 @@ from deepspeed.utils import logger, safe_get_full_fp32_param
 from torch import Tensor, nn
 
 from hope import config
+from hope.errors import UserError
 from hope.model.decoder import Decoder
-from hope.model.loss import weighted_loss
+from hope.model.loss import softmax_gradient, weighted_loss
 
 # Of the collectives that DeepSpeed calls; nothing that a user could mend.
 warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
@@ -24,11 +25,26 @@ class TrainingModel(nn.Module):
     def __init__(self, decoder: Decoder) -> None:
         """Wrap ``decoder``."""
         super().__init__()
-        self.decoder = decoder
+        self.decoder, self.of_logits = decoder, softmax_gradient
 
-    def forward(self, tokens: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def compile_parts(self, device: torch.device) -> None:
+        """Have the decoder compiled at its first call, and what is done with the logits.
+
+        Raises:
+            UserError: there is no C++ compiler, which compiling for a CPU needs.
+        """
+        if device.type == "cpu":
+            check_compiler()
+        else:
+            # On a CPU a chunk of logits is in the cache: nothing is won there.
+            self.of_logits = torch.compile(softmax_gradient, dynamic=True)
+        self.decoder.compile(dynamic=False)
+
+    def forward(self, tokens: Tensor, weights: Tensor, supervised: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted loss and the token losses of ``tokens`` ``[batch, length + 1]``."""
-        return weighted_loss(self.decoder, self.decoder(tokens[:, :-1]), tokens[:, 1:], weights)
+        return weighted_loss(
+            self.decoder, self.decoder(tokens[:, :-1]), tokens[:, 1:], weights, supervised, self.of_logits
+        )
 
 
 def make_engine(settings: config.Training, decoder: Decoder, device: torch.device) -> deepspeed.DeepSpeedEngine:
@@ -41,6 +57,8 @@ def make_engine(settings: config.Training, decoder: Decoder, device: torch.devic
     # compiler, an error without one. Gloo serves as well.
     __compatible_ops__["deepspeed_shm_comm"] = False
     model = TrainingModel(decoder).to(device)
+    if settings.compile:
+        model.compile_parts(device)
     decays: list[nn.Parameter] = []
     rests: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
@@ -52,19 +70,38 @@ def make_engine(settings: config.Training, decoder: Decoder, device: torch.devic
     engine, *_ = deepspeed.initialize(
         model=model, optimizer=optimizer, config=engine_config(settings), dist_init_required=False
     )
+    if clipped_here(settings) and settings.world == 1:
+        # There is nobody to average with; DeepSpeed would copy all gradients to one place and back.
+        engine.enable_backward_allreduce = False
     return engine
+
+
+def check_compiler() -> None:
+    """See that there is a C++ compiler, which compiling a model for a CPU needs.
+
+    Raises:
+        UserError: there is none.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise UserError(
+            "training.compile: a C++ compiler is needed, and none was found; install g++, or set the key to false"
+        ) from None
 
 
 def engine_config(settings: config.Training) -> dict[str, Any]:
     """Return DeepSpeed's own config for these settings."""
-    micro = settings.micro_batch_windows or settings.batch_windows // settings.processes
     zero: dict[str, Any] = {"stage": settings.zero_stage}
     if settings.offload and settings.zero_stage:
         zero["offload_optimizer"] = {"device": "cpu"}
     return {
         "train_batch_size": settings.batch_windows,
-        "train_micro_batch_size_per_gpu": micro,
-        "gradient_clipping": settings.clip,
+        "train_micro_batch_size_per_gpu": settings.micro_windows,
+        "gradient_clipping": 0.0 if clipped_here(settings) else settings.clip,
         "zero_optimization": zero,
         # DeepSpeed's own CPU Adam would have to be compiled.
         "zero_force_ds_cpu_optimizer": False,
@@ -72,18 +109,33 @@ def engine_config(settings: config.Training) -> dict[str, Any]:
         "bf16": {"enabled": settings.precision == "bfloat16"},
         "steps_per_print": None,
         "wall_clock_breakdown": False,
+        # It would wait for the device at every step.
+        "timers": {"throughput": {"enabled": False, "synchronized": False}},
     }
 
 
-def gradient_norm(engine: deepspeed.DeepSpeedEngine) -> Tensor | None:
-    """Return the norm of the gradient just computed, or None where DeepSpeed itself will tell it.
+class Clip:
+    """Clips the gradient where DeepSpeed is not left to: in float32 without ZeRO.
 
-    Without ZeRO and in float32 DeepSpeed clips by this norm, but keeps it to itself.
+    There DeepSpeed would take the norm parameter by parameter, look for the parameters anew at each step,
+    and keep the norm to itself.
     """
-    if engine.zero_optimization() or engine.bfloat16_enabled():
-        return None
-    gradients = [parameter.grad for parameter in engine.module.parameters() if parameter.grad is not None]
-    return nn.utils.get_total_norm(gradients)
+
+    def __init__(self, engine: deepspeed.DeepSpeedEngine, settings: config.Training) -> None:
+        """Find the parameters."""
+        self.largest = settings.clip
+        self.parameters = list(engine.module.parameters()) if clipped_here(settings) else []
+
+    def __call__(self) -> Tensor | None:
+        """Clip; return the norm of the whole gradient before, or None where DeepSpeed clips."""
+        if not self.parameters:
+            return None
+        return nn.utils.clip_grad_norm_(self.parameters, self.largest, foreach=True)
+
+
+def clipped_here(settings: config.Training) -> bool:
+    """Return whether :class:`Clip` clips the gradient, and not DeepSpeed."""
+    return settings.zero_stage == 0 and settings.precision == "float32"
 
 
 def full_weights(engine: deepspeed.DeepSpeedEngine) -> dict[str, Tensor]:

@@ -1,31 +1,98 @@
-"""Starting a training: its lock, its processes, its device."""
+"""Starting a training: its lock, its devices, its processes."""
 
 import datetime
 import os
-import signal
+import shutil
 import sys
 import tempfile
-import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
-from hope.files import exclusive_lock, read_json
-from hope.training.fingerprint import fingerprint
+from hope.files import exclusive_lock, read_json, write_json
+from hope.tracking.provenance import code_digest
+from hope.training.devices import VISIBLE, CannotRunHere, claimed_devices, installed_devices, visible_devices
+from hope.training.failures import circumstances, failure_note, lasting, note_failure, noted_failure
+from hope.training.fingerprint import differences, fingerprint, identity, run_name
+from hope.training.meeting import (
+    DONE,
+    STOP,
+    TRAIN,
+    address,
+    await_leaving,
+    await_word,
+    group_store,
+    leave,
+    open_store,
+    tell,
+)
+from hope.training.processes import spawn
+from hope.training.topology import Place, brought_in, find_place, read_hostfile, run_step, this_command
+
+COLLECTIVE = datetime.timedelta(minutes=10)
+"""How long a process waits for the others within a step."""
 
 
-def launch(stage: config.TrainStage, data: Path, output: Path, checkpoints: Path, tracking: str) -> None:
-    """Train one model with as many processes as its settings ask for.
+@dataclass(frozen=True)
+class Job:
+    """One training, as it was asked for.
+
+    Attributes:
+        stage: all that the training depends on.
+        data: the study's data folder.
+        output: where the model goes.
+        checkpoints: folder of all trainings' checkpoints.
+        tracking: address of an MLflow server, or the study's folder for the store in it, or empty for no
+            live metrics.
+    """
+
+    stage: config.TrainStage
+    data: Path
+    output: Path
+    checkpoints: Path
+    tracking: str
+
+    @cached_property
+    def name(self) -> str:
+        """Name of all that the training keeps in the folder of checkpoints."""
+        return run_name(self.stage, self.key)
+
+    @cached_property
+    def key(self) -> str:
+        """Its fingerprint."""
+        return fingerprint(self.stage, self.digest)
+
+    @cached_property
+    def digest(self) -> str:
+        """What names the content of its data."""
+        return TokenCorpus.open(self.data / "train").digest
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the model is there."""
+        try:
+            found = read_json(self.output / "config.json").get("fingerprint")
+        except UserError:
+            return False
+        return bool(found == self.key) and (self.output / "model.safetensors").exists()
+
+
+def launch(stage: config.TrainStage, data: Path, output: Path, checkpoints: Path, tracking: str) -> bool:
+    """Train one model, with as many processes on as many nodes as its settings ask for.
 
     A lock beside the checkpoint folder is held to the end, so that a training that outlived its
     workflow and the one started in its place never share a folder: the second waits, and finds the
-    model done.
+    model done. With several processes the first alone holds it, and the others wait for its word.
 
     Args:
         stage: all that the training depends on.
@@ -34,100 +101,172 @@ def launch(stage: config.TrainStage, data: Path, output: Path, checkpoints: Path
         checkpoints: folder of all trainings' checkpoints.
         tracking: address of an MLflow server, or the study's folder for the store in it, or empty for no
             live metrics.
+
+    Returns:
+        Whether this process is the first of the training, which alone keeps its record.
+
+    Raises:
+        UserError: the training cannot succeed, or cannot run here; its failure may have been noted by an
+            earlier attempt.
+        SystemExit: a signal ended it, or another of its processes says what was wrong.
     """
-    key = fingerprint(stage, TokenCorpus.open(data / "train").digest)
-    name = f"{stage.encoding.name}-seed{stage.seed}-{key}"
-    with exclusive_lock(checkpoints / f"{name}.lock", wait=True, on_wait=lambda line: print(line, flush=True)):
-        if _is_done(output, key):
-            print(f"{output}: trained by another process meanwhile", flush=True)
-            return
-        arguments = (stage, data, output, checkpoints / name, tracking)
-        if "WORLD_SIZE" in os.environ:
-            _run_process(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), "env://", arguments)
-        elif stage.training.processes == 1:
-            with tempfile.TemporaryDirectory() as folder:
-                _run_process(0, 1, f"file://{folder}/rendezvous", arguments)
-        else:
-            _spawn(stage.training.processes, arguments)
+    job = Job(stage, data, output, checkpoints, tracking)
+    place = find_place(stage.training)
+    hosts: list[str] = []
+    if place is None:
+        if stage.training.hostfile is None:
+            if status := run_step(stage.training, _command(job)):
+                sys.exit(status)
+            return False
+        hosts = read_hostfile(Path(stage.training.hostfile), stage.training)
+        place = Place(0, stage.training.processes, stage.training.world, whole_node=True)
+    if place.leads:
+        _lead(job, place, hosts)
+    else:
+        _follow(job, place)
+    return place.leads
 
 
-def _is_done(output: Path, key: str) -> bool:
+def _command(job: Job) -> list[str]:
+    return this_command(config.to_json(job.stage), job.data, job.output, job.checkpoints, job.tracking)
+
+
+def _lead(job: Job, place: Place, hosts: list[str]) -> None:
+    """Decide if and when the training starts, and take part in it."""
+    name, note = job.name, failure_note(job.checkpoints, job.name)
+    store = open_store(place, hosts[0] if hosts else "")
     try:
-        return read_json(output / "config.json").get("fingerprint") == key and (output / "model.safetensors").exists()
-    except UserError:
-        return False
+        with exclusive_lock(job.checkpoints / f"{name}.lock", wait=True, on_wait=_say):
+            if job.is_done:
+                _say(f"{job.output}: trained already")
+            else:
+                # Kept from here on: the code may change while it runs.
+                code_digest("train")
+                if note.exists() and (line := noted_failure(note, circumstances(job.stage.training, job.data))):
+                    raise UserError(line)
+                note.unlink(missing_ok=True)
+                _name_others(job)
+                with _devices(place), ExitStack() as stack:
+                    tell(store, TRAIN, place)
+                    nodes: dict[str, Popen] = {}
+                    if store is not None and hosts:
+                        nodes = stack.enter_context(brought_in(hosts, address(store), _command(job)))
+                    try:
+                        _run(job, place, store, nodes)
+                    except CannotRunHere:
+                        raise
+                    except UserError as error:
+                        line = lasting(str(error), note)
+                        note_failure(note, line, circumstances(job.stage.training, job.data))
+                        raise UserError(line) from None
+                    await_leaving(store, place)
+            shutil.rmtree(job.checkpoints / name, ignore_errors=True)
+            tell(store, DONE, place)
+    except BaseException:
+        tell(store, STOP, place)
+        raise
 
 
-def _spawn(processes: int, arguments: tuple) -> None:
-    """Run the processes of one training on this machine; a file serves as their meeting point."""
+def _follow(job: Job, place: Place) -> None:
+    """Wait for the word of the training's first process, and do as it says."""
+    store, word = await_word(place)
+    if word == STOP:
+        sys.exit(1)
+    if word == TRAIN:
+        with _devices(place):
+            _run(job, place, store, {})
+            leave(store, place)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _name_others(job: Job) -> None:
+    """Name unfinished trainings of this encoding and seed that the config no longer describes; note this one's."""
+    folder, mine = job.checkpoints / job.name, identity(job.stage, job.digest)
+    for other in sorted(job.checkpoints.glob(f"{job.stage.encoding.name}-seed{job.stage.seed}-*/identity.json")):
+        if other.parent != folder and list(other.parent.glob("step-*")):
+            _say(
+                f"{other.parent}: an unfinished training with another {', '.join(differences(read_json(other), mine))} "
+                "lies there and is not taken up; set that back to go on with it, or delete the folder"
+            )
+    write_json(folder / "identity.json", mine)
+
+
+@contextmanager
+def _devices(place: Place) -> Iterator[None]:
+    """Hold the GPUs that the processes here compute on; nothing on a machine without any."""
+    visible = visible_devices(installed_devices(), os.environ.get(VISIBLE)) if torch.version.cuda else []
+    if not visible:
+        yield
+    elif place.whole_node:
+        with claimed_devices(place.here, visible, on_wait=_say) as taken:
+            if taken != visible:
+                os.environ[VISIBLE] = ",".join(taken)
+            yield
+    else:
+        # A launcher gives each process its own device, or all of them the same list.
+        number = place.local if len(visible) > 1 else 0
+        if number >= len(visible):
+            raise CannotRunHere(
+                f"process {place.local} of this node finds {len(visible)} GPUs; start fewer, or ask for more"
+            )
+        with claimed_devices(1, [visible[number]], on_wait=None):
+            yield
+
+
+def _run(job: Job, place: Place, store: Any, nodes: dict[str, Popen]) -> None:
+    """Run the processes that this one stands for to their end."""
+    if place.here > 1 or nodes:
+        spawn(_run_spawned, place.here, (job, place, address(store)), nodes)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        context = start_processes(
-            _spawned, (processes, folder, arguments), nprocs=processes, join=False, start_method="spawn"
-        )
-        stopped: list[int] = []
-
-        def forward(number: int, frame: object) -> None:
-            stopped.append(number)
-            for process in context.processes:
-                if process.is_alive():
-                    process.terminate()
-
-        before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            while not context.join():
-                pass
-        except (ProcessExitedException, ProcessRaisedException):
-            errors = sorted(Path(folder).glob("error-*"))
-            if errors:
-                raise UserError(errors[0].read_text(encoding="utf-8")) from None
-            if stopped:
-                sys.exit(128 + stopped[0])
-            raise
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        _run_process(job, place.first, place.world, place.local, group_store(store, "", folder, place.world))
 
 
-def _spawned(rank: int, processes: int, folder: str, arguments: tuple) -> None:
-    try:
-        _run_process(rank, processes, f"file://{folder}/rendezvous", arguments)
-    except UserError as error:
-        (Path(folder) / f"error-{rank}").write_text(str(error), encoding="utf-8")
-        sys.exit(1)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+def _run_spawned(number: int, folder: str, job: Job, place: Place, meeting: str) -> None:
+    """Run process ``number`` of those that were started on this node."""
+    store = group_store(None, meeting, folder, place.world)
+    _run_process(job, place.first + number, place.world, place.local + number, store)
 
 
-def _run_process(rank: int, processes: int, meeting: str, arguments: tuple) -> None:
+def _run_process(job: Job, rank: int, world: int, local: int, store: Any) -> None:
     """Train as process ``rank``, in a process group of its own."""
-    stage, data, output, checkpoints, tracking = arguments
-    torch.set_num_threads(stage.training.threads)
-    # DeepSpeed warns of a missing accelerator unless it is told, before its import, which one there is.
-    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+    settings = job.stage.training
+    torch.set_num_threads(settings.threads)
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", local if torch.cuda.device_count() > 1 else 0) if cuda else torch.device("cpu")
+    # DeepSpeed reads both: the one to compute on, the other before its import, else it warns.
+    os.environ["LOCAL_RANK"] = str(device.index or 0)
+    os.environ.setdefault("DS_ACCELERATOR", device.type)
     from hope.training.train import train
 
-    local_rank = int(os.environ.setdefault("LOCAL_RANK", str(rank)))
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local_rank % torch.cuda.device_count()) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group(
         "nccl" if cuda else "gloo",
-        init_method=meeting,
+        store=store,
         rank=rank,
-        world_size=processes,
-        timeout=datetime.timedelta(minutes=10),
+        world_size=world,
+        timeout=COLLECTIVE,
     )
     live: Any = None
     try:
-        if rank == 0 and tracking:
+        if rank == 0 and job.tracking:
             from hope.tracking.store import LiveMetrics
 
-            live = LiveMetrics(output.parents[2], stage, tracking if "://" in tracking else None)
-        train(stage, data, output, checkpoints, device, live)
+            uri = job.tracking if "://" in job.tracking else None
+            live = LiveMetrics(job.output.parents[2], job.stage, uri)
+        train(job.stage, job.data, job.output, job.checkpoints / job.name, device, live)
         # A process that leaves while another still talks to it makes gloo abort the other.
         dist.barrier()
+    except torch.OutOfMemoryError as error:
+        reason = str(error).split(". ")[0]
+        raise CannotRunHere(
+            f"out of GPU memory ({reason}); lower training.micro_batch_windows, raise training.zero_stage, "
+            "or set training.activation_checkpointing"
+        ) from None
     finally:
         if live is not None:
             live.close()

@@ -1,14 +1,12 @@
 """The training loop of one process; all processes of a training run it together."""
 
 import math
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -21,12 +19,14 @@ from hope.model.decoder import Decoder
 from hope.model.loading import save_model
 from hope.tables import write_table
 from hope.training.batches import Batches
-from hope.training.checkpoints import load_checkpoint, save_checkpoint
-from hope.training.engine import full_weights, gradient_norm, make_engine
+from hope.training.checkpoints import full_disk_is_named, load_checkpoint, save_checkpoint
+from hope.training.engine import full_weights, make_engine
 from hope.training.fingerprint import fingerprint
+from hope.training.heartbeat import Heartbeat
 from hope.training.schedule import learning_rate
-
-HEARTBEAT_SECONDS = 5.0
+from hope.training.signals import Requests
+from hope.training.step import Steps
+from hope.training.watch import LossWatch
 
 Live = Callable[[dict[str, float]], None]
 
@@ -60,19 +60,6 @@ class History:
         write_table(path, {name: [point[name] for point in self.points] for name in self.points[0]})
 
 
-class Stop:
-    """Notes SIGTERM and SIGINT, so that the loop can write a checkpoint before it ends."""
-
-    def __init__(self) -> None:
-        """Take over both signals."""
-        self.signal = 0
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-
-
 def train(
     stage: config.TrainStage, data: Path, output: Path, checkpoints: Path, device: torch.device, live: Live | None
 ) -> None:
@@ -93,91 +80,93 @@ def train(
         SystemExit: a signal ended the training; its state is in a checkpoint.
     """
     settings, rank = stage.training, dist.get_rank()
-    stop = Stop()
-    corpus = TokenCorpus.open(data / "train", verify=rank == 0)
+    requests = Requests()
+    corpus = _open(data, requests)
     batches = Batches(stage, corpus)
     decoder = Decoder(
         stage.model, corpus.vocabulary, settings.length, stage.encoding, settings.activation_checkpointing
     )
     engine = make_engine(settings, decoder.initialise(stage.seed), device)
-    history = History()
-    start = 0
+    take_step = Steps(settings, engine, batches, device)
+    history, watch, start = History(), LossWatch(stage), 0
     resumed = load_checkpoint(engine, checkpoints)
     if resumed:
-        start, state = resumed
-        history.points = state["points"]
+        start, state, world = resumed
+        history.points, watch = state["points"], LossWatch(stage, state["watch"])
         sums, history.steps = state["since_last_point"]
         history.sums = torch.tensor(sums, dtype=torch.float64) * (rank == 0)
         if rank == 0:
-            print(f"resumed at step {start} of {settings.steps}", flush=True)
-    checkpointed = beat = time.monotonic()
+            print(_resumed(start, settings, world), flush=True)
+    beat = Heartbeat(settings, checkpoints, start) if rank == 0 else None
+    checkpointed = time.monotonic()
     for step in range(start, settings.steps):
         done = step + 1
         at_point = done % settings.log_steps == 0 or done == settings.steps
-        sums, norm = _step(engine, settings, batches, step, device, measure=at_point)
+        sums, norm = take_step(step)
+        watch.note(sums, norm)
         history.sums = history.sums.to(device) + sums
         history.steps += 1
         if at_point:
+            watch.look(done)
             point = _point(stage, history, done, float(norm) if norm is not None else math.nan)
             if rank == 0 and live:
                 live(point)
-            if rank == 0 and (time.monotonic() - beat > HEARTBEAT_SECONDS or done == settings.steps):
-                beat = time.monotonic()
-                _heartbeat(point, settings)
-        ending = _any_process(stop.signal != 0, device)
-        due = _any_process(time.monotonic() - checkpointed > settings.checkpoint_seconds, device)
+        if beat:
+            beat(done, history.points[-1] if history.points else None)
+        ending, due = requests(time.monotonic() - checkpointed > settings.checkpoint_seconds)
         if (ending or due) and done < settings.steps:
-            since = (history.pooled().tolist(), history.steps)
-            save_checkpoint(engine, checkpoints, done, {"points": history.points, "since_last_point": since})
+            watch.look(done)
+            _check_weights(stage, engine, done, requests)
+            # A loss that has just gone up may stay there: then the checkpoints before are the good ones.
+            if ending or not watch.bad:
+                since = (history.pooled().tolist(), history.steps)
+                state = {"points": history.points, "since_last_point": since, "watch": watch.state()}
+                save_checkpoint(engine, checkpoints, done, state)
             checkpointed = time.monotonic()
         if ending and done < settings.steps:
             if rank == 0:
                 print(f"stopped by a signal at step {done} of {settings.steps}; run again to go on", flush=True)
-            sys.exit(128 + (stop.signal or signal.SIGTERM))
+            sys.exit(128 + (requests.signal or signal.SIGTERM))
+    requests.finish()
+    _check_weights(stage, engine, settings.steps, requests)
     weights = full_weights(engine)
     if rank == 0:
-        history.write(output / "history.parquet")
-        save_model(decoder, weights, stage, fingerprint(stage, corpus.digest), output)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        output.mkdir(parents=True, exist_ok=True)
+        with full_disk_is_named(output):
+            history.write(output / "history.parquet")
+            save_model(decoder, weights, stage, fingerprint(stage, corpus.digest), output)
 
 
-def _step(
-    engine: Any,
-    settings: config.Training,
-    batches: Batches,
-    step: int,
-    device: torch.device,
-    measure: bool,
-) -> tuple[torch.Tensor, float | torch.Tensor | None]:
-    """Do one optimiser step.
+def _open(data: Path, requests: Requests) -> TokenCorpus:
+    """Open the training tokens; the first process reads all of them, to see that they are undamaged."""
+    corpus = problem = None
+    try:
+        corpus = TokenCorpus.open(data / "train", verify=dist.get_rank() == 0)
+    except UserError as error:
+        problem = error
+    # Else the others would wait for a process that has ended, and report that.
+    if shared := requests.first(str(problem) if problem else None):
+        raise UserError(shared)
+    assert corpus is not None
+    return corpus
 
-    Returns:
-        This process's parts of the text and the synthetic loss, float64 ``[2]``; and, if ``measure``,
-        the norm of the whole gradient before it was clipped.
-    """
-    batch = batches.batch(step)
-    rows = slice(dist.get_rank(), None, dist.get_world_size())
-    tokens, weights = torch.from_numpy(batch.tokens[rows]), torch.from_numpy(batch.weights[rows])
-    synthetic = torch.from_numpy(batch.synthetic[rows])
-    micro = engine.train_micro_batch_size_per_gpu()
-    # DeepSpeed averages over processes and micro-batches, whereas the weights make a sum.
-    factor = settings.batch_windows // micro
-    for group in engine.optimizer.param_groups:
-        group["lr"] = learning_rate(settings, step)
-    sums = torch.zeros(2, dtype=torch.float64, device=device)
-    for part in range(0, len(tokens), micro):
-        piece = slice(part, part + micro)
-        weight = weights[piece].to(device)
-        loss, losses = engine(tokens[piece].to(device), weight)
-        engine.backward(loss * factor)
-        norm = gradient_norm(engine) if measure and part + micro >= len(tokens) else None
-        engine.step()
-        parts = losses * weight
-        answered = synthetic[piece].to(device)
-        total = parts.sum(dtype=torch.float64)
-        answers = (parts * answered).sum(dtype=torch.float64)
-        sums += torch.stack((total - answers, answers))
-    return sums, norm if norm is not None else engine.get_global_grad_norm()
+
+def _resumed(start: int, settings: config.Training, world: int) -> str:
+    line = f"resumed at step {start} of {settings.steps}"
+    if world == settings.world:
+        return line
+    return f"{line}, from {world} processes with {settings.world}: the result differs in rounding from that of either"
+
+
+def _check_weights(stage: config.TrainStage, engine: Any, done: int, requests: Requests) -> None:
+    """See that all weights are numbers, as every weight that is kept must be; every process must call."""
+    # ZeRO's stage 3 keeps a parameter's part under another name.
+    parts = [getattr(parameter, "ds_tensor", parameter) for parameter in engine.module.parameters()]
+    if requests.any(not all(bool(part.isfinite().all()) for part in parts)):
+        raise UserError(
+            f"{stage.encoding.name}, seed {stage.seed}: a weight is no number after step {done} "
+            f"(batch {done - 1} of seed {stage.seed}); lower training.learning_rate or raise training.warmup_steps"
+        )
 
 
 def _point(stage: config.TrainStage, history: History, done: int, norm: float) -> dict[str, float]:
@@ -198,29 +187,6 @@ def _point(stage: config.TrainStage, history: History, done: int, norm: float) -
         "gradient_norm": norm,
         "tokens_per_second": history.steps * tokens_per_step / max(1e-9, now - history.since),
     }
-    if not math.isfinite(point["loss"]):
-        raise UserError(
-            f"{stage.encoding.name}, seed {stage.seed}: the loss is no number at step {done}; "
-            "lower training.learning_rate or raise training.warmup_steps"
-        )
     history.points.append(point)
     history.sums, history.steps, history.since = torch.zeros_like(history.sums), 0, now
     return point
-
-
-def _heartbeat(point: dict[str, float], settings: config.Training) -> None:
-    left = (settings.tokens - point["tokens"]) / point["tokens_per_second"]
-    print(
-        f"step {point['step']} of {settings.steps} ({point['step'] / settings.steps:.0%})  loss {point['loss']:.3f}  "
-        f"{point['tokens_per_second']:,.0f} tokens/s  {max(0.0, left):.0f} s left",
-        flush=True,
-    )
-
-
-def _any_process(value: bool, device: torch.device) -> bool:
-    """Return whether ``value`` holds on any process; every process must call."""
-    if dist.get_world_size() == 1:
-        return value
-    flag = torch.tensor(int(value), device=device)
-    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-    return bool(flag.item())

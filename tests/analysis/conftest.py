@@ -7,24 +7,30 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from hope import config
 from hope.analysis.stream import Scope
+from hope.encodings.none import NoEncoding
+from hope.encodings.rotary import Rotary
+from hope.encodings.shape import encoding_shape
 from hope.files import read_json, sha256_of_file, sha256_of_json, write_json
+from hope.interchange.stock import stock_llama
+from hope.model.attention import Place
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
-from tests.stock import stock_llama
 
 VOCABULARY = 64
 LENGTH = 32
 SPECIAL = {"start": 0, "end": 1, "separator": 2, "query": 3}
 
 
-def small_stage(encoding: str, seed: int = 0, length: int = LENGTH) -> config.TrainStage:
+def small_stage(encoding: str, seed: int = 0, length: int = LENGTH, settings: dict | None = None) -> config.TrainStage:
     """Return what a tiny model with grouped keys is trained from."""
     study = config.Study(
         study="small",
         encodings=[encoding],
+        definitions={encoding: config.EncodingDefinition(family=encoding, settings=settings or {})},
         model=config.Model(layers=2, width=64, heads=4, kv_heads=2, mlp_width=48),
         training=config.Training(length=length, batch_windows=4),
         extrapolation=config.Extrapolation(targets=8),
@@ -55,8 +61,17 @@ def decoder() -> Callable[..., Decoder]:
 
 @pytest.fixture
 def stock() -> Callable[[Decoder], nn.Module]:
-    """Return :func:`stock_llama`."""
-    return stock_llama
+    """Return a function that makes the stock transformers model of a rotary decoder, with plain attention."""
+
+    def make(model: Decoder) -> nn.Module:
+        assert isinstance(model.encoding, Rotary)
+        content, weights = stock_llama(model, model.encoding.frequencies)
+        stock = LlamaForCausalLM(LlamaConfig(**content, attn_implementation="eager")).eval()
+        missing, unexpected = stock.load_state_dict(weights, strict=False)
+        assert set(missing) <= {"lm_head.weight"} and not unexpected  # a tied head is in the file once
+        return stock
+
+    return make
 
 
 class Planted(nn.Module):
@@ -72,7 +87,8 @@ class Planted(nn.Module):
     def forward(self, tokens: Tensor, observe: Callable) -> None:
         """Show the planted vectors of the documents that ``tokens`` holds the numbers of."""
         rows, length = tokens[:, 0], tokens.shape[1]
-        observe(0, self.queries[rows, :, :length], self.keys[rows, :, :length], None)
+        place = Place(NoEncoding(encoding_shape(self.shape, length)), 0, torch.arange(length))
+        observe(0, self.queries[rows, :, :length], self.keys[rows, :, :length], place)
 
     def scope(self, ends: list[int], queries: int) -> Scope:
         """Return a scope over all that is planted."""
@@ -115,8 +131,14 @@ def attend_to() -> Callable[..., Tensor]:
 def make_model(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes the folder of a tiny model, as it was initialised or sharpened."""
 
-    def make(encoding: str, sharp: bool = True, vocabulary: int = VOCABULARY, windows: dict | None = None) -> Path:
-        stage = small_stage(encoding)
+    def make(
+        encoding: str,
+        sharp: bool = True,
+        vocabulary: int = VOCABULARY,
+        windows: dict | None = None,
+        settings: dict | None = None,
+    ) -> Path:
+        stage = small_stage(encoding, settings=settings)
         model = Decoder(stage.model, vocabulary, LENGTH, stage.encoding).initialise(stage.seed)
         model = sharpen(model) if sharp else model
         folder = tmp_path / f"{encoding}-{sharp}-{vocabulary}"

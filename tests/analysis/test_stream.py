@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from hope.analysis.stream import Observed, Scope, observe_attention
+from hope.catalogue import FAMILIES
 from hope.model import inputs
+from hope.model.attention import attend
 
 QUERIES = 5
 ENDS = [24, 48]
@@ -36,8 +38,9 @@ def tokens() -> Tensor:
     return torch.randint(0, 64, (3, 48), generator=torch.Generator().manual_seed(1))
 
 
-def test_weights_are_those_of_transformers(decoder, stock, tokens):
-    model, keep = decoder("rope"), Keep()
+@pytest.mark.parametrize("encoding", ["rope", "hope", "p_rope"])
+def test_weights_are_those_of_transformers(decoder, stock, tokens, encoding):
+    model, keep = decoder(encoding), Keep()
     observe_attention(model, tokens, scope(), [keep])
     with torch.no_grad():
         maps = stock(model)(tokens, output_attentions=True).attentions
@@ -64,6 +67,25 @@ def test_weights_with_a_bias_are_those_of_the_formula(decoder, tokens):
                     seen.weights[0, head, query, : query + 1], torch.tensor(expected), atol=1e-5, rtol=0
                 )
                 assert not seen.weights[0, head, query, query + 1 :].any()
+
+
+@pytest.mark.parametrize("encoding", [name for name, family in FAMILIES.items() if not family.bounded])
+def test_weights_are_those_that_the_model_reads_with(decoder, tokens, monkeypatch, encoding):
+    """The attention that each model really runs, on values that tell one key from another."""
+    model, keep, read = decoder(encoding), Keep(), []
+
+    def attend_to_keys(queries, keys, values, place, scale):
+        every = torch.eye(keys.shape[2]).expand(*keys.shape[:3], keys.shape[2])
+        read.append(attend(queries, keys, every, place, scale))
+        return attend(queries, keys, values, place, scale)
+
+    monkeypatch.setattr("hope.model.decoder.attend", attend_to_keys)
+    observe_attention(model, tokens, scope(), [keep])
+    assert len(read) == 2
+    for layer, full in enumerate(read):
+        for end in ENDS:
+            expected = full[:, :, end - QUERIES : end, :end]
+            torch.testing.assert_close(keep.weights(layer, end), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("encoding", ["hope", "alibi", "none"])

@@ -2,6 +2,8 @@
 
 import cmath
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hope import config
-from hope.analysis.theory import distances, encoding_frequencies, mean_kernel, summation_bound, write_kernel
+from hope.analysis.curves import equal_pair
+from hope.analysis.theory import (
+    BASES,
+    decay,
+    distances,
+    encoding_frequencies,
+    mean_kernel,
+    phasors,
+    summation_bound,
+    write_kernel,
+)
+from hope.encodings.base import EncodingShape
+from hope.encodings.registry import build_encoding
 
 LENGTH, DIM = 128, 32
 
@@ -81,3 +95,47 @@ def test_the_file_holds_every_encoding_under_its_own_name(folder):
     assert np.abs(curves["rope"] - curves["hope"]).max() > 0.1
     write_kernel([], DIM, LENGTH, folder)
     assert len(pd.read_parquet(folder / "kernel.parquet")) == 0
+
+
+@pytest.mark.parametrize("name", ["rope", "hope", "p_rope", "partial_rope", "clipped_rope", "xpos", "pope"])
+def test_the_kernel_is_the_logit_that_the_encoding_gives_to_equal_pairs(name):
+    """Asked of the hook through which a model is built; far enough for xPos to have faded."""
+    shape = EncodingShape(layers=1, width=DIM, heads=1, kv_heads=1, head_dim=DIM, length=LENGTH)
+    built = build_encoding(encoding(name), shape)
+    distance = np.array([1, 2, 3, 10, 100, 1000, 2000])
+    found = decay(phasors(built, distance))
+    np.testing.assert_allclose(found["value"], equal_pair(built, 2000, distance), atol=2e-5)
+    assert (found["bound"] > np.abs(found["value"]) / DIM).all()
+
+
+def test_the_sweep_names_family_and_base(folder):
+    write_kernel([], DIM, LENGTH, folder)
+    table = pd.read_parquet(folder / "kernel_sweep.parquet")
+    rows = table.groupby(["encoding", "base"]).size()
+    assert set(rows.index) == {(name, base) for name in ("rope", "hope") for base in BASES} | {
+        (name, 1e4) for name in ("p_rope", "partial_rope", "clipped_rope", "xpos", "pope")
+    }
+    assert set(rows) == {len(distances(LENGTH))}
+    own = table[(table["encoding"] == "hope") & (table["base"] == 1e5)]
+    frequencies = encoding_frequencies(encoding("hope", base=1e5), DIM, LENGTH)
+    distance = own["distance"].to_numpy()
+    np.testing.assert_allclose(own["value"], mean_kernel(frequencies, distance), atol=1e-12)
+    np.testing.assert_allclose(own["bound"], summation_bound(frequencies, distance), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["kernel", "kernel_sweep"])
+def test_the_tables_are_documented(name, folder):
+    write_kernel([encoding("rope")], DIM, LENGTH, folder)
+    text = (Path(__file__).parents[2] / "docs" / "results-format.md").read_text(encoding="utf-8")
+    section = text.split(f"\n### `{name}.parquet`\n")[1].split("\n##")[0]
+    cells = re.findall(r"^\| (`[^|]*) \|", section, flags=re.MULTILINE)
+    listed = [column for cell in cells for column in re.findall(r"`(\w+)`", cell)]
+    assert listed == list(pd.read_parquet(folder / f"{name}.parquet"))
+
+
+@pytest.mark.parametrize("dim", [2, 4, 6])
+def test_heads_of_few_dimensions_have_the_rows_that_fit(dim, folder):
+    write_kernel([encoding("rope")], dim, LENGTH, folder)
+    table = pd.read_parquet(folder / "kernel_sweep.parquet")
+    assert {"rope", "hope"} <= set(table["encoding"])
+    assert not table.isna().any().any()

@@ -67,14 +67,27 @@ def test_densities_are_those_of_the_definition(planted):
         regions = row[: keys // 8], row[-(keys // 8) :], row[keys // 4 : keys - keys // 4]
         return np.array([region.mean() * keys for region in regions])
 
+    def index(parts):
+        return min(parts[0], parts[1]) - parts[2]
+
     for document in range(2):
         for head in range(2):
             rows = [weights[document, head, query, : query + 1].numpy() for query in range(end - queries, end)]
-            first, near, middle = np.mean([densities(row) for row in rows], axis=0)
-            rest, near_rest, middle_rest = np.mean([densities(row[1:] / row[1:].sum()) for row in rows], axis=0)
-            expected = first, rest, near, middle, min(first, near) - middle, min(rest, near_rest) - middle_rest
+            whole = np.array([densities(row) for row in rows])
+            rest = np.array([densities(row[1:] / row[1:].sum()) for row in rows])
+            first, near, middle = whole.mean(axis=0)
+            indices = [np.mean([index(row) for row in kind]) for kind in (whole, rest)]
+            expected = first, rest[:, 0].mean(), near, middle, *indices
             got = [found[name][0, 0, head, document] for name in found]
             np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_queries_that_look_to_either_end_make_no_u_together(planted, attend_to):
+    """Half of the queries rest on early keys, half on the nearest: no query is U-shaped."""
+    found = measures_of(planted(attend_to(SIZE, lambda query: 3 if query % 2 else query)), queries=4)
+    for name in ("index", "index_without_sink"):
+        assert found[name].item() == pytest.approx(0.0, abs=1e-5)
+    assert min(found["first"].item(), found["near"].item()) > 3.5
 
 
 def test_the_table_has_a_row_for_each_document_and_head(planted, attend_to):

@@ -1,14 +1,17 @@
 """From a name in the config to a module."""
 
+import dataclasses
+import inspect
+
 import pytest
 
 from hope import config
-from hope.catalogue import FAMILIES
+from hope.catalogue import FAMILIES, family_settings
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.registry import build_encoding
 from hope.errors import UserError
 
-SHAPE = EncodingShape(layers=2, width=16, heads=2, kv_heads=2, head_dim=8, length=16)
+SHAPE = EncodingShape(layers=3, width=32, heads=4, kv_heads=2, head_dim=8, length=16)
 
 
 class Mine(Encoding):
@@ -25,10 +28,23 @@ def entry(family: str, **settings: object) -> config.Encoding:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_is_built_as_the_catalogue_says(family):
-    built = build_encoding(entry(family, **FAMILIES[family].settings().model_dump()), SHAPE)
+    known = FAMILIES[family]
+    built = build_encoding(entry(family, **family_settings(family, {})), SHAPE)
     assert isinstance(built, Encoding)
     assert (built.longest is not None) == FAMILIES[family].bounded
     assert hasattr(built, "frequencies") == FAMILIES[family].rotary
+    assert (built.has_bias, built.has_logits) == (known.kernel == "bias", known.kernel == "logits")
+    own = sum(parameter.numel() for parameter in built.parameters())
+    assert own == known.parameter_count(dataclasses.asdict(SHAPE))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_class_has_the_defaults_of_the_catalogue(family):
+    """A model saved before a setting was there is built with the class's own."""
+    known = FAMILIES[family]
+    kind = type(build_encoding(entry(family), SHAPE))
+    parameters = list(inspect.signature(kind).parameters.values())[1:]
+    assert {parameter.name: parameter.default for parameter in parameters} == known.settings().model_dump()
 
 
 def test_a_users_class_gets_its_settings():
@@ -42,6 +58,10 @@ def test_a_users_class_gets_its_settings():
         (f"{__name__}:Mein", {}, "cannot be loaded"),
         (f"{__name__}:SHAPE", {}, "is no subclass of hope.encodings.base.Encoding"),
         (f"{__name__}:Mine", {"strenght": 1}, "definitions.mine.settings: .*strenght"),
+        ("darpe", {}, "definitions.mine.family: 'darpe' is no encoding .did you mean 'darope'"),
+        ("hope", {"cutof": 1.0}, "unknown key 'definitions.mine.settings.cutof' .did you mean 'cutoff'"),
+        ("hope", {"freeze": "listed", "components": [9]}, "definitions.mine.settings: components: 9 is out of range"),
+        ("xpos", {"scale_base": 0.0}, "definitions.mine.settings.scale_base: input should be greater than 0"),
     ],
 )
 def test_a_wrong_class_is_one_clear_line(family, settings, words):

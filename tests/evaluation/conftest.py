@@ -25,7 +25,7 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
             model=SHAPE,
             training=config.Training(length=LENGTH),
             mixture=config.Mixture(share=share, tasks={"copy": 1.0}),
-            tasks=config.Tasks(),
+            tasks={"copy": config.TaskDefinition(task="copy")},
         )
         folder = tmp_path / f"{encoding}-{seed}-{share}-{vocabulary}"
         save_model(model, model.state_dict(), stage, "0" * 16, folder)

@@ -16,13 +16,14 @@ from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.data.windows import evaluation_windows
 from hope.errors import UserError
-from hope.evaluation.extrapolation import bin_edges, context_losses, extrapolate
+from hope.evaluation.extrapolation import bin_edges, extrapolate
+from hope.evaluation.passes import context_losses
 from hope.model import inputs
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model
 
 SETTINGS = config.Extrapolation(
-    documents=3, windows=2, longest=4, bin_share=0.25, contexts=[0.5, 1.0, 2.0, 4.0], targets=4
+    documents=3, windows=2, longest=4, bin_share=0.25, contexts=[0.5, 1.0, 2.0, 4.0], targets=4, extensions=[]
 )
 PLAIN = config.Windows()
 KEYS = ["document", "window"]
@@ -173,7 +174,7 @@ def test_bins_tile_the_positions_and_part_at_training_lengths(share: float, leng
 
 
 def test_bins_have_the_asked_share() -> None:
-    settings = config.Extrapolation(bin_share=0.125, longest=8)
+    settings = config.Extrapolation(bin_share=0.125, longest=8, contexts=[1.0])
     assert bin_edges(settings, 128).tolist() == list(range(0, 1025, 16))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hope.evaluation.extrapolation import CONTEXTS, POSITIONS
+from hope.evaluation.extrapolation import CONTEXTS, POSITIONS, STRIDED
 from hope.evaluation.retrieval import SCHEMA
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "results-format.md"
@@ -20,7 +20,12 @@ def documented(table: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("table", "schema"),
-    [("extrapolation.parquet", POSITIONS), ("context.parquet", CONTEXTS), ("retrieval.parquet", SCHEMA)],
+    [
+        ("extrapolation.parquet", POSITIONS),
+        ("context.parquet", CONTEXTS),
+        ("strided.parquet", STRIDED),
+        ("retrieval.parquet", SCHEMA),
+    ],
 )
 def test_documented_columns_are_written(table: str, schema: dict[str, str]) -> None:
     assert list(documented(table).items()) == list(schema.items())

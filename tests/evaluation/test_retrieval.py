@@ -16,13 +16,24 @@ from torch import Tensor, nn
 
 from hope import config
 from hope.errors import UserError
-from hope.evaluation.retrieval import SCHEMA, digest, prompts, retrieve, score
+from hope.evaluation.retrieval import SCHEMA, digest, retrieve, score
+from hope.evaluation.retrieval import prompts as named_prompts
 from hope.model import inputs
-from hope.tasks import Example, Vocabulary, build_task
+from hope.tasks import Example, Task, Vocabulary, build_task
 
-TASKS = config.Tasks(copy=config.Copy(alphabet=8), recall=config.Recall(pairs=3, keys=12, values=12))
-COPY, RECALL = (build_task(name, TASKS, Vocabulary(VOCABULARY, SPECIAL)) for name in ("copy", "recall"))
-SETTINGS = config.RetrievalStage(retrieval=config.Retrieval(multiples=[0.5, 1.0, 2.0], prompts=5, seed=11), tasks=TASKS)
+TASKS = {
+    "copy": config.TaskDefinition(task="copy", settings={"alphabet": 8}),
+    "recall": config.TaskDefinition(task="recall", settings={"pairs": 3, "alphabet": 12}),
+}
+COPY, RECALL = (build_task(name, task, Vocabulary(VOCABULARY, SPECIAL), None) for name, task in TASKS.items())  # type: ignore[arg-type]
+SETTINGS = config.RetrievalStage(
+    retrieval=config.Retrieval(tasks=["copy", "recall"], multiples=[0.5, 1.0, 2.0], prompts=5, seed=11), tasks=TASKS
+)
+
+
+def prompts(task: Task, seed: int, length: int, count: int) -> list[Example]:
+    """Return the prompts that a study would give the task under its usual name."""
+    return named_prompts("copy" if task is COPY else "recall", task, seed, length, count)
 
 
 class Planted(nn.Module):
@@ -54,7 +65,7 @@ def lookup(read: list[int]) -> int:
 
 def first_value(read: list[int]) -> int:
     """Name the value of the first binding, whatever is asked."""
-    return next((token for token in read if token in RECALL.values), 0)
+    return ([token for token in read if token in RECALL.alphabet] + [0, 0])[1]
 
 
 @pytest.mark.parametrize("length", [9, 16, 33])
@@ -83,9 +94,9 @@ def test_naming_one_bound_value_always_is_right_in_one_of_the_questions(length: 
 
 def test_naming_one_value_always_scores_near_the_chance_of_recall() -> None:
     examples = prompts(RECALL, 5, 40, 400)
-    value = int(RECALL.values[3])
+    value = int(RECALL.alphabet[3])
     accuracy, _ = score(Planted(lambda read: value), examples)
-    chance, answers = RECALL.chance(40), sum(int(example.answer.sum()) for example in examples)
+    chance, answers = examples[0].chance, sum(int(example.answer.sum()) for example in examples)
     assert abs(accuracy.mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / answers)
 
 
@@ -96,7 +107,7 @@ def test_naming_one_token_always_scores_near_the_chance_of_copy() -> None:
     shares = [(example.tokens[example.answer] == token).mean() for example in examples]
     np.testing.assert_allclose(accuracy, shares)
     deviation = np.sqrt((1 / 8) * (7 / 8) / (200 * 19))
-    assert abs(accuracy.mean() - COPY.chance(41)) < 4 * deviation
+    assert abs(accuracy.mean() - 1 / 8) < 4 * deviation
 
 
 def test_ties_go_to_the_lowest_id() -> None:
@@ -176,13 +187,13 @@ def test_prompts_are_the_same_in_every_process() -> None:
     program = (
         "from hope import config; from hope.tasks import Vocabulary, build_task\n"
         "from hope.evaluation.retrieval import digest, prompts\n"
-        f"task = build_task('recall', config.Tasks(), Vocabulary({VOCABULARY}, {SPECIAL}))\n"
-        "print(digest(prompts(task, 3, 40, 4)))"
+        f"task = build_task('recall', config.Tasks().task('recall'), Vocabulary({VOCABULARY}, {SPECIAL}), None)\n"
+        "print(digest(prompts('recall', task, 3, 40, 4)))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
-    task = build_task("recall", config.Tasks(), Vocabulary(VOCABULARY, SPECIAL))
-    assert done.stdout.strip() == digest(prompts(task, 3, 40, 4))
+    task = build_task("recall", config.Tasks().task("recall"), Vocabulary(VOCABULARY, SPECIAL), None)  # type: ignore[arg-type]
+    assert done.stdout.strip() == digest(named_prompts("recall", task, 3, 40, 4))
 
 
 def run(model: Path, data: Path, output: Path, settings: config.RetrievalStage = SETTINGS) -> pd.DataFrame:
@@ -197,8 +208,9 @@ def test_table_has_a_row_for_each_prompt(make_model: Callable[..., Path], data: 
     for (name, length), cell in table.groupby(["task", "length"]):
         task = {"copy": COPY, "recall": RECALL}[name]
         assert cell["example"].tolist() == list(range(5))
-        assert (cell["chance"] == task.chance(length)).all()
         examples = prompts(task, 11, length, 5)
+        assert (cell["chance"] == {"copy": 1 / 8, "recall": 1 / 12}[name]).all()
+        assert cell["depth"].isna().all()
         assert set(cell["prompts_sha256"]) == {digest(examples)}
         accuracy, margin = score(tiny_decoder(), examples)
         np.testing.assert_array_equal(cell["accuracy"], accuracy)

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from hope import config
 from hope.catalogue import FAMILIES
 from hope.errors import UserError
-from hope.model import attention
 from hope.model.decoder import Decoder
 from hope.model.loss import token_losses, weighted_loss
 from tests.stock import stock_llama
@@ -95,15 +94,6 @@ def test_shared_parameters_of_all_encodings_begin_equal_and_differ_by_seed():
             assert torch.equal(parameters[name], models["rope"][name]), name
     other = dict(decoder("rope", seed=1).named_parameters())
     assert not torch.equal(other["embedding.weight"], models["rope"]["embedding.weight"])
-
-
-def test_query_blocks_equal_one_block(monkeypatch):
-    model = louder(decoder("alibi"))
-    ids = tokens()
-    with torch.inference_mode():
-        whole = model(ids)
-        monkeypatch.setattr(attention, "QUERY_BLOCK", 5)
-        torch.testing.assert_close(model(ids), whole, atol=1e-4, rtol=1e-4)
 
 
 def test_learned_positions_end_at_the_training_length():

@@ -32,7 +32,8 @@ class Truth:
         past: what each doubling past L adds to the loss, in nats a token.
         copy: token accuracy of copying within L.
         copy_past: token accuracy of copying past L.
-        recall: token accuracy of recall at every length.
+        recall: token accuracy at every length of recall and of all tasks that are not named here.
+        few_shot: token accuracy of few-shot following at every length.
         index: U-shape index without the first token, of the trained model.
         index_initial: the same of the model at initialisation.
         divergence: divergence of the attention past L from the attention within, at 2 L.
@@ -52,6 +53,7 @@ class Truth:
     copy: dict[str, float] = field(default_factory=lambda: {"rope": 0.6, "hope": 0.85, "none": 0.3})
     copy_past: dict[str, float] = field(default_factory=lambda: {"hope": 0.4})
     recall: dict[str, float] = field(default_factory=lambda: {"hope": 0.3})
+    few_shot: dict[str, float] = field(default_factory=lambda: {"rope": 0.45, "hope": 0.7})
     index: dict[str, float] = field(default_factory=lambda: {"rope": 0.3, "hope": 0.25})
     index_initial: float = -0.1
     divergence: dict[str, float] = field(default_factory=lambda: {"rope": 0.5, "hope": 0.2})
@@ -311,11 +313,10 @@ def _write_analysis(paths: StudyPaths, study: Study, encoding: str, number: int,
 
 def _kept(study: Study, encoding: str) -> tuple[np.ndarray, np.ndarray]:
     """Return frequencies and which of them are kept, of a rotary encoding with its settings."""
-    definition = study.encoding(encoding)
-    half = study.model.head_dim // 2
-    frequencies = definition.settings["base"] ** (-np.arange(half) / half)
-    cutoff = definition.settings.get("cutoff", 0.0)
-    return frequencies, frequencies >= 2 * np.pi * cutoff / study.training.length
+    spectrum = study.spectrum(encoding)
+    assert spectrum is not None
+    frequencies = np.array(spectrum.frequencies)
+    return frequencies, frequencies > 0
 
 
 def _write_components(folder: Path, study: Study, encoding: str, noise: _Noise) -> None:
@@ -415,15 +416,19 @@ def _write_retrieval(folder: Path, study: Study, encoding: str, noise: _Noise, l
                 level = (truth.copy if multiple <= 1 else truth.copy_past).get(encoding, 0.05)
                 chance, answers = 1 / study.tasks.copy_.alphabet, max(1, prompt // 2 - 1)
             else:
-                level, chance, answers = truth.recall.get(encoding, 0.1), 1 / study.tasks.recall.values, 1
-            wanted = np.clip(level + noise.draw(f"{task}/{prompt}", study.retrieval.prompts, 2.0), 0, 1)
+                levels = truth.few_shot if task == "few_shot" else truth.recall
+                level, chance, answers = levels.get(encoding, 0.1), 1 / study.tasks.recall.alphabet, 1
+            depths = study.tasks.task(task).settings.get("depths") or [math.nan]
+            count = -(-study.retrieval.prompts // len(depths))
+            wanted = np.clip(level + noise.draw(f"{task}/{prompt}", count * len(depths), 2.0), 0, 1)
             correct = noise.own.binomial(answers, wanted)
             rows += [
                 {
                     "task": task,
                     "trained": study.mixture.share > 0 and task in study.mixture.tasks,
                     "length": prompt,
-                    "example": example,
+                    "depth": depths[example // count],
+                    "example": example % count,
                     "chance": chance,
                     "accuracy": hits / answers,
                     "exact": int(hits == answers),

@@ -4,95 +4,16 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from make_study import Truth, settings
+from judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim, noise, one, verdicts
+from make_study import Truth
 
-from hope.config import to_json
 from hope.errors import UserError
 from hope.reporting.claims import judge
 from hope.reporting.claims_file import Part, UnmeasuredPart, load_claims
 from hope.reporting.endpoints import write_endpoints
 from hope.statistics import crossed_mean
-
-SHIPPED = Path(__file__).parents[2] / "workflow" / "claims.yaml"
-
-PAST = {
-    "id": "past",
-    "statement": "Below RoPE past L.",
-    "treatment": {"encoding": "hope", "measure": "loss_2L_4L"},
-    "baseline": {"encoding": "rope", "measure": "loss_2L_4L"},
-    "direction": "lower",
-    "kind": "superiority",
-    "smallest_effect": 0.01,
-    "unit": "nats a token",
-}
-WITHIN = {
-    **PAST,
-    "id": "within",
-    "treatment": {"encoding": "hope", "measure": "loss_within"},
-    "baseline": {"encoding": "rope", "measure": "loss_within"},
-    "kind": "non_inferiority",
-    "margin": 0.01,
-}
-del WITHIN["smallest_effect"]
-FEW_SHOT = {"id": "few_shot", "statement": "Follows examples.", "not_measured": "there is no such task."}
-COPY = {
-    **PAST,
-    "id": "copy",
-    "treatment": {"encoding": "hope", "measure": "copy_accuracy_1L"},
-    "baseline": {"encoding": "rope", "measure": "copy_accuracy_1L"},
-    "direction": "higher",
-    "smallest_effect": 0.05,
-    "informative": {"lowest": 0.1, "highest": 0.95},
-}
-EXACT = {
-    **PAST,
-    "id": "floor",
-    "treatment": {"encoding": "hope", "measure": "kernel_far"},
-    "baseline": {"constant": 0.5},
-    "direction": "equal",
-    "kind": "exact",
-    "margin": 0.02,
-}
-del EXACT["smallest_effect"]
-
-
-def claim(*parts: dict, **changes) -> dict:
-    words = {"id": "1", "title": "A claim", "statement": "It is so.", "source": "ours"}
-    return {**words, "parts": list(parts), **changes}
-
-
-def noise(mean: float, spread: float, seeds: int = 3, units: int = 6) -> np.ndarray:
-    """Return differences whose mean is ``mean`` exactly, scattered over seeds and units by ``spread``."""
-    matrix = np.random.default_rng(5).normal(size=(seeds, units)) + np.linspace(-1, 1, seeds)[:, None]
-    return mean + spread * (matrix - matrix.mean())
-
-
-def verdicts(folder: Path, claims: list[dict], values: dict[tuple[str, str], np.ndarray], **seeds: int) -> dict:
-    """Judge claims on a study that has these endpoints, each [seeds, units]; return ``claims.json``."""
-    known = settings(seeds or {"rope": 3, "hope": 3})
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
-    (folder / "study.json").write_text(to_json(known))
-    rows = [
-        (measure, encoding, seed, unit, value)
-        for (encoding, measure), matrix in values.items()
-        for seed, of_units in enumerate(np.atleast_2d(matrix))
-        for unit, value in enumerate(of_units)
-    ]
-    frame = pd.DataFrame(rows, columns=["measure", "encoding", "seed", "unit", "value"])
-    frame.to_parquet(folder / "tables" / "endpoints.parquet", index=False)
-    (folder / "claims.yaml").write_text(yaml.safe_dump({"claims": claims}))
-    judge(folder, folder / "claims.yaml")
-    return json.loads((folder / "claims.json").read_text())
-
-
-def one(folder: Path, part: dict, difference: np.ndarray, baseline: float = 4.0, **seeds: int) -> dict:
-    """Judge a claim of one part whose treatment minus baseline is ``difference``."""
-    sides = (part["treatment"]["encoding"], part["treatment"]["measure"]), ("rope", part["baseline"]["measure"])
-    values = {sides[0]: baseline + difference, sides[1]: np.full_like(difference, baseline)}
-    return verdicts(folder, [claim(part)], values, **seeds)["claims"][0]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +68,7 @@ def test_numbers_are_those_of_the_crossed_estimate(tmp_path):
     difference = noise(-0.2, 0.05)
     found, oracle = one(tmp_path, PAST, difference), crossed_mean(difference)
     assert [found["low"], found["high"]] == pytest.approx(oracle.interval(0.95))
-    assert (found["seeds"], found["units"], found["df"]) == (3, 6, pytest.approx(oracle.df))
+    assert (found["seeds"], found["units"], found["df"]) == (3, 6, pytest.approx(oracle.df()))
     assert found["estimate"] == pytest.approx(-0.2)
     assert found["p"] == found["holm_p"] == pytest.approx(oracle.p_value())
     assert found["percent"] == pytest.approx(100 * (np.exp(-0.2) - 1))
@@ -380,10 +301,10 @@ def test_missing_claims_file_and_claims_of_one_id(tmp_path):
 
 
 def test_shipped_claims_are_the_eight():
-    claims = load_claims(SHIPPED)
+    claims = load_claims(SHIPPED).claims
     assert [found.id for found in claims] == list("12345678")
     by_id = {(found.id, part.id): part for found in claims for part in found.parts}
-    assert isinstance(by_id["5", "few_shot"], UnmeasuredPart)
+    assert isinstance(by_id["3", "expressiveness"], UnmeasuredPart)
     past, within = by_id["6", "below_rope"], by_id["7", "within"]
     assert isinstance(past, Part) and past.treatment.measure == "loss_2L_4L"
     assert isinstance(within, Part) and within.margin == pytest.approx(np.log(1.01), abs=1e-5)
@@ -414,8 +335,7 @@ def test_shipped_claims_on_a_study_where_the_paper_is_right(new_study):
         noise=0.002,
     )
     found = judged(new_study(truth, seeds={"rope": 3, "hope": 3}))
-    unmeasured = {"3", "5"}
-    assert found == {number: "inconclusive" if number in unmeasured else "supported" for number in "12345678"}
+    assert found == {number: "inconclusive" if number == "3" else "supported" for number in "12345678"}
 
 
 def test_shipped_claims_on_a_study_where_the_paper_is_wrong(new_study):

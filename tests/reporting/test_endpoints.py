@@ -8,11 +8,11 @@ from make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, 
 
 from hope.errors import UserError
 from hope.reporting import endpoints as rooms
-from hope.reporting.endpoints import write_endpoints
+from hope.reporting.endpoints import kernel_floor, write_endpoints
 from hope.reporting.estimates import Observations, percent
-from hope.reporting.measures import MEASURES, measure_named
-from hope.reporting.summaries import baseline_of, comparisons
-from hope.statistics import crossed_mean, holm
+from hope.reporting.figures import KINDS
+from hope.reporting.measures import MEASURES, SHOWN, canonical, measure_named
+from hope.statistics import crossed_mean
 
 QUIET = {"seed_noise": 0.0, "unit_noise": 0.0, "noise": 0.0}
 
@@ -95,6 +95,41 @@ def test_index_is_the_mean_over_layers_and_heads_of_the_last_query_within():
     assert found["index_initial"].to_dict() == pytest.approx({3: 100.3, 4: 100.35})
 
 
+def test_prompts_that_differ_in_depth_alone_are_one_unit():
+    rows = [
+        ("needle", 8, depth, example, value, int(value == 1), 0.5)
+        for depth, values in ((0.0, (1.0, 0.5)), (1.0, (0.5, 0.0)))
+        for example, value in enumerate(values)
+    ]
+    rows += [("copy", 8, None, example, 0.25, 0, None) for example in range(2)]
+    columns = ["task", "length", "depth", "example", "accuracy", "exact", "margin"]
+    found = dict(rooms.retrieval(pd.DataFrame(rows, columns=columns), 8, [0.5, 1.0]))
+    assert found["needle_accuracy_1L"].to_dict() == {0: 0.75, 1: 0.25}
+    assert found["needle_exact_1L"].to_dict() == {0: 0.5, 1: 0.0}
+    assert found["needle_margin_1L"].to_dict() == {0: 0.5, 1: 0.5}
+    assert found["needle_accuracy_1L_depth0"].to_dict() == {0: 1.0, 1: 0.5}
+    assert found["needle_exact_1L_depth1"].to_dict() == {0: 0, 1: 0}
+    assert found["copy_accuracy_1L"].to_dict() == {0: 0.25, 1: 0.25}
+    assert found["copy_margin_1L"].isna().all()
+    assert not [name for name in found if name.startswith("copy") and "depth" in name]
+
+
+def test_names_of_measures_are_written_as_tables_write_them():
+    written_so = ["loss_2L_4L", "copy_accuracy_0.25L", "needle_exact_1L_depth0.5", "loss_within", "activated_index"]
+    assert [canonical(name) for name in written_so] == written_so
+    assert canonical("loss_2.0L_4L") == "loss_2L_4L"
+    assert canonical("needle_accuracy_1.0L_depth0.50") == "needle_accuracy_1L_depth0.5"
+    depth = measure_named("needle_exact_1L_depth0.5")
+    assert depth is not None and depth.numbers("needle_exact_1L_depth0.5") == [1.0, 0.5]
+
+
+def test_measures_are_shown_in_figures_and_tables_that_are_made(study):
+    figures = {f"figures/{kind.name}.svg" for kind in KINDS}
+    for measure in MEASURES:
+        for path in SHOWN[measure.table]:
+            assert path in figures or (study / path).exists(), path
+
+
 def test_interventions_are_differences_to_the_model_left_alone():
     rows = [
         (name, "loss_past", document, value + document)
@@ -129,8 +164,11 @@ def test_endpoints_hold_every_model_and_no_gap(study):
     assert set(frame[frame["measure"] == "copy_exact_1L"]["unit"]) == set(range(PROMPTS))
 
 
-def test_every_measure_is_described_once(study):
-    names = pd.read_parquet(study / "tables" / "endpoints.parquet")["measure"].unique()
+def test_every_measure_is_described_once(study, new_study):
+    deep = {"tasks": ["needle"], "multiples": [1.0], "prompts": 22}
+    frames = [pd.read_parquet(study / "tables" / "endpoints.parquet")]
+    frames.append(written(new_study(seeds={"rope": 1}, retrieval=deep)))
+    names = pd.concat(frames)["measure"].unique()
     for name in names:
         assert [known.pattern.fullmatch(name) is not None for known in MEASURES].count(True) == 1, name
     unused = [known.name for known in MEASURES if not any(known.pattern.fullmatch(name) for name in names)]
@@ -161,6 +199,12 @@ def test_kernel_and_its_floor_come_from_different_places(study):
     assert (frame["seed"] == -1).all()
 
 
+def test_a_floor_is_told_of_rope_and_hope_alone():
+    names = ["rope", "rope_fast", "hope", "hope_two_turns", "hope_slow_only", "hope_random", "p_rope", "none"]
+    study = settings(dict.fromkeys(names, 1))
+    assert [kernel_floor(study, name) for name in names] == [0.0, 0.0, 0.625, 0.75, None, None, None, None]
+
+
 def test_kernel_gap_is_the_distance_between_the_two_curves(study):
     table = pd.read_parquet(study / "analysis" / "theory" / "kernel.parquet")
     curves = table[table["distance"] <= LENGTH].pivot(index="distance", columns="encoding")
@@ -168,31 +212,6 @@ def test_kernel_gap_is_the_distance_between_the_two_curves(study):
     value, bound = (np.abs(curves[name]["hope"] - curves[name]["rope"]).mean() for name in ("value", "bound"))
     assert frame["kernel_gap_within"] == pytest.approx(value)
     assert frame["bound_gap_within"] == pytest.approx(bound / ((HEAD_DIM / 2 + 1) / 2))
-
-
-def test_comparisons_pair_documents_and_seeds(new_study):
-    truth = Truth(within={"hope": -0.25}, **QUIET)
-    folder = new_study(truth, seeds={"rope": 3, "hope": 3, "alibi": 1})
-    write_endpoints(folder)
-    rows = table(folder, "comparisons").set_index(["encoding", "measure"])
-    row = rows.loc[("hope", "loss_within")]
-    assert row["estimate"] == pytest.approx(-0.25)
-    assert (row["low"], row["high"]) == pytest.approx((-0.25, -0.25))  # the documents' own losses cancel
-    assert row["percent"] == pytest.approx(100 * (np.exp(-0.25) - 1), rel=1e-4)
-    assert (row["seeds"], row["units"], row["family"], row["baseline"]) == (3, DOCUMENTS, "exploratory", "rope")
-    single = rows.loc[("alibi", "loss_within")]
-    assert single["seeds"] == 1
-    assert single[["low", "high", "p", "holm_p"]].isna().all()
-
-
-def test_comparisons_are_corrected_over_all_that_have_a_p_value(study):
-    rows = table(study, "comparisons")
-    assert (rows["encoding"] != "rope").all()
-    tested = rows[rows["p"].notna()]
-    assert set(tested["encoding"]) == {"hope"}
-    assert tested["holm_p"].tolist() == pytest.approx(holm(tested["p"].tolist()), rel=1e-4)
-    assert (tested["holm_p"] > tested["p"]).any()
-    assert not rows["measure"].str.contains("kernel|initial|activated|random").any()
 
 
 def test_levels_carry_the_crossed_interval_of_their_matrix(study):
@@ -205,7 +224,7 @@ def test_levels_carry_the_crossed_interval_of_their_matrix(study):
 
 
 def test_tables_are_the_same_as_csv_and_parquet(study):
-    for name in ("losses", "attention", "comparisons", "retrieval", "cost"):
+    for name in ("losses", "attention", "retrieval", "cost"):
         parquet = pd.read_parquet(study / "tables" / f"{name}.parquet")
         pd.testing.assert_frame_equal(table(study, name), parquet, check_dtype=False, rtol=1e-4, check_exact=False)
         assert len(parquet)
@@ -213,9 +232,10 @@ def test_tables_are_the_same_as_csv_and_parquet(study):
 
 def test_retrieval_stands_beside_chance_and_within_its_range(study):
     rows = table(study, "retrieval")
-    assert (rows["task"].unique() == ["copy", "recall"]).all()
-    assert rows["trained"].all()
-    assert rows.set_index("task").loc["recall", "chance"].unique() == pytest.approx([1 / 32])
+    known = settings({"rope": 1})
+    assert list(rows["task"].unique()) == known.retrieval.tasks
+    assert (rows["trained"] == rows["task"].isin(list(known.mixture.tasks))).all()
+    assert rows.set_index("task").loc["recall", "chance"].unique() == pytest.approx([1 / known.tasks.recall.alphabet])
     assert rows["low"].dropna().between(0, 1).all() and rows["high"].dropna().between(0, 1).all()
     assert rows.query("encoding == 'alibi'")["low"].isna().all()
 
@@ -241,32 +261,6 @@ def test_unit_that_one_seed_lacks_is_left_out(new_study):
     found = Observations(written(folder)).matrix("hope", "loss_within")
     assert list(found.columns) == [0, 1, 2, 4, 5, 6, 7]
     assert found.notna().all().all()
-
-
-def test_encoding_trained_on_text_alone_is_compared_with_its_like():
-    definitions = {
-        "rope-text": {"family": "rope", "text_only": True},
-        "hope-text": {"family": "hope", "text_only": True},
-        "fast": {"family": "rope", "settings": {"base": 800.0}},
-    }
-    seeds = {"rope": 1, "hope": 1, "fast": 1, "rope-text": 1, "hope-text": 1}
-    known = settings(seeds, definitions=definitions)
-    found = {name: baseline_of(known, name) for name in seeds}
-    assert found == {"rope": None, "hope": "rope", "fast": "rope", "rope-text": None, "hope-text": "rope-text"}
-    alone = settings({"rope": 1, "hope-text": 1}, definitions=definitions)
-    assert baseline_of(alone, "hope-text") is None
-
-
-def test_study_without_the_baseline_has_no_comparisons(new_study):
-    folder = new_study(seeds={"none": 2})
-    write_endpoints(folder)
-    assert table(folder, "comparisons").empty
-    assert not table(folder, "losses").empty
-
-
-def test_comparisons_of_nothing_keep_their_columns():
-    empty = Observations(pd.DataFrame(columns=rooms.COLUMNS))
-    assert "holm_p" in comparisons(empty, settings({"rope": 1}), 0.95)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from finished import ROOT, finished_study
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hope.catalogue import FAMILIES, PRESETS
 from hope.errors import UserError
 from hope.reporting.figures import KINDS, draw, draw_one
 from hope.reporting.figures_attention import densities
@@ -95,7 +96,9 @@ def test_context_gain_is_zero_at_the_training_length_and_negative_for_a_loss_tha
 def test_retrieval_stands_beside_its_chance(finished: Path) -> None:
     data = drawn(finished, "retrieval")
     assert set(data.loc[data["task"] == "copy", "chance"].round(6)) == {round(1 / 64, 6)}
-    assert data["trained"].all()
+    assert data.groupby("task")["trained"].first().to_dict() == {
+        task: task in ("copy", "recall") for task in data["task"].unique()
+    }
 
 
 def test_relative_effects_are_signed_towards_the_claim(finished: Path) -> None:
@@ -150,6 +153,24 @@ def test_the_cutoff_that_is_drawn_is_hopes(
     tables = StudyTables(study)
     assert tables.kept("mine") == kept
     assert np.sum(tables.wavelengths("mine") <= 1) == kept
+
+
+def test_every_rotary_encoding_is_drawn_with_its_own_frequencies(new_study: Callable[..., Path]) -> None:
+    names = [name for name, family in FAMILIES.items() if family.rotary] + ["rope_fast", "partial_rope_hope"]
+    study = new_study(seeds=dict.fromkeys([*names, "hope_slow_only", "hope_random"], 1))
+    tables = StudyTables(study)
+    # d = 16 and L = 64, b = 10,000: wavelengths of 2 pi 10^(j/2); that of j = 3 is 199 tokens.
+    assert [tables.kept(name) for name in ("rope", "hope", "p_rope", "partial_rope")] == [8, 3, 6, 2]
+    assert [tables.kept(name) for name in ("hope_slow_only", "hope_random", "partial_rope_hope")] == [5, 3, 3]
+    for name in ("hope", "hope_slow_only", "p_rope"):
+        np.testing.assert_allclose(tables.wavelengths(name), 2 * np.pi * 10.0 ** (np.arange(8) / 2) / 64)
+    partial = tables.wavelengths("partial_rope")
+    np.testing.assert_allclose(partial[:2], 2 * np.pi * np.array([1.0, 100.0]) / 64)
+    assert np.isinf(partial[2:]).all()
+    assert tables.wavelengths("rope_fast").max() == pytest.approx(1.0)
+    # Only what a wavelength or a count goes into; the others know encodings by their name.
+    for figure in ("components", "kernel"):
+        assert set(draw_one(tables, figure).data["encoding"]) == set(tables.encodings)
 
 
 def test_what_is_missing_leaves_a_gap_and_no_error(new_study: Callable[..., Path]) -> None:
@@ -219,15 +240,59 @@ VISION = {
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_the_colours_of_the_built_in_encodings_can_be_told_apart(vision: str) -> None:
-    styles = encoding_styles(["hope", "rope", "none", "alibi", "learned"])
+def test_the_colours_of_the_families_can_be_told_apart(vision: str) -> None:
+    styles = encoding_styles(FAMILIES)
     seen = {name: lab(np.array(VISION[vision]) @ linear(style.color)) for name, style in styles.items()}
     names = sorted(seen)
     gaps = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a in names for b in names if a < b}
-    # Where two come close for some readers, marker and dashes must still differ; the two compared never do.
+    # Where two come close for some readers, the marker must still differ; the two compared never do.
     assert gaps["hope", "rope"] > 40
-    assert min(gaps.values()) > 8
+    assert min(gaps.values()) > 12
     assert len({style.marker for style in styles.values()}) == len(styles)
+    assert all(lab(linear(style.color))[0] < 75 for style in styles.values())  # on a white ground
+
+
+def test_families_and_presets_look_the_same_in_every_study() -> None:
+    every = encoding_styles([*FAMILIES, *PRESETS, "mine", "yours"])
+    assert len(set(every.values())) == len(every)
+    for name in (*FAMILIES, *PRESETS):
+        assert encoding_styles([name, "mine"]) == {name: every[name], "mine": every["mine"]}
+    # The line tells how position comes in.
+    for name, family in FAMILIES.items():
+        dash = every[name].dash
+        assert (dash == every["alibi"].dash) == (family.kernel == "bias")
+        assert (dash == every["learned"].dash) == (name in ("learned", "sinusoidal"))
+        assert (dash == "-") == (family.kernel == "fused" and name not in ("learned", "sinusoidal", "none"))
+
+
+def test_components_are_labelled_with_their_own_wavelengths(new_study: Callable[..., Path]) -> None:
+    tables = StudyTables(new_study(seeds=dict.fromkeys(["rope", "hope", "partial_rope", "rope_fast"], 1)))
+    figure = draw_one(tables, "components").figure
+    figure.draw_without_rendering()
+    labels = {}
+    for place, name in enumerate(tables.encodings):
+        axes = figure.axes[place // 3 * 6 + 3 + place % 3]  # three to a row, each under its ranges
+        labels[name] = [tick.get_text().split("\n")[1] for tick in axes.get_xticklabels()]
+    assert labels["rope"] == labels["hope"] == ["0.098", "0.98", "9.8", "98"]
+    assert labels["partial_rope"] == ["0.098", "∞", "∞", "∞"]
+    assert labels["rope_fast"][-1] == f"{tables.wavelengths('rope_fast')[6]:.2g}"
+
+
+def test_sixteen_encodings_are_named_where_their_lines_end(new_study: Callable[..., Path]) -> None:
+    names = [name for name in FAMILIES if name != "rotary"]
+    tables = StudyTables(new_study(seeds=dict.fromkeys(names, 1)))
+    figure = draw_one(tables, "loss_by_position").figure
+    for axes in figure.axes[:2]:
+        named = {text.get_text() for text in axes.texts}
+        assert named >= {f"{name} (1 seed)" for name in names if name != "rope"}
+    for name in ("retrieval", "divergence"):
+        figure = draw_one(tables, name).figure
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        assert len(legend.get_texts()) >= len(names) - 1  # learned has no positions past L to diverge at
+        box = legend.get_window_extent()
+        assert box.x0 > max(axes.get_window_extent().x1 for axes in figure.axes)
+        assert box.x1 <= figure.bbox.width and box.y0 >= 0
 
 
 def test_lengths_have_names() -> None:

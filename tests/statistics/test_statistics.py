@@ -8,7 +8,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from hope.statistics import (
+    SMALLEST_TAIL,
     Estimate,
+    Noise,
     crossed_difference,
     crossed_mean,
     crossed_moments,
@@ -17,46 +19,17 @@ from hope.statistics import (
     non_inferiority,
 )
 
-# Standard deviations of the effects of seed, of document, and of the rest.
-NOISE = {"seeds": (1.0, 0.1, 0.5), "balanced": (0.4, 1.0, 1.0), "documents": (0.05, 1.0, 0.5)}
-REPLICATES, DOCUMENTS = 4_000, 24
-
 steady = settings(deadline=None, derandomize=True)
 matrices = arrays(np.float64, st.tuples(st.integers(2, 5), st.integers(2, 6)), elements=st.floats(-100, 100, width=32))
 
 
-def simulated(noise: str, seeds: int, replicates: int = REPLICATES, documents: int = DOCUMENTS) -> np.ndarray:
-    """Return paired differences whose true mean is 0, ``[replicates, seeds, documents]``."""
-    random = np.random.default_rng([11, seeds, *noise.encode()])
-    of_seed, of_document, rest = NOISE[noise]
-    return (
-        of_seed * random.normal(size=(replicates, seeds, 1))
-        + of_document * random.normal(size=(replicates, 1, documents))
-        + rest * random.normal(size=(replicates, seeds, documents))
-    )
-
-
-@pytest.mark.parametrize("seeds", [3, 5, 8])
-@pytest.mark.parametrize("noise", NOISE)
-def test_intervals_cover_the_truth_as_often_as_they_say(noise, seeds):
-    mean, variance, df = crossed_moments(simulated(noise, seeds))
-    covered = np.abs(mean) <= stats.t.ppf(0.975, df) * np.sqrt(variance)
-    assert 0.92 <= covered.mean() <= 0.98
-
-
-def test_the_simulation_tells_a_wrong_interval():
-    values = simulated("seeds", 3)
-    flat = values.reshape(REPLICATES, -1)
-    error = flat.std(axis=1, ddof=1) / math.sqrt(flat.shape[1])
-    covered = np.abs(flat.mean(axis=1)) <= stats.t.ppf(0.975, flat.shape[1] - 1) * error
-    assert covered.mean() < 0.5  # taking the cells for independent is what the crossed variance is there to prevent
-
-
 def test_batches_of_matrices_give_what_single_ones_give():
-    values = simulated("balanced", 5, replicates=3)
-    batch = np.stack(crossed_moments(values), axis=1)
+    values = np.random.default_rng(3).normal(size=(3, 5, 24)) + np.linspace(0, 2, 5)[:, None]
+    mean, noise = crossed_moments(values)
+    batch = [mean, noise.variance, noise.half_width(0.01), 2 * noise.tail(np.abs(mean))]
     single = [crossed_mean(matrix) for matrix in values]
-    np.testing.assert_allclose(batch, [[found.mean, found.variance, found.df] for found in single])
+    alone = [[found.mean, found.variance, found.interval(0.98)[1] - found.mean, found.p_value()] for found in single]
+    np.testing.assert_allclose(np.stack(batch, axis=1), alone)
 
 
 def test_two_way_table_worked_by_hand():
@@ -64,14 +37,19 @@ def test_two_way_table_worked_by_hand():
     found = crossed_mean([[1, 2, 3], [2, 4, 6]])
     assert (found.mean, found.seeds, found.units) == (3.0, 2, 3)
     assert found.variance == pytest.approx((6 + 4.5 - 0.5) / 6)
-    assert found.df == pytest.approx(10**2 / (6**2 / 1 + 4.5**2 / 2 + 0.5**2 / 2))
+    # The 95% quantiles of t at 1, 2 and 2 degrees of freedom, as tables have them: 12.706, 4.303 and 4.303.
+    half = math.sqrt((12.7062**2 * 6 + 4.30265**2 * 4.5 - 4.30265**2 * 0.5) / 6)
+    assert found.interval() == pytest.approx((3 - half, 3 + half), rel=1e-5)
+    assert stats.t.ppf(0.975, found.df()) * found.error == pytest.approx(half, rel=1e-5)
+    assert 1 < found.df() < 2
 
 
 def test_variance_is_floored_by_the_larger_mean_square():
     # Row means 1 and 1.5, column means 2 and 0.5: MS_seed = 0.25, MS_unit = 2.25, MS_residual = 20.25.
     found = crossed_mean([[4, -2], [0, 3]])
     assert found.variance == pytest.approx(2.25 / 4)
-    assert found.df == 1.0
+    assert found.df() == pytest.approx(1.0)
+    assert found.interval()[1] - found.mean == pytest.approx(stats.t.ppf(0.975, 1) * math.sqrt(2.25 / 4))
 
 
 def test_seeds_alone_reduce_to_a_t_test_over_seeds():
@@ -81,6 +59,7 @@ def test_seeds_alone_reduce_to_a_t_test_over_seeds():
         found = crossed_mean(values)
         low, high = oracle.confidence_interval(0.9)
         assert found.interval(0.9) == pytest.approx((low, high))
+        assert found.df() == pytest.approx(3)
         assert found.p_value(0.1) == pytest.approx(oracle.pvalue)
         assert found.p_value(0.1, "greater") == pytest.approx(stats.ttest_1samp(of_seed, 0.1, alternative="greater")[1])
         assert found.p_value(0.1, "less") == pytest.approx(stats.ttest_1samp(of_seed, 0.1, alternative="less")[1])
@@ -121,7 +100,9 @@ def test_variance_is_never_below_that_of_either_factor(values):
     for axis in (0, 1):
         means = values.mean(axis=axis)
         assert found.variance >= means.var(ddof=1) / len(means) * (1 - 1e-9)
-    assert found.df >= min(values.shape) - 1
+        half = stats.t.ppf(0.975, len(means) - 1) * math.sqrt(means.var(ddof=1) / len(means))
+        assert found.interval()[1] - found.mean >= half * (1 - 1e-9)
+    assert found.df() <= (values.shape[0] - 1) * (values.shape[1] - 1) * (1 + 1e-6)
 
 
 @steady
@@ -140,9 +121,12 @@ def test_order_of_seeds_and_units_does_not_matter(values, random):
     assert shuffled.variance == pytest.approx(found.variance, rel=1e-6, abs=1e-9)
 
 
-estimates = st.builds(
-    Estimate, st.floats(-2, 2), st.floats(1e-4, 4), st.floats(1, 60), st.integers(2, 8), st.integers(1, 50)
-)
+variances = st.floats(1e-4, 4)
+noises = st.builds(
+    lambda seeds, units, rest, s, d: Noise(*map(np.asarray, (seeds, units, rest)), s, d),
+    variances, variances, st.floats(0, 2), st.integers(2, 8), st.integers(2, 50),
+)  # fmt: skip
+estimates = st.builds(Estimate, st.floats(-2, 2), noises)
 
 
 @steady
@@ -171,12 +155,33 @@ def test_equal_cells_leave_no_doubt():
     assert same.p_value(0.0, "less") == 1.0
 
 
-@pytest.mark.parametrize("df", [4, 10, 60])
-def test_detectable_effect_is_found_four_times_in_five(df):
-    estimate = Estimate(0.0, 0.09, df, 3, 24)
-    effect = estimate.detectable(confidence=0.95, power=0.8) / 0.3
-    power = stats.nct.sf(stats.t.ppf(0.975, df), df, effect)
-    assert power == pytest.approx(0.8, abs=0.05)
+@steady
+@given(estimates, st.floats(0.6, 0.9999))
+def test_surer_intervals_are_wider(estimate, confidence):
+    (low, high), (lower, higher) = estimate.interval(confidence), estimate.interval(confidence + (1 - confidence) / 2)
+    assert lower < low < high < higher
+    assert estimate.p_value(low - 1e-3) <= estimate.p_value(low)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "power", "confidence"), [(2, 0.8, 0.95), (3, 0.8, 0.95), (8, 0.8, 0.99), (5, 0.5, 0.9)]
+)
+def test_detectable_effect_is_found_as_often_as_it_says(seeds, power, confidence):
+    # Seeds make all the noise, so that the test is the t test over them, whose power is known.
+    of_seed = np.random.default_rng(seeds).normal(size=(seeds, 1))
+    found = crossed_mean(np.tile(of_seed, (1, 6)))
+    effect = found.detectable(confidence, power) / (of_seed.std(ddof=1) / math.sqrt(seeds))
+    critical = stats.t.ppf(0.5 + confidence / 2, seeds - 1)
+    assert stats.nct.sf(critical, seeds - 1, effect) == pytest.approx(power, abs=1e-5)
+
+
+def test_p_values_are_exact_far_out_and_end_at_zero():
+    found = crossed_mean(np.tile([[1.0], [1.001], [1.002]], (1, 4)))
+    assert found.p_value() == pytest.approx(stats.ttest_1samp([1.0, 1.001, 1.002], 0.0).pvalue, rel=1e-6)
+    units = 100 + np.arange(400)[None] * np.ones((3, 1)) / 400
+    sure = crossed_mean(units)
+    assert sure.p_value(0.0, "greater") == 0.0 < SMALLEST_TAIL
+    assert sure.p_value(0.0, "less") == 1.0
 
 
 def test_holm_as_worked_by_hand():

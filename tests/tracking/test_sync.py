@@ -56,7 +56,7 @@ def test_params_and_metrics_are_those_of_the_files(synced: Path, study_config: c
     assert params["training.length"] == "16"
     assert params["model.kv_heads"] == "null"
     assert params["training.betas"] == "[0.9, 0.95]"
-    assert store.of("params", runs["hope/seed0/retrieve"])["retrieval.prompts"] == "200"
+    assert store.of("params", runs["hope/seed0/retrieve"])["retrieval.prompts"] == "400"
     assert store.of("params", runs["study"])["encodings"] == '["rope", "hope"]'
 
     history = pd.read_parquet(synced / "models/hope/seed0/history.parquet")

@@ -37,7 +37,7 @@ def test_text_and_answers_are_averaged_each_over_their_own_targets(tiny_files, c
         assert batch.weights[batch.synthetic].sum() == pytest.approx(0.7, rel=1e-4)
         assert len(np.unique(batch.weights[batch.synthetic])) == 1
         rows = batch.synthetic.any(axis=1)
-        assert rows.sum() == round(0.3 * 8)
+        assert rows.sum() == round(study.mixture.share * 8)
         assert (batch.weights[~rows] > 0).all()
 
 
@@ -57,8 +57,8 @@ def test_no_training_example_is_a_test_prompt(tiny_files, corpus):
     trained = {row[:32].tobytes() for step in range(40) for row in batches.batch(step).tokens}
     trained |= {row[1:].tobytes() for step in range(40) for row in batches.batch(step).tokens}
     vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
-    for name in study.retrieval.tasks:
-        task = build_task(name, study.tasks, vocabulary)
+    for name in study.mixture.tasks:
+        task = build_task(name, study.tasks.task(name), vocabulary, corpus)
         same_purpose = {task.example(generator("mixture", 0, step), 32).tokens.tobytes() for step in range(40)}
         prompts = {task.example(generator("prompt", study.retrieval.seed, i), 32).tokens.tobytes() for i in range(400)}
         assert len(prompts) == 400 and len(same_purpose) == 40

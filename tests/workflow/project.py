@@ -99,11 +99,13 @@ def make_project(root: Path) -> Project:
         shutil.copy(ROOT / name, root / name)
     for name in ("profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, root / name)
-    for name in ("__init__", "catalogue", "cli", "config", "errors", "files", "paths", "reproduce", "seeding"):
-        (root / "hope").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "hope" / f"{name}.py", root / "hope")
-    shutil.copytree(ROOT / "hope" / "data" / "sources", root / "hope" / "data" / "sources")
-    shutil.copy(ROOT / "hope" / "data" / "__init__.py", root / "hope" / "data")
+    modules = ("__init__", "cli", "commands", "errors", "files", "paths", "reproduce", "seeding", "steps")
+    reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file", "measures")]
+    for name in (*modules, *reporting, "data/__init__", "model/__init__", "model/registration"):
+        (root / "hope" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "hope" / f"{name}.py", root / "hope" / f"{name}.py")
+    for name in ("catalogue", "config", "data/sources"):
+        shutil.copytree(ROOT / "hope" / name, root / "hope" / name)
     shutil.copy(Path(__file__).with_name("stand_in.py"), root / "hope" / "__main__.py")
     (root / "workflow" / "claims.yaml").touch()
     (root / "notebooks").mkdir()

@@ -40,15 +40,15 @@ OUTPUTS = {
     ],
     "train": ["model.safetensors", "config.json", "history.parquet", "run.json"],
     "analyze": ["profile.parquet", "ushape.parquet", "divergence.parquet", "provenance.json"],
-    "theory": ["kernel.parquet", "provenance.json"],
-    "extrapolate": ["extrapolation.parquet", "context.parquet", "extrapolation.json"],
+    "theory": ["kernel.parquet", "kernel_sweep.parquet", "provenance.json"],
+    "extrapolate": ["extrapolation.parquet", "context.parquet", "strided.parquet", "extrapolation.json"],
     "retrieve": ["retrieval.parquet", "retrieval.json"],
     "judge": ["claims.json", "tables/endpoints.parquet"]
     + [f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")],
     "draw": [f"figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")],
     "report": ["report/index.html"],
 }
-ROTARY = ["components.parquet", "intervention.parquet"]
+ROTARY = ["components.parquet", "activation.parquet", "kernel_trained.parquet", "intervention.parquet"]
 
 
 def main(arguments: list[str]) -> int:

@@ -70,12 +70,13 @@ def test_to_conda_and_back_trains_nothing(project: Project, conda: Path) -> None
 @pytest.mark.parametrize(
     ("change", "jobs"),
     [
-        ("extrapolation: {longest: 16}", {"check_lengths": 1, "evaluate_extrapolation": MODELS}),
+        ("extrapolation: {longest: 32}", {"check_lengths": 1, "evaluate_extrapolation": MODELS}),
         ("retrieval: {prompts: 20}\ntracking: {live: false}\nreport: {title: Another}", {"evaluate_retrieval": MODELS}),
         (
             "analysis: {documents: 8}\ntracking: {uri: 'http://127.0.0.1:1'}",
             {"check_lengths": 1, "analyze_attention": 2, "analyze_components": 1, "initialise_tracking": 1},
         ),
+        ("training: {processes: 2, log_steps: 3, checkpoint_seconds: 5.0, bad_steps: 7}", {}),
     ],
 )
 def test_evaluation_report_and_tracking_train_nothing(finished: Project, change: str, jobs: dict[str, int]) -> None:
@@ -84,7 +85,7 @@ def test_evaluation_report_and_tracking_train_nothing(finished: Project, change:
 
 
 def test_a_change_of_training_and_evaluation_reaches_both(finished: Project) -> None:
-    finished.edit("tiny.yaml", "study: tiny", "study: tiny\ntraining: {tokens: 5000}\nextrapolation: {longest: 16}")
+    finished.edit("tiny.yaml", "study: tiny", "study: tiny\ntraining: {tokens: 5000}\nextrapolation: {longest: 32}")
     assert finished.planned() == {"resolve_config": 1, "check_lengths": 1, "train_model": MODELS} | LATER
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from hope.config import load_study
 from hope.files import sha256_of_file
@@ -19,6 +20,10 @@ from hope.paths import StudyPaths
 from tests.conftest import ROOT
 
 SMOKE = "workflow/presets/smoke.yaml"
+EXAMPLE = "examples/my_encoding.yaml"
+OWN = "own.yaml"
+"""An overlay of the smoke study that adds the user's encoding of the examples."""
+CONFIGS = ["--configfile", SMOKE, OWN]
 NOT_COPIED = shutil.ignore_patterns("results", ".snakemake", ".venv", ".git", "__pycache__", "*_cache", ".hypothesis")
 
 pytestmark = pytest.mark.timeout(900)
@@ -31,7 +36,7 @@ def environment(*folders: Path) -> dict[str, str]:
 
 
 def reproduce(root: Path, *rest: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hope", "reproduce", "--configfile", SMOKE, "--", *rest]
+    command = [sys.executable, "-m", "hope", "reproduce", *CONFIGS, "--", *rest]
     return subprocess.run(
         command,
         cwd=root,
@@ -44,7 +49,7 @@ def reproduce(root: Path, *rest: str) -> subprocess.CompletedProcess[str]:
 
 
 def dry_run(root: Path, *options: str, overlays: tuple[Path, ...] = (), folders: tuple[Path, ...] = ()) -> str:
-    configs = ["--configfile", SMOKE, *map(str, overlays)]
+    configs = [*CONFIGS, *map(str, overlays)]
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--dry-run", *configs, *options]
     run = subprocess.run(
         command,
@@ -64,7 +69,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyPaths
     """Run the smoke study in a copy of the project, kill all of it once amid training, and run it again."""
     root = tmp_path_factory.mktemp("smoke") / "project"
     shutil.copytree(ROOT, root, ignore=NOT_COPIED)
-    command = [sys.executable, "-m", "hope", "reproduce", "--configfile", SMOKE]
+    smoke, example = (yaml.safe_load((root / path).read_text()) for path in (SMOKE, EXAMPLE))
+    own = {"definitions": example["definitions"], "encodings": [*smoke["encodings"], *example["definitions"]]}
+    (root / OWN).write_text(yaml.safe_dump(own))
+    command = [sys.executable, "-m", "hope", "reproduce", *CONFIGS]
     with open(root / "killed.log", "w") as log:
         first = subprocess.Popen(command, cwd=root, env=environment(), stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 300
@@ -81,8 +89,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyPaths
 
 def test_every_model_has_all_of_its_files(finished):
     root, paths = finished
-    study = load_study([root / "config.yaml", root / SMOKE])
-    assert len(study.runs()) == 7
+    study = load_study([root / "config.yaml", root / SMOKE, root / OWN])
+    assert {"rope", "hope", "learned", "alibi", "none", "mine"} <= set(study.encodings)
     for encoding, seed in study.runs():
         run = paths.run(encoding, seed)
         names = {path.name for folder in (run.model, run.analysis, run.evaluation) for path in folder.iterdir()}
@@ -98,6 +106,7 @@ def test_every_model_has_all_of_its_files(finished):
             "provenance.json",
             "extrapolation.parquet",
             "context.parquet",
+            "strided.parquet",
             "extrapolation.json",
             "retrieval.parquet",
             "retrieval.json",
@@ -114,9 +123,9 @@ def test_every_claim_has_a_verdict(finished):
 
 
 def test_provenance_vouches_for_every_model(finished):
-    _, paths = finished
+    root, paths = finished
     records = list(paths.root.glob("models/*/*/run.json"))
-    assert len(records) == 7
+    assert len(records) == len(load_study([root / "config.yaml", root / SMOKE, root / OWN]).runs())
     for record in records:
         content = json.loads(record.read_text())
         text = json.dumps(content["outputs"])
@@ -159,3 +168,28 @@ def test_other_evaluation_lengths_train_nothing(finished, tmp_path):
     assert "evaluate_retrieval" in changed
     for rule in ("train_model", "analyze_attention", "tokenize_corpus"):
         assert not re.search(rf"^{rule}\s", changed, re.MULTILINE)
+
+
+def test_a_user_s_encoding_is_trained_judged_and_reported_like_any_other(finished):
+    root, paths = finished
+    description = json.loads((paths.run("mine", 0).model / "config.json").read_text())
+    source = root / "examples" / "my_encoding.py"
+    assert description["encoding"]["family"] == "examples.my_encoding:MyEncoding"
+    assert description["encoding_source"] == sha256_of_file(source)
+    assert "mine" in (paths.report / "index.html").read_text()
+    losses = pd.read_parquet(paths.tables / "losses.parquet").set_index(["measure", "encoding"])
+    assert losses.loc[("loss_within", "mine"), "estimate"] > 0
+
+
+def test_a_change_of_its_file_trains_it_anew_and_nothing_else(finished):
+    root, _ = finished
+    source = root / "examples" / "my_encoding.py"
+    before = source.read_text()
+    try:
+        source.write_text(before.replace("free: int = 8", "free: int = 9"))
+        planned = dry_run(root)
+    finally:
+        source.write_text(before)
+    assert set(re.findall(r"^train_model +(\d+)$", planned, re.MULTILINE)) == {"1"}
+    assert "train mine, seed 0" in planned
+    assert "Nothing to be done" in dry_run(root)

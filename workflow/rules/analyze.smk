@@ -38,6 +38,8 @@ use rule analyze_attention as analyze_components with:
         ushape=RUN.analysis / "ushape.parquet",
         divergence=RUN.analysis / "divergence.parquet",
         components=RUN.analysis / "components.parquet",
+        activation=RUN.analysis / "activation.parquet",
+        kernel=RUN.analysis / "kernel_trained.parquet",
         intervention=RUN.analysis / "intervention.parquet",
         record=RUN.analysis / "provenance.json",
     wildcard_constraints:
@@ -48,6 +50,7 @@ rule compute_theory:
     """Compute the mean kernels of the rotary encodings, which need no trained model."""
     output:
         kernel=PATHS.theory / "kernel.parquet",
+        sweep=PATHS.theory / "kernel_sweep.parquet",
         record=PATHS.theory / "provenance.json",
     log:
         PATHS.logs / "compute_theory.log",

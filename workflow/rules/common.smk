@@ -1,5 +1,6 @@
 """The study that the config describes, and what all rules share."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from hope.config import parse_study, to_json
 from hope.data.sources.files import find_files
 from hope.errors import UserError
 from hope.paths import StudyPaths
+from hope.reporting.claims_check import checked_claims
 
 
 def checked(function, *arguments):
@@ -42,6 +44,12 @@ def settings(section):
     return lambda wildcards: text
 
 
+def training_settings(wildcards):
+    """Return all that the weights of a model depend on, as sorted JSON."""
+    stage = STUDY.train_stage(wildcards.encoding, int(wildcards.seed))
+    return to_json(stage.model_copy(update={"training": stage.training.what_is_trained()}))
+
+
 def for_runs(outputs, encodings):
     """Return a rule's outputs for all models of these encodings."""
     runs = [run for run in STUDY.runs() if run[0] in encodings]
@@ -56,8 +64,16 @@ def one_of(names):
 # In the order in which they are laid over each other; Snakemake lists the base last.
 ORIGINS = [os.path.relpath(path) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
 STUDY = checked(parse_study, dict(config), " + ".join(ORIGINS))
+checked(checked_claims, STUDY)
 PATHS = StudyPaths(Path("results") / STUDY.study)
 CORPUS_FILES = corpus_files()
+# Files of the user's own encodings, so that a change of theirs trains those anew.
+ENCODING_FILES = {name: [str(path)] if (path := checked(STUDY.source, name)) else [] for name in STUDY.encodings}
+# The same for tasks of the user's own.
+TRAINED_TASK_FILES, TASK_FILES = (
+    [str(path) for path in checked(STUDY.task_sources, names)]
+    for names in (STUDY.mixture.tasks if STUDY.mixture.share else [], STUDY.retrieval.tasks)
+)
 RUN = PATHS.run("{encoding}", "{seed}")
 ROTARY = [name for name in STUDY.encodings if STUDY.is_rotary(name)]
 NOT_ROTARY = [name for name in STUDY.encodings if name not in ROTARY]

@@ -7,6 +7,7 @@ rule evaluate_extrapolation:
     output:
         positions=RUN.evaluation / "extrapolation.parquet",
         contexts=RUN.evaluation / "context.parquet",
+        strided=RUN.evaluation / "strided.parquet",
         record=RUN.evaluation / "extrapolation.json",
     log:
         PATHS.logs / "evaluate_extrapolation" / "{encoding}-seed{seed}.log",
@@ -35,6 +36,7 @@ rule evaluate_retrieval:
         model=rules.train_model.output.model,
         config=rules.train_model.output.config,
         validation=rules.tokenize_corpus.output.validation,
+        tasks=TASK_FILES,
     output:
         scores=RUN.evaluation / "retrieval.parquet",
         record=RUN.evaluation / "retrieval.json",

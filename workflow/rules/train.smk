@@ -27,6 +27,8 @@ rule train_model:
     input:
         train=rules.tokenize_corpus.output.train,
         tokenizer=rules.tokenize_corpus.output.tokenizer,
+        encoding=lambda wildcards: ENCODING_FILES[wildcards.encoding],
+        tasks=TRAINED_TASK_FILES,
     output:
         model=RUN.model / "model.safetensors",
         config=RUN.model / "config.json",
@@ -43,7 +45,7 @@ rule train_model:
         disk_mb=4000,
         runtime=24 * 60,
     params:
-        settings=lambda wildcards: to_json(STUDY.train_stage(wildcards.encoding, int(wildcards.seed))),
+        settings=training_settings,
         data=subpath(input.train, ancestor=2),
         folder=subpath(output.model, parent=True),
         # No output: Snakemake deletes those of a failed job, and with them what a retry resumes from.
@@ -51,8 +53,10 @@ rule train_model:
         # Where metrics go does not touch the model. Snakemake forgets a value that is derived from outputs, so a
         # change of this one trains nothing anew.
         tracking=lambda wildcards, output: LIVE_TRACKING,
+        # The same holds for where a training runs, and for how often it logs.
+        launch=lambda wildcards, output: json.dumps(STUDY.training.where_it_runs(), sort_keys=True),
     message:
         "train {wildcards.encoding}, seed {wildcards.seed}"
     shell:
         "python -m hope train --settings {params.settings:q} --data {params.data:q} --output {params.folder:q}"
-        " --checkpoints {params.checkpoints:q} --tracking={params.tracking:q} > {log:q} 2>&1"
+        " --checkpoints {params.checkpoints:q} --tracking={params.tracking:q} --launch {params.launch:q} > {log:q} 2>&1"

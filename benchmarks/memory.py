@@ -1,0 +1,199 @@
+"""The memory that `hope plan` reckons, against what trainings really take, on a CPU.
+
+Each case is trained for three steps in processes of its own, as a user starts it. Measured is the largest
+resident memory of any of them at its peak (`ru_maxrss`), less that of a training of next to nothing with
+the same settings, which is Python with its libraries. Reckoned is the fullest moment of `hope.plan`: what
+PyTorch holds. The C library, left to itself, keeps much of what it was given back; so each case is measured
+twice, told to hand freed memory on (MALLOC_TRIM_THRESHOLD_), which the goal is about, and left to itself.
+
+Usage, from the project's root:
+    python -m benchmarks.memory [--threads N] [--case NAME ...] [--keep]
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hope import __version__, config
+from hope.files import sha256_of_file, sha256_of_json, write_json
+from hope.plan.reckon import Asked, reckon
+
+ROOT = Path(__file__).resolve().parents[1]
+WITHIN = 0.15
+GOAL = f"every estimate within {WITHIN:.0%} of the measured peak, freed memory handed on"
+HANDED_ON = {"MALLOC_TRIM_THRESHOLD_": str(2**17)}
+"""Makes glibc hand freed blocks above 128 KiB back at once, its initial thresholds kept from rising."""
+STEPS = 3
+MIB = 2**20
+NEXT_TO_NOTHING = {"layers": 1, "width": 32, "heads": 2, "mlp_width": 32, "vocabulary": 300, "length": 16}
+
+# Weights and their state weigh most in the first, activations in the second, the vocabulary in the third.
+HEAVY = {"layers": 8, "width": 640, "heads": 10, "mlp_width": 1728, "vocabulary": 8192, "length": 128}
+LONG = {"layers": 8, "width": 384, "heads": 6, "mlp_width": 1024, "vocabulary": 4096, "length": 1024}
+WORDY = {"layers": 4, "width": 384, "heads": 6, "mlp_width": 1024, "vocabulary": 50_261, "length": 512}
+CASES: dict[str, dict[str, Any]] = {
+    "heavy": HEAVY | {"windows": 2},
+    "heavy, accumulated": HEAVY | {"windows": 4, "micro_batch_windows": 2},
+    "heavy, stage 1, two processes": HEAVY | {"windows": 2, "zero_stage": 1, "processes": 2},
+    "heavy, stage 2, two processes": HEAVY | {"windows": 2, "zero_stage": 2, "processes": 2},
+    "heavy, stage 3, two processes": HEAVY | {"windows": 2, "zero_stage": 3, "processes": 2},
+    "heavy, bfloat16": HEAVY | {"windows": 2, "precision": "bfloat16"},
+    "heavy, bfloat16, stage 2, two processes": HEAVY
+    | {"windows": 2, "precision": "bfloat16", "zero_stage": 2, "processes": 2},
+    "long": LONG | {"windows": 2},
+    "long, recomputed": LONG | {"windows": 4, "activation_checkpointing": True},
+    "long, bfloat16": LONG | {"windows": 2, "precision": "bfloat16"},
+    "wordy": WORDY | {"windows": 4},
+    "wordy, recomputed": WORDY | {"windows": 4, "activation_checkpointing": True},
+}
+
+
+def main() -> None:
+    """Measure, print a table and, last, one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of a process")
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), metavar="NAME", help="some cases only")
+    parser.add_argument("--keep", action="store_true", help="write the JSON to benchmarks/results/memory.json")
+    options = parser.parse_args()
+    rows = []
+    print(f"{'case':<42} {'parameters':>10} {'reckoned, MiB':>14} {'measured':>9} {'ratio':>6} {'left alone':>11}")
+    for name in options.case:
+        row = compare(CASES[name], options.threads)
+        row["left_alone_mib"] = round(taken(CASES[name], options.threads, {}) / MIB, 1)
+        rows.append({"case": name} | row)
+        print(
+            f"{name:<42} {row['parameters'] / 1e6:>9.1f}M {row['reckoned_mib']:>14.0f} {row['measured_mib']:>9.0f} "
+            f"{row['ratio']:>6.2f} {row['left_alone_mib']:>11.0f}",
+            flush=True,
+        )
+    result = {
+        "benchmark": "memory",
+        "goal": GOAL,
+        "met": all(abs(row["ratio"] - 1) <= WITHIN for row in rows),
+        "results": rows,
+        "threads": options.threads,
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "versions": {"hope": __version__, "python": platform.python_version()} | versions("torch", "deepspeed"),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    if options.keep:
+        write_json(ROOT / "benchmarks" / "results" / "memory.json", result)
+    print(json.dumps(result))
+
+
+def compare(case: dict[str, Any], threads: int = 1) -> dict[str, Any]:
+    """Return what a case takes, as reckoned and as measured with freed memory handed on."""
+    study = case_study(case, threads)
+    plan = reckon(study, Asked(cpu=True))
+    reckoned, measured = plan.memory[study.training.zero_stage].total, taken(case, threads, HANDED_ON)
+    return {
+        "parameters": plan.parameters[plan.largest].total,
+        "reckoned_mib": round(reckoned / MIB, 1),
+        "measured_mib": round(measured / MIB, 1),
+        "ratio": round(reckoned / measured, 3),
+    }
+
+
+def taken(case: dict[str, Any], threads: int, environment: dict[str, str]) -> int:
+    """Return the bytes that a case takes at its peak, beside Python with its libraries."""
+    bare = NEXT_TO_NOTHING | {name: value for name, value in case.items() if name not in NEXT_TO_NOTHING}
+    return peak(case_study(case, threads), environment) - peak(case_study(bare, threads), environment)
+
+
+def case_study(case: dict[str, Any], threads: int) -> config.Study:
+    """Return a study of one model of the case's sizes and a few steps."""
+    sizes = {name: case[name] for name in ("layers", "width", "heads", "mlp_width")}
+    rest = {name: value for name, value in case.items() if name not in {*sizes, "vocabulary", "windows"}}
+    training = {
+        "tokens": STEPS * case["windows"] * case["length"],
+        "batch_windows": case["windows"],
+        "threads": threads,
+    }
+    content = {
+        "study": "memory",
+        "encodings": ["hope"],
+        "tokens": {"vocabulary": case["vocabulary"]},
+        "model": sizes,
+        "training": training | {"warmup_steps": 1, "checkpoint_seconds": 1e9} | rest,
+        "mixture": {"share": 0.0},
+        "extrapolation": {"contexts": [1.0], "targets": 4, "longest": 1},
+        "retrieval": {"tasks": []},
+    }
+    return config.parse_study(content, "benchmarks/memory.py")
+
+
+def peak(study: config.Study, environment: dict[str, str]) -> int:
+    """Train the study's model and return the largest resident memory of any of its processes, in bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        write_tokens(data / "train", study.tokens.vocabulary, 4 * study.training.length)
+        command = [sys.executable, "-m", "hope", "train", "--settings", config.to_json(study.train_stage("hope", 0))]
+        for flag in ("data", "output", "checkpoints"):
+            command += [f"--{flag}", str(Path(folder) / flag)]
+        # A process in between, so that its children are those of this training alone.
+        code = (
+            "import resource, subprocess, sys\n"
+            "done = subprocess.run(sys.argv[1:], stdout=sys.stderr)\n"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+            "sys.exit(done.returncode)"
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+        if found.returncode:
+            raise RuntimeError(f"the training failed:\n{found.stderr}")
+        return int(found.stdout) * 1024
+
+
+def write_tokens(folder: Path, vocabulary: int, tokens: int) -> None:
+    """Write one side of a tokenized corpus: one document of random tokens."""
+    folder.mkdir(parents=True)
+    dtype = "<u2" if vocabulary <= 1 << 16 else "<u4"
+    np.random.default_rng(0).integers(4, vocabulary, tokens).astype(dtype).tofile(folder / "shard-00000.bin")
+    np.array([0, tokens], dtype="<i8").tofile(folder / "documents.bin")
+    manifest = {
+        "format": 1,
+        "split": folder.name,
+        "dtype": np.dtype(dtype).name,
+        "vocabulary": vocabulary,
+        "special": {"start": 0, "end": 1, "separator": 2, "query": 3},
+        "tokens": tokens,
+        "documents": 1,
+        "characters": tokens,
+        "shards": [
+            {
+                "file": "shard-00000.bin",
+                "tokens": tokens,
+                "sha256": sha256_of_file(folder / "shard-00000.bin"),
+            }
+        ],
+        "documents_sha256": sha256_of_file(folder / "documents.bin"),
+        "tokenizer_sha256": "",
+        "corpus_digest": "",
+    }
+    write_json(folder / "manifest.json", manifest | {"digest": sha256_of_json(manifest)})
+
+
+def versions(*names: str) -> dict[str, str]:
+    """Return the installed versions of packages."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in names}
+
+
+if __name__ == "__main__":
+    main()

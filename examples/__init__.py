@@ -1,0 +1,1 @@
+"""Encodings outside of the package, each in one file."""

@@ -1,0 +1,59 @@
+"""A user's own encoding: where its code lies, without running it."""
+
+import functools
+import importlib.util
+import os
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from hope.errors import UserError
+from hope.files import sha256_of_file
+
+
+def source_file(family: str) -> Path:
+    """Return the file that holds the class of ``module:Class``, as Python would find it from here.
+
+    Neither that module nor a package around it is imported: the workflow's own process asks too, which may
+    lack what they need.
+
+    Returns:
+        A path relative to the current folder for what lies in it, else an absolute one.
+
+    Raises:
+        UserError: there is no such module.
+    """
+    module = family.partition(":")[0]
+    try:
+        found = _spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None or not found.has_location or found.origin is None:
+        raise UserError(f"'{family}' names no module that Python finds from the project's root")
+    path = Path(found.origin).resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """Return the spec of a module; None if there is none, or a folder in its place."""
+    # `python -m` looks into the current folder first, whatever started the process that asks.
+    places = [os.getcwd(), *sys.path]
+    found = None
+    for number, part in enumerate(module.split(".")):
+        # By its last name alone: of the full one Python would look for the package around it, imported.
+        found = PathFinder.find_spec(part, places)
+        if found is None:
+            # Some installed packages are known to a finder of their own.
+            return importlib.util.find_spec(module) if number == 0 else None
+        places = list(found.submodule_search_locations or [])
+    return found
+
+
+@functools.cache
+def source_digest(family: str) -> str:
+    """Return the SHA-256 of that file, as it was when this process first asked.
+
+    Raises:
+        UserError: there is no such module.
+    """
+    return sha256_of_file(source_file(family))

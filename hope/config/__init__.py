@@ -1,0 +1,69 @@
+"""The study's config: typed, strict, and readable without any numerical library.
+
+:class:`Study` is the single source of what a config may say; ``config.yaml`` holds the default
+study's values, and ``workflow/schemas/config.schema.json`` is generated from the classes here. Each
+rule of the workflow gets only its own part, one of the stages of :class:`Study`, as sorted JSON.
+"""
+
+from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
+from hope.config.encodings import Encoding, EncodingDefinition
+from hope.config.extensions import Extension
+from hope.config.load import BASE, from_json, load_study, merge, parse_study, to_json, with_base
+from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
+from hope.config.messages import describe
+from hope.config.section import Section
+from hope.config.study import (
+    ExtrapolationStage,
+    LengthStage,
+    Report,
+    RetrievalStage,
+    Seeds,
+    Study,
+    TheoryStage,
+    Tracking,
+    TrainStage,
+)
+from hope.config.tasks import SETTINGS as TASK_SETTINGS
+from hope.config.tasks import TASKS, TaskDefinition, Tasks
+from hope.config.training import Mixture, Model, Training
+
+__all__ = [
+    "Analysis",
+    "BASE",
+    "Corpus",
+    "Encoding",
+    "EncodingDefinition",
+    "Extension",
+    "Extrapolation",
+    "ExtrapolationStage",
+    "Files",
+    "Hub",
+    "LengthStage",
+    "Mixture",
+    "Model",
+    "Report",
+    "Retrieval",
+    "RetrievalStage",
+    "Section",
+    "Seeds",
+    "Strided",
+    "Study",
+    "TASKS",
+    "TASK_SETTINGS",
+    "TaskDefinition",
+    "Tasks",
+    "TheoryStage",
+    "Tokens",
+    "Tracking",
+    "TrainStage",
+    "Training",
+    "Validation",
+    "Windows",
+    "describe",
+    "from_json",
+    "load_study",
+    "merge",
+    "parse_study",
+    "to_json",
+    "with_base",
+]

@@ -1,0 +1,95 @@
+"""The config's sections on data: the corpus, its tokens, and how tokens become windows."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hope.config.section import COMMIT, Section, Share
+
+
+class Files(Section):
+    """A corpus of the user's own files."""
+
+    paths: list[str] = Field(default=[], description="files, folders or globs: .txt .md .jsonl .parquet")
+    text_field: str = Field("text", description="field that holds the text in .jsonl and .parquet")
+
+
+class Hub(Section):
+    """A corpus from the Hugging Face hub, streamed; nothing of it is executed."""
+
+    dataset: str = Field("", description="name of the dataset on the hub")
+    name: str | None = Field(None, description="configuration of the dataset")
+    split: str = Field("train", description="split of the dataset")
+    revision: str = Field("", description="commit of the dataset: 40 hexadecimal digits")
+    text_field: str = Field("text", description="field that holds the text")
+    documents: int = Field(10_000, ge=2, description="how many documents are taken")
+
+
+class Validation(Section):
+    """What is held out of training."""
+
+    share: Share = Field(0.1, description="share of the characters held out, by whole documents")
+    long_documents: int = Field(32, ge=1, description="held-out documents that must be long")
+    long_characters: int = Field(8_000, ge=1, description="characters from which a document is long")
+
+
+class Corpus(Section):
+    """Where the text comes from, and what is held out."""
+
+    source: Literal["python_stdlib", "files", "hub"] = "python_stdlib"
+    files: Files = Files()
+    hub: Hub = Hub()
+    validation: Validation = Validation()
+    max_document_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.02, description="a document is cut to this share of the corpus's characters"
+    )
+    near_duplicate_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.5, description="documents that share more of their lines stay on one side of the split"
+    )
+    seed: int = Field(0, ge=0, description="seed of the split; the models' seeds do not touch it")
+
+    @model_validator(mode="after")
+    def _source_is_given(self) -> "Corpus":
+        if self.source == "files" and not self.files.paths:
+            raise ValueError("source is 'files', but files.paths is empty: name files, folders or globs")
+        if self.source == "hub":
+            if not self.hub.dataset:
+                raise ValueError("source is 'hub', but hub.dataset is empty: name a dataset")
+            if not re.fullmatch(COMMIT, self.hub.revision):
+                raise ValueError("hub.revision must be a commit of 40 hexadecimal digits, so that reruns agree")
+        return self
+
+
+class Tokens(Section):
+    """How text becomes token ids."""
+
+    tokenizer: Literal["bpe", "pretrained"] = Field(
+        "bpe", description="fit a byte-level BPE on the training text, or load one"
+    )
+    vocabulary: int = Field(2_048, ge=300, le=1_000_000, description="tokens of a fitted tokenizer")
+    pretrained: str | None = Field(None, description="folder, tokenizer.json or hub name of a pretrained one")
+    revision: str | None = Field(None, description="commit of a pretrained tokenizer on the hub")
+    shard_tokens: int = Field(50_000_000, ge=1_000, description="tokens in a shard file at most")
+
+    @model_validator(mode="after")
+    def _pretrained_is_given(self) -> "Tokens":
+        if self.tokenizer == "pretrained" and not self.pretrained:
+            raise ValueError("tokenizer is 'pretrained', but pretrained is empty: name a folder, file or hub name")
+        local = self.pretrained and Path(self.pretrained).exists()
+        if self.tokenizer == "pretrained" and not local and not re.fullmatch(COMMIT, self.revision or ""):
+            raise ValueError(
+                f"pretrained: there is no file or folder '{self.pretrained}'; for a name on the hub, "
+                "revision must be a commit of 40 hexadecimal digits, so that reruns agree"
+            )
+        return self
+
+
+class Windows(Section):
+    """How tokens become windows, in training and in evaluation alike."""
+
+    boundaries: Literal["crossed", "kept"] = Field(
+        "kept", description="'kept': a window lies within one document; 'crossed': documents are joined"
+    )
+    start_token: bool = Field(False, description="begin every window with the start token")

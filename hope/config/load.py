@@ -1,0 +1,83 @@
+"""From files and command lines to the config, and back."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from hope.config.messages import describe
+from hope.config.section import Section
+from hope.config.study import Study
+from hope.errors import UserError
+
+BASE = Path("config.yaml")
+"""The default study, under every overlay; in the project's root."""
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def to_json(section: Section) -> str:
+    """Return a section as one line of sorted JSON, every default filled in."""
+    return json.dumps(section.model_dump(mode="json", by_alias=True), sort_keys=True)
+
+
+def from_json(kind: type[AnySection], text: str) -> AnySection:
+    """Read back what :func:`to_json` wrote.
+
+    Raises:
+        UserError: the text is not JSON, or not of this kind.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(describe(error, kind, "--settings")) from None
+
+
+def parse_study(content: Any, origin: str) -> Study:
+    """Return the study that ``content``, a parsed YAML document, describes.
+
+    Raises:
+        UserError: one line that names the key, what is wrong and the nearest valid name.
+    """
+    if not isinstance(content, dict):
+        raise UserError(f"{origin}: expected 'key: value' lines, as in config.yaml")
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {describe(error, Study)}") from None
+
+
+def load_study(paths: list[Path]) -> Study:
+    """Read config files, later ones over earlier ones: maps merge, lists and values replace.
+
+    Raises:
+        UserError: a file is missing, is not YAML, or the study is wrong.
+    """
+    merged: dict = {}
+    for path in paths:
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{path}: there is no such config file") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        if content is not None and not isinstance(content, dict):
+            raise UserError(f"{path}: expected 'key: value' lines, as in config.yaml")
+        merged = merge(merged, content or {})
+    return parse_study(merged, ", ".join(str(path) for path in paths))
+
+
+def with_base(overlays: list[Path]) -> list[Path]:
+    """Return config files in the order in which they are laid over each other, ``config.yaml`` first."""
+    return [BASE, *(path for path in overlays if path != BASE)]
+
+
+def merge(below: dict, above: dict) -> dict:
+    """Return ``above`` laid over ``below``: maps merge, lists and values replace."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result

@@ -1,0 +1,295 @@
+"""A whole study: its contestants, its sections, and the part of it that each stage depends on."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+
+from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings, is_custom
+from hope.catalogue.custom import source_file
+from hope.catalogue.spectra import Spectrum
+from hope.config.data import Corpus, Tokens, Windows
+from hope.config.encodings import Encoding, EncodingDefinition
+from hope.config.extensions import LongRope
+from hope.config.measures import Analysis, Extrapolation, Retrieval
+from hope.config.messages import describe
+from hope.config.section import Section
+from hope.config.tasks import TaskDefinition, Tasks
+from hope.config.training import Mixture, Model, Training
+from hope.errors import UserError, nearest
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]
+"""Any text, since definitions add names; an editor offers those that are there."""
+
+
+class Seeds(Section):
+    """How many models of each encoding are trained."""
+
+    first: int = Field(0, ge=0, description="the first seed; the others follow it")
+    count: int = Field(1, ge=1, description="models of an encoding that per_encoding does not name")
+    per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(default={}, description="models by encoding")
+
+
+class Tracking(Section):
+    """Where runs are tracked."""
+
+    uri: str | None = Field(None, description="an MLflow server; null is the store in the study's own folder")
+    live: bool = Field(True, description="send metrics while a model trains")
+
+
+class Report(Section):
+    """What the report says of the study."""
+
+    title: str = Field("HoPE against RoPE", description="title of the report")
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
+
+
+class Study(Section):
+    """A whole study."""
+
+    study: str = Field(description="name of the study: its results lie in results/<study>")
+    encodings: list[EncodingName] = Field(min_length=1, description="encodings compared, by name")
+    definitions: dict[str, EncodingDefinition] = Field(
+        default={}, description="encodings with settings, under names of your own"
+    )
+    seeds: Seeds = Seeds()
+    corpus: Corpus = Corpus()
+    tokens: Tokens = Tokens()
+    model: Model = Model()
+    training: Training = Training()
+    mixture: Mixture = Mixture()
+    tasks: Tasks = Tasks()
+    analysis: Analysis = Analysis()
+    extrapolation: Extrapolation = Extrapolation()
+    retrieval: Retrieval = Retrieval()
+    tracking: Tracking = Tracking()
+    report: Report = Report()
+    claims: str = Field("workflow/claims.yaml", description="the claims under test")
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Study":
+        if not NAME.fullmatch(self.study):
+            raise ValueError(f"study: '{self.study}' must be letters, digits, '.', '_' and '-'")
+        for name in self.encodings:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"encodings: '{name}' must be letters, digits, '.', '_' and '-'")
+            if self.encodings.count(name) > 1:
+                raise ValueError(f"encodings: '{name}' is listed twice")
+            self.encoding(name)
+        for name in self.seeds.per_encoding:
+            if name not in NAMES and name not in self.definitions:
+                raise ValueError(f"seeds.per_encoding: '{name}' is no encoding{self._nearest(name)}")
+        for key, names in (("mixture.tasks", self.mixture.tasks), ("retrieval.tasks", self.retrieval.tasks)):
+            for name in names:
+                if name not in self.tasks.names:
+                    raise ValueError(
+                        f"{key}: '{name}' is no task{nearest(name, self.tasks.names)}; "
+                        f"known are {', '.join(self.tasks.names)}"
+                    )
+        for name in self.encodings:
+            self.spectrum(name)
+        if self.mixture.share > 0 and not self.mixture.tasks:
+            raise ValueError("mixture.share is above 0, but mixture.tasks is empty")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_training_length(self) -> "Study":
+        length, extrapolation = self.training.length, self.extrapolation
+        context = round(extrapolation.contexts[0] * length)
+        if extrapolation.targets > context:
+            raise ValueError(
+                f"extrapolation.targets: {extrapolation.targets} tokens do not fit into the shortest of "
+                f"extrapolation.contexts, {context} tokens; lower targets, or leave out that context"
+            )
+        prompts = {
+            "mixture.multiples": (self.mixture.multiples, self.mixture.tasks if self.mixture.share else []),
+            "retrieval.multiples": (self.retrieval.multiples, self.retrieval.tasks),
+        }
+        for key, (multiples, names) in prompts.items():
+            shortest = round(min(multiples, default=1.0) * length)
+            for name in names:
+                if shortest < self.tasks.shortest(name):
+                    raise ValueError(
+                        f"{key}: the shortest example has {shortest} tokens, but {name} needs "
+                        f"{self.tasks.shortest(name)}; leave out that multiple, or raise training.length"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _extensions_fit_the_head(self) -> "Study":
+        components = self.model.head_dim // 2
+        for number, extension in enumerate(self.extrapolation.extensions):
+            for key in ("short", "long") if isinstance(extension, LongRope) else ():
+                if len(getattr(extension, key)) != components:
+                    raise ValueError(
+                        f"extrapolation.extensions.{number}.{key}: {len(getattr(extension, key))} factors, but a head "
+                        f"of {self.model.head_dim} dimensions has {components} components; give one for each"
+                    )
+        return self
+
+    def _nearest(self, name: str) -> str:
+        return nearest(name, [*NAMES, *self.definitions])
+
+    def encoding(self, name: str) -> Encoding:
+        """Return the contestant ``name`` with every setting filled in.
+
+        A definition of the study's own comes before a preset or a family of its name: a study goes on
+        meaning the same when the catalogue gains that name.
+
+        Raises:
+            ValueError: the name, its family or one of its settings is unknown.
+        """
+        definition = self.definitions.get(name)
+        if definition is None and name not in NAMES:
+            raise ValueError(f"encodings: '{name}' is no encoding{self._nearest(name)}")
+        if definition is None and name in PRESETS:
+            definition = EncodingDefinition(family=PRESETS[name].family, settings=PRESETS[name].settings)
+        definition = definition or EncodingDefinition(family=name)
+        try:
+            settings = family_settings(definition.family, definition.settings)
+        except UserError as error:
+            raise ValueError(f"definitions.{name}.family: {error}") from None
+        except ValidationError as error:
+            raise ValueError(
+                describe(error, FAMILIES[definition.family].settings, f"definitions.{name}.settings")
+            ) from None
+        return Encoding(name=name, family=definition.family, settings=settings, text_only=definition.text_only)
+
+    def is_rotary(self, name: str) -> bool:
+        """Return whether the encoding ``name`` belongs to the rotary family."""
+        family = self.encoding(name).family
+        return not is_custom(family) and FAMILIES[family].rotary
+
+    def spectrum(self, name: str) -> Spectrum | None:
+        """Return the frequencies of the encoding ``name`` at this study's sizes; None if it is not rotary.
+
+        Raises:
+            ValueError: its settings do not fit the sizes.
+        """
+        encoding = self.encoding(name)
+        family = None if is_custom(encoding.family) else FAMILIES[encoding.family]
+        if family is None or family.spectrum is None:
+            return None
+        try:
+            return family.spectrum(self.model.head_dim, self.training.length, **encoding.settings)
+        except UserError as error:
+            raise ValueError(f"definitions.{name}.settings: {error}") from None
+
+    def source(self, name: str) -> Path | None:
+        """Return the file of the encoding ``name`` if it is the user's own, else None.
+
+        Raises:
+            UserError: there is no such file.
+        """
+        family = self.encoding(name).family
+        try:
+            return source_file(family) if is_custom(family) else None
+        except UserError as error:
+            raise UserError(f"definitions.{name}.family: {error}") from None
+
+    def task_sources(self, names: Iterable[str]) -> list[Path]:
+        """Return the files of those of the named tasks that are the user's own.
+
+        Raises:
+            UserError: there is no such file.
+        """
+        found = []
+        for name in names:
+            task = self.tasks.task(name).task
+            try:
+                found += [source_file(task)] if is_custom(task) else []
+            except UserError as error:
+                raise UserError(f"tasks.definitions.{name}.task: {error}") from None
+        return found
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Return the (encoding, seed) pairs of all models of the study."""
+        return [
+            (name, self.seeds.first + offset)
+            for name in self.encodings
+            for offset in range(self.seeds.per_encoding.get(name, self.seeds.count))
+        ]
+
+    def train_stage(self, name: str, seed: int) -> "TrainStage":
+        """Return all that the training of one model depends on."""
+        encoding = self.encoding(name)
+        mixture = self.mixture.model_copy(update={"share": 0.0}) if encoding.text_only else self.mixture
+        return TrainStage(
+            encoding=encoding,
+            seed=seed,
+            model=self.model,
+            training=self.training,
+            mixture=mixture,
+            tasks=self._tasks(mixture.tasks if mixture.share else []),
+        )
+
+    def extrapolation_stage(self) -> "ExtrapolationStage":
+        """Return all that the extrapolation evaluation depends on."""
+        return ExtrapolationStage(extrapolation=self.extrapolation, windows=self.training.windows)
+
+    def theory_stage(self) -> "TheoryStage":
+        """Return all that the decay of the rotary kernels depends on."""
+        rotary = [self.encoding(name) for name in self.encodings if self.is_rotary(name)]
+        return TheoryStage(encodings=rotary, head_dim=self.model.head_dim, length=self.training.length)
+
+    def length_stage(self) -> "LengthStage":
+        """Return all that the evaluations ask of the held-out documents."""
+        return LengthStage(
+            length=self.training.length,
+            windows=self.training.windows,
+            analysis=self.analysis,
+            extrapolation=self.extrapolation,
+        )
+
+    def retrieval_stage(self) -> "RetrievalStage":
+        """Return all that the retrieval evaluation depends on."""
+        return RetrievalStage(retrieval=self.retrieval, tasks=self._tasks(self.retrieval.tasks))
+
+    def _tasks(self, names: Iterable[str]) -> dict[str, TaskDefinition]:
+        """Return these tasks with every setting filled in: the settings of others touch no result."""
+        return {name: self.tasks.task(name) for name in names}
+
+
+class TrainStage(Section):
+    """What the training of one model depends on, its data aside."""
+
+    encoding: Encoding
+    seed: int
+    model: Model
+    training: Training
+    mixture: Mixture
+    tasks: dict[str, TaskDefinition]
+
+
+class RetrievalStage(Section):
+    """What the retrieval evaluation of one model depends on, the model aside."""
+
+    retrieval: Retrieval
+    tasks: dict[str, TaskDefinition]
+
+
+class ExtrapolationStage(Section):
+    """What the extrapolation evaluation of one model depends on, the model aside."""
+
+    extrapolation: Extrapolation
+    windows: Windows
+
+
+class TheoryStage(Section):
+    """What the decay of the rotary kernels depends on."""
+
+    encodings: list[Encoding]
+    head_dim: int
+    length: int
+
+
+class LengthStage(Section):
+    """What the evaluations ask of the held-out documents."""
+
+    length: int
+    windows: Windows
+    analysis: Analysis
+    extrapolation: Extrapolation

@@ -1,0 +1,120 @@
+"""The config's sections on the models: their size, their training, and the tasks mixed into it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from hope.config.data import Windows
+from hope.config.section import Section, Share
+
+
+class Model(Section):
+    """The decoder's size: RMSNorm, SwiGLU, no biases, as in Llama."""
+
+    layers: int = Field(4, ge=1)
+    width: int = Field(96, ge=2, description="size of the residual stream")
+    heads: int = Field(3, ge=1, description="query heads")
+    kv_heads: int | None = Field(None, ge=1, description="key and value heads; as many as heads if null")
+    mlp_width: int = Field(256, ge=1, description="size of the hidden layer of the MLP")
+    tied_embeddings: bool = Field(True, description="one matrix for the input and the output embedding")
+    norm_epsilon: float = Field(1e-5, gt=0.0)
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one head."""
+        return self.width // self.heads
+
+    @model_validator(mode="after")
+    def _divides(self) -> "Model":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.head_dim % 2:
+            raise ValueError(f"width / heads is {self.head_dim}: rotary encodings need an even number")
+        if self.heads % (self.kv_heads or self.heads):
+            raise ValueError(f"heads {self.heads} is no multiple of kv_heads {self.kv_heads}")
+        return self
+
+
+WHERE_IT_RUNS = ("processes", "nodes", "hostfile", "checkpoint_seconds", "log_steps", "spike_factor", "bad_steps")
+"""Settings of a training that do not say what is trained; the number of processes touches rounding alone."""
+
+
+class Training(Section):
+    """One training: sizes, schedule, and how it runs."""
+
+    length: int = Field(128, ge=8, description="tokens of a training window: the training length L")
+    tokens: int = Field(1_800_000, ge=1, description="tokens seen in all; rounded up to whole batches")
+    batch_windows: int = Field(8, ge=1, description="windows of a global batch")
+    micro_batch_windows: int | None = Field(None, ge=1, description="windows of one forward pass a process")
+    learning_rate: float = Field(3e-3, gt=0.0, description="peak learning rate of AdamW")
+    final_learning_rate: float = Field(1e-6, ge=0.0, description="learning rate at the end of the cosine")
+    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
+    weight_decay: float = Field(0.1, ge=0.0, description="of matrices; norms and encodings get none")
+    betas: tuple[float, float] = Field((0.9, 0.95), strict=False, description="AdamW's averaging factors")
+    clip: float = Field(1.0, gt=0.0, description="largest norm of the gradient")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the forward and backward pass")
+    zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
+    offload: bool = Field(False, description="keep the optimiser state in the memory of the host")
+    activation_checkpointing: bool = Field(False, description="recompute each layer in the backward pass")
+    compile: bool = Field(False, description="compile the model; on a CPU that needs a C++ compiler")
+    processes: int = Field(1, ge=1, description="processes of one training on a node: GPUs, or CPU processes")
+    nodes: int = Field(1, ge=1, description="nodes of one training")
+    hostfile: str | None = Field(None, description="file that names the nodes, one a line, where Slurm does not")
+    threads: int = Field(1, ge=1, description="CPU threads of one process; part of the result's bits")
+    checkpoint_seconds: float = Field(30.0, ge=0.0, description="seconds between checkpoints")
+    log_steps: int = Field(10, ge=1, description="steps between points of the loss curve")
+    spike_factor: float = Field(2.0, gt=1.0, description="a loss this often above its median of late is reported")
+    bad_steps: int = Field(50, ge=1, description="steps with such a loss, in a row, that end the training")
+    windows: Windows = Windows()
+
+    @model_validator(mode="after")
+    def _divides(self) -> "Training":
+        micro = self.micro_windows
+        if micro == 0 or self.batch_windows % (micro * self.world):
+            of_nodes = f" on each of nodes {self.nodes}" if self.nodes > 1 else ""
+            raise ValueError(
+                f"batch_windows {self.batch_windows} is no multiple of processes {self.processes}{of_nodes} "
+                f"times micro_batch_windows {self.micro_batch_windows or 1}"
+            )
+        if self.compile and self.zero_stage == 3:
+            raise ValueError("compile goes with zero_stage 0 to 2: stage 3 gathers each layer's weights while it runs")
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError("final_learning_rate is above learning_rate")
+        return self
+
+    def what_is_trained(self) -> "Training":
+        """Return the same training with the defaults of :data:`WHERE_IT_RUNS`."""
+        return self.model_copy(update={key: Training.model_fields[key].default for key in WHERE_IT_RUNS})
+
+    def where_it_runs(self) -> dict[str, Any]:
+        """Return the settings of :data:`WHERE_IT_RUNS`."""
+        return {key: getattr(self, key) for key in WHERE_IT_RUNS}
+
+    @property
+    def world(self) -> int:
+        """Processes of the training in all."""
+        return self.nodes * self.processes
+
+    @property
+    def micro_windows(self) -> int:
+        """Windows of one forward pass of a process."""
+        return self.micro_batch_windows or self.batch_windows // self.world
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the training."""
+        return -(-self.tokens // (self.length * self.batch_windows))
+
+
+class Mixture(Section):
+    """Synthetic examples mixed into training, with the loss on their answers only."""
+
+    share: Share = Field(0.3, description="share of a batch's windows that hold a synthetic example")
+    weight: float = Field(1.0, ge=0.0, description="weight of the synthetic loss beside the text loss")
+    tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
+        default={"copy": 0.7, "recall": 0.3},
+        description="tasks by their share of the synthetic windows",
+    )
+    multiples: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
+        default=[0.125, 0.25, 0.5, 1.0], min_length=1, description="lengths of the examples, in training lengths"
+    )

@@ -1,0 +1,82 @@
+"""All checks by the name of the property, and one run over them."""
+
+import functools
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hope.contract import hooks, passes
+from hope.contract.subject import Broken, Subject
+
+Check = Callable[[Subject], str]
+"""Returns in a few words what it found, or raises :class:`Broken`, or what the encoding itself raised."""
+
+
+def on_one_thread(check: Check) -> Check:
+    """Return the check so that it runs on one thread: for models this small further ones only wait."""
+
+    @functools.wraps(check)
+    def run(subject: Subject) -> str:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return check(subject)
+        finally:
+            torch.set_num_threads(threads)
+
+    return run
+
+
+CHECKS: dict[str, Check] = {
+    check.__name__: on_one_thread(check)
+    for check in (
+        hooks.declarations,
+        hooks.shapes,
+        hooks.dtypes,
+        hooks.bias,
+        hooks.far,
+        passes.causality,
+        passes.gradients,
+        passes.lengths,
+        passes.cache,
+        passes.batch,
+        passes.positions,
+        passes.shift,
+        passes.determinism,
+        passes.state,
+        passes.gpu,
+    )
+}
+"""All checks, by the name of the property."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        name: the property, a key of :data:`CHECKS`.
+        holds: whether the encoding has it.
+        said: what was found, in a few words.
+    """
+
+    name: str
+    holds: bool
+    said: str
+
+
+def examine(subject: Subject) -> Iterator[Finding]:
+    """Run every check, whatever the others found, and yield what each found."""
+    for name, check in CHECKS.items():
+        try:
+            yield Finding(name, True, check(subject))
+        except Broken as error:
+            yield Finding(name, False, str(error))
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            reason = (str(error).strip().splitlines() or [""])[0]
+            place = f"{Path(last.filename).name}, line {last.lineno}"
+            yield Finding(name, False, f"{type(error).__name__}: {reason} ({place})")

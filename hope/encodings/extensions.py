@@ -1,0 +1,247 @@
+"""Length extensions: a trained rotary encoding changed at evaluation, without training.
+
+Each turns an encoding into another one, which takes its place within :func:`extended`. Only the angles of
+the components change (and, where the method says so, a factor of all logits): a component that stands still
+stays so, whatever set of components the training froze, and no extension computes that set anew. What
+applies to what, and why, is told in ``docs/extensions.md``; :func:`refusal` gives the reason in one line.
+
+Below, theta_j is the angle of component j a token, s the factor, d the head dimension, L the training length.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from hope.config import Extension
+from hope.config.extensions import DynamicNtk, Linear, LongRope, Ntk, Slowest, Yarn
+from hope.encodings.base import Encoding, EncodingShape
+from hope.encodings.rotary import Rotary, turn
+from hope.encodings.rotary_variants import PartialRope
+from hope.errors import UserError
+
+
+class Extended(Rotary):
+    """A rotary encoding with other angles, and queries and keys that are longer by a factor."""
+
+    def __init__(self, shape: EncodingShape, frequencies: Tensor, sharpness: float = 1.0) -> None:
+        """Keep the new frequencies and the factor of queries and of keys: the logits grow by its square."""
+        super().__init__(shape, frequencies)
+        self.sharpness = sharpness
+
+    def prepare(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine ``[tokens, d/2]`` in float32, times the sharpness."""
+        cosine, sine = super().prepare(positions)
+        return cosine * self.sharpness, sine * self.sharpness
+
+
+class Resized(Encoding):
+    """A rotary encoding whose angles depend on how many tokens were read.
+
+    All keys turn by the angles of the newest token's length: a cache holds them as they were before, and
+    they turn anew with every token. So the newest token attends to the first layer's keys exactly as in one
+    pass over as many tokens. What the earlier tokens passed on to the layers above was made under the angles
+    of their own lengths: a model of several layers read token by token equals one pass while the angles
+    do not change, and not past that.
+    """
+
+    recodes = True
+
+    def __init__(self, shape: EncodingShape, frequencies: Callable[[int], Tensor], sharpness: float = 1.0) -> None:
+        """Keep what maps a number of tokens to frequencies ``[d/2]``."""
+        super().__init__(shape)
+        self.frequencies = frequencies
+        self.sharpness = sharpness
+
+    def settled(self, tokens: int) -> Extended:
+        """Return the encoding as it is when ``tokens`` were read, whatever comes after."""
+        return Extended(self.shape, self.frequencies(tokens), self.sharpness)
+
+    def prepare(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine ``[tokens, d/2]`` under the angles of the last position's length."""
+        return self.settled(int(positions[-1]) + 1 if len(positions) else 0).prepare(positions)
+
+    def rotate(
+        self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor], hidden: Tensor, layer: int
+    ) -> tuple[Tensor, Tensor]:
+        """Turn every component by its angle; queries stand at the last of the positions."""
+        cosine, sine = prepared
+        first = keys.shape[2] - queries.shape[2]
+        return turn(queries, cosine[first:], sine[first:]), turn(keys, cosine, sine)
+
+
+class ReRotary(Rotary):
+    """ReRoPE (Su 2023, github.com/bojone/rerope): distances past a window count as the window.
+
+    The logit of query i and key j is that of a rotary encoding at the distance min(i - j, w). Queries and
+    keys carry both forms: turned by their positions, for what is near; and queries turned by w beside
+    keys as they are, for what is far.
+    """
+
+    has_logits = True
+
+    def __init__(self, shape: EncodingShape, frequencies: Tensor, window: int) -> None:
+        """Keep the frequencies and the window w, in tokens."""
+        super().__init__(shape, frequencies)
+        self.window = window
+
+    def rotate(
+        self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor], hidden: Tensor, layer: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return both forms side by side, ``[batch, heads, tokens, 2 d]``."""
+        near, turned = super().rotate(queries, keys, prepared, hidden, layer)
+        cosine, sine = self.prepare(torch.tensor([self.window], device=queries.device))
+        far = turn(queries, cosine, sine)
+        return torch.cat((near, far), dim=-1), torch.cat((turned, keys), dim=-1)
+
+    def logits(self, queries: Tensor, keys: Tensor, positions: Tensor, layer: int) -> Tensor:
+        """Return the products at the distance of each query and key, or at the window where that is less."""
+        (near, far), (turned, plain) = queries.chunk(2, dim=-1), keys.chunk(2, dim=-1)
+        distances = positions[-queries.shape[2] :, None] - positions
+        found = near @ turned.transpose(2, 3)
+        return torch.where(distances < self.window, found, far @ plain.transpose(2, 3))
+
+
+def extend(encoding: Encoding, extension: Extension) -> Encoding:
+    """Return an encoding in the place of ``encoding``, for longer texts than it was trained on.
+
+    Raises:
+        UserError: the extension has no meaning for this encoding; the line says why.
+    """
+    reason = refusal(encoding, extension)
+    if reason is not None:
+        raise UserError(f"extension {extension.label}: {reason}")
+    assert isinstance(encoding, Rotary), "refusal() lets no other pass"
+    shape, theta = encoding.shape, encoding.frequencies
+    if isinstance(extension, Linear):
+        return Extended(shape, theta / extension.factor)
+    if isinstance(extension, Ntk):
+        return Extended(shape, ntk_frequencies(theta, extension.factor, _last(encoding, extension.slowest)))
+    if isinstance(extension, DynamicNtk):
+        factor, last, length = extension.factor, _last(encoding, extension.slowest), shape.length
+        return Resized(shape, lambda tokens: ntk_frequencies(theta, dynamic_factor(factor, tokens, length), last))
+    if isinstance(extension, Yarn):
+        found = yarn_frequencies(theta, extension.factor, shape.length, extension.fast, extension.slow)
+        return Extended(shape, found, 0.1 * math.log(extension.factor) + 1)
+    if isinstance(extension, LongRope):
+        short, long = (
+            theta / torch.tensor(divisors, dtype=torch.float64) for divisors in (extension.short, extension.long)
+        )
+        length = shape.length
+        sharpness = extension.sharpness or math.sqrt(1 + math.log(extension.factor) / math.log(length))
+        return Resized(shape, lambda tokens: long if tokens > length else short, sharpness)
+    return ReRotary(shape, theta, max(1, round(extension.window * shape.length)))
+
+
+def refusal(encoding: Encoding, extension: Extension) -> str | None:
+    """Return why an extension has no meaning for an encoding, or None if it has one."""
+    name = type(encoding).__name__
+    if not _only_rotates(encoding):
+        return f"{name} does not place tokens by angles that are linear in position, and those alone are extended"
+    assert isinstance(encoding, Rotary)
+    turning = encoding.frequencies.nonzero()[:, 0]
+    if not len(turning):
+        return f"no component of this {name} turns: there is no angle to change"
+    if isinstance(extension, Ntk | DynamicNtk):
+        if not int(turning[-1]):
+            return f"of this {name} only the first component turns, and NTK-aware scaling leaves that one as it is"
+        if extension.slowest == "kept" and int(turning[-1]) == _last(encoding, "spectrum"):
+            return f"the slowest component of this {name}'s spectrum turns: slowest 'spectrum' says the same"
+    if isinstance(extension, Yarn) and int(turning[-1]) and _step(encoding.frequencies) is None:
+        return f"the fastest components of this {name} are no geometric series: YaRN's ramp has no place for them"
+    if isinstance(extension, LongRope):
+        components = len(encoding.frequencies)
+        for key, divisors in (("short", extension.short), ("long", extension.long)):
+            if len(divisors) != components:
+                return (
+                    f"{key} has {len(divisors)} factors, but a head of {2 * components} dimensions has "
+                    f"{components} components; give one for each, those that stand still included"
+                )
+    return None
+
+
+class HasEncoding(Protocol):
+    """A model whose encoding can be exchanged."""
+
+    encoding: Encoding
+
+
+@contextmanager
+def extended(model: HasEncoding, extension: Extension | None) -> Iterator[None]:
+    """Let a model read with an extension within the block; with None it stays as it is.
+
+    Raises:
+        UserError: the extension has no meaning for the model's encoding.
+    """
+    before = model.encoding
+    if extension is not None:
+        model.encoding = extend(before, extension)
+    try:
+        yield
+    finally:
+        model.encoding = before
+
+
+def ntk_frequencies(frequencies: Tensor, factor: float, last: int) -> Tensor:
+    """Return ``theta_j * s^(-j / last)``, float64 ``[d/2]``: component 0 stays and component ``last`` is slowed by s.
+
+    With ``last = d/2 - 1`` that is RoPE with the base ``b * s^(d / (d - 2))`` (bloc97 2023, "NTK-aware scaled
+    RoPE"; Peng et al. 2023, arXiv 2309.00071, section 3.1). HoPE's slowest kept component comes before that
+    and would be slowed by less; with ``last = K - 1`` it is slowed by s, and the base is
+    ``b * s^(d / (2 (K - 1)))``.
+    """
+    return frequencies * factor ** (-torch.arange(len(frequencies), dtype=torch.float64) / last)
+
+
+def dynamic_factor(factor: float, tokens: int, length: int) -> float:
+    """Return the factor of dynamic NTK: ``s * tokens / L - (s - 1)``, and 1 up to L (emozilla 2023)."""
+    return max(1.0, factor * tokens / length - (factor - 1))
+
+
+def yarn_frequencies(frequencies: Tensor, factor: float, length: int, fast: float, slow: float) -> Tensor:
+    """Return YaRN's angles ``(1 - r_j) theta_j + r_j theta_j / s``, float64 ``[d/2]``.
+
+    Source: Peng et al. 2023, arXiv 2309.00071, section 3.2.
+    r_j rises from 0 to 1 between the components of ``fast`` and of ``slow`` rotations within L: linearly
+    in j, between whole numbers, as in the authors' code, where the paper's equation is linear in the number of
+    rotations. The places of those two follow from the geometric series of the fast components, so that a
+    component that was slowed in training keeps the place that it had.
+    """
+    step = _step(frequencies)
+    if step is None:
+        return frequencies.clone()  # the first component alone: it lies before any ramp
+    low, high = (math.log(length / (2 * math.pi * rotations)) / step for rotations in (fast, slow))
+    low, high = float(max(math.floor(low), 0)), float(min(math.ceil(high), 2 * len(frequencies) - 1))
+    if low == high:
+        high += 0.001
+    ramp = ((torch.arange(len(frequencies), dtype=torch.float64) - low) / (high - low)).clamp(0, 1)
+    return frequencies * (1 - ramp) + frequencies / factor * ramp
+
+
+def _step(frequencies: Tensor) -> float | None:
+    """Return c where the fastest components turn by ``exp(-c j)``, c above 0; None where they do not."""
+    turning = [int(j) for j in frequencies.nonzero()[:, 0] if j][:2]
+    steps = [-math.log(float(frequencies[j])) / j for j in turning]
+    same = len(steps) > 0 and steps[0] > 0 and math.isclose(steps[0], steps[-1], rel_tol=1e-6)
+    return steps[0] if same else None
+
+
+def _only_rotates(encoding: Encoding) -> bool:
+    """Return whether turning by angles linear in position is all that an encoding does."""
+    own = type(encoding)
+    hooks = ("embed", "bias", "logits")
+    return (
+        isinstance(encoding, Rotary)
+        and (own.prepare, own.rotate) == (Rotary.prepare, Rotary.rotate)
+        and all(getattr(own, hook) is getattr(Encoding, hook) for hook in hooks)
+    )
+
+
+def _last(encoding: Rotary, slowest: Slowest) -> int:
+    """Return the index of the component that NTK-aware scaling slows by the whole factor."""
+    if slowest == "kept" or isinstance(encoding, PartialRope):  # whose spectrum spans what turns
+        return int(encoding.frequencies.nonzero()[-1, 0])
+    return len(encoding.frequencies) - 1

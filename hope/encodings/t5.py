@@ -1,0 +1,61 @@
+"""T5's relative position bias (Raffel et al. 2020, arXiv 1910.10683, section 2.1)."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from hope.encodings.base import Encoding, EncodingShape
+from hope.errors import UserError
+
+BUCKETS = 32
+
+
+def t5_bucket(distance: Tensor, buckets: int, longest: int) -> Tensor:
+    """Return the bucket of each distance ``i - j``, int64, as T5's decoder has them.
+
+    Half of the buckets hold one distance each, the others ever wider ranges up to ``longest``; all that
+    lies further shares the last. A key after the query, which no decoder sees, counts as distance 0.
+
+    Args:
+        distance: int64, of any shape.
+        buckets: how many there are.
+        longest: distance from which on the last bucket holds all.
+    """
+    distance = distance.clamp(min=0)
+    exact = buckets // 2
+    growth = (buckets - exact) / math.log(longest / exact)
+    far = exact + (torch.log(distance.clamp(min=exact).float() / exact) * growth).long()
+    return torch.where(distance < exact, distance, far.clamp(max=buckets - 1))
+
+
+class T5(Encoding):
+    """A learned number for each head and bucket of distances, added to the logit.
+
+    One table serves all layers, as in T5. T5 itself leaves its logits unscaled; here they are scaled as
+    for every other encoding.
+    """
+
+    has_bias = True
+
+    def __init__(self, shape: EncodingShape, max_distance: int = 128) -> None:
+        """Make the table ``[heads, 32]``.
+
+        Raises:
+            UserError: ``max_distance`` lies among the distances that have a bucket each.
+        """
+        super().__init__(shape)
+        if max_distance <= BUCKETS // 2:
+            raise UserError(f"max_distance {max_distance} is not above {BUCKETS // 2}, half of the {BUCKETS} buckets")
+        self.max_distance = max_distance
+        self.table = nn.Parameter(torch.zeros(shape.heads, BUCKETS))
+
+    def initialise(self, generator: Callable[[str], torch.Generator]) -> None:
+        """Draw the table with standard deviation ``width^(-1/2)``, as T5 in transformers does."""
+        with torch.no_grad():
+            self.table.normal_(0.0, self.shape.width**-0.5, generator=generator("table"))
+
+    def bias(self, heads: Tensor, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
+        """Return the number of the head and of the distance's bucket."""
+        return self.table[heads, t5_bucket(queries - keys, BUCKETS, self.max_distance)].float()

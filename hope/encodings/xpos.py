@@ -1,0 +1,65 @@
+"""xPos: RoPE whose components also decay with distance (Sun et al. 2022, arXiv 2212.10554)."""
+
+import torch
+from torch import Tensor
+
+from hope.encodings.base import Encoding, EncodingShape
+from hope.encodings.rotary import rope_frequencies, turn
+
+GAMMA = 0.4
+SCALES = 32
+"""Scale bases within which queries are encoded together: a factor is at most 0.4/1.4 to the power -16, below 6e8."""
+
+
+class Xpos(Encoding):
+    """xPos: component j of a logit is multiplied by ``zeta_j^((m - n) / scale_base)``, query at m, key at n.
+
+    ``zeta_j = (2j + 0.4 d) / (1.4 d)`` for j = 0 .. d/2 - 1 (section 3.2, gamma = 0.4), below 1: fast
+    components decay fastest. Queries carry ``zeta^(m / scale_base)`` and keys the inverse, which no float
+    holds at long lengths. Only the difference counts, so positions are taken from a reference near the
+    last one: a key far before it then fades to 0, as its logit does. The reference moves with the
+    sequence, hence keys are encoded anew, and queries no further apart than 32 scale bases together.
+    """
+
+    recodes = True
+
+    def __init__(self, shape: EncodingShape, base: float = 10_000.0, scale_base: float = 512.0) -> None:
+        """Make xPos with RoPE of the given base, decaying by zeta over ``scale_base`` tokens."""
+        super().__init__(shape)
+        self.theta = rope_frequencies(shape.head_dim, base)
+        self.scale_base = scale_base
+        self.together = self.span = max(1, int(SCALES * scale_base))
+        d = shape.head_dim
+        first = torch.arange(0, d, 2, dtype=torch.float64, device="cpu")
+        self.zeta = (first + GAMMA * d) / ((1 + GAMMA) * d)
+
+    def prepare(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return scaled cosines and sines in float32: of queries ``[up to span, d/2]``, of keys ``[tokens, d/2]``.
+
+        Those of queries are for the last positions, where all queries of a frame stand.
+        """
+        positions = positions.to(torch.float64)
+        angles = positions[:, None] * self.theta.to(positions.device)
+        cosine, sine = angles.cos(), angles.sin()
+        near = positions[-self.together :]
+        # In the middle of the queries, so that neither side of a logit is larger than it must be.
+        reference = positions[-1:] - len(near) / 2
+        zeta = self.zeta.to(positions.device)
+        ahead = (near - reference).clamp(min=-self.together)  # more only where positions are left out
+        grow = zeta ** (ahead / self.scale_base)[:, None]
+        fade = zeta ** ((reference - positions) / self.scale_base)[:, None]
+        tables = cosine[-self.together :] * grow, sine[-self.together :] * grow, cosine * fade, sine * fade
+        return tuple(table.float() for table in tables)  # type: ignore[return-value]
+
+    def rotate(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        prepared: tuple[Tensor, Tensor, Tensor, Tensor],
+        hidden: Tensor,
+        layer: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Turn and scale every component."""
+        cosine, sine, key_cosine, key_sine = prepared
+        first = len(cosine) - queries.shape[2]
+        return turn(queries, cosine[first:], sine[first:]), turn(keys, key_cosine, key_sine)

@@ -1,0 +1,91 @@
+"""The README of an exported model: what it is, how it is loaded, where it came from."""
+
+from pathlib import Path
+from typing import Any
+
+from hope.files import read_json, sha256_of_file
+
+OLDEST = {"llama": "5.5", "partial-rotary": "4.57"}
+"""The version of transformers from which on a format is read."""
+
+
+def provenance_of(model: Path, description: dict[str, Any]) -> dict[str, str]:
+    """Return what names a model and its making, by label; what is not known is left out.
+
+    Args:
+        model: the model's folder.
+        description: its ``config.json``.
+    """
+    found: dict[str, Any] = {"SHA-256 of its model.safetensors": sha256_of_file(model / "model.safetensors")}
+    imported = description.get("imported")
+    if imported:
+        return found | {f"SHA-256 of the imported {name}": digest for name, digest in imported["sha256"].items()}
+    found |= {"training's fingerprint": description.get("fingerprint"), "seed": description.get("seed")}
+    record_file = model / "run.json"
+    if record_file.is_file():
+        record = read_json(record_file)
+        data = [digest for given in record.get("inputs", {}).values() for digest in given.get("manifests", {}).values()]
+        found |= {
+            "SHA-256 of the training's settings": record.get("settings_sha256"),
+            "SHA-256 of the training's code": record.get("code"),
+            "commit": record.get("commit"),
+            "training data": ", ".join(data) or None,
+            "environment": record.get("environment"),
+            "trained": record.get("ended"),
+        }
+    return {label: str(value) for label, value in found.items() if value is not None}
+
+
+def model_card(
+    kind: str, description: dict[str, Any], rotation: str, tokenizer: bool, provenance: dict[str, str]
+) -> str:
+    """Return the text of the README.
+
+    Args:
+        kind: the format's name.
+        description: ``config.json`` of the model's folder.
+        rotation: which components turn, in words.
+        tokenizer: whether a tokenizer lies beside the model.
+        provenance: from :func:`provenance_of`.
+    """
+    encoding, shape = description["encoding"], description["shape"]
+    settings = "".join(f", {key} {value}" for key, value in encoding["settings"].items() if value is not None)
+    notes = [
+        f"- Positional encoding: `{encoding['name']}` (family `{encoding['family']}`{settings}): {rotation}.",
+        f"- Training length L: {description['training_length']} tokens. Positions past it were not trained.",
+        f"- Size: {shape['layers']} layers, {shape['width']} wide, {shape['heads']} heads, "
+        f"{description['vocab_size']} token ids, float32.",
+    ]
+    if description["windows"]["start_token"]:
+        notes.append("- Trained with the start token before every text: begin each prompt with it.")
+    if not tokenizer:
+        notes.append("- No tokenizer is part of it: it takes token ids.")
+    rows = [f"| {label} | `{value}` |" for label, value in provenance.items()]
+    front = ["---", "library_name: transformers", "pipeline_tag: text-generation", "---"]
+    if kind == "gguf":
+        front[1] = "library_name: gguf"
+    title = f"# {encoding['name']}, trained at {description['training_length']} tokens"
+    table = ["| provenance | |", "|---|---|", *rows]
+    return "\n".join([*front, "", title, "", *notes, "", *_use(kind, tokenizer), "", *table]) + "\n"
+
+
+def _use(kind: str, tokenizer: bool) -> list[str]:
+    """Return lines that show how a format is loaded."""
+    if kind == "gguf":
+        prompt = ' -p "def "' if tokenizer else ""
+        return [
+            "```sh",
+            f"llama-cli -m model.gguf --cache-type-k f32 --cache-type-v f32{prompt}",
+            "```",
+            "",
+            "llama.cpp keeps keys and values in 16 bits unless told otherwise, as above.",
+        ]
+    also = ", AutoTokenizer" if tokenizer else ""
+    return [
+        "```python",
+        f"from transformers import AutoModelForCausalLM{also}  # {OLDEST[kind]} or later",
+        "",
+        'model = AutoModelForCausalLM.from_pretrained("PATH")',
+        *(['tokenizer = AutoTokenizer.from_pretrained("PATH")'] if tokenizer else []),
+        "```",
+    ]

@@ -1,0 +1,167 @@
+"""Stock checkpoints of the Llama kind into this project's model folders."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hope import config
+from hope.catalogue import family_settings
+from hope.encodings.base import EncodingShape
+from hope.encodings.registry import build_encoding
+from hope.encodings.rotary import Rotary
+from hope.errors import UserError
+from hope.files import sha256_of_file, sha256_of_json, write_json
+from hope.interchange.folder import whole_folder
+from hope.interchange.foreign import Foreign, read_foreign
+from hope.interchange.rotation import TOLERANCE, prefix_of, rotary_share
+from hope.interchange.stock import partial_rotary_order, reorder_heads
+from hope.interchange.tokenizer import open_tokenizer
+from hope.interchange.vocabulary import fit_vocabulary
+from hope.interchange.weights import read_weights, weight_files
+from hope.model.decoder import Decoder
+from hope.model.llama import decoder_weights
+from hope.model.registration import MODEL_TYPE
+
+
+def import_checkpoint(folder: Path, output: Path, length: int | None = None, data: Path | None = None) -> str:
+    """Write a stock checkpoint as a model folder that analysis and evaluation open.
+
+    Args:
+        folder: of the checkpoint: ``config.json`` and safetensors.
+        output: the new folder.
+        length: the training length L, in tokens; None for the checkpoint's ``max_position_embeddings``.
+        data: a study's ``data`` folder, tokenized with the checkpoint's tokenizer: the model gets rows for
+            the special tokens that it adds. None keeps the vocabulary.
+
+    Returns:
+        One line that says what was read.
+
+    Raises:
+        UserError: the checkpoint is of another kind, is a pickle or is damaged, the data are of another
+            tokenizer, or ``output`` is there already.
+    """
+    if length is not None and length < 1:
+        raise UserError(f"--length: {length} is no number of tokens")
+    files = weight_files(folder)
+    foreign = read_foreign(folder / "config.json")
+    length = length or foreign.longest
+    encoding = encoding_of(foreign, length)
+    with whole_folder(output) as temporary:
+        theirs = _of_llama(read_weights(files, foreign.kind, foreign.shape), foreign)
+        weights = decoder_weights(theirs, foreign.shape)
+        vocabulary = foreign.vocabulary
+        if data is not None:
+            vocabulary = fit_vocabulary(weights, folder, data, foreign.start, foreign.end)
+        _check_shapes(weights, foreign.shape, vocabulary, folder)
+        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        source = {path.name: sha256_of_file(path) for path in [folder / "config.json", *files]}
+        description = _describe(foreign, encoding, length, vocabulary, source)
+        write_json(temporary / "config.json", description)
+        tokenizer = folder if data is None else data / "tokenizer"
+        if (tokenizer / "tokenizer.json").is_file():
+            open_tokenizer(tokenizer).copy(temporary)
+    return (
+        f"{output}: {foreign.kind} of {sum(weight.numel() for weight in weights.values()):,} weights, "
+        f"encoding '{encoding.name}', L = {length}, {vocabulary} token ids"
+    )
+
+
+def encoding_of(foreign: Foreign, length: int) -> config.Encoding:
+    """Return the encoding whose frequencies are the checkpoint's, by the simplest name that there is.
+
+    Args:
+        foreign: the checkpoint.
+        length: the training length L.
+    """
+    shape, prefix = foreign.shape, prefix_of(foreign.frequencies)
+    named: list[tuple[str, dict[str, Any]]] = []
+    if prefix is not None:
+        based = {"base": prefix.base}
+        share = rotary_share(shape.head_dim, shape.heads, prefix.kept)
+        named = [("none", {}), ("rope", based), ("hope", based), ("p_rope", based | {"p": share})]
+    named.append(("rotary", {"frequencies": foreign.frequencies.tolist()}))
+    for family, settings in named:
+        encoding = config.Encoding(name=family, family=family, settings=family_settings(family, settings))
+        if _has_frequencies(encoding, foreign, length):
+            return encoding
+    raise AssertionError("a list of frequencies is not what it says")
+
+
+def _has_frequencies(encoding: config.Encoding, foreign: Foreign, length: int) -> bool:
+    shape = foreign.shape
+    sizes = EncodingShape(
+        layers=shape.layers,
+        width=shape.width,
+        heads=shape.heads,
+        kv_heads=shape.kv_heads or shape.heads,
+        head_dim=shape.head_dim,
+        length=length,
+    )
+    built = build_encoding(encoding, sizes)
+    if not isinstance(built, Rotary):
+        return not foreign.frequencies.any()
+    return torch.allclose(built.frequencies, foreign.frequencies, rtol=TOLERANCE, atol=0)
+
+
+def _of_llama(weights: dict[str, Tensor], foreign: Foreign) -> dict[str, Tensor]:
+    """Return the weights as Llama has them; Phi-3 fuses projections and turns the front of a head."""
+    if foreign.kind != "phi3":
+        return weights
+    shape = foreign.shape
+    order = partial_rotary_order(shape.head_dim, list(range(foreign.turning or 0)))
+    back = torch.tensor(order).argsort().tolist()
+    sizes = [number * shape.head_dim for number in (shape.heads, *[shape.kv_heads or shape.heads] * 2)]
+    for layer in range(shape.layers):
+        here = f"model.layers.{layer}"
+        fused = weights.pop(f"{here}.self_attn.qkv_proj.weight")
+        if fused.shape[0] != sum(sizes):
+            raise UserError(
+                f"{here}.self_attn.qkv_proj.weight: has {fused.shape[0]} rows; config.json asks for {sum(sizes)}"
+            )
+        for part, weight in zip("qkv", fused.split(sizes), strict=True):
+            turned = weight if part == "v" else reorder_heads(weight, back, shape.head_dim)
+            weights[f"{here}.self_attn.{part}_proj.weight"] = turned
+        halves = weights.pop(f"{here}.mlp.gate_up_proj.weight").chunk(2)
+        for part, weight in zip(("gate", "up"), halves, strict=True):
+            weights[f"{here}.mlp.{part}_proj.weight"] = weight
+    return weights
+
+
+def _check_shapes(weights: dict[str, Tensor], shape: config.Model, vocabulary: int, folder: Path) -> None:
+    """Compare the weights' shapes with those of a decoder of these sizes, made without memory.
+
+    Raises:
+        UserError: one differs.
+    """
+    with torch.device("meta"):
+        made = Decoder(shape, vocabulary, 1, config.Encoding(name="none", family="none", settings={}))
+    for name, expected in made.state_dict().items():
+        if weights[name].shape != expected.shape:
+            raise UserError(
+                f"{folder}: the weights do not fit config.json: {name} would be {list(expected.shape)}, "
+                f"but is {list(weights[name].shape)}"
+            )
+
+
+def _describe(
+    foreign: Foreign, encoding: config.Encoding, length: int, vocabulary: int, source: dict[str, str]
+) -> dict[str, Any]:
+    """Return the content of ``config.json``."""
+    return {
+        "model_type": MODEL_TYPE,
+        "architectures": ["HopeForCausalLM"],
+        "vocab_size": vocabulary,
+        "training_length": length,
+        # Of the fresh model that an analysis compares with; how this one began is not known.
+        "seed": 0,
+        "shape": foreign.shape.model_dump(),
+        "encoding": encoding.model_dump(),
+        "windows": config.Windows().model_dump(),
+        "trained_tasks": [],
+        "dtype": "float32",
+        "fingerprint": sha256_of_json(source)[:16],
+        "imported": {"architecture": foreign.kind, "sha256": source},
+    }

@@ -1,0 +1,102 @@
+"""The tokenizer that belongs to a model, and what a stock config repeats of it."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from hope.data.tokenizer import vocabulary_size
+from hope.errors import UserError
+from hope.files import read_json
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""Files of a tokenizer that are taken along where they are there."""
+
+
+@dataclass(frozen=True)
+class ModelTokenizer:
+    """A tokenizer in its folder.
+
+    Attributes:
+        folder: holds ``tokenizer.json``.
+        tokenizer: as read from it.
+        start: id of the token that begins a text, if its config names one.
+        end: id of the token that ends a text, if its config names one.
+    """
+
+    folder: Path
+    tokenizer: Tokenizer
+    start: int | None
+    end: int | None
+
+    def copy(self, folder: Path) -> None:
+        """Copy the tokenizer's files into ``folder``."""
+        for name in FILES:
+            if (self.folder / name).is_file():
+                shutil.copyfile(self.folder / name, folder / name)
+
+
+def find_tokenizer(model: Path, given: str | None, vocabulary: int) -> ModelTokenizer | None:
+    """Return the tokenizer of a model, or None where there is none to be found.
+
+    Args:
+        model: the model's folder. Its own tokenizer comes first, then that of the study whose ``models/``
+            it lies in.
+        given: a folder that holds ``tokenizer.json``, in place of those; "none" for no tokenizer.
+        vocabulary: token ids that the model has.
+
+    Raises:
+        UserError: the folder given has none, or the tokenizer has ids that the model lacks.
+    """
+    if given == "none":
+        return None
+    above = model.absolute().parents
+    of_study = [above[2] / "data" / "tokenizer"] if len(above) > 2 and above[1].name == "models" else []
+    places = [Path(given).expanduser()] if given else [model, *of_study]
+    found = next((place for place in places if (place / "tokenizer.json").is_file()), None)
+    if found is None:
+        if given:
+            raise UserError(f"--tokenizer: {given} holds no tokenizer.json; name its folder, or 'none' to leave it out")
+        return None
+    opened = open_tokenizer(found)
+    size = vocabulary_size(opened.tokenizer)
+    if size > vocabulary:
+        raise UserError(
+            f"{found / 'tokenizer.json'}: has {size} tokens, but {model} has {vocabulary}; "
+            "name the model's own with --tokenizer"
+        )
+    return opened
+
+
+def open_tokenizer(folder: Path) -> ModelTokenizer:
+    """Read the tokenizer of a folder from its ``tokenizer.json``.
+
+    Raises:
+        UserError: the file is missing, or cannot be read.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # The library raises bare Exception.
+        raise UserError(f"{path}: not a tokenizer ({' '.join(str(error).split())[:200]})") from None
+    beside = folder / "tokenizer_config.json"
+    settings: dict[str, Any] = read_json(beside) if beside.is_file() else {}
+    return ModelTokenizer(
+        folder, tokenizer, *(_id_of(tokenizer, settings.get(key)) for key in ("bos_token", "eos_token"))
+    )
+
+
+def _id_of(tokenizer: Tokenizer, token: str | dict[str, Any] | None) -> int | None:
+    """Return the id of a token as a tokenizer's config names it: by its text, or as a map with ``content``."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return tokenizer.token_to_id(text) if isinstance(text, str) else None
+
+
+def description(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the content of ``tokenizer.json``."""
+    return json.loads(tokenizer.to_str())

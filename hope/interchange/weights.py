@@ -1,0 +1,112 @@
+"""The weights of a stock checkpoint: safetensors in one file or several, and no other format."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from hope import config
+from hope.errors import UserError
+from hope.files import read_json
+from hope.model.llama import GATE_UP, QKV, llama_names
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a checkpoint.
+
+    Raises:
+        UserError: there is no such folder, it has pickles alone, or a file that its index names is missing.
+    """
+    if folder.is_file():
+        refuse_pickle(folder)
+        raise UserError(f"{folder}: is a file; name the folder that holds it and config.json")
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    if (folder / INDEX).is_file():
+        listed = read_json(folder / INDEX).get("weight_map")
+        names = set(listed.values()) if isinstance(listed, dict) else set()
+        for name in sorted(names, key=str):
+            if not isinstance(name, str) or Path(name).name != name:
+                raise UserError(f"{folder / INDEX}: names {name!r}, which is no file beside it")
+            refuse_pickle(folder / name)
+            if not (folder / name).is_file():
+                raise UserError(f"{folder / name}: there is no such file, though {INDEX} names it")
+        if not names:
+            raise UserError(f"{folder / INDEX}: names no files")
+        return [folder / name for name in sorted(names)]
+    for path in sorted(folder.iterdir()):
+        refuse_pickle(path)
+    raise UserError(f"{folder}: holds neither {SINGLE} nor {INDEX}")
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise if a file is a pickle by its name.
+
+    Raises:
+        UserError: it is.
+    """
+    if path.suffix in PICKLES:
+        raise UserError(
+            f"{path}: a pickle can run code when it is read, and is not; save the checkpoint as safetensors"
+        )
+
+
+def read_weights(files: list[Path], kind: str, shape: config.Model) -> dict[str, Tensor]:
+    """Return the weights of an architecture in float32, by their names there.
+
+    Args:
+        files: of the checkpoint.
+        kind: its ``model_type``.
+        shape: its sizes.
+
+    Raises:
+        UserError: a file is damaged; a weight is missing, is no float, or has no place in a decoder of ours.
+    """
+    wanted = set(_names(kind, shape))
+    found: dict[str, Tensor] = {}
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118 (no mapping)
+                    if name in wanted:
+                        found[name] = _wide(file.get_tensor(name), name, path)
+                    elif not _is_needless(name):
+                        raise UserError(f"{path}: {name} has no place in a decoder without biases and extra norms")
+        except SafetensorError as error:
+            raise UserError(f"{path}: not a safetensors file ({error})") from None
+    missing = sorted(wanted - set(found))
+    if missing:
+        raise UserError(
+            f"{files[0].parent}: {missing[0]} is missing{f', and {len(missing) - 1} more' * (len(missing) > 1)}"
+        )
+    return found
+
+
+def _names(kind: str, shape: config.Model) -> list[str]:
+    """Return the names of an architecture's weights."""
+    names = llama_names(shape)
+    if kind != "phi3":
+        return names
+    fused = ("self_attn.qkv_proj.weight", "mlp.gate_up_proj.weight")
+    apart = tuple(QKV + GATE_UP)
+    kept = [name for name in names if not name.endswith(apart)]
+    return kept + [f"model.layers.{index}.{name}" for index in range(shape.layers) for name in fused]
+
+
+def _is_needless(name: str) -> bool:
+    """Return whether a tensor is computed anew: older rotary tables, and a head that is the embedding."""
+    return name.endswith("rotary_emb.inv_freq") or name == "lm_head.weight"
+
+
+def _wide(weight: Tensor, name: str, path: Path) -> Tensor:
+    if weight.dtype not in FLOATS:
+        kind = str(weight.dtype).removeprefix("torch.")
+        raise UserError(f"{path}: {name} is {kind}; float32, float16 or bfloat16 is read")
+    return weight.float()

@@ -1,0 +1,87 @@
+"""Floating-point operations of a training and of what is measured on the trained model.
+
+A multiplication and an addition count as two. Counted are the products of matrices and the attention,
+which are all but a percent; attention over the keys that causality leaves, half of all on average. A
+backward pass takes twice its forward pass (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+"""
+
+from dataclasses import dataclass
+
+from hope.config import Model, Study
+from hope.plan.sizes import attention_widths, layer_matrices
+
+RANDOM_SETS = 8
+"""Random sets of components that the intervention freezes (:mod:`hope.analysis.intervention`)."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """FLOPs of one forward pass over a text.
+
+    Attributes:
+        layers: matrices of the decoder layers.
+        attention: logits and mixing of the values.
+        head: the projection to the vocabulary.
+    """
+
+    layers: float
+    attention: float
+    head: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.layers + self.attention + self.head
+
+
+def forward(shape: Model, vocabulary: int, length: int, texts: float = 1.0) -> Forward:
+    """Return the FLOPs of a forward pass over ``texts`` texts of ``length`` tokens, each projected."""
+    queries, _ = attention_widths(shape)
+    tokens = texts * length
+    pairs = texts * length * (length + 1) / 2
+    return Forward(
+        layers=2.0 * tokens * shape.layers * layer_matrices(shape),
+        attention=4.0 * pairs * shape.layers * queries,
+        head=2.0 * tokens * vocabulary * shape.width,
+    )
+
+
+def training_flops(study: Study, vocabulary: int) -> tuple[float, float]:
+    """Return the FLOPs of one training: those that the model asks for, and those that are computed.
+
+    The two differ where activations are recomputed: the layers' forward pass runs twice then.
+    """
+    training = study.training
+    windows = training.steps * training.batch_windows
+    once = forward(study.model, vocabulary, training.length, windows)
+    again = once.layers + once.attention if training.activation_checkpointing else 0.0
+    return 3 * once.total, 3 * once.total + again
+
+
+def measuring_flops(study: Study, vocabulary: int, rotary: bool) -> float:
+    """Return the FLOPs of all that is measured on one model, in forward passes.
+
+    They are the loss at every position and on fixed tokens, with every extension; the retrieval prompts;
+    and the attention analysis with its frozen components, for a rotary encoding.
+    """
+    length, shape = study.training.length, study.model
+
+    def passes(multiple: float, texts: float) -> float:
+        return forward(shape, vocabulary, round(multiple * length), texts).total
+
+    asked = study.extrapolation
+    windows = asked.documents * asked.windows
+    contexts = [asked.longest, *(context for context in asked.contexts if context != asked.longest)]
+    times = 1 + (len(asked.extensions) if rotary else 0)
+    found = times * sum(passes(context, windows) for context in contexts)
+    if asked.strided is not None:
+        slid = windows * max(1.0, (asked.longest - asked.strided.window) / asked.strided.stride + 1)
+        found += times * passes(asked.strided.window, slid)
+    retrieval = study.retrieval
+    found += len(retrieval.tasks) * sum(passes(multiple, retrieval.prompts) for multiple in retrieval.multiples)
+    analysis = study.analysis
+    found += 2 * passes(analysis.multiples[-1], analysis.documents)
+    if rotary:
+        frozen = 2 + RANDOM_SETS
+        found += 2 * frozen * passes(min(2.0, analysis.multiples[-1]), analysis.documents / 2)
+    return found

@@ -1,0 +1,61 @@
+"""Space on disk: the models, the tokens, and the checkpoints of trainings under way."""
+
+from dataclasses import dataclass
+
+from hope.config import Study, Training
+from hope.plan.memory import MASTER, MOMENTS
+
+CHECKPOINTS = 3
+"""Checkpoints of a training at a time: two are kept, and a third is written before the older one goes."""
+SHORT_IDS = 1 << 16
+"""Token ids below this take two bytes, others four."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes on disk.
+
+    Attributes:
+        tokens: token ids of the corpus, if every token of a training is seen once.
+        models: weights of all models.
+        checkpoint: one checkpoint of one training.
+        checkpoints: all of the trainings that run at once; they go as each ends.
+    """
+
+    tokens: float
+    models: float
+    checkpoint: float
+    checkpoints: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.tokens + self.models + self.checkpoints
+
+
+def disk_space(study: Study, vocabulary: int, parameters: dict[str, int], at_once: int) -> Disk:
+    """Return the space that a study takes; its text, tables and report come on top.
+
+    Args:
+        study: the study.
+        vocabulary: number of token ids.
+        parameters: parameters of a model, by encoding.
+        at_once: trainings that run side by side.
+    """
+    counts = [parameters[encoding] for encoding, _ in study.runs()]
+    checkpoint = checkpoint_bytes(study.training, max(counts))
+    return Disk(
+        tokens=float(study.training.tokens * (2 if vocabulary <= SHORT_IDS else 4)),
+        models=4.0 * sum(counts),
+        checkpoint=checkpoint,
+        checkpoints=CHECKPOINTS * checkpoint * at_once,
+    )
+
+
+def checkpoint_bytes(training: Training, parameters: int) -> float:
+    """Return the size of one checkpoint: the weights, AdamW's averages, and the float32 copy where there is one."""
+    number = 2 if training.precision == "bfloat16" else 4
+    master = MASTER if training.zero_stage or number == 2 else 0
+    # Stage 3 has no weights beside the float32 copy.
+    weights = 0 if training.zero_stage == 3 else number
+    return float(parameters * (weights + master + MOMENTS))

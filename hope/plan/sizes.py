@@ -1,0 +1,113 @@
+"""How many parameters a model of a study has, and how many token ids it knows."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from hope.catalogue import FAMILIES, is_custom
+from hope.config import Encoding, Model, Study
+from hope.errors import UserError
+
+SPECIAL_TOKENS = ("<|start|>", "<|end|>", "<|separator|>", "<|query|>")
+"""Tokens that are added to a pretrained tokenizer (:mod:`hope.data.tokenizer`)."""
+
+PUBLISHED = {"gpt2": 50_257, "openai-community/gpt2": 50_257}
+"""Vocabularies of tokenizers on the hub (GPT-2: Radford et al. 2019, section 2.3)."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of one model, by where they are.
+
+    Attributes:
+        embedding: the token embedding; also the output projection where the two are tied.
+        head: the output projection, if it has a matrix of its own.
+        layers: all decoder layers and the final norm.
+        encoding: what the positional encoding learns; None where only its own class knows.
+    """
+
+    embedding: int
+    head: int
+    layers: int
+    encoding: int | None
+
+    @property
+    def total(self) -> int:
+        """All of them, as far as known."""
+        return self.embedding + self.head + self.layers + (self.encoding or 0)
+
+
+def count_parameters(shape: Model, encoding: Encoding, vocabulary: int, length: int) -> Parameters:
+    """Return the parameters of a decoder, as :class:`hope.model.decoder.Decoder` makes them."""
+    table = vocabulary * shape.width
+    return Parameters(
+        embedding=table,
+        head=0 if shape.tied_embeddings else table,
+        layers=shape.layers * layer_parameters(shape) + shape.width,
+        encoding=_encoding_parameters(shape, encoding, length),
+    )
+
+
+def layer_parameters(shape: Model) -> int:
+    """Return the parameters of one decoder layer: its matrices and its two norms."""
+    return layer_matrices(shape) + 2 * shape.width
+
+
+def layer_matrices(shape: Model) -> int:
+    """Return the entries of one decoder layer's matrices: attention's four, the MLP's three."""
+    queries, keys = attention_widths(shape)
+    return shape.width * (2 * queries + 2 * keys + 3 * shape.mlp_width)
+
+
+def attention_widths(shape: Model) -> tuple[int, int]:
+    """Return the widths of all query heads together, and of all key heads."""
+    return shape.heads * shape.head_dim, (shape.kv_heads or shape.heads) * shape.head_dim
+
+
+def _encoding_parameters(shape: Model, encoding: Encoding, length: int) -> int | None:
+    if is_custom(encoding.family):
+        return None
+    sizes = {"layers": shape.layers, "width": shape.width, "heads": shape.heads, "head_dim": shape.head_dim}
+    sizes |= {"kv_heads": shape.kv_heads or shape.heads, "length": length}
+    return FAMILIES[encoding.family].parameter_count(sizes)
+
+
+def vocabulary_of(study: Study, given: int | None = None) -> int:
+    """Return the number of token ids of a study's models.
+
+    Args:
+        study: the study.
+        given: the size where the user knows it, special tokens included.
+
+    Raises:
+        UserError: the tokenizer is one on the hub whose size nothing here tells.
+    """
+    if given is not None:
+        return given
+    tokens = study.tokens
+    if tokens.tokenizer == "bpe":
+        return tokens.vocabulary
+    assert tokens.pretrained
+    place = Path(tokens.pretrained).expanduser()
+    path = place / "tokenizer.json" if place.is_dir() else place
+    if path.is_file():
+        return _ids_in(path)
+    if tokens.pretrained in PUBLISHED:
+        return PUBLISHED[tokens.pretrained] + len(SPECIAL_TOKENS)
+    raise UserError(
+        f"tokens.pretrained: the size of '{tokens.pretrained}' is not known before it is loaded; "
+        "give it with --vocabulary"
+    )
+
+
+def _ids_in(path: Path) -> int:
+    """Return the token ids of a ``tokenizer.json`` once the special tokens are in it: one more than the highest."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary, added = content["model"]["vocab"], content.get("added_tokens", [])
+        # A unigram model lists its tokens, the others name an id for each.
+        ids = range(len(vocabulary)) if isinstance(vocabulary, list) else vocabulary.values()
+        there = {token["content"] for token in added}
+        return 1 + max([*ids, *(token["id"] for token in added)]) + len(set(SPECIAL_TOKENS) - there)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"tokens.pretrained: {path} is no tokenizer.json ({error}); give --vocabulary") from None

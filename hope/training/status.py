@@ -1,0 +1,155 @@
+"""How far the trainings of a study are, read from their files alone: no numerical library is loaded."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hope import config
+from hope.errors import UserError
+from hope.files import lock_holder, read_json
+from hope.paths import StudyPaths
+from hope.tracking.store import find_study
+from hope.training.failures import circumstances, failure_note, noted_failure
+from hope.training.fingerprint import fingerprint, run_name
+from hope.training.heartbeat import last_heartbeat
+
+STATES = ("done", "training", "starting", "silent", "stopped", "failed", "waiting")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where one training stands.
+
+    Attributes:
+        model: ``<encoding>/seed<k>``.
+        state: one of :data:`STATES`. A silent one holds its lock but has shown no sign of life for long; a
+            stopped one goes on from its last checkpoint when the study is run again.
+        share: part of its steps that are done, or None if unknown.
+        loss: at the last point of the loss curve, nats, or None.
+        tokens_per_second: or None.
+        seconds_left: or None.
+        remark: what else there is to say.
+    """
+
+    model: str
+    state: str
+    share: float | None = None
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    seconds_left: float | None = None
+    remark: str = ""
+
+
+def show(study: Path | None, configfiles: list[Path]) -> str:
+    """Return the table of a study's trainings.
+
+    Args:
+        study: its name or folder, whose resolved config is read; None for the study of the config files.
+        configfiles: overlays over ``config.yaml``.
+
+    Raises:
+        UserError: there is no such study, or the config is wrong.
+    """
+    if study is None or configfiles:
+        described = config.load_study(config.with_base(configfiles))
+        return table(study_progress(described, Path("results") / described.study if study is None else study))
+    folder = find_study(study)
+    resolved = StudyPaths(folder).config
+    if not resolved.exists():
+        raise UserError(f"{resolved}: not there yet; give the study's config with --configfile")
+    return table(study_progress(config.parse_study(read_json(resolved), str(resolved)), folder))
+
+
+def study_progress(study: config.Study, folder: Path) -> list[Progress]:
+    """Return where each training of a study stands, in the study's order.
+
+    Args:
+        study: the study.
+        folder: of its results.
+    """
+    paths = StudyPaths(folder)
+    try:
+        digest = read_json(paths.data / "train" / "manifest.json")["digest"]
+    except (UserError, KeyError):
+        # Nothing can have been trained on data that are not there.
+        return [Progress(paths.run(*run).name, "waiting") for run in study.runs()]
+    return [_progress(study.train_stage(*run), paths, digest) for run in study.runs()]
+
+
+def _progress(stage: config.TrainStage, paths: StudyPaths, digest: str) -> Progress:
+    key = fingerprint(stage, digest)
+    run, name = paths.run(stage.encoding.name, stage.seed), run_name(stage, key)
+    if (run.model / "run.json").exists():
+        same = _fingerprint_of(run.model) == key
+        return Progress(
+            run.name, "done", 1.0, _last_loss(run.model), remark="" if same else "with other settings or data than now"
+        )
+    holder = lock_holder(paths.checkpoints / f"{name}.lock")
+    beat = last_heartbeat(paths.checkpoints / name)
+    if beat is None and holder:
+        return Progress(run.name, "starting", remark=holder)
+    note = failure_note(paths.checkpoints, name)
+    failure = noted_failure(note, circumstances(stage.training, paths.data)) if note.exists() and not holder else None
+    if beat is None:
+        return Progress(run.name, "failed" if failure else "waiting", remark=failure or "")
+    share, loss, speed = beat["step"] / beat["steps"], beat["loss"], beat["tokens_per_second"]
+    if not holder:
+        return Progress(run.name, "failed" if failure else "stopped", share, loss, remark=failure or "")
+    if time.time() > beat["silent_after"]:
+        ago = duration(time.time() - beat["time"])
+        return Progress(run.name, "silent", share, loss, remark=f"no sign of life for {ago} from {holder}")
+    return Progress(run.name, "training", share, loss, speed, beat["seconds_left"], holder)
+
+
+def _fingerprint_of(model: Path) -> str | None:
+    try:
+        return str(read_json(model / "config.json").get("fingerprint"))
+    except UserError:
+        return None
+
+
+def _last_loss(model: Path) -> float | None:
+    import pyarrow.parquet as pq
+
+    try:
+        return float(pq.read_table(model / "history.parquet", columns=["loss"])["loss"][-1].as_py())
+    except (OSError, KeyError, IndexError, ValueError):
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words of at most two units."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes / 60 / 24:.1f} days"
+
+
+def table(found: list[Progress]) -> str:
+    """Return the trainings as lines of text, with a sum of their states at the end."""
+    rows = [("model", "state", "done", "loss", "tokens/s", "left", "")]
+    for one in found:
+        rows.append(
+            (
+                one.model,
+                one.state,
+                "" if one.share is None else f"{one.share:.0%}",
+                "" if one.loss is None else f"{one.loss:.3f}",
+                "" if one.tokens_per_second is None else f"{one.tokens_per_second:,.0f}",
+                "" if one.seconds_left is None else duration(one.seconds_left),
+                one.remark,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ]
+        lines.append("  ".join([*cells, row[6]]).rstrip())
+    counts = {state: sum(one.state == state for one in found) for state in STATES}
+    lines.append(f"{len(found)} models: {', '.join(f'{count} {state}' for state, count in counts.items() if count)}")
+    return "\n".join(lines)

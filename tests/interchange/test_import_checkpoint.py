@@ -1,0 +1,272 @@
+"""Stock checkpoints, made by transformers or exported here, come in as the models that they are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Phi3Config, Phi3ForCausalLM
+
+from hope.cli import main
+from hope.errors import UserError
+from hope.interchange.exporting import export_model
+from hope.interchange.importing import import_checkpoint
+from hope.interchange.rotation import rotation_of
+from hope.model.loading import load_model, read_description
+from tests.interchange.made_models import random_ids
+
+SIZES = {
+    "vocab_size": 130,
+    "hidden_size": 64,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 96,
+    "pad_token_id": None,
+}
+FACTORS = [1.0, 1.0, 1.5, 2.0, 3.0, 10.0, 1e30, 1e30]
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500_000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10_000.0,
+    "short_factor": FACTORS,
+    "long_factor": FACTORS,
+    "factor": 1.0,
+    "original_max_position_embeddings": 96,
+}
+
+
+def rope(kind: str, **settings: object) -> dict:
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": 10_000.0} | settings}
+
+
+# What transformers makes, and the encoding that it comes in as.
+STOCK = {
+    "llama": (LlamaForCausalLM, LlamaConfig, {}, "rope"),
+    "llama-base": (LlamaForCausalLM, LlamaConfig, rope("default", rope_theta=500_000.0), "rope"),
+    "llama-tied": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": True}, "rope"),
+    "llama-heads": (LlamaForCausalLM, LlamaConfig, {"num_key_value_heads": 4, "rms_norm_eps": 1e-3}, "rope"),
+    "llama-linear": (LlamaForCausalLM, LlamaConfig, rope("linear", factor=4.0), "rotary"),
+    "llama-3": (LlamaForCausalLM, LlamaConfig, {"rope_parameters": LLAMA3}, "rotary"),
+    "llama-longrope": (LlamaForCausalLM, LlamaConfig, {"rope_parameters": LONGROPE}, "rotary"),
+    "llama-proportional": (
+        LlamaForCausalLM,
+        LlamaConfig,
+        rope("proportional", partial_rotary_factor=0.75),
+        "p_rope",
+    ),
+    "llama-hope": (LlamaForCausalLM, LlamaConfig, rope("proportional", partial_rotary_factor=0.375), "hope"),
+    "llama-none": (LlamaForCausalLM, LlamaConfig, rope("proportional", partial_rotary_factor=0.0), "none"),
+    "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": None}, "rope"),
+    "phi3": (Phi3ForCausalLM, Phi3Config, {}, "rope"),
+    "phi3-partial": (Phi3ForCausalLM, Phi3Config, rope("default", partial_rotary_factor=0.75), "p_rope"),
+}
+
+
+def stock(name: str):
+    """Return a stock model with random weights, far from uniform."""
+    kind, config, over, _ = STOCK[name]
+    torch.manual_seed(5)
+    model = kind(config(**SIZES | over)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(6.0) if parameter.dim() > 1 else parameter.add_(torch.rand_like(parameter))
+    return model
+
+
+def assert_comes_in(kind: type, folder: Path, out: Path) -> None:
+    """Assert that the imported model says what the stock one says, which computes its angles in float32."""
+    model, made = kind.from_pretrained(folder, dtype=torch.float32).eval(), load_model(out).cpu()
+    ids = torch.tensor([random_ids(96, 130)])
+    with torch.inference_mode():
+        expected, found = model(ids).logits, made.logits(made(ids))
+    assert expected.std() > 0.3
+    torch.testing.assert_close(found, expected, rtol=0, atol=3e-4 * float(expected.std()))
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_a_stock_model_comes_in_as_it_is(name, tmp_path):
+    model, out = stock(name), tmp_path / "out"
+    model.save_pretrained(tmp_path / "in")
+    told = import_checkpoint(tmp_path / "in", out)
+    assert_comes_in(type(model), tmp_path / "in", out)
+    description = read_description(out)
+    assert description["encoding"]["family"] == STOCK[name][3]
+    assert description["training_length"] == 96
+    assert description["imported"]["architecture"] == model.config.model_type
+    assert f"encoding '{STOCK[name][3]}', L = 96, 130 token ids" in told
+
+
+def test_shards_and_half_precision(tmp_path):
+    for dtype in (torch.bfloat16, torch.float16):
+        model, folder = stock("llama").to(dtype), tmp_path / str(dtype)
+        model.save_pretrained(folder / "in", max_shard_size="60KB")
+        assert len(list((folder / "in").glob("*.safetensors"))) > 2
+        import_checkpoint(folder / "in", folder / "out")
+        assert_comes_in(type(model), folder / "in", folder / "out")
+        assert {weight.dtype for weight in load_file(folder / "out" / "model.safetensors").values()} == {torch.float32}
+
+
+def test_the_training_length_can_be_named(tmp_path):
+    stock("llama-hope").save_pretrained(tmp_path / "in")
+    assert main(["import", str(tmp_path / "in"), str(tmp_path / "out"), "--length", "1000000"]) == 0
+    description = read_description(tmp_path / "out")
+    # HoPE of that length would keep other components: these are kept by their number.
+    assert (description["training_length"], description["encoding"]["family"]) == (1_000_000, "p_rope")
+    assert int((load_model(tmp_path / "out").encoding.frequencies > 0).sum()) == 3
+    with pytest.raises(UserError, match="--length: 0 is no number of tokens"):
+        import_checkpoint(tmp_path / "in", tmp_path / "zero", length=0)
+
+
+@pytest.mark.parametrize("kind", ["llama", "partial-rotary"])
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("rope", {"base": 123.0}),
+        ("hope", {}),
+        ("none", {}),
+        ("p_rope", {"p": 0.25}),
+        ("partial_rope", {"share": 0.5}),
+        ("hope", {"freeze": "listed", "components": [1, 3, 5, 7]}),
+        ("clipped_rope", {"kind": "soft"}),
+        ("hope", {"freeze": "band", "band": [0.5, 4.0]}),
+    ],
+)
+def test_there_and_back_changes_no_bit(kind, family, settings, make, tmp_path):
+    made = make(family, settings)
+    frequencies = rotation_of(made.model.encoding, "it")
+    try:
+        export_model(made.folder, tmp_path / "there", kind)
+    except UserError:
+        assert kind == "partial-rotary" and (family, list(settings)) in [
+            ("clipped_rope", ["kind"]),
+            ("hope", ["freeze", "band"]),
+        ]
+        return
+    import_checkpoint(tmp_path / "there", tmp_path / "back")
+    back = load_model(tmp_path / "back").cpu()
+    if kind == "llama" or "components" not in settings:
+        torch.testing.assert_close(rotation_of(back.encoding, "it"), frequencies, rtol=1e-9, atol=0)
+        for name, weight in made.model.state_dict().items():
+            assert torch.equal(back.state_dict()[name], weight), name
+        if family in ("rope", "hope", "none", "p_rope") and "freeze" not in settings:
+            assert read_description(tmp_path / "back")["encoding"]["family"] == family
+    # Partial rotation says which components turn, not where in a head they stood: their order may differ.
+    ids = torch.tensor([random_ids(90, made.model.vocabulary)])
+    with torch.inference_mode():
+        expected = made.model.logits(made.model(ids))
+        spread = float(expected.std())
+        torch.testing.assert_close(back.logits(back(ids)), expected, rtol=0, atol=1e-5 * spread)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        assert (tmp_path / "back" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    stock("llama").save_pretrained(tmp_path / "in")
+    return tmp_path / "in"
+
+
+def refused(folder: Path, words: str) -> None:
+    """Assert that an import ends with one line, and leaves nothing behind."""
+    before = set(folder.parent.iterdir())
+    with pytest.raises(UserError, match=words) as caught:
+        import_checkpoint(folder, folder.parent / "out")
+    assert "\n" not in str(caught.value)
+    assert set(folder.parent.iterdir()) == before
+
+
+def edit(folder: Path, **over: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | over))
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        ({"model_type": "qwen2"}, r"config.json: model_type 'qwen2' cannot be imported; llama, mistral, phi3 can"),
+        ({"model_type": None}, "model_type 'None' cannot be imported"),
+        ({"attention_bias": True}, "attention_bias True cannot be imported; only False can"),
+        ({"mlp_bias": True}, "mlp_bias True cannot be imported"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' cannot be imported; only 'silu' can"),
+        ({"model_type": "mistral", "sliding_window": 32}, "sliding_window 32 cannot be imported; only None can"),
+        ({"head_dim": 32}, "head_dim 32 is not hidden_size / num_attention_heads, 64 / 4"),
+        ({"num_key_value_heads": 3}, "heads 4 is no multiple of kv_heads 3"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "the weights are quantised"),
+        (rope("dynamic", factor=2.0), "rope_type 'dynamic' cannot be imported"),
+        (rope("yarn", factor=4.0, original_max_position_embeddings=24), "attention temperature of 1.139"),
+        (
+            {"rope_parameters": LONGROPE | {"long_factor": [2.0] * 8}},
+            "rope_type 'longrope' changes its frequencies with the length",
+        ),
+        ({"rope_parameters": LONGROPE | {"factor": 4.0}}, "attention temperature of 1.142"),
+        (rope("llama3"), "transformers does not read it"),
+        ({"vocab_size": 131}, r"the weights do not fit config.json: embedding.weight would be \[131, 64\], but is \["),
+        ({"num_hidden_layers": 3}, r"in: model.layers.2.input_layernorm.weight is missing, and 8 more"),
+        ({"num_hidden_layers": 1}, r"model.layers.1.\S+ has no place in a decoder without biases and extra norms"),
+    ],
+)
+def test_what_is_no_decoder_of_ours_is_refused_with_the_reason(over, words, checkpoint):
+    edit(checkpoint, **over)
+    refused(checkpoint, words)
+
+
+def test_pickles_are_not_read(checkpoint, tmp_path):
+    weights = load_file(checkpoint / "model.safetensors")
+    (checkpoint / "model.safetensors").unlink()
+    torch.save(weights, checkpoint / "pytorch_model.bin")
+    words = "pytorch_model.bin: a pickle can run code when it is read, and is not; save the checkpoint as safetensors"
+    refused(checkpoint, words)
+    refused(checkpoint / "pytorch_model.bin", words)
+    index = {"weight_map": dict.fromkeys(weights, "pytorch_model.bin")}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    refused(checkpoint, words)
+    # A pickle by another name is no safetensors file.
+    shutil.move(checkpoint / "pytorch_model.bin", checkpoint / "model.safetensors")
+    refused(checkpoint, "model.safetensors: not a safetensors file")
+
+
+def test_files_that_are_missing_damaged_or_elsewhere_are_one_clear_line(checkpoint, tmp_path):
+    weights = load_file(checkpoint / "model.safetensors")
+    path = checkpoint / "model.safetensors"
+    save_file(weights | {"model.layers.0.self_attn.q_proj.bias": torch.zeros(64)}, path)
+    refused(checkpoint, "q_proj.bias has no place in a decoder without biases")
+    save_file(weights | {"model.norm.weight": torch.ones(64, dtype=torch.int8)}, path)
+    refused(checkpoint, "model.norm.weight is int8; float32, float16 or bfloat16 is read")
+    save_file({name: weight for name, weight in weights.items() if name != "model.norm.weight"}, path)
+    refused(checkpoint, "in: model.norm.weight is missing$")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    refused(checkpoint, "model.safetensors: not a safetensors file")
+    path.unlink()
+    refused(checkpoint, "in: holds neither model.safetensors nor model.safetensors.index.json")
+    for name, words in (("../other.safetensors", "which is no file beside it"), ("gone.safetensors", "no such file")):
+        (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+        refused(checkpoint, words)
+    (checkpoint / "model.safetensors.index.json").write_text("{}")
+    refused(checkpoint, "names no files")
+    refused(checkpoint / "config.json", "config.json: is a file; name the folder")
+    refused(tmp_path / "nowhere", "nowhere: there is no such folder")
+    save_file(weights, path)
+    (checkpoint / "config.json").unlink()
+    refused(checkpoint, "config.json: there is no such file")
+
+
+def test_older_checkpoints_hold_tables_that_are_computed_anew(checkpoint):
+    path = checkpoint / "model.safetensors"
+    save_file(load_file(path) | {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)}, path)
+    content = json.loads((checkpoint / "config.json").read_text())
+    del content["rope_parameters"]
+    (checkpoint / "config.json").write_text(json.dumps(content | {"rope_theta": 777.0, "rope_scaling": None}))
+    import_checkpoint(checkpoint, checkpoint.parent / "out")
+    assert read_description(checkpoint.parent / "out")["encoding"]["settings"] == {"base": 777.0}

@@ -1,0 +1,148 @@
+"""Parameters and FLOPs, against the decoder itself and PyTorch's own counters."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hope import config
+from hope.catalogue import FAMILIES
+from hope.errors import UserError
+from hope.model.decoder import Decoder
+from hope.plan.compute import forward, measuring_flops, training_flops
+from hope.plan.sizes import SPECIAL_TOKENS, count_parameters, vocabulary_of
+from tests.conftest import tiny_study
+
+PRESETS = Path(__file__).parents[2] / "workflow" / "presets"
+SHAPES = [
+    config.Model(layers=3, width=48, heads=4, mlp_width=80),
+    config.Model(layers=2, width=64, heads=8, kv_heads=2, mlp_width=96, tied_embeddings=False),
+]
+
+
+def made(shape: config.Model, encoding: config.Encoding, vocabulary: int, length: int) -> Decoder:
+    with torch.device("meta"):
+        return Decoder(shape, vocabulary, length, encoding)
+
+
+def numbers(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_the_parameters_are_those_of_the_decoder(family: str, shape: config.Model) -> None:
+    settings = FAMILIES[family].settings.model_validate({}).model_dump()
+    encoding = config.Encoding(name=family, family=family, settings=settings)
+    decoder = made(shape, encoding, 700, 128)
+    found = count_parameters(shape, encoding, 700, 128)
+    assert found.total == numbers(decoder)
+    assert found.encoding == numbers(decoder.encoding)
+    assert found.embedding == numbers(decoder.embedding)
+    assert found.head == (numbers(decoder.head) if decoder.head is not None else 0)
+
+
+def test_what_a_class_of_the_users_own_learns_is_not_known(tiny_files: Path) -> None:
+    encoding = config.Encoding(name="mine", family="mine:Mine")
+    assert count_parameters(SHAPES[0], encoding, 700, 128).encoding is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "total"), [("gpu-124m", 124e6), ("gpu-350m", 354e6), ("gpu-1b", 1.25e9), ("paper-3b", 2.8e9)]
+)
+def test_a_preset_has_the_parameters_that_its_name_says(preset: str, total: float) -> None:
+    study = config.load_study([PRESETS.parents[1] / "config.yaml", PRESETS / f"{preset}.yaml"])
+    vocabulary = vocabulary_of(study)
+    found = count_parameters(study.model, study.encoding("hope"), vocabulary, study.training.length)
+    assert found.total == numbers(made(study.model, study.encoding("hope"), vocabulary, study.training.length))
+    assert found.total == pytest.approx(total, rel=0.01)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_flops_are_those_that_pytorch_counts(shape: config.Model) -> None:
+    vocabulary, length, windows = 700, 64, 3
+    decoder = made(shape, config.Encoding(name="none", family="none"), vocabulary, length)
+    tokens = torch.zeros(windows, length, dtype=torch.int64, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        logits = decoder.logits(decoder(tokens))
+        once = counter.get_total_flops()
+        logits.sum().backward()
+    found = forward(shape, vocabulary, length, windows)
+    # PyTorch counts attention to all keys, and causality leaves (length + 1) / 2 of them on average.
+    everything = found.layers + found.head + found.attention * 2 * length / (length + 1)
+    assert once == everything
+    backward = counter.get_total_flops() - once
+    # Attention's backward pass computes the logits once more, where it does not keep them.
+    assert backward == pytest.approx(2 * everything, rel=0.1)
+
+
+def test_a_training_counts_three_passes_and_four_where_layers_are_computed_again(tiny_files: Path) -> None:
+    study = tiny_study(tiny_files)
+    once = forward(study.model, 512, 32, study.training.steps * 8)
+    assert training_flops(study, 512) == (3 * once.total, 3 * once.total)
+    again = tiny_study(tiny_files, training={"activation_checkpointing": True})
+    assert training_flops(again, 512) == (3 * once.total, 3 * once.total + once.layers + once.attention)
+
+
+def test_measuring_grows_with_what_is_measured(tiny_files: Path) -> None:
+    study = tiny_study(tiny_files)
+    less = measuring_flops(study, 512, rotary=False)
+    assert measuring_flops(study, 512, rotary=True) > less
+    none = tiny_study(tiny_files, retrieval={"tasks": []})
+    assert measuring_flops(none, 512, rotary=False) < less
+    # By hand: one window of 8 L and its contexts, nothing else.
+    alone = tiny_study(
+        tiny_files,
+        retrieval={"tasks": []},
+        extrapolation={"documents": 2, "windows": 1, "longest": 2, "contexts": [1.0, 2.0]},
+        analysis={"documents": 2, "multiples": [1.0]},
+    )
+    parts = [forward(alone.model, 512, tokens, 2).total for tokens in (64, 32)]
+    assert measuring_flops(alone, 512, rotary=False) == sum(parts) + 2 * forward(alone.model, 512, 32, 2).total
+
+
+def test_the_vocabulary_is_what_the_config_or_the_tokenizer_says(tiny_files: Path, tmp_path: Path) -> None:
+    study = tiny_study(tiny_files)
+    assert vocabulary_of(study) == 512
+    assert vocabulary_of(study, given=999) == 999
+    tokenizer = tmp_path / "tokenizer.json"
+    # As the tokenizers library writes it: ids with gaps, and added tokens behind them.
+    content = {"model": {"vocab": {"a": 0, "b": 7}}, "added_tokens": [{"id": 9, "content": "<|x|>"}]}
+    tokenizer.write_text(json.dumps(content), encoding="utf-8")
+    tokens = {"tokenizer": "pretrained", "pretrained": str(tokenizer)}
+    assert vocabulary_of(tiny_study(tiny_files, tokens=tokens)) == 10 + 4
+    assert vocabulary_of(tiny_study(tiny_files, tokens=tokens | {"pretrained": str(tmp_path)})) == 10 + 4
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_a_tokenizer_read_here_has_as_many_ids_as_the_library_finds(
+    ours: bool, tiny_data: Path, tiny_files: Path, tmp_path: Path
+) -> None:
+    from tokenizers import Tokenizer, models
+
+    from hope.data.tokenizer import SPECIAL, load_pretrained, vocabulary_size
+
+    assert set(SPECIAL_TOKENS) == set(SPECIAL.values())
+    path = tiny_data / "tokenizer" / "tokenizer.json"
+    if not ours:
+        path = tmp_path / "tokenizer.json"
+        Tokenizer(models.WordLevel({"a": 0, "b": 5}, unk_token="a")).save(str(path))
+    study = tiny_study(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(path)})
+    assert vocabulary_of(study) == vocabulary_size(load_pretrained(study.tokens))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "line"),
+    [
+        (
+            {"tokenizer": "pretrained", "pretrained": "someone/unknown", "revision": "0" * 40},
+            "tokens.pretrained: the size of 'someone/unknown' is not known before it is loaded",
+        ),
+        ({"tokenizer": "pretrained", "pretrained": str(PRESETS)}, "tokens.pretrained"),
+    ],
+)
+def test_a_tokenizer_of_unknown_size_is_one_line(tokens: dict, line: str, tiny_files: Path) -> None:
+    with pytest.raises(UserError, match=line):
+        vocabulary_of(tiny_study(tiny_files, tokens=tokens))

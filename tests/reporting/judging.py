@@ -1,0 +1,90 @@
+"""Claims on made-up endpoints: differences that a test states, judged as a study's are."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from make_study import settings
+
+from hope.config import to_json
+from hope.reporting.claims import judge
+
+SHIPPED = Path(__file__).parents[2] / "workflow" / "claims.yaml"
+
+PAST = {
+    "id": "past",
+    "statement": "Below RoPE past L.",
+    "treatment": {"encoding": "hope", "measure": "loss_2L_4L"},
+    "baseline": {"encoding": "rope", "measure": "loss_2L_4L"},
+    "direction": "lower",
+    "kind": "superiority",
+    "smallest_effect": 0.01,
+    "unit": "nats a token",
+}
+WITHIN = {
+    **PAST,
+    "id": "within",
+    "treatment": {"encoding": "hope", "measure": "loss_within"},
+    "baseline": {"encoding": "rope", "measure": "loss_within"},
+    "kind": "non_inferiority",
+    "margin": 0.01,
+}
+del WITHIN["smallest_effect"]
+FEW_SHOT = {"id": "few_shot", "statement": "Follows examples.", "not_measured": "there is no such task."}
+COPY = {
+    **PAST,
+    "id": "copy",
+    "treatment": {"encoding": "hope", "measure": "copy_accuracy_1L"},
+    "baseline": {"encoding": "rope", "measure": "copy_accuracy_1L"},
+    "direction": "higher",
+    "smallest_effect": 0.05,
+    "informative": {"lowest": 0.1, "highest": 0.95},
+}
+EXACT = {
+    **PAST,
+    "id": "floor",
+    "treatment": {"encoding": "hope", "measure": "kernel_far"},
+    "baseline": {"constant": 0.5},
+    "direction": "equal",
+    "kind": "exact",
+    "margin": 0.02,
+}
+del EXACT["smallest_effect"]
+
+
+def claim(*parts: dict, **changes) -> dict:
+    words = {"id": "1", "title": "A claim", "statement": "It is so.", "source": "ours"}
+    return {**words, "parts": list(parts), **changes}
+
+
+def noise(mean: float, spread: float, seeds: int = 3, units: int = 6) -> np.ndarray:
+    """Return differences whose mean is ``mean`` exactly, scattered over seeds and units by ``spread``."""
+    matrix = np.random.default_rng(5).normal(size=(seeds, units)) + np.linspace(-1, 1, seeds)[:, None]
+    return mean + spread * (matrix - matrix.mean())
+
+
+def verdicts(folder: Path, claims: list[dict], values: dict[tuple[str, str], np.ndarray], **seeds: int) -> dict:
+    """Judge claims on a study that has these endpoints, each [seeds, units]; return ``claims.json``."""
+    known = settings(seeds or {"rope": 3, "hope": 3})
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    (folder / "study.json").write_text(to_json(known))
+    rows = [
+        (measure, encoding, seed, unit, value)
+        for (encoding, measure), matrix in values.items()
+        for seed, of_units in enumerate(np.atleast_2d(matrix))
+        for unit, value in enumerate(of_units)
+    ]
+    frame = pd.DataFrame(rows, columns=["measure", "encoding", "seed", "unit", "value"])
+    frame.to_parquet(folder / "tables" / "endpoints.parquet", index=False)
+    (folder / "claims.yaml").write_text(yaml.safe_dump({"claims": claims}))
+    judge(folder, folder / "claims.yaml")
+    return json.loads((folder / "claims.json").read_text())
+
+
+def one(folder: Path, part: dict, difference: np.ndarray, baseline: float = 4.0, **seeds: int) -> dict:
+    """Judge a claim of one part whose treatment minus baseline is ``difference``."""
+    sides = (part["treatment"]["encoding"], part["treatment"]["measure"]), ("rope", part["baseline"]["measure"])
+    values = {sides[0]: baseline + difference, sides[1]: np.full_like(difference, baseline)}
+    return verdicts(folder, [claim(part)], values, **seeds)["claims"][0]

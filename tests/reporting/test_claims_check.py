@@ -1,0 +1,148 @@
+"""What is told of the claims before anything runs."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim
+from make_study import settings
+
+from hope import commands
+from hope.config import load_study
+from hope.errors import UserError
+from hope.reporting.claims_check import check_claims, checked_claims, unanswered
+from hope.reporting.claims_file import Claim, ClaimsFile, Part, UnmeasuredPart, load_claims
+
+ROOT = Path(__file__).parents[2]
+PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
+
+
+def read(folder: Path, *claims: dict, **more: Any) -> ClaimsFile:
+    path = folder / "claims.yaml"
+    path.write_text(yaml.safe_dump({"claims": list(claims), **more}))
+    return load_claims(path)
+
+
+def side(measure: str, encoding: str = "hope") -> dict:
+    return {**PAST, "treatment": {"encoding": encoding, "measure": measure}, "baseline": {"constant": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        (claim(side("loss_within", "hop")), "claims.1.parts.past.treatment.encoding: 'hop' is no encoding.*'hope'"),
+        (
+            claim({**PAST, "baseline": {"encoding": "roppe", "measure": "loss_2L_4L"}}),
+            "claims.1.parts.past.baseline.encoding: 'roppe' is no encoding.*did you mean 'rope'.*'encodings'",
+        ),
+        (claim(PAST, covers=["hoppe"]), "claims.1.covers: 'hoppe' is no encoding"),
+        (
+            claim({**COPY, "treatment": {"encoding": "hope", "measure": "coppy_accuracy_1L"}}),
+            "claims.1.parts.copy.treatment.measure: 'coppy' is no retrieval task.*did you mean 'copy'",
+        ),
+        (
+            claim({**COPY, "pilot": {"seeds": [1000, 1], "level": 0.5}}),
+            "claims.1.parts.copy.pilot.seeds: the study uses seed 1 too",
+        ),
+    ],
+)
+def test_name_that_means_nothing_and_pilot_that_is_evidence_are_one_line(tmp_path, stated, message):
+    with pytest.raises(UserError, match=message) as caught:
+        check_claims(read(tmp_path, stated), settings({"rope": 3, "hope": 3}), tmp_path / "claims.yaml")
+    assert str(caught.value).startswith(str(tmp_path)) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"informative": None}, "'copy_accuracy_1L' has a floor and a ceiling; give informative"),
+        ({"pilot": {"seeds": [1000], "level": 0.99}}, "pilot.level 0.99 lies outside informative, 0.1 to 0.95"),
+        ({"pilot": {"seeds": [], "level": 0.5}}, "claims.1.parts.copy.pilot.seeds"),
+        ({"pilot": {"seed": 1, "level": 0.5}}, "unknown key.*pilot.seed'.*did you mean 'seeds'"),
+        ({"treatment": {"encoding": "hope", "measure": "copy_accuracy_1.0L"}}, "is written 'copy_accuracy_1L'"),
+    ],
+)
+def test_endpoint_that_cannot_tell_is_refused(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, claim({**COPY, **changes}))
+
+
+def test_names_of_other_studies_are_listed(tmp_path):
+    theirs = side("loss_within", "rope-text")
+    study = settings({"rope": 2, "hope": 2})
+    with pytest.raises(UserError, match="rope-text"):
+        check_claims(read(tmp_path, claim(theirs)), study, tmp_path)
+    check_claims(read(tmp_path, claim(theirs), encodings=["rope-text"]), study, tmp_path)
+    defined = settings({"rope": 2, "rope-text": 2}, definitions={"rope-text": {"family": "rope", "text_only": True}})
+    check_claims(read(tmp_path, claim(theirs)), defined, tmp_path)
+    with pytest.raises(UserError, match="unknown key 'encoding'.*did you mean 'encodings'"):
+        read(tmp_path, claim(theirs), encoding=["rope-text"])
+
+
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [
+        (side("loss_2L_4L"), ""),
+        (side("loss_within"), ""),
+        (side("loss_past"), ""),
+        (side("loss_1L_4L"), "loss_1L_4L is no octave up to extrapolation.longest, 16"),
+        (side("loss_16L_32L"), "no octave"),
+        (side("context_loss_4L"), ""),
+        (side("context_gain_3L"), "context_gain_3L needs 3 in extrapolation.contexts"),
+        (side("divergence_2L"), ""),
+        (side("divergence_8L"), "needs 8 in analysis.multiples"),
+        (side("copy_margin_0.25L"), ""),
+        (side("copy_margin_3L"), "needs 3 in retrieval.multiples"),
+        (side("mqar_margin_1L"), "needs 'mqar' in retrieval.tasks"),
+        ({**COPY, **side("needle_exact_1L_depth0.5"), "informative": COPY["informative"]}, ""),
+        ({**COPY, **side("needle_exact_1L_depth0.55"), "informative": COPY["informative"]}, "needs 0.55 in the depths"),
+        (side("loss_within", "alibi"), "the study has no alibi"),
+        (side("loss_within", "none"), "a single seed of none cannot tell"),
+        ({**EXACT, "treatment": {"encoding": "none", "measure": "kernel_far"}}, ""),
+        ({**side("loss_within", "alibi"), "decides": False}, ""),
+    ],
+)
+def test_parts_that_a_study_must_leave_open_are_told_beforehand(tmp_path, stated, reason):
+    study = settings(
+        {"rope": 3, "hope": 3, "none": 1}, retrieval={"tasks": ["copy", "needle"], "multiples": [0.25, 1.0]}
+    )
+    found = read(tmp_path, claim({**WITHIN, "id": "sound"}, stated, FEW_SHOT))
+    lines = list(unanswered(found, study))
+    assert len(lines) == (1 if reason else 0)
+    assert not lines or (lines[0].startswith("claim 1 (A claim) stays open: part ") and reason in lines[0])
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda path: path.stem if path else "default")
+def test_shipped_claims_fit_every_shipped_study(preset, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    study = load_study([ROOT / "config.yaml", *([preset] if preset else [])])
+    checked_claims(study)
+
+
+def test_default_study_can_answer_every_claim():
+    study = load_study([ROOT / "config.yaml"])
+    assert list(unanswered(load_claims(SHIPPED), study)) == []
+
+
+def test_every_key_is_documented():
+    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    for section in (ClaimsFile, Claim, Part, UnmeasuredPart):
+        for key in section.model_fields:
+            assert f"`{key}`" in text, key
+
+
+def test_check_reads_the_claims_and_warns_of_those_that_must_stay_open(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    overlay = tmp_path / "mine.yaml"
+    stated = {"study": "mine", "seeds": {"per_encoding": {"rope": 1, "hope": 1}}}
+    overlay.write_text(yaml.safe_dump(stated))
+    commands.check(argparse.Namespace(configfile=[overlay]))
+    told = capsys.readouterr().out
+    assert "warning: claim 7 (No price in the window) stays open: part within: a single seed of hope and rope" in told
+    assert "warning: claim 4" not in told and "the config is right" in told
+    (tmp_path / "claims.yaml").write_text("claims: []")
+    overlay.write_text(yaml.safe_dump({**stated, "claims": str(tmp_path / "claims.yaml")}))
+    with pytest.raises(UserError, match=r"claims\.yaml: expected a key 'claims'"):
+        commands.check(argparse.Namespace(configfile=[overlay]))

@@ -1,0 +1,207 @@
+"""The exploratory table: every encoding against RoPE and HoPE."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from make_study import DOCUMENTS, Truth, make_study, settings
+from pages import Page
+
+from hope.reporting import words
+from hope.reporting.claims import judge
+from hope.reporting.claims_file import Part, load_claims
+from hope.reporting.comparisons import COLUMNS, comparisons, pairs
+from hope.reporting.endpoints import write_endpoints
+from hope.reporting.estimates import Observations
+from hope.reporting.figures_data import StudyTables
+from hope.reporting.page import write_report
+from hope.reporting.page_tables import one_table
+from hope.reporting.summaries import baseline_of
+from hope.statistics import crossed_mean, holm
+
+CLAIMS = Path(__file__).parents[2] / "workflow" / "claims.yaml"
+TEXT_ARMS = {
+    "rope-text": {"family": "rope", "text_only": True},
+    "hope-text": {"family": "hope", "text_only": True},
+    "fast": {"family": "rope", "settings": {"base": 800.0}},
+}
+
+
+def compared(folder: Path) -> pd.DataFrame:
+    write_endpoints(folder)
+    judge(folder, CLAIMS)
+    return pd.read_csv(folder / "tables" / "comparisons.csv")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Comparisons of a study with two seeds of ALiBi and one of no encoding."""
+    folder = tmp_path_factory.mktemp("comparisons") / "study"
+    return compared(make_study(folder, seeds={"rope": 3, "hope": 3, "alibi": 2, "none": 1}))
+
+
+def frame(**values: np.ndarray) -> Observations:
+    """Return endpoints of two documents' losses by encoding, each [seeds, documents]."""
+    rows = [
+        ("loss_within", encoding, seed, unit, value)
+        for encoding, matrix in values.items()
+        for seed, of_units in enumerate(matrix)
+        for unit, value in enumerate(of_units)
+    ]
+    return Observations(pd.DataFrame(rows, columns=["measure", "encoding", "seed", "unit", "value"]))
+
+
+def test_differences_are_paired_by_seed_and_document(new_study):
+    truth = Truth(within={"hope": -0.25}, seed_noise=0.0, unit_noise=0.0, noise=0.0)
+    rows = compared(new_study(truth, seeds={"rope": 3, "hope": 3, "alibi": 1})).set_index(["encoding", "measure"])
+    row = rows.loc[("hope", "loss_within")]
+    assert row["estimate"] == pytest.approx(-0.25)
+    assert (row["low"], row["high"]) == pytest.approx((-0.25, -0.25))  # the documents' own losses cancel
+    assert row["percent"] == pytest.approx(100 * (np.exp(-0.25) - 1), rel=1e-4)
+    assert (row["seeds"], row["units"], row["baseline"]) == (3, DOCUMENTS, "rope")
+
+
+def test_each_row_says_how_large_how_sure_and_what_could_have_been_seen():
+    own = np.random.default_rng(2).normal(size=(3, 5)) * 0.1 + np.linspace(-0.1, 0.1, 3)[:, None] - 0.3
+    zeros = np.zeros((3, 5))
+    row = comparisons(frame(rope=zeros, alibi=own), settings({"rope": 3, "alibi": 3}), {}, 0).iloc[0]
+    oracle = crossed_mean(own)
+    assert [row["low"], row["high"]] == pytest.approx(oracle.interval(0.95))
+    assert row["p"] == row["holm_p"] == pytest.approx(oracle.p_value())
+    assert row["detectable"] == pytest.approx(oracle.detectable(0.95))
+    assert row["percent_low"] == pytest.approx(100 * math.expm1(row["low"]))
+    assert row["percent_detectable"] == pytest.approx(100 * math.expm1(row["detectable"]))
+    assert (row["seeds"], row["units"], row["tests"], row["family"]) == (3, 5, 1, "exploratory")
+    assert np.isnan(row["points"])
+
+
+def test_retrieval_is_told_in_points(table):
+    row = table.set_index(["measure", "encoding", "baseline"]).loc[("copy_accuracy_1L", "hope", "rope")]
+    for end in ("", "_low", "_high", "_detectable"):
+        assert row[f"points{end}"] == pytest.approx(100 * row[end[1:] or "estimate"], rel=1e-4)
+    assert np.isnan(row["percent"])
+
+
+def test_every_encoding_stands_against_rope_and_hope_and_no_pair_twice(table):
+    of_measure = table[table["measure"] == "loss_within"]
+    found = list(zip(of_measure["encoding"], of_measure["baseline"], strict=True))
+    assert found == [("hope", "rope"), ("alibi", "rope"), ("none", "rope"), ("alibi", "hope"), ("none", "hope")]
+
+
+def test_the_report_says_what_could_have_been_seen(new_study):
+    folder = new_study(seeds={"rope": 3, "hope": 3})
+    rows = compared(folder).set_index("measure")
+    view = one_table(StudyTables(folder), "comparisons")
+    cells = {row[0].text: row for row in view.rows}
+    assert (
+        cells["loss_2L_4L"][4].text == f"{words.number(rows.loc['loss_2L_4L', 'percent_detectable'], 2)}% in perplexity"
+    )
+    assert cells["copy_accuracy_1L"][4].text.endswith(" points")
+    assert cells["copy_accuracy_1L"][3].text.endswith("] points")
+    assert cells["loss_2L_4L"][5].note == "primary" and cells["loss_4L_8L"][5].note == ""
+    assert (cells["loss_within"][6].text, cells["loss_within"][6].note) == ("3", f"{DOCUMENTS} documents")
+    write_report(folder)
+    text = Page((folder / "report" / "index.html").read_text(encoding="utf-8")).text
+    within = json.loads((folder / "claims.json").read_text())["claims"][6]
+    assert f"the smallest effect that this study could have seen is {words.detectable(within)}" in text
+    assert text.count("could have seen") > 8 and "figures/loss_by_position.svg" in text
+
+
+def test_effects_are_told_in_familiar_units():
+    loss = {"percent": -1.5, "percent_low": -30.0, "percent_high": 4.0, "percent_detectable": 12.3}
+    assert words.familiar(loss) == "−1.50% [−30%, +4.0%] in perplexity"
+    assert words.familiar({"points": 4.0, "points_low": None, "points_high": None, "percent": None}) == "+4.0 points"
+    assert words.familiar({"percent": math.nan, "points": math.nan}) == words.familiar({}) == ""
+    assert words.detectable(loss) == "12% in perplexity"
+    assert words.detectable({"points_detectable": 8.0, "detectable": 0.08}) == "8.0 points"
+    assert words.detectable({"detectable": 0.08}) == "0.080" and words.detectable({"detectable": None}) == ""
+
+
+def test_sixteen_encodings_make_thirty_pairs_but_for_those_that_coincide():
+    names = ["rope", "hope", "none", "alibi", "learned", "sinusoidal", "t5", "kerple_log", "fire", "xpos"]
+    names += ["pope", "darope", "partial_rope_hope", "clipped_rope", "rope_fast", "hope_random"]
+    assert len(list(pairs(settings(dict.fromkeys(names, 1))))) == 29  # 15 with RoPE, 14 more with HoPE
+    twice = {"rope": 1, "hope": 1, "twin": 1, "unmoved": 1}
+    definitions = {
+        "twin": {"family": "rope", "settings": {"base": 10_000.0}},
+        "unmoved": {"family": "hope", "settings": {"cutoff": 0.0}},
+    }
+    assert list(pairs(settings(twice, definitions=definitions))) == [("hope", "rope")]
+
+
+def test_text_alone_is_compared_with_text_alone():
+    names = ["rope", "hope", "fast", "rope-text", "hope-text"]
+    known = settings(dict.fromkeys(names, 1), definitions=TEXT_ARMS)
+    against_rope = {name: baseline_of(known, name) for name in names}
+    assert against_rope == {"rope": None, "hope": "rope", "fast": "rope", "rope-text": None, "hope-text": "rope-text"}
+    assert baseline_of(known, "fast", "hope") == "hope"
+    assert baseline_of(settings({"rope": 1, "hope-text": 1}, definitions=TEXT_ARMS), "hope-text") is None
+    assert ("hope-text", "rope-text") in set(pairs(known)) and ("rope-text", "hope-text") not in set(pairs(known))
+
+
+def test_primary_endpoints_are_corrected_with_their_claims_and_leave_the_other_family(table, tmp_path):
+    primary, others = (table[table["family"] == name] for name in ("primary", "exploratory"))
+    parts = [part for stated in load_claims(CLAIMS).claims for part in stated.parts if isinstance(part, Part)]
+    deciding = {
+        (part.treatment.measure, part.treatment.encoding, part.baseline.encoding)
+        for part in parts
+        if part.decides and part.kind != "exact" and part.treatment.measure == part.baseline.measure
+    }
+    assert ("loss_within", "hope", "rope") in deciding and len(deciding) > 3
+    assert {(row["measure"], row["encoding"], row["baseline"]) for row in primary.to_dict("records")} == deciding
+    folder = make_study(tmp_path / "again", seeds={"rope": 3, "hope": 3, "alibi": 2, "none": 1})
+    compared(folder)
+    judged = json.loads((folder / "claims.json").read_text())
+    within = judged["claims"][6]["parts"][0]
+    row = primary[primary["measure"] == "loss_within"].iloc[0]
+    assert (row["p"], row["holm_p"]) == pytest.approx((within["p"], within["holm_p"]), rel=1e-4)
+    assert set(primary["tests"]) == {judged["correction"]["endpoints"]}
+    tested = others[others["p"].notna()]
+    assert set(others["tests"]) == {len(tested)}
+    assert tested["holm_p"].tolist() == pytest.approx(holm(tested["p"].tolist()), rel=1e-3)
+    assert (tested["holm_p"] > tested["p"]).any()
+
+
+def test_a_claim_the_other_way_round_is_the_same_endpoint(new_study, tmp_path):
+    folder = new_study(seeds={"rope": 3, "hope": 3})
+    part = {
+        "id": "other_way", "statement": "RoPE's loss is higher.", "direction": "higher", "kind": "superiority",
+        "treatment": {"encoding": "rope", "measure": "loss_within"}, "unit": "nats",
+        "baseline": {"encoding": "hope", "measure": "loss_within"}, "smallest_effect": 0.01,
+    }  # fmt: skip
+    stated = {"id": "1", "title": "Mine", "statement": "So.", "source": "ours", "parts": [part]}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"claims": [stated]}))
+    write_endpoints(folder)
+    judge(folder, tmp_path / "mine.yaml")
+    rows = pd.read_parquet(folder / "tables" / "comparisons.parquet")
+    assert rows.loc[rows["family"] == "primary", "measure"].tolist() == ["loss_within"]
+
+
+def test_single_seed_has_neither_interval_nor_p(table):
+    single = table[table["encoding"] == "none"]
+    assert set(single["seeds"]) == {1} and single["estimate"].notna().all()
+    assert single[["low", "high", "df", "detectable", "p", "holm_p", "percent_low", "points_low"]].isna().all().all()
+    assert set(table.loc[table["encoding"] == "alibi", "seeds"]) == {2}
+
+
+def test_models_that_answer_alike_throughout_get_no_interval_of_width_zero(new_study):
+    truth = Truth(copy={"rope": 1.0, "hope": 1.0}, seed_noise=0.0, unit_noise=0.0, noise=0.0)
+    rows = compared(new_study(truth, seeds={"rope": 3, "hope": 3})).set_index("measure")
+    assert rows.loc["copy_accuracy_1L", "estimate"] == 0.0
+    assert rows.loc["copy_accuracy_1L", ["low", "high", "p", "detectable", "points_low"]].isna().all()
+
+
+def test_measures_of_one_encoding_alone_and_of_formulas_are_left_out(table):
+    assert not table["measure"].str.contains("kernel|initial|activated|random|depth|margin").any()
+
+
+def test_without_a_baseline_there_are_no_rows_but_all_columns(new_study):
+    folder = new_study(seeds={"none": 2})
+    rows = compared(folder)
+    assert rows.empty and list(rows.columns) == COLUMNS
+    assert not pd.read_csv(folder / "tables" / "losses.csv").empty
+    assert list(comparisons(Observations(pd.DataFrame(columns=["measure", "encoding"])), settings({"rope": 1}), {}, 0))

@@ -1,0 +1,32 @@
+"""Rows of length extensions change nothing of what is said of the models as they were trained."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from hope.paths import StudyPaths
+from hope.reporting.endpoints import collect_endpoints, read_study
+from hope.reporting.figures_data import StudyTables
+from hope.reporting.figures_evaluation import context_gain, loss_by_position
+
+
+def test_endpoints_and_figures_are_of_the_models_as_trained(shared_study: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(shared_study, study)
+    settings, paths = read_study(study), StudyPaths(study)
+    endpoints = collect_endpoints(paths, settings)
+    drawn = [draw(StudyTables(study)) for draw in (loss_by_position, context_gain)]
+    changed = 0
+    for encoding, seed in settings.runs():
+        for name in ("extrapolation", "context"):
+            path = paths.run(encoding, seed).evaluation / f"{name}.parquet"
+            table = pd.read_parquet(path)
+            pd.concat([table, table.assign(extension="yarn-4", nll=table["nll"] * 3)]).to_parquet(path, index=False)
+            changed += len(table)
+    assert changed
+    pd.testing.assert_frame_equal(collect_endpoints(paths, settings), endpoints)
+    for draw, before in zip((loss_by_position, context_gain), drawn, strict=True):
+        after = draw(StudyTables(study))
+        assert before is not None and after is not None
+        pd.testing.assert_frame_equal(after.data, before.data)

@@ -1,0 +1,95 @@
+"""ZeRO's stages and numbers of processes: the same training, and one that goes on with another number."""
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from hope import config
+from tests.training.conftest import Preloaded, until, weights, with_training
+
+
+def curve(folder: Path) -> dict[str, list[float]]:
+    return pq.read_table(folder / "model" / "history.parquet").to_pydict()
+
+
+def assert_near(folder: Path, expected: Path) -> None:
+    found, wanted = curve(folder), curve(expected)
+    for name in ("loss", "text_loss", "synthetic_loss"):
+        assert found[name] == pytest.approx(wanted[name], rel=2e-6), name
+    assert found["gradient_norm"] == pytest.approx(wanted["gradient_norm"], rel=1e-3)
+    there = weights(expected)
+    for name, tensor in weights(folder).items():
+        np.testing.assert_allclose(tensor, there[name], atol=2e-4, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def each_step(preloaded: Preloaded, stage: config.TrainStage, tiny_data: Path, tmp_path_factory) -> Path:
+    """Return the folder of a training by one process, without ZeRO, with a point of the curve at each step."""
+    folder = tmp_path_factory.mktemp("each_step")
+    preloaded.trained(with_training(stage, log_steps=1), tiny_data, folder)
+    assert curve(folder)["step"] == list(range(1, 13))
+    return folder
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_all_stages_and_processes_have_one_loss_curve_without_any_program_on_the_path(
+    zero: int, processes: int, preloaded: Preloaded, stage: config.TrainStage, each_step: Path, tiny_data, tmp_path
+) -> None:
+    # Two micro-batches or more a process: accumulation is part of it.
+    other = with_training(stage, zero_stage=zero, processes=processes, micro_batch_windows=2, log_steps=1)
+    preloaded.trained_together(other, tiny_data, tmp_path, PATH="")
+    assert_near(tmp_path, each_step)
+
+
+@pytest.mark.parametrize(
+    ("zero", "before", "after"), [(0, 2, 1), (1, 1, 2), (1, 2, 1), (2, 2, 4), (2, 1, 2), (3, 2, 1), (3, 1, 2)]
+)
+def test_another_number_of_processes_goes_on_with_the_same_curve(
+    zero: int,
+    before: int,
+    after: int,
+    preloaded: Preloaded,
+    stage: config.TrainStage,
+    long_run: Path,
+    tiny_data: Path,
+    tmp_path: Path,
+) -> None:
+    changed = with_training(stage, zero_stage=zero, tokens=LONG, checkpoint_seconds=0.0, processes=before)
+    runs = preloaded.train_together(changed, tiny_data, tmp_path)
+    until(lambda: list(tmp_path.glob("checkpoints/*/step-*")))
+    # One process alone is told, and all of them stop.
+    runs[-1].send(signal.SIGTERM)
+    assert {run.wait() for run in runs} == {128 + signal.SIGTERM}
+    again, *_ = preloaded.trained_together(with_training(changed, processes=after), tiny_data, tmp_path)
+    assert f"from {before} processes with {after}: the result differs in rounding" in again.output
+    assert_near(tmp_path, long_run)
+    assert "resumed at step" in again.output
+
+
+LONG = 256 * 40
+
+
+@pytest.fixture(scope="module")
+def long_run(preloaded: Preloaded, stage: config.TrainStage, tiny_data: Path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("long")
+    preloaded.trained(with_training(stage, tokens=LONG), tiny_data, folder)
+    return folder
+
+
+def test_a_killed_conversion_leaves_the_checkpoint(
+    preloaded: Preloaded, stage: config.TrainStage, long_run: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    changed = with_training(stage, zero_stage=1, tokens=LONG, checkpoint_seconds=0.0)
+    run = preloaded.train(changed, tiny_data, tmp_path)
+    until(lambda: list(tmp_path.glob("checkpoints/*/step-*")))
+    run.send(signal.SIGTERM)
+    run.wait()
+    (checkpoints,) = {path.parent for path in tmp_path.glob("checkpoints/*/step-*")}
+    (checkpoints / "partial-universal").mkdir()
+    (checkpoints / "partial-universal" / "half").touch()
+    preloaded.trained_together(with_training(changed, processes=2), tiny_data, tmp_path)
+    assert_near(tmp_path, long_run)
