@@ -4,9 +4,9 @@ from typing import Any
 
 from hope import config
 from hope.catalogue import is_custom
-from hope.catalogue.custom import source_digest
+from hope.catalogue.custom import source_digest, source_file
 from hope.config.training import WHERE_IT_RUNS
-from hope.files import sha256_of_json
+from hope.files import sha256_of_file, sha256_of_json
 
 
 def fingerprint(stage: config.TrainStage, data_digest: str) -> str:
@@ -30,10 +30,24 @@ def identity(stage: config.TrainStage, data_digest: str) -> dict[str, Any]:
     made_of = {"stage": content, "data": data_digest}
     if is_custom(stage.encoding.family):
         made_of["encoding_source"] = source_digest(stage.encoding.family)
-    of_tasks = {name: task.task for name, task in stage.tasks.items() if is_custom(task.task)}
-    if of_tasks:
+    if of_tasks := _own_tasks(stage):
         made_of["task_sources"] = {name: source_digest(task) for name, task in of_tasks.items()}
     return made_of
+
+
+def _own_tasks(stage: config.TrainStage) -> dict[str, str]:
+    """Return the tasks of the user's own, by name."""
+    return {name: task.task for name, task in stage.tasks.items() if is_custom(task.task)}
+
+
+def edited_source(stage: config.TrainStage) -> str | None:
+    """Return the file of an encoding or task of the user's own that has changed since it was digested, or None.
+
+    Asked after the file was imported it tells whether what runs is what the fingerprint names.
+    """
+    own = [family for family in (stage.encoding.family, *_own_tasks(stage).values()) if is_custom(family)]
+    edited = (family for family in own if sha256_of_file(source_file(family)) != source_digest(family))
+    return next((str(source_file(family)) for family in edited), None)
 
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:

@@ -20,6 +20,7 @@ from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import exclusive_lock, read_json, write_json
+from hope.paths import SNAPSHOTS, snapshot_file
 from hope.tracking.provenance import code_digest
 from hope.training.devices import VISIBLE, CannotRunHere, claimed_devices, installed_devices, visible_devices
 from hope.training.failures import circumstances, failure_note, lasting, note_failure, noted_failure
@@ -79,12 +80,14 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether the model is there."""
+        """Whether the model is there, with its snapshots."""
         try:
             found = read_json(self.output / "config.json").get("fingerprint")
         except UserError:
             return False
-        return bool(found == self.key) and (self.output / "model.safetensors").exists()
+        snapshots = [snapshot_file(self.output / SNAPSHOTS, step) for step in self.stage.training.snapshot_steps]
+        wanted = [self.output / "model.safetensors", *snapshots]
+        return bool(found == self.key) and all(path.exists() for path in wanted)
 
 
 def launch(stage: config.TrainStage, data: Path, output: Path, checkpoints: Path, tracking: str) -> bool:
@@ -258,7 +261,7 @@ def _run_process(job: Job, rank: int, world: int, local: int, store: Any) -> Non
 
             uri = job.tracking if "://" in job.tracking else None
             live = LiveMetrics(job.output.parents[2], job.stage, uri)
-        train(job.stage, job.data, job.output, job.checkpoints / job.name, device, live)
+        train(job.stage, job.key, job.data, job.output, job.checkpoints / job.name, device, live)
         # A process that leaves while another still talks to it makes gloo abort the other.
         dist.barrier()
     except torch.OutOfMemoryError as error:

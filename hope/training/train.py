@@ -20,11 +20,13 @@ from hope.model.loading import save_model
 from hope.tables import write_table
 from hope.training.batches import Batches
 from hope.training.checkpoints import full_disk_is_named, load_checkpoint, save_checkpoint
+from hope.training.devices import CannotRunHere
 from hope.training.engine import full_weights, make_engine
-from hope.training.fingerprint import fingerprint
+from hope.training.fingerprint import edited_source, fingerprint
 from hope.training.heartbeat import Heartbeat
 from hope.training.schedule import learning_rate
 from hope.training.signals import Requests
+from hope.training.snapshots import Snapshots
 from hope.training.step import Steps
 from hope.training.watch import LossWatch
 
@@ -61,14 +63,22 @@ class History:
 
 
 def train(
-    stage: config.TrainStage, data: Path, output: Path, checkpoints: Path, device: torch.device, live: Live | None
+    stage: config.TrainStage,
+    key: str,
+    data: Path,
+    output: Path,
+    checkpoints: Path,
+    device: torch.device,
+    live: Live | None,
 ) -> None:
     """Train one model to its end, from its last checkpoint if there is one.
 
-    The process group must exist. Writes ``model.safetensors``, ``config.json`` and ``history.parquet``.
+    The process group must exist. Writes ``model.safetensors``, ``config.json``, ``history.parquet`` and
+    the snapshots.
 
     Args:
         stage: all that the training depends on.
+        key: its fingerprint, as it was when the training was started.
         data: the study's data folder.
         output: where the model goes.
         checkpoints: the training's own checkpoint folder.
@@ -77,6 +87,7 @@ def train(
 
     Raises:
         UserError: the data are too short, or the loss is no longer a number.
+        CannotRunHere: data or code are no longer what the fingerprint names.
         SystemExit: a signal ended the training; its state is in a checkpoint.
     """
     settings, rank = stage.training, dist.get_rank()
@@ -86,9 +97,11 @@ def train(
     decoder = Decoder(
         stage.model, corpus.vocabulary, settings.length, stage.encoding, settings.activation_checkpointing
     )
+    _check_key(stage, key, corpus, requests)
     engine = make_engine(settings, decoder.initialise(stage.seed), device)
     take_step = Steps(settings, engine, batches, device)
     history, watch, start = History(), LossWatch(stage), 0
+    snapshots = Snapshots(settings.snapshot_steps, checkpoints, key)
     resumed = load_checkpoint(engine, checkpoints)
     if resumed:
         start, state, world = resumed
@@ -113,6 +126,9 @@ def train(
                 live(point)
         if beat:
             beat(done, history.points[-1] if history.points else None)
+        if done in snapshots.steps:
+            _check_weights(stage, engine, done, requests)
+            snapshots(engine, done)
         ending, due = requests(time.monotonic() - checkpointed > settings.checkpoint_seconds)
         if (ending or due) and done < settings.steps:
             watch.look(done)
@@ -134,7 +150,8 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
         with full_disk_is_named(output):
             history.write(output / "history.parquet")
-            save_model(decoder, weights, stage, fingerprint(stage, corpus.digest), output)
+            snapshots.hand_over(output)
+            save_model(decoder, weights, stage, key, output)
 
 
 def _open(data: Path, requests: Requests) -> TokenCorpus:
@@ -149,6 +166,19 @@ def _open(data: Path, requests: Requests) -> TokenCorpus:
         raise UserError(shared)
     assert corpus is not None
     return corpus
+
+
+def _check_key(stage: config.TrainStage, key: str, corpus: TokenCorpus, requests: Requests) -> None:
+    """See that data and code, by now read and imported, are what the fingerprint names; every process must call.
+
+    Between a training's start and this moment it may have waited long for a lock, or for other processes.
+    """
+    edited = requests.first(edited_source(stage))
+    if requests.any(fingerprint(stage, corpus.digest) != requests.first(key)) or edited:
+        raise CannotRunHere(
+            f"{edited or 'the data, or the file of an encoding or task,'} changed while the training was being "
+            "started, or differs between its nodes; run again"
+        )
 
 
 def _resumed(start: int, settings: config.Training, world: int) -> str:

@@ -44,6 +44,7 @@ def start(arguments: list[str], log: str, environment: dict[str, str]) -> int:
     try:
         os.setsid()
         os.environ.update(environment)
+        sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         for number, path in ((0, os.devnull), (1, log), (2, log)):
             opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(opened, number)
