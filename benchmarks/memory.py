@@ -23,9 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.evaluation import processor
 from hope import __version__, config
 from hope.files import sha256_of_file, sha256_of_json, write_json
 from hope.plan.reckon import Asked, reckon
+from hope.tracking.provenance import git_state
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN = 0.15
@@ -81,9 +83,10 @@ def main() -> None:
         "met": all(abs(row["ratio"] - 1) <= WITHIN for row in rows),
         "results": rows,
         "threads": options.threads,
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "versions": {"hope": __version__, "python": platform.python_version()} | versions("torch", "deepspeed"),
+        "code": git_state(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
     if options.keep:

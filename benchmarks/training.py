@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from benchmarks.training_sides import OURS, PEERS, Setting, loss_memory
 from hope import __version__, config
 from hope.errors import UserError
 from hope.plan.compute import forward
+from hope.tracking.provenance import git_state
 
 LARGE_VOCABULARY = 50_304  # GPT-2's, padded
 LOSS_TOKENS, LOSS_MEMORY_MB = 32_768, 1024
@@ -265,9 +267,11 @@ def report(options: argparse.Namespace, setting: Setting, sides: list[Side], cei
             "versions": {
                 "hope": __version__,
                 "torch": torch.__version__,
+                "deepspeed": version("deepspeed"),
                 "transformers": transformers.__version__,
                 "python": platform.python_version(),
             },
+            "code": git_state(),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         }
     )
