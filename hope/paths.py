@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+SNAPSHOTS = "snapshots"
+"""Folder of the weights that are kept while a model trains, within the model's own."""
+
+
+def snapshot_file(folder: Path, step: int) -> Path:
+    """Return the file of the weights after ``step`` steps, within the folder that has those of all steps."""
+    return folder / f"step-{step:08d}.safetensors"
+
 
 @dataclass(frozen=True)
 class RunPaths:

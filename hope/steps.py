@@ -68,13 +68,14 @@ def init_tracking(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train one model."""
     from hope.config import Training, TrainStage, from_json
+    from hope.paths import SNAPSHOTS
     from hope.training.launch import launch
 
     settings = from_json(TrainStage, options.settings)
     place = {**settings.training.model_dump(), **json.loads(options.launch)}
     settings = settings.model_copy(update={"training": from_json(Training, json.dumps(place))})
     dumped = settings.model_dump(mode="json", by_alias=True)
-    outputs = ("model.safetensors", "config.json", "history.parquet")
+    outputs = ("model.safetensors", "config.json", "history.parquet", f"{SNAPSHOTS}/*.safetensors")
     with _recorded(options, "run.json", dumped, [options.data / "train"], *outputs):
         if not launch(settings, options.data, options.output, options.checkpoints, options.tracking):
             raise SystemExit(0)  # the record is kept by the first process of the training

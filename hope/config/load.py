@@ -18,9 +18,9 @@ BASE = Path("config.yaml")
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def to_json(section: Section) -> str:
-    """Return a section as one line of sorted JSON, every default filled in."""
-    return json.dumps(section.model_dump(mode="json", by_alias=True), sort_keys=True)
+def to_json(section: Section, leave_out: dict[str, set[str]] | None = None) -> str:
+    """Return a section as one line of sorted JSON, every default filled in; ``leave_out`` names keys by their part."""
+    return json.dumps(section.model_dump(mode="json", by_alias=True, exclude=leave_out), sort_keys=True)
 
 
 def from_json(kind: type[AnySection], text: str) -> AnySection:

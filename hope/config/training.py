@@ -35,7 +35,16 @@ class Model(Section):
         return self
 
 
-WHERE_IT_RUNS = ("processes", "nodes", "hostfile", "checkpoint_seconds", "log_steps", "spike_factor", "bad_steps")
+WHERE_IT_RUNS = (
+    "processes",
+    "nodes",
+    "hostfile",
+    "checkpoint_seconds",
+    "log_steps",
+    "snapshots",
+    "spike_factor",
+    "bad_steps",
+)
 """Settings of a training that do not say what is trained; the number of processes touches rounding alone."""
 
 
@@ -63,6 +72,9 @@ class Training(Section):
     threads: int = Field(1, ge=1, description="CPU threads of one process; part of the result's bits")
     checkpoint_seconds: float = Field(30.0, ge=0.0, description="seconds between checkpoints")
     log_steps: int = Field(10, ge=1, description="steps between points of the loss curve")
+    snapshots: int = Field(
+        8, ge=0, description="weights kept on the way: those at 1/2, 1/4, 1/8, ... of the steps, so many; 0: none"
+    )
     spike_factor: float = Field(2.0, gt=1.0, description="a loss this often above its median of late is reported")
     bad_steps: int = Field(50, ge=1, description="steps with such a loss, in a row, that end the training")
     windows: Windows = Windows()
@@ -104,6 +116,17 @@ class Training(Section):
     def steps(self) -> int:
         """Optimiser steps of the training."""
         return -(-self.tokens // (self.length * self.batch_windows))
+
+    @property
+    def snapshot_steps(self) -> list[int]:
+        """Steps after which the weights are kept for the study of training, rising.
+
+        They halve from the end on, so that a larger ``snapshots`` adds earlier ones and moves none. The start and the
+        end are not among them: the one follows from the seed, the other is the model. Of moments that round to
+        the same step one is kept.
+        """
+        halves = (self.steps / 2**number for number in range(1, min(self.snapshots, 64) + 1))
+        return sorted({round(step) for step in halves if 1 <= round(step) < self.steps})
 
 
 class Mixture(Section):

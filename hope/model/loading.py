@@ -28,9 +28,15 @@ def save_model(
         key: the training's fingerprint.
         folder: where to write.
     """
-    with whole_file(folder / "model.safetensors") as path:
-        save_file({name: weight.contiguous() for name, weight in weights.items()}, path, metadata={"format": "pt"})
+    save_weights(weights, folder / "model.safetensors")
     write_json(folder / "config.json", describe_model(model, stage) | {"fingerprint": key})
+
+
+def save_weights(weights: dict[str, torch.Tensor], path: Path, **noted: str) -> None:
+    """Write weights as safetensors, whole or not at all; ``noted`` goes into the file's own metadata."""
+    whole = {name: weight.contiguous() for name, weight in weights.items()}
+    with whole_file(path) as temporary:
+        save_file(whole, temporary, metadata={"format": "pt", **noted})
 
 
 def describe_model(model: Decoder, stage: config.TrainStage) -> dict[str, Any]:

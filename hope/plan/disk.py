@@ -1,4 +1,4 @@
-"""Space on disk: the models, the tokens, and the checkpoints of trainings under way."""
+"""Space on disk: the models, their snapshots, the tokens, and the checkpoints of trainings under way."""
 
 from dataclasses import dataclass
 
@@ -18,19 +18,21 @@ class Disk:
     Attributes:
         tokens: token ids of the corpus, if every token of a training is seen once.
         models: weights of all models.
+        snapshots: weights of all models at the moments of training at which they are kept.
         checkpoint: one checkpoint of one training.
         checkpoints: all of the trainings that run at once; they go as each ends.
     """
 
     tokens: float
     models: float
+    snapshots: float
     checkpoint: float
     checkpoints: float
 
     @property
     def total(self) -> float:
         """All of them."""
-        return self.tokens + self.models + self.checkpoints
+        return self.tokens + self.models + self.snapshots + self.checkpoints
 
 
 def disk_space(study: Study, vocabulary: int, parameters: dict[str, int], at_once: int) -> Disk:
@@ -47,6 +49,8 @@ def disk_space(study: Study, vocabulary: int, parameters: dict[str, int], at_onc
     return Disk(
         tokens=float(study.training.tokens * (2 if vocabulary <= SHORT_IDS else 4)),
         models=4.0 * sum(counts),
+        # Beside the checkpoints while a model trains, and the same files beside the model when it is done.
+        snapshots=4.0 * sum(counts) * len(study.training.snapshot_steps),
         checkpoint=checkpoint,
         checkpoints=CHECKPOINTS * checkpoint * at_once,
     )

@@ -105,7 +105,8 @@ def _disk(plan: Plan) -> list[str]:
     return _labelled(
         "disk",
         [
-            f"{_size(disk.models)} models, {_size(disk.checkpoints)} checkpoints of "
+            f"{_size(disk.models)} models, {_size(disk.snapshots)} snapshots of them (training.snapshots)",
+            f"{_size(disk.checkpoints)} checkpoints of "
             f"{_plural(plan.at_once, 'training')} under way ({CHECKPOINTS} of {_size(disk.checkpoint)} each)",
             f"{_size(disk.tokens)} tokens, if each is seen once; text, tables and report on top",
         ],

@@ -8,7 +8,7 @@ from typing import Any
 
 from hope.errors import UserError
 from hope.files import read_json
-from hope.paths import RunPaths, StudyPaths
+from hope.paths import SNAPSHOTS, RunPaths, StudyPaths
 from hope.tracking.summaries import TABLES, Point, history_points, stage_points
 
 # Stages by the name of their record, in the order in which a description lists their numbers.
@@ -119,6 +119,8 @@ def _content(study: Path, key: str, name: str, record: dict[str, Any], folder: P
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.startswith(".") and (wanted is None or path.name in wanted)
+        # As large as the model, each of them, and no result.
+        if path.parent.name != SNAPSHOTS
     }
     return RunContent(
         key,

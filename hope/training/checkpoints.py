@@ -67,11 +67,11 @@ def save_checkpoint(engine: Any, folder: Path, step: int, state: dict) -> None:
             sums = {str(path.relative_to(written)): sha256_of_file(path) for path in _files(written)}
             content = {"world": dist.get_world_size(), "files": sums}
             write_json(written / CONTENTS, content | {"sha256": sha256_of_json(content)})
-            _drop(final)
+            drop_checkpoint(final)
             os.replace(written, final)
     if dist.get_rank() == 0:
         for old in checkpoint_steps(folder)[:-KEPT]:
-            _drop(checkpoint_folder(folder, old))
+            drop_checkpoint(checkpoint_folder(folder, old))
         drop_partial(folder)
     dist.barrier()
 
@@ -119,7 +119,7 @@ def _newest_whole(folder: Path) -> tuple[int, int] | None:
         if damage is None:
             return step, read_json(checkpoint / CONTENTS)["world"]
         print(f"checkpoint {checkpoint.name}: {damage} is damaged; going back to the one before", flush=True)
-        _drop(checkpoint)
+        drop_checkpoint(checkpoint)
     return None
 
 
@@ -144,7 +144,7 @@ def drop_partial(folder: Path) -> None:
         shutil.rmtree(leftover)
 
 
-def _drop(checkpoint: Path) -> None:
+def drop_checkpoint(checkpoint: Path) -> None:
     """Remove a checkpoint so that none is ever seen with files missing."""
     if checkpoint.exists():
         doomed = checkpoint.with_name(f"{PARTIAL}dropped-{checkpoint.name}")

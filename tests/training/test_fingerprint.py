@@ -29,6 +29,7 @@ OTHERS = {
     "hostfile": "hosts",
     "checkpoint_seconds": 1.0,
     "log_steps": 3,
+    "snapshots": 5,
     "spike_factor": 3.0,
     "bad_steps": 9,
 }

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from hope import cli
 from hope.cli import _parser
+from hope.config import Training
+from hope.paths import SNAPSHOTS, snapshot_file
 
 TABLES = ("losses", "attention", "comparisons", "retrieval", "cost")
 FIGURES = [
@@ -65,6 +67,9 @@ def main(arguments: list[str]) -> int:
         train(Path(given["checkpoints"]), given["settings"])
     target = Path(given.get("output") or given["study"])
     names = OUTPUTS.get(step, [])
+    if step == "train":
+        training = Training(**{**json.loads(given["settings"])["training"], **json.loads(given["launch"])})
+        names = names + [str(snapshot_file(Path(SNAPSHOTS), moment)) for moment in training.snapshot_steps]
     if step == "analyze" and target.parent.name in ("rope", "hope"):
         names = names + ROTARY
     for path in [target / name for name in names] or [target]:

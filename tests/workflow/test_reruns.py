@@ -76,7 +76,7 @@ def test_to_conda_and_back_trains_nothing(project: Project, conda: Path) -> None
             "analysis: {documents: 8}\ntracking: {uri: 'http://127.0.0.1:1'}",
             {"check_lengths": 1, "analyze_attention": 2, "analyze_components": 1, "initialise_tracking": 1},
         ),
-        ("training: {processes: 2, log_steps: 3, checkpoint_seconds: 5.0, bad_steps: 7}", {}),
+        ("training: {processes: 2, log_steps: 3, checkpoint_seconds: 5.0, bad_steps: 7, snapshots: 3}", {}),
     ],
 )
 def test_evaluation_report_and_tracking_train_nothing(finished: Project, change: str, jobs: dict[str, int]) -> None:

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from hope.config import parse_study, to_json
 from hope.data.sources.files import find_files
 from hope.errors import UserError
-from hope.paths import StudyPaths
+from hope.paths import SNAPSHOTS, StudyPaths, snapshot_file
 from hope.reporting.claims_check import checked_claims
 
 
@@ -47,7 +47,9 @@ def settings(section):
 def training_settings(wildcards):
     """Return all that the weights of a model depend on, as sorted JSON."""
     stage = STUDY.train_stage(wildcards.encoding, int(wildcards.seed))
-    return to_json(stage.model_copy(update={"training": stage.training.what_is_trained()}))
+    stage = stage.model_copy(update={"training": stage.training.what_is_trained()})
+    # A key that came later: with it in here, every model of before would be trained anew.
+    return to_json(stage, leave_out={"training": {"snapshots"}})
 
 
 def for_runs(outputs, encodings):
@@ -75,6 +77,7 @@ TRAINED_TASK_FILES, TASK_FILES = (
     for names in (STUDY.mixture.tasks if STUDY.mixture.share else [], STUDY.retrieval.tasks)
 )
 RUN = PATHS.run("{encoding}", "{seed}")
+SNAPSHOT_FILES = [snapshot_file(RUN.model / SNAPSHOTS, step) for step in STUDY.training.snapshot_steps]
 ROTARY = [name for name in STUDY.encodings if STUDY.is_rotary(name)]
 NOT_ROTARY = [name for name in STUDY.encodings if name not in ROTARY]
 NOTEBOOKS = sorted(template.stem for template in Path("notebooks").glob("*.ipynb"))

@@ -141,27 +141,3 @@ rule write_report:
         "write the report"
     shell:
         "python -m hope report --study {params.study:q} > {log:q} 2>&1"
-
-
-rule sync_tracking:
-    """Bring the tracking store in line with the study's files."""
-    input:
-        store=rules.initialise_tracking.output,
-        report=rules.write_report.output,
-    output:
-        touch(PATHS.tracking / "synced"),
-    log:
-        PATHS.logs / "sync_tracking.log",
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-        disk_mb=4000,
-        runtime=60,
-    params:
-        study=PATHS.root,
-        uri=lambda wildcards, output: TRACKING_URI,
-    message:
-        "bring the tracking store up to date"
-    shell:
-        "python -m hope sync {params.study:q} --uri={params.uri:q} > {log:q} 2>&1"

@@ -1,27 +1,3 @@
-rule initialise_tracking:
-    """Make the tracking store before anything writes to it."""
-    output:
-        PATHS.tracking / "initialised.json",
-    log:
-        PATHS.logs / "initialise_tracking.log",
-    # No input of the trainings: a store that is made anew must not train anything. A training that finds no
-    # store goes on without live metrics, and sync_tracking brings them later.
-    priority: 100
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=1000,
-        disk_mb=100,
-        runtime=10,
-    params:
-        study=PATHS.root,
-        uri=TRACKING_URI,
-    message:
-        "make the tracking store"
-    shell:
-        "python -m hope init-tracking --study {params.study:q} --uri={params.uri:q} --output {output:q} > {log:q} 2>&1"
-
-
 rule train_model:
     """Train one model, from its last checkpoint if there is one."""
     input:
@@ -33,6 +9,7 @@ rule train_model:
         model=RUN.model / "model.safetensors",
         config=RUN.model / "config.json",
         history=RUN.model / "history.parquet",
+        snapshots=SNAPSHOT_FILES,
         record=RUN.model / "run.json",
     log:
         PATHS.logs / "train_model" / "{encoding}-seed{seed}.log",
@@ -53,7 +30,8 @@ rule train_model:
         # Where metrics go does not touch the model. Snakemake forgets a value that is derived from outputs, so a
         # change of this one trains nothing anew.
         tracking=lambda wildcards, output: LIVE_TRACKING,
-        # The same holds for where a training runs, and for how often it logs.
+        # The same holds for where a training runs, how often it logs, and which weights it keeps on the way: a
+        # snapshot that is not there is an output that is missing.
         launch=lambda wildcards, output: json.dumps(STUDY.training.where_it_runs(), sort_keys=True),
     message:
         "train {wildcards.encoding}, seed {wildcards.seed}"
