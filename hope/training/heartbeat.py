@@ -42,7 +42,7 @@ class Heartbeat:
         loss = "-" if found["loss"] is None else f"{found['loss']:.3f}"
         print(
             f"step {done} of {self.settings.steps} ({done / self.settings.steps:.0%})  loss {loss}  "
-            f"{found['tokens_per_second']:,.0f} tokens/s  {found['seconds_left']:.0f} s left",
+            f"{found['tokens_per_second']:,.0f} tokens/s  {duration(found['seconds_left'])} left",
             flush=True,
         )
 
@@ -81,3 +81,13 @@ def last_heartbeat(folder: Path) -> dict[str, Any] | None:
     except UserError:
         return None
     return content if isinstance(content, dict) and "silent_after" in content else None
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words of at most two units."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes / 60 / 24:.1f} days"

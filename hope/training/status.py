@@ -8,10 +8,10 @@ from hope import config
 from hope.errors import UserError
 from hope.files import lock_holder, read_json
 from hope.paths import StudyPaths
-from hope.tracking.store import find_study
+from hope.tracking.store import RESULTS, find_study
 from hope.training.failures import circumstances, failure_note, noted_failure
 from hope.training.fingerprint import fingerprint, run_name
-from hope.training.heartbeat import last_heartbeat
+from hope.training.heartbeat import duration, last_heartbeat
 
 STATES = ("done", "training", "starting", "silent", "stopped", "failed", "waiting")
 
@@ -52,7 +52,10 @@ def show(study: Path | None, configfiles: list[Path]) -> str:
     """
     if study is None or configfiles:
         described = config.load_study(config.with_base(configfiles))
-        return table(study_progress(described, Path("results") / described.study if study is None else study))
+        name = study or Path(described.study)
+        # One that has just begun is not found yet, but then the config says where it is.
+        folder = RESULTS / name if name == Path(described.study) else find_study(name)
+        return table(study_progress(described, folder))
     folder = find_study(study)
     resolved = StudyPaths(folder).config
     if not resolved.exists():
@@ -115,16 +118,6 @@ def _last_loss(model: Path) -> float | None:
         return float(pq.read_table(model / "history.parquet", columns=["loss"])["loss"][-1].as_py())
     except (OSError, KeyError, IndexError, ValueError):
         return None
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words of at most two units."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes / 60 / 24:.1f} days"
 
 
 def table(found: list[Progress]) -> str:

@@ -17,8 +17,8 @@ from hope.files import exclusive_lock, lock_holder, write_json
 from hope.paths import StudyPaths
 from hope.training.failures import circumstances, failure_note, note_failure
 from hope.training.fingerprint import fingerprint, run_name
-from hope.training.heartbeat import Heartbeat, heartbeat_file, last_heartbeat
-from hope.training.status import Progress, duration, show, study_progress, table
+from hope.training.heartbeat import Heartbeat, duration, heartbeat_file, last_heartbeat
+from hope.training.status import Progress, show, study_progress, table
 from tests.conftest import ROOT, tiny_study
 from tests.training.conftest import Preloaded, until, with_training
 
@@ -223,11 +223,19 @@ def test_the_command_answers_for_a_name_a_folder_and_a_config_without_numerical_
     (root / "study.json").write_text(config.to_json(study), encoding="utf-8")
     content = study.model_dump(mode="json", by_alias=True)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    expected = "3 models: 3 waiting"
+    (tmp_path / "overlay.yaml").write_text("study: tiny\n", encoding="utf-8")
+    write_json(root / "data" / "train" / "manifest.json", {"digest": DIGEST})
+    beat(StudyPaths(root), name_of(study, "hope", 0), age=10)
+    expected = "3 models: 1 stopped, 2 waiting"
     monkeypatch.chdir(tmp_path)
-    assert show(Path("tiny"), []).splitlines()[-1] == expected
-    assert show(root, []).splitlines()[-1] == expected
-    assert show(None, []).splitlines()[-1] == expected
+    overlay = Path("overlay.yaml")
+    for name in (None, Path("tiny"), root):
+        for files in ([], [overlay]):
+            assert show(name, files).splitlines()[-1] == expected, (name, files)
+    (root / "study.json").rename(tmp_path / "study.json")
+    # A study that has just begun: its config says what it is.
+    assert show(Path("tiny"), [overlay]).splitlines()[-1] == expected
+    (tmp_path / "study.json").rename(root / "study.json")
     code = (
         "import sys; from hope.cli import main; status = main(['status', 'tiny']);"
         "print([name for name in ('torch', 'numpy', 'deepspeed', 'pandas', 'mlflow') if name in sys.modules], status)"

@@ -4,6 +4,8 @@ rule resolve_config:
         PATHS.config,
     log:
         PATHS.logs / "resolve_config.log",
+    # Before all others: `python -m hope status NAME` reads it.
+    priority: 2000
     conda:
         "../../envs/report.yaml"
     resources:
