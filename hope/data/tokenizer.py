@@ -46,7 +46,8 @@ def load_pretrained(settings: Tokens) -> Tokenizer:
     beside turning it into tokens (cutting, padding, marking its ends) is switched off.
 
     Raises:
-        UserError: there is no such tokenizer, or it has no ``tokenizer.json``.
+        UserError: there is no such tokenizer, it has no ``tokenizer.json``, or gaps in its vocabulary let the
+            library give one id to two tokens.
     """
     assert settings.pretrained
     given = Path(settings.pretrained).expanduser()
@@ -67,6 +68,12 @@ def load_pretrained(settings: Tokens) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.add_special_tokens(_special_tokens())
+    vocabulary = tokenizer.get_vocab()
+    if len(set(vocabulary.values())) < len(vocabulary):
+        raise UserError(
+            f"tokens.pretrained: the ids of '{settings.pretrained}' have gaps, so that a token of its own and one "
+            "added here would share an id; use another tokenizer"
+        )
     return tokenizer
 
 

@@ -101,13 +101,18 @@ def vocabulary_of(study: Study, given: int | None = None) -> int:
 
 
 def _ids_in(path: Path) -> int:
-    """Return the token ids of a ``tokenizer.json`` once the special tokens are in it: one more than the highest."""
+    """Return the token ids of a ``tokenizer.json`` once the special tokens are in it: one more than the highest.
+
+    The tokenizers library gives a new token the id behind the added ones, or the number of the vocabulary's
+    tokens, whichever is higher; in a vocabulary with gaps that may lie below the highest id.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         vocabulary, added = content["model"]["vocab"], content.get("added_tokens", [])
         # A unigram model lists its tokens, the others name an id for each.
         ids = range(len(vocabulary)) if isinstance(vocabulary, list) else vocabulary.values()
         there = {token["content"] for token in added}
-        return 1 + max([*ids, *(token["id"] for token in added)]) + len(set(SPECIAL_TOKENS) - there)
+        behind = max([len(ids), *(token["id"] + 1 for token in added)])
+        return max(1 + max(ids), behind + len(set(SPECIAL_TOKENS) - there))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"tokens.pretrained: {path} is no tokenizer.json ({error}); give --vocabulary") from None

@@ -103,6 +103,17 @@ def test_a_tokenizer_that_takes_a_mark_for_a_word_is_refused(tmp_path: Path) -> 
         encode(loaded, ["the <|end|>"])
 
 
+def test_a_vocabulary_whose_gaps_would_share_an_id_is_refused(tmp_path: Path) -> None:
+    for gap, clashes in ((9, False), (5, True)):
+        Tokenizer(models.WordLevel({"a": 0, "b": gap}, unk_token="a")).save(str(tmp_path / "tokenizer.json"))
+        settings = Tokens(tokenizer="pretrained", pretrained=str(tmp_path))
+        if clashes:
+            with pytest.raises(UserError, match=r"^tokens\.pretrained: the ids of [^\n]* have gaps[^\n]*$"):
+                load_pretrained(settings)
+        else:
+            assert sorted(load_pretrained(settings).get_vocab().values()) == [0, 2, 3, 4, 5, 9]
+
+
 def test_a_missing_or_broken_tokenizer_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text(json.dumps({"version": "1.0"}))
     for name, expected in (

@@ -128,7 +128,7 @@ def test_a_tokenizer_read_here_has_as_many_ids_as_the_library_finds(
     path = tiny_data / "tokenizer" / "tokenizer.json"
     if not ours:
         path = tmp_path / "tokenizer.json"
-        Tokenizer(models.WordLevel({"a": 0, "b": 5}, unk_token="a")).save(str(path))
+        Tokenizer(models.WordLevel({"a": 0, "b": 9}, unk_token="a")).save(str(path))
     study = tiny_study(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(path)})
     assert vocabulary_of(study) == vocabulary_size(load_pretrained(study.tokens))
 
