@@ -296,6 +296,9 @@ def serve() -> None:
         answer |= {"peak_mb": _peak_mb(setting, before), "imported": asked - begun}
         print(json.dumps(answer), file=answers, flush=True)
         done += count
+        if setting.device.type == "cuda":
+            # All sides share one GPU: what lies free in one's allocator would be missing in the others'.
+            torch.cuda.empty_cache()
 
 
 def _import(side: str) -> None:
