@@ -13,6 +13,7 @@ from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
 from hope.config.messages import describe
 from hope.config.section import Section
 from hope.config.study import (
+    DynamicsStage,
     ExtrapolationStage,
     LengthStage,
     Report,
@@ -31,6 +32,7 @@ __all__ = [
     "Analysis",
     "BASE",
     "Corpus",
+    "DynamicsStage",
     "Encoding",
     "EncodingDefinition",
     "Extension",

@@ -230,6 +230,16 @@ class Study(Section):
         """Return all that the extrapolation evaluation depends on."""
         return ExtrapolationStage(extrapolation=self.extrapolation, windows=self.training.windows)
 
+    def dynamics_stage(self) -> "DynamicsStage":
+        """Return all that the analysis at moments of training depends on."""
+        training = self.training
+        return DynamicsStage(
+            analysis=self.analysis,
+            snapshots=training.snapshot_steps,
+            steps=training.steps,
+            batch_tokens=training.batch_windows * training.length,
+        )
+
     def theory_stage(self) -> "TheoryStage":
         """Return all that the decay of the rotary kernels depends on."""
         rotary = [self.encoding(name) for name in self.encodings if self.is_rotary(name)]
@@ -276,6 +286,15 @@ class ExtrapolationStage(Section):
 
     extrapolation: Extrapolation
     windows: Windows
+
+
+class DynamicsStage(Section):
+    """What the analysis of one model at moments of its training depends on, the model aside."""
+
+    analysis: Analysis
+    snapshots: list[int]
+    steps: int
+    batch_tokens: int
 
 
 class TheoryStage(Section):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from hope import config
@@ -14,6 +14,7 @@ from hope.errors import UserError
 from hope.files import read_json, whole_file, write_json
 from hope.model.decoder import Decoder
 from hope.model.registration import MODEL_TYPE
+from hope.paths import SNAPSHOTS, snapshot_file
 
 
 def save_model(
@@ -88,8 +89,33 @@ def load_model(folder: Path) -> Decoder:
     description = read_description(folder)
     _see_to_the_source(description, folder)
     model = _make(description)
-    path = folder / "model.safetensors"
+    _fill(model, folder / "model.safetensors")
+    return _ready(model)
+
+
+def load_snapshot(model: Decoder, folder: Path, step: int) -> Decoder:
+    """Return ``model`` with the weights that it had after ``step`` steps of its training.
+
+    Args:
+        model: the model of ``folder``.
+        folder: of the trained model.
+        step: one of the training's ``snapshot_steps``.
+
+    Raises:
+        UserError: the snapshot is missing or damaged, or was kept by another training.
+    """
+    path = snapshot_file(folder / SNAPSHOTS, step)
+    noted = _fill(model, path)
+    if noted.get("fingerprint") != read_description(folder)["fingerprint"]:
+        raise UserError(f"{path}: kept by another training than that of {folder / 'model.safetensors'}; train again")
+    return model
+
+
+def _fill(model: Decoder, path: Path) -> dict[str, str]:
+    """Give a model the weights in a file; return what the file notes."""
     try:
+        with safe_open(path, "pt") as opened:
+            noted = opened.metadata() or {}
         weights = load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; only safetensors are read") from None
@@ -99,7 +125,7 @@ def load_model(folder: Path) -> Decoder:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"{path}: does not fit config.json: {' '.join(str(error).split())[:200]}") from None
-    return _ready(model)
+    return noted
 
 
 def initial_model(folder: Path) -> Decoder:
