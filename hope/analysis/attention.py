@@ -8,9 +8,10 @@ from torch import Tensor
 
 from hope import config
 from hope.analysis.activation import activated_components, activation_columns
+from hope.analysis.component_sets import component_sets
 from hope.analysis.components import Components
 from hope.analysis.divergence import Divergence
-from hope.analysis.intervention import frozen_sets, write_intervention
+from hope.analysis.intervention import write_intervention
 from hope.analysis.kernels import trained_kernel_columns
 from hope.analysis.profile import Profile
 from hope.analysis.stream import Scope, observe_attention
@@ -40,8 +41,9 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
     with their tokens in random order. For a rotary encoding also ``components.parquet``
     (:class:`hope.analysis.components.Components`), ``activation.parquet``
     (:func:`hope.analysis.activation.activation_columns`), ``kernel_trained.parquet``
-    (:func:`hope.analysis.kernels.trained_kernel_columns`) and ``intervention.parquet``, in which the
-    activated components, chosen on the first half of the documents, are frozen on the second half.
+    (:func:`hope.analysis.kernels.trained_kernel_columns`) and ``intervention.parquet``
+    (:mod:`hope.analysis.intervention`), in which sets of components, chosen on the first half of the documents,
+    are changed on the second half.
 
     An encoding that ends (``longest``), or of which no more tokens can be looked at together (``span``), is
     looked at up to there only, on the first tokens of the same windows.
@@ -88,7 +90,7 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
     write_table(output / "ushape.parquet", stacked([part.columns(name, documents) for name, part in ushapes.items()]))
     write_table(output / "divergence.parquet", divergence.columns(documents))
     if components is not None:
-        _write_rotary(settings, trained, components, tokens[half:], documents[half:], output)
+        write_rotary(settings, trained, components, tokens, documents, output)
 
 
 def query_ends(settings: config.Analysis, training_length: int) -> list[int]:
@@ -131,7 +133,7 @@ def _components(model: Decoder, scope: Scope, chosen_from: int) -> Components | 
     return Components(scope, model.encoding.frequencies.cpu().numpy(), model.training_length, chosen_from)
 
 
-def _write_rotary(
+def write_rotary(
     settings: config.Analysis,
     model: Decoder,
     components: Components,
@@ -139,10 +141,21 @@ def _write_rotary(
     documents: np.ndarray,
     output: Path,
 ) -> None:
-    """Write the tables that only rotary encodings have."""
-    activated, others = activated_components(components.spread(), components.frequencies, settings.active_share)
+    """Write the tables that only rotary encodings have.
+
+    Args:
+        settings: what counts as activated, and the queries of the U-shape index.
+        model: the model.
+        components: what was measured on it; its first documents choose the sets of the intervention.
+        tokens: int64 ``[documents, tokens + 1]``, those that were measured.
+        documents: their numbers.
+        output: folder of the tables.
+    """
+    share, half = settings.active_share, components.chosen_from
+    activated, _ = activated_components(components.spread(), components.frequencies, share)
     write_table(output / "components.parquet", components.columns(activated))
-    write_table(output / "activation.parquet", activation_columns(components, settings.active_share))
+    write_table(output / "activation.parquet", activation_columns(components, share))
     write_table(output / "kernel_trained.parquet", trained_kernel_columns(components))
-    frozen = frozen_sets(activated, others) if activated else []
-    write_intervention(output / "intervention.parquet", model, tokens, documents, settings.queries, frozen)
+    groups = component_sets(components, share)
+    tested = tokens[half:], documents[half:]
+    write_intervention(output / "intervention.parquet", model, tokens[:half], *tested, settings.queries, groups)

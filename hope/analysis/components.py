@@ -38,7 +38,7 @@ class Components:
         shape = scope.layers, scope.heads, len(frequencies)
         self.total = np.zeros((*shape, len(self.pairs)))
         self.centred, self.squared = np.zeros((2, *shape, len(self.pairs)))
-        self.query_norm, self.key_norm, self.covariance = np.zeros((3, *shape))
+        self.query_norm, self.key_norm, self.covariance, self.early_covariance = np.zeros((4, *shape))
         self.turned_back = np.zeros(shape, dtype=np.complex128)
         self._back = np.exp(-1j * np.arange(length)[:, None] * frequencies)
 
@@ -50,11 +50,14 @@ class Components:
         products = pair_products(seen.queries, keys, seen.scale)
         sums = products.by_distance.cpu().numpy()
         self.turned_back[seen.layer] += np.einsum("bhkc,kc->hc", sums, self._back)
-        self.covariance[seen.layer] += products.covariance.double().sum(dim=0).cpu().numpy()
+        early_rows = slice(0, max(0, self.chosen_from - seen.rows.start))
+        covariance = products.covariance.double().cpu().numpy()
+        self.covariance[seen.layer] += covariance.sum(axis=0)
+        self.early_covariance[seen.layer] += covariance[early_rows].sum(axis=0)
         binned = np.add.reduceat(sums.real.astype(np.float64), self.edges[:-1], axis=2)
         binned = np.moveaxis(binned / self.pairs[:, None], 2, 3)
         self.total[seen.layer] += binned.sum(axis=0)
-        early = binned[: max(0, self.chosen_from - seen.rows.start)]
+        early = binned[early_rows]
         early = early - np.average(early, axis=-1, weights=self.widths, keepdims=True)
         self.centred[seen.layer] += early.sum(axis=0)
         self.squared[seen.layer] += (early**2).sum(axis=0)
@@ -78,8 +81,16 @@ class Components:
         covariance over queries and documents, over the sum of these means. Shares add up to 1; one is below 0
         where a component mostly takes back what the others add. NaN where all logits of a head are the same.
         """
-        whole = self.covariance.sum(axis=-1, keepdims=True)
-        return np.divide(self.covariance, whole, out=np.full_like(self.covariance, np.nan), where=whole > 0)
+        return _shares(self.covariance)
+
+    def chosen_shares(self) -> NDArray[np.float64]:
+        """Return each component's share on the first ``chosen_from`` documents, mean over heads, ``[components]``.
+
+        A head whose logits are all the same has no say; 0 where all of them are such.
+        """
+        shares = _shares(self.early_covariance).reshape(-1, len(self.frequencies))
+        shares = shares[np.isfinite(shares).all(axis=1)]
+        return shares.mean(axis=0) if len(shares) else np.zeros(len(self.frequencies))
 
     def mean_pairs(self) -> NDArray[np.complex128]:
         """Return the mean product of query and key pairs before the rotation, ``[layers, heads, components]``.
@@ -142,3 +153,9 @@ class Components:
 def turns(frequencies: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     """Return how often each component turns within the training length: 1 at HoPE's cutoff, 2 pi / L."""
     return frequencies * length / (2 * np.pi)
+
+
+def _shares(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return covariances over their sum along the last axis; NaN where that is 0."""
+    whole = covariance.sum(axis=-1, keepdims=True)
+    return np.divide(covariance, whole, out=np.full_like(covariance, np.nan), where=whole > 0)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from hope.config import Model, Study
 from hope.plan.sizes import attention_widths, layer_matrices
 
-RANDOM_SETS = 8
-"""Random sets of components that the intervention freezes (:mod:`hope.analysis.intervention`)."""
+INTERVENTION_RUNS = 34
+"""Runs of a model, as it is and with components changed, at most (:mod:`hope.analysis.intervention`)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def measuring_flops(study: Study, vocabulary: int, rotary: bool) -> float:
     """Return the FLOPs of all that is measured on one model, in forward passes.
 
     They are the loss at every position and on fixed tokens, with every extension; the retrieval prompts;
-    and the attention analysis with its frozen components, for a rotary encoding.
+    and the attention analysis, for a rotary encoding with its interventions.
     """
     length, shape = study.training.length, study.model
 
@@ -82,6 +82,7 @@ def measuring_flops(study: Study, vocabulary: int, rotary: bool) -> float:
     analysis = study.analysis
     found += 2 * passes(analysis.multiples[-1], analysis.documents)
     if rotary:
-        frozen = 2 + RANDOM_SETS
-        found += 2 * frozen * passes(min(2.0, analysis.multiples[-1]), analysis.documents / 2)
+        # Each run is one pass over L for the attention, and one over 2 L for the loss.
+        reach = min(2.0, analysis.multiples[-1])
+        found += INTERVENTION_RUNS * (passes(1.0, analysis.documents / 2) + passes(reach, analysis.documents / 2))
     return found

@@ -156,7 +156,7 @@ def retrieval(table: pd.DataFrame, length: int, multiples: list[float]) -> Itera
 
 def ushape(table: pd.DataFrame, length: int) -> Iterator[Observations]:
     """Yield the U-shape index without the first token of each document, mean over layers and heads."""
-    for subject in ("trained", "initial"):
+    for subject in ("trained", "initial", "shuffled"):
         part = table[(table["subject"] == subject) & (table["query"] == length - 1)]
         if len(part):
             yield f"index_{subject}", part.groupby("document")["index_without_sink"].mean()
@@ -171,16 +171,14 @@ def divergence(table: pd.DataFrame, length: int, multiples: list[float]) -> Iter
 
 
 def intervention(table: pd.DataFrame) -> Iterator[Observations]:
-    """Yield what freezing components changes, as the difference to the same model with none frozen."""
-    values = table.groupby(["set", "measure", "document"])["value"].mean()
-    for name in ("activated", "random"):
-        for measure, short in (
-            ("index_without_sink", "index"),
-            ("loss_within", "loss_within"),
-            ("loss_past", "loss_past"),
-        ):
-            if (name, measure) in values.index and ("none", measure) in values.index:
-                yield f"{name}_{short}", values.loc[(name, measure)] - values.loc[("none", measure)]
+    """Yield what changing components does, as the difference to the same model as it is."""
+    runs = {
+        (str(mode), str(name), str(measure)): cell.set_index("document")["value"]
+        for (mode, name, measure), cell in table.groupby(["mode", "set", "measure"])
+    }
+    for (mode, name, measure), values in runs.items():
+        if mode != "none":
+            yield f"{mode}_{name}_{measure.removesuffix('_without_sink')}", values - runs["none", "none", measure]
 
 
 def spreads(table: pd.DataFrame, length: int) -> Iterator[Observations]:

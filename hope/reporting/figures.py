@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from hope.files import whole_file
-from hope.reporting import figures_attention, figures_claims, figures_evaluation, figures_rotary
+from hope.reporting import figures_attention, figures_claims, figures_evaluation, figures_intervention, figures_rotary
 from hope.reporting.figures_data import Drawing, FigureKind, StudyTables
 from hope.reporting.style import MUTED, new_figure, paper_style, save
 
@@ -72,11 +72,13 @@ KINDS = (
     ),
     FigureKind(
         "intervention",
-        "Freezing components",
-        "What changes when a trained model's activated components stand still, and when as many others do. Claims 2 "
-        "and 3 ask that the filled marks move further than the hollow ones.",
-        "Change of U-shape index and losses when the activated or as many other components are frozen.",
-        figures_rotary.intervention,
+        "Changing components",
+        "What changes when some of a trained model's components stand still (what they say of tokens stays), when "
+        "their mean at each distance takes their place (what they say of distance stays), and when they are removed. "
+        "Claims 2 and 3 compare the disks of the activated ones with those of the others. Where changes are large, "
+        "the axis is logarithmic beyond 0.1.",
+        "Change of U-shape index and losses when components are frozen, averaged or removed, by set of components.",
+        figures_intervention.intervention,
     ),
     FigureKind(
         "divergence",

@@ -1,23 +1,17 @@
-"""Figures of rotary encodings: the theoretical kernel, what each component adds, and what freezing some does."""
+"""Figures of rotary encodings: the theoretical kernel and what each component adds."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hope.reporting.figures_data import Drawing, StudyTables, summarize
+from hope.reporting.figures_data import Drawing, StudyTables
 from hope.reporting.legends import add_legend
 from hope.reporting.style import INK, MUTED, length_axis, new_figure
 
-SETS = {"activated": "activated", "random": "as many others"}
 _ACROSS = 3
 """Encodings side by side in one row of the components' figure."""
 _FLOORS = 4
 """So many floors are named in the kernel's figure itself, more in the legend."""
-MEASURES = {
-    "index_without_sink": "U-shape index",
-    "loss_within": "loss within L\n(nats/token)",
-    "loss_past": "loss from L to 2L\n(nats/token)",
-}
 
 
 def kernel(tables: StudyTables) -> Drawing | None:
@@ -180,41 +174,3 @@ def _wavelength_table(tables: StudyTables, encodings: list[str]) -> pd.DataFrame
         number = np.arange(len(wavelengths))
         parts.append(pd.DataFrame({"encoding": encoding, "component": number, "wavelength_in_lengths": wavelengths}))
     return pd.concat(parts, ignore_index=True)
-
-
-def intervention(tables: StudyTables) -> Drawing | None:
-    """Draw what freezing the activated components does, beside freezing as many others, paired by document."""
-    frame = tables.read("intervention")
-    if frame.empty or not (frame["set"] == "none").any():
-        return None
-    untouched = frame[frame["set"] == "none"]
-    by = ["encoding", "measure"]
-    parts = []
-    for name in SETS:
-        changed = frame[frame["set"] == name]
-        found = summarize(changed, by, "value", "document", tables.confidence, minus=untouched)
-        parts.append(found.assign(set=name))
-    data = pd.concat(parts, ignore_index=True)
-    if data.empty:
-        return None
-    measures = [name for name in MEASURES if name in set(data["measure"])]
-    present = [name for name in tables.rotary() if name in set(data["encoding"])]
-    places = {(encoding, name): (len(present) - 1 - index) * 2.6 + (1 - at)
-              for index, encoding in enumerate(present) for at, name in enumerate(SETS)}  # fmt: skip
-    figure, (row,) = new_figure(8.6, 0.62 * len(places) + 1.1, 1, len(measures), sharey=True)
-    for axes, measure in zip(row, measures, strict=True):
-        for mark in data[data["measure"] == measure].to_dict("records"):
-            style, place = tables.styles[mark["encoding"]], places[(mark["encoding"], mark["set"])]
-            fill = style.color if mark["set"] == "activated" else "white"
-            if np.isfinite(mark["low"]):
-                axes.plot([mark["low"], mark["high"]], [place, place], color=style.color, linewidth=1.8)
-            axes.plot(
-                mark["estimate"], place, marker=style.marker, markersize=7, markerfacecolor=fill,
-                markeredgecolor=style.color, markeredgewidth=1.4, linestyle="none",
-            )  # fmt: skip
-        axes.axvline(0.0, color=MUTED, linewidth=1.0)
-        axes.set_title(f"change of {MEASURES[measure]}", fontsize=9)
-        axes.grid(axis="y", visible=False)
-    row[0].set_yticks(list(places.values()), [f"{encoding}: {SETS[name]}" for encoding, name in places])
-    row[0].set_ylim(-0.7, max(places.values()) + 0.7)
-    return Drawing(figure, data)

@@ -63,6 +63,10 @@ DIVERGENCE = "analysis/divergence.parquet"
 COMPONENTS = "analysis/components.parquet"
 INTERVENTION = "analysis/intervention.parquet"
 KERNEL = "theory/kernel.parquet"
+INTERVENTIONS = ("freeze", "mean", "remove")
+SETS = ("activated", "slow", "fast", "random", "matched")
+CHANGED = f"(?:{'|'.join(INTERVENTIONS)})_(?:{'|'.join(SETS)})"
+"""What an intervention did to which components (:mod:`hope.analysis.intervention`)."""
 
 MEASURES = (
     Measure("loss_within", "mean loss at positions 0 to L", NATS, "document", EXTRAPOLATION, "lower", loss=True),
@@ -143,6 +147,14 @@ MEASURES = (
         "index_initial", "the same of the model at initialisation", "densities", "document", USHAPE, compared=False
     ),
     Measure(
+        "index_shuffled",
+        "the same of the trained model on tokens in random order",
+        "densities",
+        "document",
+        USHAPE,
+        compared=False,
+    ),
+    Measure(
         "divergence_{m}L",
         "share of attention at that query that lies elsewhere than at query L - 1",
         "share of attention",
@@ -151,16 +163,16 @@ MEASURES = (
         "lower",
     ),
     Measure(
-        "(?:activated|random)_index",
-        "change of the U-shape index when the components are frozen",
+        f"{CHANGED}_index",
+        "change of the U-shape index when the components are changed",
         "densities",
         "document",
         INTERVENTION,
         compared=False,
     ),
     Measure(
-        "(?:activated|random)_loss_within",
-        "change of the loss at positions 0 to L when they are frozen",
+        f"{CHANGED}_loss_within",
+        "change of the loss at positions 0 to L when they are",
         NATS,
         "document",
         INTERVENTION,
@@ -169,8 +181,8 @@ MEASURES = (
         compared=False,
     ),
     Measure(
-        "(?:activated|random)_loss_past",
-        "change of the loss at positions L to 2L when they are frozen",
+        f"{CHANGED}_loss_past",
+        "change of the loss at positions L to 2L when they are",
         NATS,
         "document",
         INTERVENTION,
@@ -227,9 +239,17 @@ def measure_named(name: str) -> Measure | None:
 
 def nearest_measure(name: str) -> str:
     """Return a hint at the measure whose name is closest to ``name``, or an empty string."""
-    known = [re.sub(r"\(\?:(\w+)\|\w+\)", r"\1", measure.name) for measure in MEASURES]
+    known = [name for measure in MEASURES for name in _alternatives(measure.name)]
     known = [text.replace("{task}", task) for text in known for task in (TASKS if "{task}" in text else TASKS[:1])]
     return nearest(name, [text.replace("{m}", "2", 1).replace("{m}", "4").replace("{depth}", "0.5") for text in known])
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """Return the names that a pattern with alternatives, ``(?:a|b)_c``, stands for."""
+    found = re.search(r"\(\?:([^)]*)\)", pattern)
+    if found is None:
+        return [pattern]
+    return [name for word in found[1].split("|") for name in _alternatives(pattern.replace(found[0], word, 1))]
 
 
 def canonical(name: str) -> str:

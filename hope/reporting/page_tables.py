@@ -79,6 +79,7 @@ def _attention(tables: StudyTables, table: pd.DataFrame) -> TableView:
     labels = {
         "index_trained": "U-shape index, trained",
         "index_initial": "U-shape index, at initialisation",
+        "index_shuffled": "U-shape index, trained, tokens in random order",
     } | {
         measure: f"attention that moved, at {_multiple(found)}"
         for measure, found in _numbered(table, r"divergence_([\d.]+)L")

@@ -108,8 +108,9 @@ def _divergence(table: pd.DataFrame, length: int) -> Found:
 
 
 def _intervention(table: pd.DataFrame, length: int) -> Found:
-    for frozen, measure, cell in _cells(table, "set", "measure"):
-        yield f"frozen_{frozen}/{measure}", 0, float(cell["value"].mean())
+    for mode, chosen, measure, cell in _cells(table, "mode", "set", "measure"):
+        name = "as_it_is" if mode == "none" else f"{mode}_{chosen}"
+        yield f"intervention/{name}/{measure}", 0, float(cell["value"].mean())
 
 
 TABLES: dict[str, dict[str, Callable[[pd.DataFrame, int], Found]]] = {

@@ -26,7 +26,7 @@ TABLES = {
     + ["variance_share", "frequency", "turns", "kept", "spread", "activated"],
     "activation": ["rule", "threshold", "layer", "component", "turns", "spread", "activated"],
     "kernel_trained": ["layer", "head", "distance", "value", "bound"],
-    "intervention": ["document", "set", "components", "measure", "value"],
+    "intervention": ["document", "mode", "set", "components", "variance_share", "measure", "value"],
 }
 
 
@@ -48,7 +48,7 @@ def test_a_rotary_model_gives_every_table(make_model, data, folder):
     assert sorted(found["divergence"]["query"].unique()) == [63, 127]
     assert found["divergence"]["divergence"].between(0, 1).all()
     assert len(found["components"]) == 2 * 4 * 8 * 32
-    assert len(found["intervention"]) == 3 * 3 * 3
+    assert len(found["intervention"]) == 3 * 3 * (1 + 3 * 5)
 
 
 @pytest.mark.parametrize("encoding", ["rope", "hope"])
@@ -158,8 +158,9 @@ def test_components_are_chosen_on_some_documents_and_tested_on_others(make_model
     assert (components["kept"] == (components["frequency"] >= 2 * np.pi / 32)).all()
     assert 0 < components["kept"].sum() < 8
     assert components.loc[components["activated"], "kept"].all()
-    frozen = found["intervention"].groupby("set")["components"].first()
-    assert [int(name) for name in frozen["activated"]] == list(components.index[components["activated"]])
+    sets = found["intervention"].groupby("set")["components"].first()
+    assert [int(name) for name in sets["activated"]] == list(components.index[components["activated"]])
+    assert [int(name) for name in sets["slow"]] == list(components.index[~components["kept"]])
 
 
 def test_the_definition_of_activated_is_one_of_its_own_sensitivity_table(make_model, data, folder):

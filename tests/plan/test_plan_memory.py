@@ -75,7 +75,7 @@ def test_a_layer_that_is_computed_again_keeps_its_input_alone(shape: Model) -> N
 def test_constants_are_those_of_the_code_that_they_speak_of() -> None:
     assert activations.CHUNK_LOGITS == {"cpu": loss.CHUNK_LOGITS_ON_CPU, "gpu": loss.CHUNK_LOGITS}
     assert activations.FEWEST_ROWS["cpu"] == loss.FEWEST_ROWS_ON_CPU
-    assert compute.RANDOM_SETS == intervention.RANDOM_SETS
+    assert compute.INTERVENTION_RUNS == intervention.MOST_RUNS
     zero = DeepSpeedZeroConfig(**engine_config(Training(zero_stage=3))["zero_optimization"])
     assert zero.reduce_bucket_size == memory.BUCKET
     assert zero.max_live_parameters == memory.GATHERED

@@ -36,13 +36,17 @@ class Truth:
         few_shot: token accuracy of few-shot following at every length.
         index: U-shape index without the first token, of the trained model.
         index_initial: the same of the model at initialisation.
+        index_shuffled: the same of the trained model on tokens in random order.
         divergence: divergence of the attention past L from the attention within, at 2 L.
         frozen_index: index of a rotary model once the activated components are frozen.
         frozen_past: loss past L of a rotary model once the activated components are frozen.
         frozen_within: loss within L of a rotary model once the activated components are frozen.
         random_index: index of a rotary model once as many random components are frozen.
         random_past: loss past L of a rotary model once as many random components are frozen.
-        random_within: loss within L of a rotary model once as many random components are frozen.
+        random_within: loss within L of a rotary model once as many random components are frozen. What is frozen
+            or removed besides has these levels of random ones, but for the slow components.
+        slow_frozen: what freezing the slow components adds to the loss within L and past it.
+        slow_removed: what removing them adds.
         seed_noise: standard deviation of a seed's effect, as a share of one (nats, accuracy, index).
         unit_noise: standard deviation of a document's or prompt's effect on an encoding's difference.
         noise: standard deviation of what is left.
@@ -56,6 +60,7 @@ class Truth:
     few_shot: dict[str, float] = field(default_factory=lambda: {"rope": 0.45, "hope": 0.7})
     index: dict[str, float] = field(default_factory=lambda: {"rope": 0.3, "hope": 0.25})
     index_initial: float = -0.1
+    index_shuffled: float = 0.0
     divergence: dict[str, float] = field(default_factory=lambda: {"rope": 0.5, "hope": 0.2})
     frozen_index: float = -0.05
     frozen_past: float = 4.2
@@ -63,6 +68,8 @@ class Truth:
     random_index: float = 0.25
     random_past: float = 5.0
     random_within: float = 4.2
+    slow_frozen: float = 0.002
+    slow_removed: float = 0.3
     seed_noise: float = 0.01
     unit_noise: float = 0.01
     noise: float = 0.02
@@ -99,7 +106,8 @@ def make_study(
     for encoding, number in study.runs():
         source = _Noise(truth, seed, encoding, number)
         _write_model(paths, study, encoding, number, source)
-        _write_analysis(paths, study, encoding, number, source)
+        # Noise of its own for each room, so that one more table of one does not draw the other anew.
+        _write_analysis(paths, study, encoding, number, _Noise(truth, seed + 1, encoding, number))
         _write_evaluation(paths, study, encoding, number, source)
     _write_kernel(paths, study)
     return root
@@ -262,20 +270,24 @@ def _write_analysis(paths: StudyPaths, study: Study, encoding: str, number: int,
     queries = [round(multiple * length) - 1 for multiple in multiples]
     heads = [(layer, head) for layer in range(LAYERS) for head in range(HEADS)]
     profile, ushape = [], []
-    for subject in ("trained", "initial"):
+    levels = {
+        "trained": truth.index.get(encoding, 0.2),
+        "initial": truth.index_initial,
+        "shuffled": truth.index_shuffled,
+    }
+    for subject, level in levels.items():
         for query in queries:
             for axis in ("distance", "key"):
                 edges = _bins(query + 1, max(1, (query + 1) // 32))
                 place = np.array([(start + end - 1) / 2 / query for start, end in edges])
                 near, far = (place, 1 - place) if axis == "distance" else (1 - place, place)
                 for layer, head in heads:
-                    mass = np.exp(-20 * near) + (0.3 if subject == "trained" else 0.0) * np.exp(-20 * far) + 0.02
+                    mass = np.exp(-20 * near) + (0.0 if subject == "initial" else 0.3) * np.exp(-20 * far) + 0.02
                     mass = mass / mass.sum()
                     profile += [
                         dict(subject=subject, layer=layer, head=head, query=query, axis=axis, start=s, end=e, mass=m)
                         for (s, e), m in zip(edges, mass, strict=True)
                     ]
-            level = truth.index.get(encoding, 0.2) if subject == "trained" else truth.index_initial
             for layer, head in heads:
                 values = level + noise.draw(f"index/{subject}", DOCUMENTS)
                 ushape += [
@@ -347,22 +359,32 @@ def _write_components(folder: Path, study: Study, encoding: str, noise: _Noise) 
             for distance in range(length)
         ],
     )
-    within = 4.0 + truth.within.get(encoding, 0.0)
-    activated, others = [str(component) for component in range(count)], ["1+2", "2+3"]
-    sets = {
-        "none": ([], truth.index.get(encoding, 0.2), _past(truth, encoding, 0.5), within),
-        "activated": (activated, truth.frozen_index, truth.frozen_past, truth.frozen_within),
-        "random": (others, truth.random_index, truth.random_past, truth.random_within),
+    _write_intervention(folder, truth, encoding, noise, [str(component) for component in range(count)])
+
+
+def _write_intervention(folder: Path, truth: Truth, encoding: str, noise: _Noise, activated: list[str]) -> None:
+    plain = {
+        "index_without_sink": truth.index.get(encoding, 0.2),
+        "loss_past": _past(truth, encoding, 0.5),
+        "loss_within": 4.0 + truth.within.get(encoding, 0.0),
     }
+    frozen = dict(zip(plain, (truth.frozen_index, truth.frozen_past, truth.frozen_within), strict=True))
+    others = dict(zip(plain, (truth.random_index, truth.random_past, truth.random_within), strict=True))
+    cells = {("none", "none"): ([], plain)}
+    for mode in ("freeze", "mean", "remove"):
+        added = truth.slow_frozen if mode == "freeze" else truth.slow_removed
+        slow = {measure: value + added * ("loss" in measure) for measure, value in plain.items()}
+        cells[mode, "activated"] = activated, frozen
+        cells[mode, "slow"] = ["5", "6", "7"], slow
+        cells[mode, "fast"] = ["0", "1", "2", "3", "4"], others
+        cells[mode, "random"] = cells[mode, "matched"] = ["1+2", "2+3"], others
     rows = []
-    for name, (components, index, past, inside) in sets.items():
-        for measure, level in (("index_without_sink", index), ("loss_past", past), ("loss_within", inside)):
+    for (mode, name), (components, levels) in cells.items():
+        for measure, level in levels.items():
             values = level + noise.shared(f"document/{measure}", DOCUMENTS, 0.02 if "index" in measure else 0.3)
-            values = values + noise.draw(f"{measure}/{name}", DOCUMENTS)
-            rows += [
-                dict(document=document, set=name, components=components, measure=measure, value=value)
-                for document, value in enumerate(values)
-            ]
+            values = values + noise.draw(f"{measure}/{mode}/{name}", DOCUMENTS)
+            labels = dict(mode=mode, set=name, components=components, variance_share=0.0, measure=measure)
+            rows += [dict(document=document, value=value, **labels) for document, value in enumerate(values)]
     _table(folder / "intervention.parquet", rows)
 
 

@@ -329,6 +329,8 @@ def test_shipped_claims_on_a_study_where_the_paper_is_right(new_study):
     truth = Truth(
         past={"rope": 0.6, "hope": 0.0},
         within={"hope": -0.1},
+        copy={"rope": 0.4, "hope": 0.9},  # far apart: there are few prompts
+        few_shot={"rope": 0.35, "hope": 0.85},
         frozen_past=4.0,
         seed_noise=0.0005,
         unit_noise=0.0005,

@@ -82,8 +82,8 @@ def test_context_gain_compares_the_same_targets_and_is_positive_where_context_he
 def test_index_is_the_mean_over_layers_and_heads_of_the_last_query_within():
     frame = pd.DataFrame(
         [
-            (subject, query, head, document, value + 10 * (query != 7) + 100 * (subject == "initial"))
-            for subject in ("trained", "initial")
+            (subject, query, head, document, value + 10 * (query != 7) + shift)
+            for subject, shift in (("trained", 0), ("initial", 100), ("shuffled", 200))
             for query in (7, 15)
             for document in (3, 4)
             for head, value in enumerate((0.1 * document, 0.3))
@@ -93,6 +93,7 @@ def test_index_is_the_mean_over_layers_and_heads_of_the_last_query_within():
     found = dict(rooms.ushape(frame, 8))
     assert found["index_trained"].to_dict() == pytest.approx({3: 0.3, 4: 0.35})
     assert found["index_initial"].to_dict() == pytest.approx({3: 100.3, 4: 100.35})
+    assert found["index_shuffled"].to_dict() == pytest.approx({3: 200.3, 4: 200.35})
 
 
 def test_prompts_that_differ_in_depth_alone_are_one_unit():
@@ -115,7 +116,7 @@ def test_prompts_that_differ_in_depth_alone_are_one_unit():
 
 
 def test_names_of_measures_are_written_as_tables_write_them():
-    written_so = ["loss_2L_4L", "copy_accuracy_0.25L", "needle_exact_1L_depth0.5", "loss_within", "activated_index"]
+    written_so = ["loss_2L_4L", "copy_accuracy_0.25L", "needle_exact_1L_depth0.5", "loss_within", "freeze_slow_index"]
     assert [canonical(name) for name in written_so] == written_so
     assert canonical("loss_2.0L_4L") == "loss_2L_4L"
     assert canonical("needle_accuracy_1.0L_depth0.50") == "needle_accuracy_1L_depth0.5"
@@ -132,14 +133,21 @@ def test_measures_are_shown_in_figures_and_tables_that_are_made(study):
 
 def test_interventions_are_differences_to_the_model_left_alone():
     rows = [
-        (name, "loss_past", document, value + document)
-        for name, value in (("none", 4.0), ("activated", 3.5), ("random", 6.0))
+        (mode, name, measure, document, value + document)
+        for mode, name, value in (
+            ("none", "none", 4.0),
+            ("freeze", "activated", 3.5),
+            ("remove", "activated", 3.0),
+            ("mean", "matched", 6.0),
+        )
+        for measure in ("loss_past", "index_without_sink")
         for document in (1, 2)
     ]
-    found = dict(rooms.intervention(pd.DataFrame(rows, columns=["set", "measure", "document", "value"])))
-    assert found["activated_loss_past"].to_dict() == pytest.approx({1: -0.5, 2: -0.5})
-    assert found["random_loss_past"].to_dict() == pytest.approx({1: 2.0, 2: 2.0})
-    assert set(found) == {"activated_loss_past", "random_loss_past"}
+    found = dict(rooms.intervention(pd.DataFrame(rows, columns=["mode", "set", "measure", "document", "value"])))
+    assert found["freeze_activated_loss_past"].to_dict() == pytest.approx({1: -0.5, 2: -0.5})
+    assert found["remove_activated_index"].to_dict() == pytest.approx({1: -1.0, 2: -1.0})
+    assert found["mean_matched_loss_past"].to_dict() == pytest.approx({1: 2.0, 2: 2.0})
+    assert len(found) == 6
 
 
 def test_spread_weighs_bins_and_splits_at_one_turn_within_the_training_length():

@@ -1,0 +1,104 @@
+"""Which components an intervention changes: the activated ones, and what they are compared with."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hope.analysis.activation import activated_components
+from hope.analysis.components import Components, turns
+from hope.seeding import generator
+
+DRAWS = 4
+"""Random sets, and matched sets, whose effects are averaged."""
+SETS = ("activated", "slow", "fast", "random", "matched")
+TRIED = 1024
+"""Random orders of the other components in which a set of the wanted share is looked for."""
+
+
+@dataclass(frozen=True)
+class ComponentSet:
+    """Sets of components that are changed one at a time, and whose effects are averaged.
+
+    Attributes:
+        name: one of :data:`SETS`, or ``none``.
+        sets: indices of the components of each.
+        variance_share: the share of the logit variance that such a set carries, mean over the sets.
+    """
+
+    name: str
+    sets: list[list[int]]
+    variance_share: float = 0.0
+
+    def labels(self) -> list[str]:
+        """Return what the table says of the sets: the components of a single set, else ``1+4+6`` a set."""
+        if len(self.sets) == 1:
+            return [str(component) for component in self.sets[0]]
+        return ["+".join(map(str, chosen)) for chosen in self.sets]
+
+
+def component_sets(components: Components, share: float) -> list[ComponentSet]:
+    """Return the sets of an intervention, chosen on the first documents that ``components`` saw; empty ones left out.
+
+    - ``activated``: :func:`hope.analysis.activation.activated_components`.
+    - ``slow``: the components that turn less than once within L, those that stand still included; these are
+      what HoPE stops.
+    - ``fast``: those that turn at least once.
+    - ``random``: as many components as are activated, drawn from the others that turn.
+    - ``matched``: of the others that turn, however many carry together about the share of the logit variance
+      that the activated ones carry (:func:`matched_sets`).
+
+    Args:
+        components: what was measured.
+        share: the share of the components that counts as activated.
+    """
+    frequencies, shares = components.frequencies, components.chosen_shares()
+    activated, others = activated_components(components.spread(), frequencies, share)
+    once = turns(frequencies, components.length) >= 1
+    found = {
+        "activated": [activated],
+        "slow": [np.flatnonzero(~once).tolist()],
+        "fast": [np.flatnonzero(once).tolist()],
+        "random": random_sets(len(activated), others),
+        "matched": matched_sets(activated, others, shares),
+    }
+    groups = []
+    for name in SETS:
+        sets = [chosen for chosen in found[name] if chosen]
+        if sets:
+            groups.append(ComponentSet(name, sets, float(np.mean([shares[chosen].sum() for chosen in sets]))))
+    return groups
+
+
+def random_sets(count: int, others: Sequence[int]) -> list[list[int]]:
+    """Return up to :data:`DRAWS` distinct sets of ``count`` of the ``others``, the same for every model with these."""
+    draw = generator("analysis", "random components", count, "of", *others)
+    sets: list[list[int]] = []
+    while len(sets) < min(DRAWS, math.comb(len(others), count)):
+        chosen = sorted(draw.choice(others, count, replace=False).tolist())
+        if chosen not in sets:
+            sets.append(chosen)
+    return sorted(sets)
+
+
+def matched_sets(activated: Sequence[int], others: Sequence[int], shares: NDArray[np.float64]) -> list[list[int]]:
+    """Return up to :data:`DRAWS` distinct sets of the ``others`` whose shares add up to about those of ``activated``.
+
+    Of many random orders of the others, in each as many from the first on as come nearest; of these sets the
+    nearest. Where all others together carry less, they are what comes nearest.
+
+    Args:
+        activated: the components to be matched.
+        others: the components to choose from.
+        shares: of the logit variance, ``[d/2]``.
+    """
+    if not activated:
+        return []
+    draw = generator("analysis", "matched components", *activated, "of", *others)
+    orders, wanted = draw.permuted(np.tile(np.array(others), (TRIED, 1)), axis=1), shares[list(activated)].sum()
+    ends = np.abs(shares[orders].cumsum(axis=1) - wanted).argmin(axis=1)
+    found = {tuple(sorted(order[: end + 1].tolist())) for order, end in zip(orders, ends, strict=True)}
+    by_gap = sorted(found, key=lambda chosen: (abs(shares[list(chosen)].sum() - wanted), chosen))
+    return sorted(list(chosen) for chosen in by_gap[:DRAWS])
