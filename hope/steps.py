@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hope.paths import SNAPSHOTS
+
 
 @contextmanager
 def _recorded(
@@ -68,7 +70,6 @@ def init_tracking(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train one model."""
     from hope.config import Training, TrainStage, from_json
-    from hope.paths import SNAPSHOTS
     from hope.training.launch import launch
 
     settings = from_json(TrainStage, options.settings)
@@ -81,14 +82,28 @@ def train(options: argparse.Namespace) -> None:
             raise SystemExit(0)  # the record is kept by the first process of the training
 
 
-def analyze(options: argparse.Namespace) -> None:
-    """Look into the attention of one model."""
+def analyze_attention(options: argparse.Namespace) -> None:
+    """Look into the attention of one model of a study."""
     from hope.analysis.attention import analyze
     from hope.config import Analysis, from_json
 
     settings = from_json(Analysis, options.settings)
-    with _recorded(options, "provenance.json", settings.model_dump(), [options.model, options.data], "*.parquet"):
+    names = "profile", "ushape", "divergence", "components", "activation", "kernel_trained", "intervention"
+    inputs, tables = [options.model, options.data], [f"{name}.parquet" for name in names]
+    with _recorded(options, "provenance.json", settings.model_dump(), inputs, *tables):
         analyze(settings, options.model, options.data, options.output)
+
+
+def analyze_dynamics(options: argparse.Namespace) -> None:
+    """Look into the attention of one model at moments of its training."""
+    from hope.analysis.dynamics import write_dynamics
+    from hope.config import DynamicsStage, from_json
+
+    settings = from_json(DynamicsStage, options.settings)
+    snapshots = sorted((options.model / SNAPSHOTS).glob("*.safetensors"))
+    inputs = [options.model, *snapshots, options.data]
+    with _recorded(options, "dynamics.json", settings.model_dump(), inputs, "dynamics.parquet"):
+        write_dynamics(settings, options.model, options.data, options.output)
 
 
 def theory(options: argparse.Namespace) -> None:

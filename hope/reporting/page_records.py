@@ -15,7 +15,8 @@ from hope.tracking.provenance import code_digest
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("training", ("train_model",)),
-    "analyze": ("attention analysis", ("analyze_attention", "analyze_components")),
+    "analyze-attention": ("attention analysis", ("analyze_attention", "analyze_components")),
+    "analyze-dynamics": ("training dynamics", ("analyze_dynamics",)),
     "extrapolate": ("extrapolation", ("evaluate_extrapolation",)),
     "retrieve": ("retrieval", ("evaluate_retrieval",)),
     "theory": ("theory", ("compute_theory",)),
@@ -24,6 +25,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 _RECORDS = (
     ("model", "run.json", ("model.safetensors", "history.parquet", "config.json")),
     ("analysis", "provenance.json", None),
+    ("analysis", "dynamics.json", ("dynamics.parquet",)),
     ("evaluation", "extrapolation.json", ("extrapolation.parquet", "context.parquet", "strided.parquet")),
     ("evaluation", "retrieval.json", ("retrieval.parquet",)),
 )

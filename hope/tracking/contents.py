@@ -12,7 +12,12 @@ from hope.paths import SNAPSHOTS, RunPaths, StudyPaths
 from hope.tracking.summaries import TABLES, Point, history_points, stage_points
 
 # Stages by the name of their record, in the order in which a description lists their numbers.
-RECORDS = {"extrapolate": "extrapolation.json", "retrieve": "retrieval.json", "analyze": "provenance.json"}
+RECORDS = {
+    "extrapolate": "extrapolation.json",
+    "retrieve": "retrieval.json",
+    "analyze-attention": "provenance.json",
+    "analyze-dynamics": "dynamics.json",
+}
 
 
 @dataclass
@@ -93,7 +98,7 @@ def _read_model(study: Path, paths: RunPaths) -> list[RunContent]:
     length = _training_length(study, record)
     stages = []
     for stage, name in RECORDS.items():
-        folder = paths.analysis if stage == "analyze" else paths.evaluation
+        folder = paths.analysis if stage.startswith("analyze") else paths.evaluation
         if not (folder / name).is_file():
             continue
         key = f"{paths.name}/{stage}"
@@ -114,13 +119,15 @@ def _content(study: Path, key: str, name: str, record: dict[str, Any], folder: P
     stage = record["stage"]
     started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
     tags = {"stage": stage, **_code_tags(record)}
-    wanted = set(TABLES[stage]) | {own} if stage in TABLES and folder.parent.parent.name == "evaluation" else None
+    # Several stages write into one folder; the attention's analysis has tables without a summary too.
+    wanted = set(TABLES[stage]) | {own} if stage in TABLES and stage != "analyze-attention" else None
+    others = {"dynamics.parquet", "dynamics.json"} if stage == "analyze-attention" else set()
     artifacts = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.startswith(".") and (wanted is None or path.name in wanted)
-        # As large as the model, each of them, and no result.
-        if path.parent.name != SNAPSHOTS
+        # Snapshots are as large as the model, each of them, and no result.
+        if path.parent.name != SNAPSHOTS and path.name not in others
     }
     return RunContent(
         key,

@@ -1,7 +1,7 @@
 """The few numbers of a stage's tables that a person compares runs by, as metrics.
 
-A name under ``by_position``, ``by_context`` or ``by_length`` is a curve: its steps are tokens, so that the
-store's plots draw the loss over positions, say. All else is one number. Losses are in nats a token, means
+A name under ``by_position``, ``by_context``, ``by_length`` or ``by_tokens_seen`` is a curve: its steps are tokens, so
+that the store's plots draw the loss over positions, say. All else is one number. Losses are in nats a token, means
 over documents and windows, multiples are of the training length L. Intervals and verdicts are made from
 the same tables by ``hope.reporting``; a view needs no second statistics.
 """
@@ -43,7 +43,7 @@ def stage_points(stage: str, folder: Path, length: int, time: int) -> list[Point
     """Return the summary of one stage of one model.
 
     Args:
-        stage: ``analyze``, ``extrapolate`` or ``retrieve``.
+        stage: one of :data:`TABLES`.
         folder: where its tables lie; a table that is not there gives nothing.
         length: the training length L in tokens.
         time: what the points are dated, in milliseconds since 1970.
@@ -113,8 +113,19 @@ def _intervention(table: pd.DataFrame, length: int) -> Found:
         yield f"intervention/{name}/{measure}", 0, float(cell["value"].mean())
 
 
+def _dynamics(table: pd.DataFrame, length: int) -> Found:
+    for measure in ("loss", "index", "index_without_sink"):
+        for tokens, cell in _cells(table[table["measure"] == measure], "tokens"):
+            yield f"by_tokens_seen/{measure}", int(tokens), float(cell["value"].mean())
+
+
 TABLES: dict[str, dict[str, Callable[[pd.DataFrame, int], Found]]] = {
-    "analyze": {"ushape.parquet": _ushape, "divergence.parquet": _divergence, "intervention.parquet": _intervention},
+    "analyze-attention": {
+        "ushape.parquet": _ushape,
+        "divergence.parquet": _divergence,
+        "intervention.parquet": _intervention,
+    },
+    "analyze-dynamics": {"dynamics.parquet": _dynamics},
     "extrapolate": {"extrapolation.parquet": _extrapolation, "context.parquet": _context},
     "retrieve": {"retrieval.parquet": _retrieval},
 }

@@ -83,7 +83,7 @@ def test_analysis_and_evaluation_open_an_imported_model(checkpoint, data, tmp_pa
     model, out = tmp_path / "model", tmp_path / "out"
     assert main(["import", str(checkpoint), str(model), "--data", str(data)]) == 0
     shared = ["--model", str(model), "--data", str(data), "--output", str(out)]
-    assert main(["analyze", "--settings", '{"documents": 4}', *shared]) == 0
+    assert main(["analyze-attention", "--settings", '{"documents": 4}', *shared]) == 0
     stage = {"extrapolation": {"documents": 4, "targets": 8}, "windows": {"start_token": True}}
     assert main(["extrapolate", "--settings", json.dumps(stage), *shared]) == 0
     for name in ("profile", "components", "intervention", "extrapolation", "context"):
@@ -95,7 +95,7 @@ def test_without_data_the_vocabulary_stays(checkpoint, data, tmp_path):
     assert load_model(tmp_path / "out").vocabulary == ROWS
     settings = config.to_json(config.Analysis())
     given = ["--model", str(tmp_path / "out"), "--data", str(data), "--output", str(tmp_path / "tables")]
-    assert main(["analyze", "--settings", settings, *given]) == 1
+    assert main(["analyze-attention", "--settings", settings, *given]) == 1
 
 
 def test_a_model_that_was_exported_here_keeps_its_special_tokens(make, tiny_files, tmp_path):

@@ -56,13 +56,13 @@ def test_code_digest_follows_the_code(package: Path, change: str) -> None:
 
 
 def test_a_stage_depends_on_its_own_rooms_alone(package: Path) -> None:
-    before = {stage: provenance.code_digest(stage) for stage in ("train", "analyze")}
+    before = {stage: provenance.code_digest(stage) for stage in ("train", "analyze-attention")}
     provenance.code_digest.cache_clear()
     (package / "analysis").mkdir()
     (package / "analysis" / "new.py").write_text("")
     (package / "cli.py").write_text("")
     assert provenance.code_digest("train") == before["train"]
-    assert provenance.code_digest("analyze") != before["analyze"]
+    assert provenance.code_digest("analyze-attention") != before["analyze-attention"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,8 @@ def test_a_stage_depends_on_its_own_rooms_alone(package: Path) -> None:
         ("prepare-corpus", "hope.data.corpus"),
         ("tokenize", "hope.data.tokenize"),
         ("train", "hope.training.launch"),
-        ("analyze", "hope.analysis.attention"),
+        ("analyze-attention", "hope.analysis.attention"),
+        ("analyze-dynamics", "hope.analysis.dynamics"),
         ("theory", "hope.analysis.theory"),
         ("extrapolate", "hope.evaluation.extrapolation"),
         ("retrieve", "hope.evaluation.retrieval"),

@@ -23,13 +23,18 @@ FIGURES = [
     "claims",
     "loss_by_position",
     "context_gain",
+    "extensions",
     "retrieval",
+    "retrieval_depth",
+    "comparisons",
+    "comparisons_hope",
     "attention_profile",
     "ushape_heads",
     "components",
     "intervention",
     "divergence",
     "kernel",
+    "training_dynamics",
     "training_loss",
 ]
 OUTPUTS = {
@@ -41,7 +46,8 @@ OUTPUTS = {
         "validation/manifest.json",
     ],
     "train": ["model.safetensors", "config.json", "history.parquet", "run.json"],
-    "analyze": ["profile.parquet", "ushape.parquet", "divergence.parquet", "provenance.json"],
+    "analyze-dynamics": ["dynamics.parquet", "dynamics.json"],
+    "analyze-attention": ["profile.parquet", "ushape.parquet", "divergence.parquet", "provenance.json"],
     "theory": ["kernel.parquet", "kernel_sweep.parquet", "provenance.json"],
     "extrapolate": ["extrapolation.parquet", "context.parquet", "strided.parquet", "extrapolation.json"],
     "retrieve": ["retrieval.parquet", "retrieval.json"],
@@ -70,7 +76,7 @@ def main(arguments: list[str]) -> int:
     if step == "train":
         training = Training(**{**json.loads(given["settings"])["training"], **json.loads(given["launch"])})
         names = names + [str(snapshot_file(Path(SNAPSHOTS), moment)) for moment in training.snapshot_steps]
-    if step == "analyze" and target.parent.name in ("rope", "hope"):
+    if step == "analyze-attention" and target.parent.name in ("rope", "hope"):
         names = names + ROTARY
     for path in [target / name for name in names] or [target]:
         if step != "sync":

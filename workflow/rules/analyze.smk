@@ -28,7 +28,7 @@ rule analyze_attention:
     message:
         "analyze the attention of {wildcards.encoding}, seed {wildcards.seed}"
     shell:
-        "python -m hope analyze --settings {params.settings:q} --model {params.model:q} --data {params.data:q}"
+        "python -m hope analyze-attention --settings {params.settings:q} --model {params.model:q} --data {params.data:q}"
         " --output {params.folder:q} > {log:q} 2>&1"
 
 
@@ -44,6 +44,37 @@ use rule analyze_attention as analyze_components with:
         record=RUN.analysis / "provenance.json",
     wildcard_constraints:
         encoding=one_of(ROTARY),
+
+
+rule analyze_dynamics:
+    """Measure where the heads of one model attended at moments of its training."""
+    input:
+        model=rules.train_model.output.model,
+        config=rules.train_model.output.config,
+        snapshots=rules.train_model.output.snapshots,
+        validation=rules.tokenize_corpus.output.validation,
+    output:
+        dynamics=RUN.analysis / "dynamics.parquet",
+        record=RUN.analysis / "dynamics.json",
+    log:
+        PATHS.logs / "analyze_dynamics" / "{encoding}-seed{seed}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: STUDY.analysis.threads
+    resources:
+        mem_mb=4000,
+        disk_mb=1000,
+        runtime=240,
+    params:
+        settings=settings(STUDY.dynamics_stage()),
+        model=subpath(input.model, parent=True),
+        data=subpath(input.validation, ancestor=2),
+        folder=subpath(output.dynamics, parent=True),
+    message:
+        "analyze the training of {wildcards.encoding}, seed {wildcards.seed}"
+    shell:
+        "python -m hope analyze-dynamics --settings {params.settings:q} --model {params.model:q}"
+        " --data {params.data:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule compute_theory:
