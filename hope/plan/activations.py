@@ -1,8 +1,8 @@
 """What a forward pass keeps for the backward pass, and what the two hold beside it: bytes of one process.
 
 Counted from the decoder's own operators (:mod:`hope.model.operators`, :mod:`hope.model.loss`), which
-tests/plan compares with what autograd really keeps. An encoding that puts a bias on the logits, or makes
-logits of its own, holds more than is counted here.
+tests/plan compares with what autograd really keeps. Counted is an encoding that rotates; one that puts a bias on the
+logits, or makes logits, queries or keys in a way of its own, holds more.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ CHUNK_LOGITS = {"cpu": 2**20, "gpu": 2**26}
 """Logits that the loss holds at once (:mod:`hope.model.loss`)."""
 FEWEST_ROWS = {"cpu": 256, "gpu": 1}
 """Rows of logits that the loss holds at once at least."""
+OWN_QUERIES = ("darope", "pope")
+"""Families on the fused kernel that keep more than a rotation does, for queries and keys of their own making."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,9 @@ class Pass:
         """What one layer keeps when nothing is computed again."""
         shape, tokens = self.shape, self.windows * self.length
         queries, keys = attention_widths(shape)
-        # Rotated queries and keys, what the fused projection gave, and the result, whose layout in
-        # bfloat16 on a CPU takes a copy.
-        attention = 2 * queries + keys + (queries + 2 * keys)
-        if self.kind == "cpu" and self.number == 2:
-            attention += queries
+        # Rotated queries and keys, what the fused projection gave, and the result, whose heads lie as those of
+        # the rotated queries do: to put them side by side takes a copy.
+        attention = 3 * queries + keys + (queries + 2 * keys)
         # Gate and up side by side, the opened gate, and the product.
         mlp = 4 * shape.mlp_width
         numbers = 2 * self._norm + tokens * (attention + mlp) * self.number
@@ -99,7 +99,7 @@ class Pass:
     @property
     def last_norm(self) -> int:
         """What the last norm keeps."""
-        return self._norm - self.stream if self.kind == "gpu" or self.number == 4 else self._norm
+        return self._norm - self.stream
 
     @property
     def loss_forward(self) -> int:

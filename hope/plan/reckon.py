@@ -6,7 +6,7 @@ from typing import Any
 from hope.catalogue import FAMILIES, is_custom
 from hope.config import Study
 from hope.errors import UserError
-from hope.plan.activations import Kind, Pass
+from hope.plan.activations import OWN_QUERIES, Kind, Pass
 from hope.plan.compute import forward, measuring_flops, training_flops
 from hope.plan.devices import DEVICES, GIB, ROOM, UTILISATION, Device, find_device
 from hope.plan.disk import Disk, disk_space
@@ -256,14 +256,14 @@ def _notes(study: Study, parameters: dict[str, Parameters]) -> list[str]:
     unknown = [name for name, found in parameters.items() if found.encoding is None]
     if unknown:
         notes.append(f"parameters that {', '.join(unknown)} may learn are not counted: only its class knows them")
-    slower = [name for name in parameters if not _is_fused(study, name)]
+    slower = [name for name in parameters if not _is_counted(study, name)]
     if slower:
         notes.append(
-            f"{', '.join(slower)}: more memory and time than reckoned, since it has logits or a bias of its own"
+            f"{', '.join(slower)}: more memory and time than reckoned, which is for a rotation on the fused kernel"
         )
     return notes
 
 
-def _is_fused(study: Study, name: str) -> bool:
+def _is_counted(study: Study, name: str) -> bool:
     family = study.encoding(name).family
-    return is_custom(family) or FAMILIES[family].kernel == "fused"
+    return is_custom(family) or (FAMILIES[family].kernel == "fused" and family not in OWN_QUERIES)

@@ -9,6 +9,7 @@ from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 from benchmarks.memory import CASES, HEAVY, LONG, WITHIN, compare
 from hope import config
 from hope.analysis import intervention
+from hope.catalogue import FAMILIES
 from hope.config import Model, Training
 from hope.model import loss
 from hope.model.decoder import Decoder
@@ -27,10 +28,11 @@ def one_pass(shape: Model, kind: Any = "cpu", number: int = 4, recompute: bool =
     return Pass(shape, 300, windows, 32, number, kind, recompute)
 
 
-def kept_by_autograd(shape: Model, dtype: torch.dtype, recompute: bool) -> int:
+def kept_by_autograd(shape: Model, dtype: torch.dtype, recompute: bool, family: str = "hope") -> int:
     """Return the bytes of all that a decoder's forward pass saves for its backward pass, weights aside."""
-    hope = config.Encoding(name="hope", family="hope", settings={"base": 10_000.0, "cutoff": 1.0})
-    decoder = Decoder(shape, 300, 32, hope, recompute).initialise(0).to(dtype)
+    settings = FAMILIES[family].settings.model_validate({}).model_dump()
+    encoding = config.Encoding(name=family, family=family, settings=settings)
+    decoder = Decoder(shape, 300, 32, encoding, recompute).initialise(0).to(dtype)
     weights = {parameter.untyped_storage().data_ptr() for parameter in decoder.parameters()}
     found: dict[int, torch.Tensor] = {}
 
@@ -52,6 +54,15 @@ def test_a_layer_keeps_what_autograd_saves_for_it(shape: Model, dtype: torch.dty
     more = shape.model_copy(update={"layers": 5})
     saved = (kept_by_autograd(more, dtype, False) - kept_by_autograd(shape, dtype, False)) / 3
     assert one_pass(shape, number=number).layer == saved
+
+
+@pytest.mark.parametrize("family", [name for name, found in FAMILIES.items() if found.kernel == "fused"])
+def test_only_those_that_are_named_keep_more(family: str) -> None:
+    more = SHAPES[0].model_copy(update={"layers": 5})
+    saved = (
+        kept_by_autograd(more, torch.float32, False, family) - kept_by_autograd(SHAPES[0], torch.float32, False, family)
+    ) / 3
+    assert (saved > one_pass(SHAPES[0]).layer) == (family in activations.OWN_QUERIES)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
