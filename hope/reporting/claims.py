@@ -119,7 +119,8 @@ def _judge_part(
         return result | {"reason": f"Not measured here: {part.not_measured}"}
     absent = _absent(part, settings)
     if absent:
-        return result | {"reason": f"The study has no models of {' and '.join(absent)}."}
+        otherwise = f"The study has no models of {' and '.join(absent)}."
+        return result | {"reason": f"Not measured here: {part.elsewhere}" if part.elsewhere else otherwise}
     difference = observations.difference(part.treatment, part.baseline)
     if difference is None:
         return result | {"reason": f"The study has no endpoint for it: {_what_is_missing(part, observations)}."}

@@ -65,7 +65,10 @@ def _see_to_pilot(part: Part, study: Study, prefix: str) -> None:
 
 
 def unanswered(stated: ClaimsFile, study: Study) -> Iterator[str]:
-    """Yield a line for each part that decides and that the study, as it is configured, must leave open."""
+    """Yield a line for each part that decides and that the study, as it is configured, must leave open.
+
+    One that is measured elsewhere, as the claims say themselves, is no surprise and has none.
+    """
     for claim in stated.claims:
         for part in (part for part in claim.parts if isinstance(part, Part) and part.decides):
             reason = _obstacle(part, study)
@@ -79,7 +82,7 @@ def _obstacle(part: Part, study: Study) -> str:
     names = list(dict.fromkeys(side.encoding for side in sides if side.encoding))
     absent = [name for name in names if name not in study.encodings]
     if absent:
-        return f"the study has no {' and no '.join(absent)}"
+        return "" if part.elsewhere else f"the study has no {' and no '.join(absent)}"
     missing = [text for text in (_not_measured(side.measure or "", study) for side in sides) if text]
     if missing:
         return missing[0]

@@ -71,6 +71,7 @@ class Part(Section):
     unit: str = Field(description="what the difference counts")
     informative: Informative | None = Field(None, description="where a bounded measure can tell the sides apart")
     pilot: Pilot | None = Field(None, description="the models that the endpoint was chosen from")
+    elsewhere: str = Field("", description="what is said where a study lacks its encodings: which one has them")
     note: str = Field("", description="a sentence for readers of the report")
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from make_study import Truth
 
 from hope.errors import UserError
 from hope.reporting.claims import judge
-from hope.reporting.claims_file import Part, UnmeasuredPart, load_claims
+from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.endpoints import write_endpoints
 from hope.statistics import crossed_mean
 
@@ -146,6 +146,15 @@ def test_part_that_is_not_measured_keeps_a_claim_open_but_not_from_being_contrad
     found = verdicts(tmp_path, [claim(FEW_SHOT)], {})["claims"][0]
     assert found["verdict"] == "inconclusive"
     assert found["reason"] == "Not measured here: there is no such task."
+
+
+def test_part_whose_encodings_another_study_has_says_which_and_is_judged_there(tmp_path):
+    part = {**PAST, "elsewhere": "run that one."}
+    values = {("rope", "loss_2L_4L"): np.zeros((3, 6))}
+    lacking = verdicts(tmp_path / "here", [claim(part)], values, rope=3)["claims"][0]
+    assert (lacking["verdict"], lacking["reason"]) == ("inconclusive", "Not measured here: run that one.")
+    assert lacking["estimate"] is None
+    assert one(tmp_path / "there", part, noise(-0.2, 0.002))["verdict"] == "supported"
 
 
 def test_part_that_does_not_decide_stands_beside(tmp_path):
@@ -301,10 +310,12 @@ def test_missing_claims_file_and_claims_of_one_id(tmp_path):
 
 
 def test_shipped_claims_are_the_eight():
-    claims = load_claims(SHIPPED).claims
+    stated = load_claims(SHIPPED)
+    claims = stated.claims
     assert [found.id for found in claims] == list("12345678")
     by_id = {(found.id, part.id): part for found in claims for part in found.parts}
-    assert isinstance(by_id["3", "expressiveness"], UnmeasuredPart)
+    trained = by_id["3", "expressiveness"]
+    assert isinstance(trained, Part) and trained.decides and "workflow/presets/frozen.yaml" in trained.elsewhere
     past, within = by_id["6", "below_rope"], by_id["7", "within"]
     assert isinstance(past, Part) and past.treatment.measure == "loss_2L_4L"
     assert isinstance(within, Part) and within.margin == pytest.approx(np.log(1.01), abs=1e-5)
@@ -316,7 +327,7 @@ def test_shipped_claims_are_the_eight():
             if isinstance(part, Part) and part.decides
             for side in (part.treatment, part.baseline)
         }
-        assert used - {None} == set(found.covers)
+        assert used - {None, *stated.encodings} == set(found.covers)
 
 
 def judged(folder: Path) -> dict[str, str]:

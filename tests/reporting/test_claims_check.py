@@ -102,6 +102,8 @@ def test_names_of_other_studies_are_listed(tmp_path):
         (side("loss_within", "none"), "a single seed of none cannot tell"),
         ({**EXACT, "treatment": {"encoding": "none", "measure": "kernel_far"}}, ""),
         ({**side("loss_within", "alibi"), "decides": False}, ""),
+        ({**side("loss_within", "alibi"), "elsewhere": "a study with it."}, ""),
+        (side("remove_slow_loss_within"), ""),
     ],
 )
 def test_parts_that_a_study_must_leave_open_are_told_beforehand(tmp_path, stated, reason):
