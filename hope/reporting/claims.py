@@ -15,7 +15,7 @@ from hope.reporting.claims_file import Claim, Part, Side, UnmeasuredPart, load_c
 from hope.reporting.comparisons import Endpoint, comparisons
 from hope.reporting.endpoints import read_study
 from hope.reporting.estimates import Difference, Observations, in_familiar_units
-from hope.reporting.measures import SHOWN, measure_named
+from hope.reporting.measures import measure_named
 from hope.reporting.summaries import write_summary
 from hope.reporting.verdicts import Verdict, rule, side_name
 from hope.statistics import Estimate, equivalence, holm
@@ -181,7 +181,7 @@ def _evidence(part: Part, paths: StudyPaths, settings: Study) -> list[str]:
 def _shown_in(part: Part) -> list[str]:
     """Return the figures and summary tables, relative to the study, that show an endpoint."""
     known = [measure_named(side.measure or "") for side in (part.treatment, part.baseline)]
-    shown = [path for measure in known if measure is not None for path in SHOWN[measure.table]]
+    shown = [path for measure in known if measure is not None for path in measure.shown]
     return list(dict.fromkeys(["figures/claims.svg", *shown]))
 
 

@@ -97,6 +97,11 @@ def _not_measured(name: str, study: Study) -> str:
     known = measure_named(name)
     assert known is not None, "the claims file was checked when it was read"
     numbers, task = known.numbers(name), _task(Side(encoding="any", measure=name))
+    extension = known.extension(name)
+    if extension is not None and extension not in (entry.label for entry in study.extrapolation.extensions):
+        return f"{name} needs '{extension}' in extrapolation.extensions"
+    if known.table == measures.STRIDED:
+        return "" if study.extrapolation.strided else f"{name} needs extrapolation.strided"
     if known.table == measures.EXTRAPOLATION:
         longest = study.extrapolation.longest
         starts = [2**power for power in range(longest.bit_length())]

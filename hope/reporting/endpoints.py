@@ -79,6 +79,7 @@ def _of_model(paths: StudyPaths, settings: Study, encoding: str, seed: int) -> I
     run, length = paths.run(encoding, seed), settings.training.length
     yield from losses(_read(run.evaluation / "extrapolation.parquet"), length, settings.extrapolation.longest)
     yield from context_losses(_read(run.evaluation / "context.parquet"), length, settings.extrapolation.contexts)
+    yield from strided_losses(_read(run.evaluation / "strided.parquet"))
     yield from retrieval(_read(run.evaluation / "retrieval.parquet"), length, settings.retrieval.multiples)
     yield from ushape(_read(run.analysis / "ushape.parquet"), length)
     yield from divergence(_read(run.analysis / "divergence.parquet"), length, settings.analysis.multiples)
@@ -100,7 +101,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def losses(table: pd.DataFrame, length: int, longest: int) -> Iterator[Observations]:
-    """Yield the mean loss of each document within L, past L, and in each octave past L.
+    """Yield the mean loss of each document within L, past L, and in each octave past L, by length extension.
 
     A range that the table does not cover from end to end is left out: part of it would be another
     measure under the same name.
@@ -110,25 +111,37 @@ def losses(table: pd.DataFrame, length: int, longest: int) -> Iterator[Observati
     while 2 * start <= longest:
         ranges.append((f"loss_{multiple_name(start)}_{multiple_name(2 * start)}", start, 2 * start))
         start *= 2
-    table = table[table["extension"] == "none"]
-    for measure, low, high in ranges:
-        part = table[(table["start"] >= low * length) & (table["end"] <= high * length)]
-        if len(part) and part["start"].min() == low * length and part["end"].max() == high * length:
-            yield measure, _per_token(part)
+    for extension, rows in _extensions(table):
+        for measure, low, high in ranges:
+            part = rows[(rows["start"] >= low * length) & (rows["end"] <= high * length)]
+            if len(part) and part["start"].min() == low * length and part["end"].max() == high * length:
+                yield measure + extension, _per_token(part)
+
+
+def _extensions(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield what a length extension adds to the names of measures, nothing for the model as trained, and its rows."""
+    for extension in table["extension"].unique():
+        yield "" if extension == "none" else f"@{extension}", table[table["extension"] == extension]
 
 
 def context_losses(table: pd.DataFrame, length: int, multiples: list[float]) -> Iterator[Observations]:
-    """Yield each document's loss on the fixed targets by context, and what context past L gains."""
-    table = table[table["extension"] == "none"]
-    with_training_length = _per_token(table[table["context"] == length])
-    for multiple in multiples:
-        part = table[table["context"] == round(multiple * length)]
-        if part.empty:
-            continue
-        loss = _per_token(part)
-        yield f"context_loss_{multiple_name(multiple)}", loss
-        if multiple > 1:
-            yield f"context_gain_{multiple_name(multiple)}", with_training_length - loss
+    """Yield each document's loss on the fixed targets by context and extension, and what context past L gains."""
+    for extension, rows in _extensions(table):
+        with_training_length = _per_token(rows[rows["context"] == length])
+        for multiple in multiples:
+            part = rows[rows["context"] == round(multiple * length)]
+            if part.empty:
+                continue
+            loss = _per_token(part)
+            yield f"context_loss_{multiple_name(multiple)}{extension}", loss
+            if multiple > 1 and not extension:
+                yield f"context_gain_{multiple_name(multiple)}", with_training_length - loss
+
+
+def strided_losses(table: pd.DataFrame) -> Iterator[Observations]:
+    """Yield each document's loss in windows that slide, the mean over its tokens, by length extension."""
+    for extension, rows in _extensions(table):
+        yield f"strided_loss{extension}", _per_token(rows)
 
 
 def _per_token(table: pd.DataFrame) -> pd.Series:

@@ -5,7 +5,17 @@ from pathlib import Path
 import pandas as pd
 
 from hope.files import whole_file
-from hope.reporting import figures_attention, figures_claims, figures_evaluation, figures_intervention, figures_rotary
+from hope.reporting import (
+    figures_attention,
+    figures_claims,
+    figures_comparisons,
+    figures_dynamics,
+    figures_evaluation,
+    figures_extensions,
+    figures_intervention,
+    figures_retrieval,
+    figures_rotary,
+)
 from hope.reporting.figures_data import Drawing, FigureKind, StudyTables
 from hope.reporting.style import MUTED, new_figure, paper_style, save
 
@@ -36,12 +46,48 @@ KINDS = (
         figures_evaluation.context_gain,
     ),
     FigureKind(
+        "extensions",
+        "Length extensions",
+        "The loss of the trained models when their angles are rescaled at evaluation, without training. Dotted upright "
+        "lines are the models as they were trained: left of an encoding's line an extension helps it. What it costs "
+        "within L stands in the first panel. An encoding for which an extension has no meaning has no mark.",
+        "Loss within the training length and in each octave past it, one row a length extension, by encoding.",
+        figures_extensions.extensions,
+    ),
+    FigureKind(
         "retrieval",
         "Retrieval",
         "Share of answer tokens that are right, each predicted from the right tokens before it. The dotted line "
         "is a guess among the task's candidates. Trained tasks were part of training up to L, with other prompts.",
         "Accuracy of retrieval tasks by prompt length, one panel a task, one line an encoding, with chance.",
         figures_evaluation.retrieval,
+    ),
+    FigureKind(
+        "retrieval_depth",
+        "Retrieval by length and depth",
+        "Percent of answer tokens that are right, by the place of what is asked for: depth 0 is the beginning of the "
+        "prompt, 1 right before the question. The arrow at the scale is a guess among the task's candidates. An empty "
+        "cell is one that the encoding has no positions for.",
+        "Heatmaps of accuracy over prompt length and depth, one panel an encoding, one row of panels a task.",
+        figures_retrieval.retrieval_depth,
+    ),
+    FigureKind(
+        "comparisons",
+        "All comparisons with RoPE",
+        "Every measure in which encodings are compared, a column an encoding of several seeds. Diamonds are primary "
+        "endpoints of claims, circles are exploratory: the basis of no verdict. A filled mark survives Holm's "
+        "correction within its family; intervals are not corrected. Percent are logarithmic beyond 5.",
+        "Forest plot of the differences of every encoding to RoPE in every measure, with intervals.",
+        figures_comparisons.against_rope,
+    ),
+    FigureKind(
+        "comparisons_hope",
+        "All comparisons with HoPE",
+        "Every measure in which encodings are compared, a column an encoding of several seeds. Diamonds are primary "
+        "endpoints of claims, circles are exploratory: the basis of no verdict. A filled mark survives Holm's "
+        "correction within its family; intervals are not corrected. Percent are logarithmic beyond 5.",
+        "Forest plot of the differences of every encoding to HoPE in every measure, with intervals.",
+        figures_comparisons.against_hope,
     ),
     FigureKind(
         "attention_profile",
@@ -96,6 +142,16 @@ KINDS = (
         "beside it depends on the order of the components and is a worst case, not what models do.",
         "Theoretical mean kernel and summation bound of the rotary encodings over distances to 16 training lengths.",
         figures_rotary.kernel,
+    ),
+    FigureKind(
+        "training_dynamics",
+        "How it comes to be",
+        "The U-shape and the loss of held-out text before the first step (0), at moments of training and at its end "
+        "(1). Below, how far each component bends the logits over distance; circles are the activated ones of each "
+        "moment, and above the dashed line a component completes no turn within L.",
+        "U-shape index and loss over the course of training, one line an encoding, and the spread of each frequency "
+        "component at each moment.",
+        figures_dynamics.training_dynamics,
     ),
     FigureKind(
         "training_loss",

@@ -29,6 +29,7 @@ _ROOMS = {
     "components": "analysis",
     "divergence": "analysis",
     "intervention": "analysis",
+    "dynamics": "analysis",
 }
 
 
@@ -106,16 +107,23 @@ class StudyTables:
         seeds = len(self.seeds(encoding)) if seeds is None else seeds
         return f"{encoding} (1 seed)" if seeds == 1 else encoding
 
-    def read(self, table: str) -> pd.DataFrame:
-        """Return a table of all models, with columns ``encoding`` and ``seed``; empty if no model has it."""
+    def read(self, table: str, extended: bool = False) -> pd.DataFrame:
+        """Return a table of all models, with columns ``encoding`` and ``seed``; empty if no model has it.
+
+        Args:
+            table: its name.
+            extended: keep the rows of length extensions too, not only those of the models as they were trained.
+        """
+        frame = self._joined(table)
+        return frame if extended or "extension" not in frame else frame[frame["extension"] == "none"]
+
+    def _joined(self, table: str) -> pd.DataFrame:
         if table not in self._read:
             parts = []
             for encoding, seed in self.study.runs():
                 path = getattr(self.paths.run(encoding, seed), _ROOMS[table]) / f"{table}.parquet"
                 if path.exists():
                     part = pd.read_parquet(path)
-                    if "extension" in part:  # figures show the models as they were trained
-                        part = part[part["extension"] == "none"]
                     parts.append(part.assign(encoding=encoding, seed=seed))
             self._read[table] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         return self._read[table]

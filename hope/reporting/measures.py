@@ -2,7 +2,8 @@
 
 An endpoint is a measure of one model on one unit: a document, a prompt, or the model as a whole. ``L`` in
 a name is the training length; ``{m}`` stands for a number of training lengths (``1``, ``0.5``), ``{task}`` for
-a retrieval task and ``{depth}`` for the place of what it asks for, 0 to 1.
+a retrieval task, ``{depth}`` for the place of what it asks for, 0 to 1, and ``{extension}`` for the label of a length
+extension: without one, a measure is of the model as it was trained.
 """
 
 import re
@@ -44,19 +45,31 @@ class Measure:
     def pattern(self) -> re.Pattern[str]:
         """Matches the names of this family."""
         number = r"(\d+(?:\.\d+)?)"
-        text = self.name.replace("{m}", number).replace("{depth}", number)
+        text = self.name.replace("{m}", number).replace("{depth}", number).replace("{extension}", "(?P<extension>.+)")
         return re.compile(text.replace("{task}", r"(?P<task>[^\W\d]\w*)"))
 
     def numbers(self, name: str) -> list[float]:
         """Return the numbers in a name of this family: training lengths, and a depth behind them."""
         match = self.pattern.fullmatch(name)
         assert match is not None
-        return [float(text) for text in match.groups() if re.fullmatch(r"\d+(?:\.\d+)?", text)]
+        named = self.pattern.groupindex.values()
+        return [float(text) for place, text in enumerate(match.groups(), 1) if place not in named]
+
+    def extension(self, name: str) -> str | None:
+        """Return the label of the length extension in a name of this family; None where there is none."""
+        match = self.pattern.fullmatch(name)
+        return match.groupdict().get("extension") if match else None
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The figures and summary tables that show it."""
+        return EXTENDED if "{extension}" in self.name else SHOWN[self.table]
 
 
 NATS = "nats a token"
 EXTRAPOLATION = "evaluation/extrapolation.parquet"
 CONTEXT = "evaluation/context.parquet"
+STRIDED = "evaluation/strided.parquet"
 RETRIEVAL = "evaluation/retrieval.parquet"
 USHAPE = "analysis/ushape.parquet"
 DIVERGENCE = "analysis/divergence.parquet"
@@ -88,6 +101,64 @@ MEASURES = (
         "document",
         CONTEXT,
         "higher",
+    ),
+    Measure(
+        "strided_loss",
+        "mean loss in windows that slide, every token weighing the same",
+        NATS,
+        "document",
+        STRIDED,
+        "lower",
+        loss=True,
+    ),
+    Measure(
+        "loss_past@{extension}",
+        "mean loss at positions L to 4L with a length extension",
+        NATS,
+        "document",
+        EXTRAPOLATION,
+        "lower",
+        loss=True,
+    ),
+    Measure(
+        "loss_within@{extension}",
+        "mean loss at positions 0 to L with a length extension",
+        NATS,
+        "document",
+        EXTRAPOLATION,
+        "lower",
+        loss=True,
+        compared=False,
+    ),
+    Measure(
+        "loss_{m}L_{m}L@{extension}",
+        "mean loss between two positions with a length extension",
+        NATS,
+        "document",
+        EXTRAPOLATION,
+        "lower",
+        loss=True,
+        compared=False,
+    ),
+    Measure(
+        "context_loss_{m}L@{extension}",
+        "mean loss on the fixed targets, told from so much context, with a length extension",
+        NATS,
+        "document",
+        CONTEXT,
+        "lower",
+        loss=True,
+        compared=False,
+    ),
+    Measure(
+        "strided_loss@{extension}",
+        "mean loss in windows that slide, with a length extension",
+        NATS,
+        "document",
+        STRIDED,
+        "lower",
+        loss=True,
+        compared=False,
     ),
     Measure(
         "{task}_accuracy_{m}L",
@@ -222,6 +293,7 @@ PAST_END = 4
 SHOWN = {
     EXTRAPOLATION: ("figures/loss_by_position.svg", "tables/losses.csv"),
     CONTEXT: ("figures/context_gain.svg", "tables/losses.csv"),
+    STRIDED: ("tables/losses.csv",),
     RETRIEVAL: ("figures/retrieval.svg", "tables/retrieval.csv"),
     USHAPE: ("figures/ushape_heads.svg", "figures/attention_profile.svg", "tables/attention.csv"),
     DIVERGENCE: ("figures/divergence.svg", "tables/attention.csv"),
@@ -230,6 +302,8 @@ SHOWN = {
     KERNEL: ("figures/kernel.svg",),
 }
 """The figures and summary tables that show the measures of a table."""
+EXTENDED = ("figures/extensions.svg", "tables/losses.csv")
+"""Those that show the measures with a length extension."""
 
 
 def measure_named(name: str) -> Measure | None:
@@ -241,7 +315,13 @@ def nearest_measure(name: str) -> str:
     """Return a hint at the measure whose name is closest to ``name``, or an empty string."""
     known = [name for measure in MEASURES for name in _alternatives(measure.name)]
     known = [text.replace("{task}", task) for text in known for task in (TASKS if "{task}" in text else TASKS[:1])]
-    return nearest(name, [text.replace("{m}", "2", 1).replace("{m}", "4").replace("{depth}", "0.5") for text in known])
+    return nearest(
+        name,
+        [
+            text.replace("{m}", "2", 1).replace("{m}", "4").replace("{depth}", "0.5").replace("{extension}", "yarn-4")
+            for text in known
+        ],
+    )
 
 
 def _alternatives(pattern: str) -> list[str]:
@@ -254,7 +334,9 @@ def _alternatives(pattern: str) -> list[str]:
 
 def canonical(name: str) -> str:
     """Return a measure's name with its numbers as tables write them: ``1L``, not ``1.0L``."""
-    return re.sub(r"(?<=_)(depth)?(\d+(?:\.\d+)?)(?=L|$)", lambda found: f"{found[1] or ''}{float(found[2]):g}", name)
+    name, at, extension = name.partition("@")
+    number = r"(?<=_)(depth)?(\d+(?:\.\d+)?)(?=L|$)"
+    return re.sub(number, lambda found: f"{found[1] or ''}{float(found[2]):g}", name) + at + extension
 
 
 def multiple_name(multiple: float) -> str:

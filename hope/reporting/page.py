@@ -65,11 +65,11 @@ def page(tables: StudyTables) -> str:
 
 
 def figure_views(tables: StudyTables) -> list[dict[str, Any]]:
-    """Return the figures that have been drawn: words, picture as a data URI, names of the files."""
+    """Return the figures that have been drawn and show something: words, picture as a data URI."""
     views = []
     for kind in KINDS:
         path = tables.paths.figures / f"{kind.name}.svg"
-        if path.exists():
+        if path.exists() and path.with_suffix(".csv").read_text(encoding="utf-8").strip():
             views.append({"kind": kind, "picture": data_uri(path.read_bytes())})
     return views
 

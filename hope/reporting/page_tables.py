@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -63,6 +63,10 @@ def _losses(tables: StudyTables, table: pd.DataFrame) -> TableView:
         measure: f"positions {_multiple(low)} to {_multiple(high)}"
         for measure, low, high in _numbered(table, r"loss_([\d.]+)L_([\d.]+)L")
     }
+    strided = tables.study.extrapolation.strided
+    if strided is not None:
+        window, stride = _multiple(str(strided.window)), _multiple(str(strided.stride))
+        labels["strided_loss"] = f"all positions, read in windows of {window} that slide by {stride}"
     caption = "Loss in nats a token, in brackets perplexity, by position in the window"
     return _by_encoding(tables, table, labels, caption, "losses", lambda row: _loss(row))
 
@@ -73,6 +77,25 @@ def _gains(tables: StudyTables, table: pd.DataFrame) -> TableView:
     }
     caption = "Context gain in nats a token: the loss on the same tokens with L of context, minus that with more"
     return _by_encoding(tables, table, labels, caption, "losses", lambda row: words.signed(row["estimate"]))
+
+
+def _extensions(tables: StudyTables, table: pd.DataFrame) -> TableView:
+    ranges = {"loss_within": "positions 0 to L"} | {
+        measure: f"positions {_multiple(low)} to {_multiple(high)}"
+        for measure, low, high in _numbered(table, r"loss_([\d.]+)L_([\d.]+)L")
+    }
+    ranges["strided_loss"] = "sliding windows"
+    labels: dict[str, str] = {}
+    for measure, where in ranges.items():
+        labels |= {
+            f"{measure}@{entry.label}": f"{entry.label}, {where}" for entry in tables.study.extrapolation.extensions
+        }
+    caption = (
+        "Loss in nats a token, in brackets perplexity, with a length extension of the trained model; dashes where the "
+        "extension has no meaning for the encoding"
+    )
+    view = _by_encoding(tables, table, labels, caption, "losses", lambda row: _loss(row))
+    return replace(view, folded=True)
 
 
 def _attention(tables: StudyTables, table: pd.DataFrame) -> TableView:
@@ -119,23 +142,28 @@ def _loss(row: Row) -> str:
 
 def _retrieval(tables: StudyTables, table: pd.DataFrame) -> TableView:
     rows = []
-    for (task, length), part in table.groupby(["task", "length"], sort=False):
+    for (task, length), part in table[table["depth"].isna()].groupby(["task", "length"], sort=False):
         cells = {row["encoding"]: row for row in part.to_dict("records")}
         trained = {bool(row["trained"]) for row in cells.values()}
         how = "trained, text-only arms aside" if len(trained) > 1 else "trained" if True in trained else "untrained"
         found = [cells.get(encoding) for encoding in tables.encodings]
         label = f"{task}, {length_name(part['multiple'].iloc[0])}"
-        first = Cell(label, f"{words.plural(int(str(length)), 'token')}, {how}")
+        prompts = words.plural(int(part["prompts"].max()), "prompt")
+        first = Cell(label, f"{words.plural(int(str(length)), 'token')}, {how}, {prompts}")
         chance = Cell(_share(float(part["chance"].mean())))
         rows.append([first, chance, *(_accuracy(row) if row else Cell("–") for row in found)])
-    caption = "Retrieval: answer tokens that are right (teacher-forced), by task and prompt length"
+    caption = (
+        "Retrieval: answer tokens that are right (teacher-forced), by task and prompt length; behind ± the standard "
+        "error over the prompts of one model, in brackets the interval over seeds and prompts"
+    )
     head = ["", "chance", *map(tables.label, tables.encodings)]
     return TableView(caption, "tables/retrieval.csv", head, rows)
 
 
 def _accuracy(row: Row) -> Cell:
-    note = f"[{_share(row['low'])}, {_share(row['high'])}]" if row["seeds"] > 1 and pd.notna(row["low"]) else ""
-    return Cell(_share(row["accuracy"]), note)
+    error = f"±{100 * row['standard_error']:.1f}"
+    known = row["seeds"] > 1 and pd.notna(row["low"])
+    return Cell(_share(row["accuracy"]), f"{error} [{_share(row['low'])}, {_share(row['high'])}]" if known else error)
 
 
 def _share(value: float) -> str:
@@ -182,6 +210,7 @@ def _multiple(text: str) -> str:
 _MAKERS: dict[str, tuple[str, Callable[[StudyTables, pd.DataFrame], TableView]]] = {
     "losses": ("losses", _losses),
     "gains": ("losses", _gains),
+    "extensions": ("losses", _extensions),
     "retrieval": ("retrieval", _retrieval),
     "attention": ("attention", _attention),
     "comparisons": ("comparisons", _comparisons),

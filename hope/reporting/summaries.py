@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,7 +28,7 @@ def write_summaries(paths: StudyPaths, settings: Study, frame: pd.DataFrame) -> 
     """
     observations, confidence = Observations(frame), settings.report.confidence
     tables = {
-        "losses": levels(observations, settings, confidence, ("extrapolation", "context")),
+        "losses": levels(observations, settings, confidence, ("extrapolation", "context", "strided")),
         "attention": levels(observations, settings, confidence, ("ushape", "divergence", "intervention", "components")),
         "retrieval": retrieval(paths, observations, settings, confidence),
         "cost": cost(paths, settings),
@@ -119,47 +120,65 @@ def baseline_of(settings: Study, encoding: str, family: str = BASELINE) -> str |
 
 
 def retrieval(paths: StudyPaths, observations: Observations, settings: Study, confidence: float) -> pd.DataFrame:
-    """Return accuracy and exact match by task, prompt length and encoding, beside chance."""
+    """Return accuracy and exact match by task, prompt length and encoding, beside chance.
+
+    A task with depths has a row for all of them together, ``depth`` NaN, and one for each. ``prompts`` are those of
+    one model in the cell, depths counted apart; ``standard_error`` is that of one model's accuracy, over its prompts
+    alone (the root mean square over seeds).
+    """
     rows = []
-    facts = _retrieval_facts(paths, settings)
-    for task in settings.retrieval.tasks:
-        for multiple in settings.retrieval.multiples:
-            length = round(multiple * settings.training.length)
-            for encoding in settings.encodings:
-                accuracy = observations.level(encoding, f"{task}_accuracy_{multiple_name(multiple)}")
-                exact = observations.level(encoding, f"{task}_exact_{multiple_name(multiple)}")
-                if accuracy is None or exact is None:
-                    continue
-                trained, chance = facts[(task, length, encoding)]
-                interval = interval_columns(accuracy, confidence, share=True)
-                of_exact = interval_columns(exact, confidence, share=True)
-                rows.append(
-                    {
-                        "task": task,
-                        "trained": trained,
-                        "length": length,
-                        "multiple": multiple,
-                        "encoding": encoding,
-                        "accuracy": interval.pop("estimate"),
-                        "chance": chance,
-                        **interval,
-                        "exact": of_exact["estimate"],
-                        "exact_low": of_exact["low"],
-                        "exact_high": of_exact["high"],
-                    }
-                )
-    columns = ["task", "trained", "length", "multiple", "encoding", "accuracy", "low", "high", "chance"]
-    return pd.DataFrame(rows, columns=[*columns, "df", "seeds", "units", "exact", "exact_low", "exact_high"])
+    for (task, length, encoding, depth), facts in _retrieval_facts(paths, settings).items():
+        multiple = next(m for m in settings.retrieval.multiples if round(m * settings.training.length) == length)
+        place = "" if math.isnan(depth) else f"_depth{depth:g}"
+        accuracy = observations.level(encoding, f"{task}_accuracy_{multiple_name(multiple)}{place}")
+        exact = observations.level(encoding, f"{task}_exact_{multiple_name(multiple)}{place}")
+        if accuracy is None or exact is None:
+            continue
+        interval = interval_columns(accuracy, confidence, share=True)
+        of_exact = interval_columns(exact, confidence, share=True)
+        rows.append(
+            {
+                "task": task,
+                "length": length,
+                "multiple": multiple,
+                "depth": depth,
+                "encoding": encoding,
+                "accuracy": interval.pop("estimate"),
+                **facts,
+                **interval,
+                "exact": of_exact["estimate"],
+                "exact_low": of_exact["low"],
+                "exact_high": of_exact["high"],
+            }
+        )
+    columns = ["task", "trained", "length", "multiple", "depth", "encoding", "accuracy", "low", "high", "chance"]
+    columns += ["prompts", "standard_error", "df", "seeds", "units", "exact", "exact_low", "exact_high"]
+    table = pd.DataFrame(rows, columns=columns)
+    orders = [("task", settings.retrieval.tasks), ("encoding", settings.encodings)]
+    keys = {name: table[name].map({known: place for place, known in enumerate(order)}) for name, order in orders}
+    keys = {"task": keys["task"], "length": table["length"], "depth": table["depth"], "encoding": keys["encoding"]}
+    return table.loc[pd.DataFrame(keys).sort_values(list(keys), na_position="first").index].reset_index(drop=True)
 
 
-def _retrieval_facts(paths: StudyPaths, settings: Study) -> dict[tuple[str, int, str], tuple[bool, float]]:
-    """Return whether a task was trained, and chance, by task, length and encoding."""
-    facts = {}
+def _retrieval_facts(paths: StudyPaths, settings: Study) -> dict[tuple[str, int, str, float], dict[str, Any]]:
+    """Return what is known of a cell besides its scores, by task, length, encoding and depth (NaN: all of them)."""
+    facts: dict[tuple[str, int, str, float], dict[str, Any]] = {}
+    runs: dict[tuple[str, int, str, float], list[float]] = {}
     for encoding, seed in settings.runs():
         table = pd.read_parquet(paths.run(encoding, seed).evaluation / "retrieval.parquet")
-        cells = table.groupby(["task", "length"], as_index=False)[["trained", "chance"]].mean()
-        for cell in cells.to_dict("records"):
-            facts[(cell["task"], cell["length"], encoding)] = bool(cell["trained"]), float(cell["chance"])
+        for (task, length), part in table.groupby(["task", "length"]):
+            cells: list[tuple[float, pd.DataFrame]] = [(math.nan, part)]
+            cells += [(float(str(depth)), cell) for depth, cell in part.dropna(subset="depth").groupby("depth")]
+            for depth, cell in cells:
+                key = (str(task), int(str(length)), encoding, depth)
+                by_prompt = cell.groupby("example")["accuracy"].mean()
+                runs.setdefault(key, []).append(float(by_prompt.var(ddof=1)) / len(by_prompt))
+                facts[key] = {
+                    "trained": bool(cell["trained"].iloc[0]),
+                    "chance": float(cell["chance"].mean()),
+                    "prompts": len(cell),
+                    "standard_error": math.sqrt(sum(runs[key]) / len(runs[key])),
+                }
     return facts
 
 

@@ -23,6 +23,9 @@ def judged(study: Path) -> Path:
 @cache
 def finished_study(folder: Path) -> Path:
     """Return a study with verdicts and figures, made once in a session; tests must not change it."""
-    study = judged(make_study(folder / "finished"))
+    tasks = ["copy", "few_shot", "recall", "induction", "passkey"]
+    retrieval = {"prompts": 44, "tasks": tasks, "multiples": [0.25, 0.5, 1.0, 2.0, 4.0]}
+    seeds = {"rope": 3, "hope": 3, "none": 1, "alibi": 2}
+    study = judged(make_study(folder / "finished", seeds=seeds, retrieval=retrieval))
     draw(study)
     return study

@@ -47,6 +47,7 @@ class Truth:
             or removed besides has these levels of random ones, but for the slow components.
         slow_frozen: what freezing the slow components adds to the loss within L and past it.
         slow_removed: what removing them adds.
+        extended: what a length extension adds to the loss everywhere; it halves what each doubling past L adds.
         seed_noise: standard deviation of a seed's effect, as a share of one (nats, accuracy, index).
         unit_noise: standard deviation of a document's or prompt's effect on an encoding's difference.
         noise: standard deviation of what is left.
@@ -70,6 +71,7 @@ class Truth:
     random_within: float = 4.2
     slow_frozen: float = 0.002
     slow_removed: float = 0.3
+    extended: float = 0.05
     seed_noise: float = 0.01
     unit_noise: float = 0.01
     noise: float = 0.02
@@ -316,11 +318,12 @@ def _write_analysis(paths: StudyPaths, study: Study, encoding: str, number: int,
                 dict(document=document, query=query, layer=layer, head=head, divergence=min(max(0.0, value), 1.0))
                 for document, value in enumerate(values)
             ]
+    _write_dynamics(folder, study, encoding, noise)
     columns = ["document", "query", "layer", "head", "divergence"]
     _table(folder / "divergence.parquet", pd.DataFrame(departs, columns=columns))
     if study.is_rotary(encoding):
         _write_components(folder, study, encoding, noise)
-    write_json(folder / "provenance.json", _provenance("analyze", 2.0))
+    write_json(folder / "provenance.json", _provenance("analyze-attention", 2.0))
 
 
 def _kept(study: Study, encoding: str) -> tuple[np.ndarray, np.ndarray]:
@@ -388,9 +391,57 @@ def _write_intervention(folder: Path, truth: Truth, encoding: str, noise: _Noise
     _table(folder / "intervention.parquet", rows)
 
 
+def _write_dynamics(folder: Path, study: Study, encoding: str, noise: _Noise) -> None:
+    """A U-shape that appears at half of the training, and of a rotary encoding components 0 and 1 from a quarter on."""
+    truth, steps, rows = noise.truth, study.training.steps, []
+    for step in [0, *study.training.snapshot_steps, steps]:
+        keys = {"step": step, "tokens": step * study.training.length * study.training.batch_windows}
+        level = truth.index.get(encoding, 0.2) if step >= steps / 2 else truth.index_initial
+        curves = {"index": level + 0.3, "index_without_sink": level, "loss": 4.0 + 2.5 * (1 - step / steps)}
+        for measure, value in curves.items():
+            for layer in [-1] if measure == "loss" else range(LAYERS):
+                values = value + noise.draw(f"dynamics/{measure}/{step}", DOCUMENTS)
+                rows += [
+                    keys | dict(measure=measure, layer=layer, component=-1, document=document, value=value)
+                    for document, value in enumerate(values)
+                ]
+        for component in range(study.model.head_dim // 2 if study.is_rotary(encoding) else 0):
+            active = step >= steps / 4 and component < 2
+            for measure, value in (("spread", 0.5 if active else 0.01), ("activated", float(active))):
+                rows.append(keys | dict(measure=measure, layer=-1, component=component, document=-1, value=value))
+    _table(folder / "dynamics.parquet", rows)
+    write_json(folder / "dynamics.json", _provenance("analyze-dynamics", 1.0))
+
+
 def _past(truth: Truth, encoding: str, doublings: float) -> float:
     """Return the expected loss ``doublings`` times past L."""
     return 4.0 + truth.within.get(encoding, 0.0) + truth.past.get(encoding, 0.5) * max(0.0, doublings)
+
+
+def _extended(truth: Truth, encoding: str, doublings: float, label: str) -> float:
+    """Return the expected loss under a length extension, which costs something within and saves past L."""
+    if label == "none":
+        return _past(truth, encoding, doublings)
+    return _past(truth, encoding, 0.5 * doublings) + truth.extended
+
+
+def _write_strided(
+    folder: Path, study: Study, truth: Truth, encoding: str, labels: list[str], of_document: np.ndarray
+) -> None:
+    longest = study.training.length * (study.extrapolation.longest if encoding != "learned" else 1)
+    strided, length, rows = study.extrapolation.strided, study.training.length, []
+    for label in labels if strided is not None else []:
+        assert strided is not None
+        read, stride = round(strided.window * length), round(strided.stride * length)
+        level = _extended(truth, encoding, 0.0, label)
+        for document, value in enumerate(of_document):
+            for context, tokens, more in ((1, read - stride, 0.4), (read - stride + 1, longest - read + stride, 0.0)):
+                rows.append(
+                    dict(extension=label, document=document, window=0, read=read, stride=stride, context=context)
+                    | dict(tokens=tokens, nll=tokens * (level + value + more))
+                )
+    columns = ["extension", "document", "window", "read", "stride", "context", "tokens", "nll"]
+    _table(folder / "strided.parquet", pd.DataFrame(rows, columns=columns))
 
 
 def _write_evaluation(paths: StudyPaths, study: Study, encoding: str, number: int, noise: _Noise) -> None:
@@ -400,28 +451,34 @@ def _write_evaluation(paths: StudyPaths, study: Study, encoding: str, number: in
     cells = [(document, window) for document in range(DOCUMENTS) for window in range(settings.windows)]
     base = noise.shared("document/loss", DOCUMENTS, 0.3)
     within, past = noise.draw("within", DOCUMENTS), noise.draw("past", DOCUMENTS)
+    labels = ["none", *(entry.label for entry in settings.extensions if study.is_rotary(encoding))]
     extrapolation = []
-    for start, end in _bins(longest, max(1, round(settings.bin_share * length))):
-        level = _past(truth, encoding, math.log2(max(1.0, (start + end) / 2 / length)))
-        early = 0.8 * math.exp(-start / (length / 4))
-        for document, window in cells:
-            value = level + early + base[document] + (within if start < length else past)[document]
-            extrapolation.append(
-                dict(extension="none", document=document, window=window, start=start, end=end)
-                | dict(tokens=end - start, nll=value * (end - start))
-            )
+    for label in labels:
+        for start, end in _bins(longest, max(1, round(settings.bin_share * length))):
+            doublings = math.log2(max(1.0, (start + end) / 2 / length))
+            level = _extended(truth, encoding, doublings, label)
+            early = 0.8 * math.exp(-start / (length / 4))
+            for document, window in cells:
+                value = level + early + base[document] + (within if start < length else past)[document]
+                extrapolation.append(
+                    dict(extension=label, document=document, window=window, start=start, end=end)
+                    | dict(tokens=end - start, nll=value * (end - start))
+                )
     _table(folder / "extrapolation.parquet", extrapolation)
+    _write_strided(folder, study, truth, encoding, labels, base + within)
     context = []
     for multiple in settings.contexts:
         if round(multiple * length) > longest:
             continue
-        level = _past(truth, encoding, math.log2(max(1.0, multiple))) + 0.3 * max(0.0, 1 - multiple)
+        doublings, less = math.log2(max(1.0, multiple)), 0.3 * max(0.0, 1 - multiple)
         effect = within if multiple <= 1 else noise.draw(f"context/{multiple}", DOCUMENTS)
-        context += [
-            dict(extension="none", document=document, window=window, context=round(multiple * length))
-            | dict(tokens=settings.targets, nll=settings.targets * (level + base[document] + effect[document]))
-            for document, window in cells
-        ]
+        for label in labels:
+            levels = _extended(truth, encoding, doublings, label) + less + base + effect
+            context += [
+                dict(extension=label, document=document, window=window, context=round(multiple * length))
+                | dict(tokens=settings.targets, nll=settings.targets * levels[document])
+                for document, window in cells
+            ]
     _table(folder / "context.parquet", context)
     write_json(folder / "extrapolation.json", _provenance("extrapolate", 3.0))
     _write_retrieval(folder, study, encoding, noise, longest)

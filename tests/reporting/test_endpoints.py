@@ -11,7 +11,7 @@ from hope.reporting import endpoints as rooms
 from hope.reporting.endpoints import kernel_floor, write_endpoints
 from hope.reporting.estimates import Observations, percent
 from hope.reporting.figures import KINDS
-from hope.reporting.measures import MEASURES, SHOWN, canonical, measure_named
+from hope.reporting.measures import MEASURES, canonical, measure_named
 from hope.statistics import crossed_mean
 
 QUIET = {"seed_noise": 0.0, "unit_noise": 0.0, "noise": 0.0}
@@ -79,6 +79,31 @@ def test_context_gain_compares_the_same_targets_and_is_positive_where_context_he
     assert found["context_gain_2L"].to_dict() == {1: 1.0, 2: -0.5}
 
 
+def test_measures_of_a_length_extension_carry_its_label():
+    positions = windows((1, 0, 8, 2.0), (1, 8, 16, 5.0))
+    frame = pd.concat([positions, positions.assign(extension="yarn-4", nll=positions["nll"] / 2)])
+    found = dict(rooms.losses(frame, length=8, longest=2))
+    assert {name: values[1] for name, values in found.items()} == {
+        "loss_within": 2.0, "loss_1L_2L": 5.0, "loss_within@yarn-4": 1.0, "loss_1L_2L@yarn-4": 2.5
+    }  # fmt: skip
+    contexts = pd.DataFrame({"document": 1, "context": [8, 16], "tokens": 2, "nll": [8.0, 6.0]})
+    both = [contexts.assign(extension="none"), contexts.assign(extension="my.ext@2", nll=1.0)]
+    found = dict(rooms.context_losses(pd.concat(both), 8, [1.0, 2.0]))
+    assert found["context_loss_2L@my.ext@2"].to_dict() == {1: 0.5} and found["context_gain_2L"].to_dict() == {1: 1.0}
+    assert not [name for name in found if name.startswith("context_gain_2L@")]
+    known = measure_named("context_loss_2L@my.ext@2")
+    assert known is not None and known.extension("context_loss_2L@my.ext@2") == "my.ext@2"
+    assert known.numbers("context_loss_2L@my.ext@2") == [2.0]
+    assert canonical("loss_2.0L_4L@mine_4.0") == "loss_2L_4L@mine_4.0"
+
+
+def test_windows_that_slide_weigh_every_token_alike():
+    frame = pd.DataFrame({"document": [3, 3], "context": [1, 5], "tokens": [4, 12], "nll": [20.0, 36.0]})
+    found = dict(rooms.strided_losses(frame.assign(extension="none")))
+    assert {name: values.to_dict() for name, values in found.items()} == {"strided_loss": {3: 56 / 16}}
+    assert not dict(rooms.strided_losses(frame.assign(extension="none").iloc[:0]))
+
+
 def test_index_is_the_mean_over_layers_and_heads_of_the_last_query_within():
     frame = pd.DataFrame(
         [
@@ -127,7 +152,7 @@ def test_names_of_measures_are_written_as_tables_write_them():
 def test_measures_are_shown_in_figures_and_tables_that_are_made(study):
     figures = {f"figures/{kind.name}.svg" for kind in KINDS}
     for measure in MEASURES:
-        for path in SHOWN[measure.table]:
+        for path in measure.shown:
             assert path in figures or (study / path).exists(), path
 
 
@@ -174,8 +199,13 @@ def test_endpoints_hold_every_model_and_no_gap(study):
 
 def test_every_measure_is_described_once(study, new_study):
     deep = {"tasks": ["needle"], "multiples": [1.0], "prompts": 22}
+    more = {
+        "documents": DOCUMENTS,
+        "strided": {"window": 1.0, "stride": 0.5},
+        "extensions": [{"kind": "yarn", "factor": 4}],
+    }
     frames = [pd.read_parquet(study / "tables" / "endpoints.parquet")]
-    frames.append(written(new_study(seeds={"rope": 1}, retrieval=deep)))
+    frames.append(written(new_study(seeds={"rope": 1}, retrieval=deep, extrapolation=more)))
     names = pd.concat(frames)["measure"].unique()
     for name in names:
         assert [known.pattern.fullmatch(name) is not None for known in MEASURES].count(True) == 1, name
@@ -246,6 +276,26 @@ def test_retrieval_stands_beside_chance_and_within_its_range(study):
     assert rows.set_index("task").loc["recall", "chance"].unique() == pytest.approx([1 / known.tasks.recall.alphabet])
     assert rows["low"].dropna().between(0, 1).all() and rows["high"].dropna().between(0, 1).all()
     assert rows.query("encoding == 'alibi'")["low"].isna().all()
+
+
+def test_retrieval_tells_the_prompts_of_a_cell_and_their_standard_error(new_study):
+    folder = new_study(seeds={"rope": 2}, retrieval={"tasks": ["copy", "needle"], "multiples": [1.0], "prompts": 44})
+    write_endpoints(folder)
+    rows = table(folder, "retrieval").set_index(["task", "depth"])
+    runs = [pd.read_parquet(folder / "evaluation" / "rope" / f"seed{seed}" / "retrieval.parquet") for seed in (0, 1)]
+    errors = [run[run["task"] == "copy"]["accuracy"].sem() for run in runs]
+    whole = table(folder, "retrieval").query("depth.isna()").set_index("task")
+    assert whole["prompts"].to_dict() == {"copy": 44, "needle": 44}
+    assert whole.loc["copy", "standard_error"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-4)
+    # Of a task with depths, prompts of one number are one unit over all depths, and their own at each.
+    errors = [run[run["task"] == "needle"].groupby("example")["accuracy"].mean().sem() for run in runs]
+    assert whole.loc["needle", "standard_error"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-4)
+    middle = [run[(run["task"] == "needle") & (run["depth"] == 0.5)]["accuracy"] for run in runs]
+    assert rows.loc[("needle", 0.5), "prompts"] == 4
+    assert rows.loc[("needle", 0.5), "accuracy"] == pytest.approx(np.mean(middle), rel=1e-4)
+    assert list(table(folder, "retrieval").query("task == 'needle'")["depth"].iloc[1:]) == sorted(
+        set(runs[0]["depth"].dropna())
+    )
 
 
 def test_model_at_its_ceiling_gets_no_interval_of_width_zero(new_study):

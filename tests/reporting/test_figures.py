@@ -57,7 +57,7 @@ def test_loss_by_position_holds_the_paired_difference(finished: Path) -> None:
         rows = []
         for seed in range(3):
             table = pd.read_parquet(finished / "evaluation" / encoding / f"seed{seed}" / "extrapolation.parquet")
-            inside = (table["start"] >= start) & (table["end"] <= end)
+            inside = (table["extension"] == "none") & (table["start"] >= start) & (table["end"] <= end)
             for document, part in table[inside].groupby("document"):
                 rows.append((seed, document, part["nll"].sum() / part["tokens"].sum()))
         return pd.DataFrame(rows).pivot(index=0, columns=1, values=2)
@@ -80,10 +80,10 @@ def test_loss_by_position_holds_the_paired_difference(finished: Path) -> None:
 def test_a_single_seed_gets_no_interval_and_says_so(finished: Path) -> None:
     for name in ("loss_by_position", "context_gain", "retrieval", "divergence"):
         data = drawn(finished, name)
-        single = data["encoding"].isin(["none", "alibi"])
+        single = data["encoding"] == "none"
         assert data.loc[single, ["low", "high"]].isna().all(axis=None) and single.any()
         assert data.loc[~single, ["low", "high"]].notna().all(axis=None)
-    assert StudyTables(finished).label("alibi") == "alibi (1 seed)"
+    assert StudyTables(finished).label("none") == "none (1 seed)"
     assert StudyTables(finished).label("rope") == "rope"
 
 
@@ -171,6 +171,63 @@ def test_every_rotary_encoding_is_drawn_with_its_own_frequencies(new_study: Call
     # Only what a wavelength or a count goes into; the others know encodings by their name.
     for figure in ("components", "kernel"):
         assert set(draw_one(tables, figure).data["encoding"]) == set(tables.encodings)
+
+
+def test_extensions_are_held_against_the_model_as_trained_and_against_rope(finished: Path) -> None:
+    data = drawn(finished, "extensions").set_index(["extension", "encoding", "from_multiple"])
+    assert set(data.index.get_level_values("encoding")) == {"rope", "hope"}  # no angle of the others can be changed
+    assert list(data.loc[("none", "rope")].index) == [0.0, 1.0, 2.0, 4.0, 8.0]
+
+    def losses(encoding: str, extension: str) -> np.ndarray:
+        """Return the losses from 2L to 4L, [seeds, documents]."""
+        found = []
+        for seed in range(3):
+            table = pd.read_parquet(finished / "evaluation" / encoding / f"seed{seed}" / "extrapolation.parquet")
+            table = table[(table["extension"] == extension) & (table["start"] >= 128) & (table["end"] <= 256)]
+            sums = table.groupby("document")[["nll", "tokens"]].sum()
+            found.append(sums["nll"] / sums["tokens"])
+        return np.array(found)
+
+    row = data.loc[("yarn-4", "hope", 2.0)]
+    assert (row["kind"], row["factor"], row["to_multiple"], row["baseline"]) == ("yarn", 4.0, 4.0, "rope")
+    for name, minus in (("change", losses("hope", "none")), ("difference", losses("rope", "none"))):
+        paired = crossed_mean(losses("hope", "yarn-4") - minus)
+        low, high = paired.interval(0.95)
+        assert tuple(row[[name, f"{name}_low", f"{name}_high"]]) == pytest.approx((paired.mean, low, high), rel=1e-5)
+    assert data.loc[("none", "hope", 2.0), "change"] == 0
+
+
+def test_a_study_without_extensions_has_no_such_figure(new_study: Callable[..., Path]) -> None:
+    study = new_study(seeds={"rope": 1}, extrapolation={"documents": 8, "extensions": []})
+    assert draw_one(StudyTables(study), "extensions").data.empty
+    assert draw_one(StudyTables(study), "retrieval_depth").data.empty
+    assert draw_one(StudyTables(study), "comparisons").data.empty
+
+
+def test_the_heatmaps_cells_are_means_of_their_prompts(finished: Path) -> None:
+    data = drawn(finished, "retrieval_depth")
+    assert set(data["task"]) == {"passkey"} and sorted(set(data["depth"])) == pytest.approx(np.arange(11) / 10)
+    cell = data.query("encoding == 'hope' and length == 128 and depth == 0.3").iloc[0]
+    found = [
+        pd.read_parquet(finished / "evaluation" / "hope" / f"seed{seed}" / "retrieval.parquet").query(
+            "task == 'passkey' and length == 128 and depth == 0.3"
+        )["accuracy"]
+        for seed in range(3)
+    ]
+    assert cell["accuracy"] == pytest.approx(np.mean(found)) and cell["prompts"] == len(found[0]) == 4
+    assert cell["length_in_lengths"] == 2.0 and not cell["trained"]
+
+
+def test_the_forests_hold_every_comparison_of_several_seeds(finished: Path) -> None:
+    table = pd.read_csv(finished / "tables" / "comparisons.csv")
+    table = table[table["low"].notna()]
+    shown = [drawn(finished, name) for name in ("comparisons", "comparisons_hope")]
+    assert [set(data["baseline"]) for data in shown] == [{"rope"}, {"hope"}]
+    assert [set(data["encoding"]) for data in shown] == [{"hope", "alibi"}, {"alibi"}]  # a pair is compared once
+    columns = ["measure", "encoding", "baseline", "family", "estimate", "low", "high", "holm_p"]
+    both = pd.concat(shown)[columns].sort_values(columns[:3], ignore_index=True)
+    pd.testing.assert_frame_equal(both, table[columns].sort_values(columns[:3], ignore_index=True), rtol=1e-4)
+    assert {"primary", "exploratory"} == set(both["family"])
 
 
 def test_what_is_missing_leaves_a_gap_and_no_error(new_study: Callable[..., Path]) -> None:

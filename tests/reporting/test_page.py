@@ -88,6 +88,15 @@ def test_it_can_be_read_by_everyone(reported: Path) -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_a_figure_without_data_is_left_out(reported: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(reported, study)
+    (study / "figures" / "extensions.csv").write_text("\n")
+    write_report(study)
+    ids = [attributes.get("id") for _, attributes in page_of(study).tags]
+    assert "figure-extensions" not in ids and "figure-retrieval_depth" in ids
+
+
 def test_evidence_names_files_that_exist(reported: Path) -> None:
     for claim in read_json(reported / "claims.json")["claims"]:
         assert all((reported / path).exists() for path in claim["evidence"])
