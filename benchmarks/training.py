@@ -278,8 +278,8 @@ def report(options: argparse.Namespace, setting: Setting, sides: list[Side], cei
     if options.keep:
         folder = Path(__file__).parent / "results"
         folder.mkdir(exist_ok=True)
-        name = "training" if options.size == "default" else f"training-{options.size}"
-        (folder / f"{name}.json").write_text(line + "\n", encoding="utf-8")
+        other = [option for option in (options.size, options.precision) if option not in ("default", None)]
+        (folder / f"{'-'.join(['training', *other])}.json").write_text(line + "\n", encoding="utf-8")
     print(line)
 
 
