@@ -15,6 +15,7 @@ LATER = {
     "evaluate_retrieval": MODELS,
     "analyze_attention": 2,
     "analyze_components": 1,
+    "analyze_dynamics": MODELS,
 } | REPORT
 
 
@@ -34,7 +35,7 @@ def test_the_stand_in_ran_every_step_once(finished: Project) -> None:
         "sync",
     ]
     assert {step: steps.count(step) for step in once} == dict.fromkeys(once, 1)
-    for step in ("train", "analyze", "extrapolate", "retrieve"):
+    for step in ("train", "analyze-attention", "analyze-dynamics", "extrapolate", "retrieve"):
         assert steps.count(step) == MODELS
 
 
@@ -74,9 +75,11 @@ def test_to_conda_and_back_trains_nothing(project: Project, conda: Path) -> None
         ("retrieval: {prompts: 20}\ntracking: {live: false}\nreport: {title: Another}", {"evaluate_retrieval": MODELS}),
         (
             "analysis: {documents: 8}\ntracking: {uri: 'http://127.0.0.1:1'}",
-            {"check_lengths": 1, "analyze_attention": 2, "analyze_components": 1, "initialise_tracking": 1},
+            {"check_lengths": 1, "initialise_tracking": 1}
+            | {"analyze_attention": 2, "analyze_components": 1, "analyze_dynamics": MODELS},
         ),
-        ("training: {processes: 2, log_steps: 3, checkpoint_seconds: 5.0, bad_steps: 7, snapshots: 3}", {}),
+        ("training: {processes: 2, log_steps: 3, checkpoint_seconds: 5.0, bad_steps: 7, snapshots: 0}", {}),
+        ("training: {snapshots: 3}", {"analyze_dynamics": MODELS}),
     ],
 )
 def test_evaluation_report_and_tracking_train_nothing(finished: Project, change: str, jobs: dict[str, int]) -> None:
@@ -87,6 +90,15 @@ def test_evaluation_report_and_tracking_train_nothing(finished: Project, change:
 def test_a_change_of_training_and_evaluation_reaches_both(finished: Project) -> None:
     finished.edit("tiny.yaml", "study: tiny", "study: tiny\ntraining: {tokens: 5000}\nextrapolation: {longest: 32}")
     assert finished.planned() == {"resolve_config": 1, "check_lengths": 1, "train_model": MODELS} | LATER
+
+
+def test_snapshots_that_are_missing_train_the_models_that_lack_them(finished: Project) -> None:
+    finished.edit("tiny.yaml", "study: tiny", "study: tiny\ntraining: {snapshots: 9}")
+    assert finished.planned() == {"resolve_config": 1, "train_model": MODELS} | LATER
+    for folder in (finished.results / "models").glob("*/*/snapshots"):
+        if "rope" not in str(folder):
+            (folder / "step-00000003.safetensors").touch()
+    assert finished.planned()["train_model"] == 1
 
 
 def test_more_seeds_and_encodings_train_only_what_is_new(finished: Project) -> None:
