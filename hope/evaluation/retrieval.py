@@ -12,6 +12,9 @@ import numpy as np
 import torch
 
 from hope import config
+from hope.data.tokens import TokenCorpus
+from hope.errors import UserError
+from hope.files import read_json
 from hope.model.decoder import Decoder
 from hope.model.inputs import batches, open_inputs
 from hope.model.loading import trained_tasks
@@ -19,6 +22,8 @@ from hope.model.loss import CHUNK_LOGITS
 from hope.seeding import generator
 from hope.tables import write_table
 from hope.tasks import Example, Task, Vocabulary, build_task
+from hope.tasks.mixture import Examples
+from hope.tasks.mixture import digest as digest_of
 
 SCHEMA = {
     "task": "string",
@@ -49,11 +54,13 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
         output: folder of the table.
 
     Raises:
-        UserError: a file is missing, or a task does not fit into a prompt or the vocabulary.
+        UserError: a file is missing, a task does not fit into a prompt or the vocabulary, or the model was trained
+            on one of the prompts.
     """
     decoder, corpus = open_inputs(model, data, settings.retrieval.threads)
     vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
     trained = trained_tasks(model)
+    seen = seen_in_training(model, data) if trained else set()
     longest = decoder.encoding.longest
     lengths = [round(multiple * decoder.training_length) for multiple in settings.retrieval.multiples]
     lengths = [length for length in dict.fromkeys(lengths) if longest is None or length <= longest]
@@ -67,6 +74,12 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
         for length in lengths:
             cells = [prompts(name, task, settings.retrieval.seed, length, count, depth) for depth in depths]
             examples = [example for cell in cells for example in cell]
+            known = sum(digest_of(example) in seen for example in examples)
+            if known:
+                raise UserError(
+                    f"retrieval.tasks: {known} of {len(examples)} prompts of {name} at {length} tokens were part of "
+                    f"the training of {model}; raise the task's sizes, or leave out that multiple"
+                )
             accuracy, margin = score(decoder, examples, f"{name} at {length} tokens")
             table["task"] += [name] * len(examples)
             table["trained"] += [name in trained or definition.task in trained] * len(examples)
@@ -79,6 +92,25 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
             table["margin"] += margin.tolist()
             table["prompts_sha256"] += [found for cell in cells for found in [digest(cell)] * count]
     write_table(output / "retrieval.parquet", table, SCHEMA)
+
+
+def seen_in_training(model: Path, data: Path) -> set[int]:
+    """Return the digests of all synthetic examples that a model was trained on, drawn anew from its record.
+
+    Args:
+        model: folder of the trained model; without ``run.json`` its training is not known here.
+        data: folder that holds ``train/``, the text of that training.
+    """
+    record, text = model / "run.json", data / "train"
+    if not record.exists() or not text.exists():
+        missing = record if text.exists() else text
+        print(f"there is no {missing}: prompts are not compared with the training's examples", flush=True)
+        return set()
+    stage = config.TrainStage.model_validate(read_json(record)["settings"])
+    corpus = TokenCorpus.open(text)
+    seen = Examples(stage, Vocabulary(corpus.vocabulary, corpus.special), corpus).digests()
+    print(f"prompts are compared with the training's {len(seen):,} different synthetic examples", flush=True)
+    return seen
 
 
 def prompts(name: str, task: Task, seed: int, length: int, count: int, depth: float | None = None) -> list[Example]:

@@ -11,8 +11,8 @@ import numpy as np
 from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.data.windows import training_windows
-from hope.seeding import generator
-from hope.tasks import Task, Vocabulary, build_task
+from hope.tasks import Vocabulary
+from hope.tasks.mixture import Examples
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,7 @@ class Batches:
     def __init__(self, stage: config.TrainStage, corpus: TokenCorpus) -> None:
         """Build the tasks of the mixture."""
         self.stage, self.corpus = stage, corpus
-        vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
-        mixture = stage.mixture
-        names = sorted(mixture.tasks) if mixture.share > 0 else []
-        self.tasks: list[Task] = [build_task(name, stage.tasks[name], vocabulary, corpus) for name in names]
-        shares = np.array([mixture.tasks[name] for name in names], dtype=float)
-        self.shares = shares / shares.sum() if names else shares
-        self.sizes = np.array([round(multiple * stage.training.length) for multiple in mixture.multiples])
+        self.examples = Examples(stage, Vocabulary(corpus.vocabulary, corpus.special), corpus)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of ``step``.
@@ -51,23 +45,15 @@ class Batches:
         The last windows of the batch are filled with synthetic examples, one behind another from a
         random place on; the text before them is learned from as text.
         """
-        training, mixture = self.stage.training, self.stage.mixture
+        training = self.stage.training
         count, length = training.batch_windows, training.length
         tokens = training_windows(self.corpus, self.stage.seed, step, count, length, training.windows)
         text = np.ones((count, length), dtype=bool)
         answers = np.zeros((count, length), dtype=bool)
-        random = generator("mixture", self.stage.seed, step)
-        for row in range(count - round(mixture.share * count), count):
-            size = int(random.choice(self.sizes))
-            start = first = int(random.integers(0, length + 2 - size))
-            while size:
-                example = self.tasks[random.choice(len(self.tasks), p=self.shares)].example(random, size)
-                tokens[row, start : start + size] = example.tokens
-                # Target t is token t + 1; the first token of all has none.
-                answers[row, np.flatnonzero(example.lessons) + start - 1] = True
-                start += size
-                fitting = self.sizes[self.sizes <= length + 1 - start]
-                size = int(random.choice(fitting)) if len(fitting) else 0
-            text[row, max(0, first - 1) :] = False
-        weights = text / max(1, text.sum()) + mixture.weight * answers / max(1, answers.sum())
+        for row, start, example in self.examples.of_step(step):
+            tokens[row, start : start + len(example.tokens)] = example.tokens
+            # Target t is token t + 1; the first token of all has none.
+            answers[row, np.flatnonzero(example.lessons) + start - 1] = True
+            text[row, max(0, start - 1) :] = False
+        weights = text / max(1, text.sum()) + self.stage.mixture.weight * answers / max(1, answers.sum())
         return Batch(tokens, weights.astype(np.float32), answers)

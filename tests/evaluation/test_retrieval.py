@@ -1,6 +1,7 @@
 """Retrieval scores, against planted models whose answers are known and against generation."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from hope import config
 from hope.errors import UserError
 from hope.evaluation.retrieval import SCHEMA, digest, retrieve, score
 from hope.evaluation.retrieval import prompts as named_prompts
+from hope.files import write_json
 from hope.model import inputs
 from hope.tasks import Example, Task, Vocabulary, build_task
 
@@ -222,6 +224,60 @@ def test_table_has_a_row_for_each_prompt(make_model: Callable[..., Path], data: 
 
 def test_text_only_model_is_trained_on_no_task(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:
     assert not run(make_model(share=0.0), data, tmp_path / "out")["trained"].any()
+
+
+def recorded(make_model: Callable[..., Path], data: Path, name: str, seed: int = 5, **settings: int) -> Path:
+    """Return the folder of a model whose record says that it was trained on one task, at 16 tokens."""
+    model = make_model()
+    stage = config.TrainStage(
+        encoding=config.Encoding(name="rope", family="rope"),
+        seed=seed,
+        model=config.Model(),
+        training=config.Training(length=LENGTH, tokens=LENGTH * 8 * 400, batch_windows=8),
+        mixture=config.Mixture(share=1.0, tasks={name: 1.0}, multiples=[1.0]),
+        tasks={name: config.TaskDefinition(task=name, settings=settings)},
+    )
+    write_json(model / "run.json", {"settings": stage.model_dump(mode="json", by_alias=True)})
+    return model
+
+
+def asked(name: str, **settings: int) -> config.RetrievalStage:
+    """Return a stage that evaluates one task at 16 tokens, with 200 prompts."""
+    retrieval = config.Retrieval(tasks=[name], multiples=[1.0], prompts=200, seed=11)
+    return config.RetrievalStage(retrieval=retrieval, tasks={name: config.TaskDefinition(task=name, settings=settings)})
+
+
+def with_training_text(data: Path, folder: Path, same: bool) -> Path:
+    """Return a data folder with a training side: the held-out text itself, or the same tokens in another order."""
+    for split in ("train", "validation"):
+        shutil.copytree(data / "validation", folder / split)
+    if not same:
+        tokens = np.fromfile(data / "validation" / "shard-00000.bin", dtype="<u2")
+        mixed = np.random.default_rng(8).permutation(tokens)
+        (folder / "train" / "shard-00000.bin").write_bytes(mixed.tobytes())
+    return folder
+
+
+def test_prompts_that_were_trained_on_are_refused(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    # Half of 16 tokens is a string of 7: of 2 symbols there are 256 prompts, of 8 more than two million.
+    trained_on = with_training_text(data, tmp_path / "data", same=True)
+    with pytest.raises(
+        UserError, match=r"retrieval.tasks: \d+ of 200 prompts of copy at 16 tokens were part of the train"
+    ):
+        run(recorded(make_model, data, "copy", alphabet=2), trained_on, tmp_path / "out", asked("copy", alphabet=2))
+    assert not (tmp_path / "out").exists()
+    model = recorded(make_model, data, "copy", alphabet=8)
+    assert len(run(model, trained_on, tmp_path / "out", asked("copy", alphabet=8))) == 200
+
+
+def test_copied_text_of_the_training_side_is_refused(
+    make_model: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    model = recorded(make_model, data, "copy_text")
+    with pytest.raises(UserError, match="prompts of copy_text at 16 tokens were part of the training"):
+        run(model, with_training_text(data, tmp_path / "leaky", same=True), tmp_path / "out", asked("copy_text"))
+    apart = with_training_text(data, tmp_path / "apart", same=False)
+    assert len(run(model, apart, tmp_path / "out", asked("copy_text"))) == 200
 
 
 def test_all_models_see_the_same_prompts(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:

@@ -51,15 +51,18 @@ def test_text_alone_is_all_text(tiny_files, corpus):
     assert batch.weights == pytest.approx(np.full((8, 32), 1 / 256))
 
 
-def test_no_training_example_is_a_test_prompt(tiny_files, corpus):
-    study = tiny_study(tiny_files, mixture={"share": 1.0, "multiples": [1.0]})
+def test_no_training_example_is_a_test_prompt(tiny_files, tiny_data, corpus):
+    names = ["copy", "copy_text", "few_shot", "recall", "passkey", "needle"]
+    mixture = {"share": 1.0, "multiples": [1.0], "tasks": dict.fromkeys(names, 1.0)}
+    study = tiny_study(tiny_files, mixture=mixture)
     batches = Batches(study.train_stage("rope", 0), corpus)
     trained = {row[:32].tobytes() for step in range(40) for row in batches.batch(step).tokens}
     trained |= {row[1:].tobytes() for step in range(40) for row in batches.batch(step).tokens}
-    vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
-    for name in study.mixture.tasks:
-        task = build_task(name, study.tasks.task(name), vocabulary, corpus)
+    assert trained >= {example.tokens.tobytes() for step in range(40) for *_, example in batches.examples.of_step(step)}
+    vocabulary, held_out = Vocabulary(corpus.vocabulary, corpus.special), TokenCorpus.open(tiny_data / "validation")
+    for name in names:
+        task = build_task(name, study.tasks.task(name), vocabulary, held_out)
         same_purpose = {task.example(generator("mixture", 0, step), 32).tokens.tobytes() for step in range(40)}
         prompts = {task.example(generator("prompt", study.retrieval.seed, i), 32).tokens.tobytes() for i in range(400)}
-        assert len(prompts) == 400 and len(same_purpose) == 40
+        assert len(prompts) > 390 and len(same_purpose) > 37  # a text may be drawn twice
         assert not prompts & trained
