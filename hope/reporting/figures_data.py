@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from hope.catalogue import FAMILIES, is_custom
 from hope.catalogue.spectra import Spectrum
 from hope.config import Study, from_json
+from hope.encodings.identities import coinciding
+from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 from hope.paths import StudyPaths
 from hope.reporting.style import EncodingStyle, encoding_styles
@@ -98,14 +100,24 @@ class StudyTables:
         """How each encoding is drawn."""
         return encoding_styles(self.encodings)
 
+    @cached_property
+    def same(self) -> dict[str, str]:
+        """The earlier encoding that an encoding coincides with at the study's sizes, by name."""
+        shape = encoding_shape(self.study.model, self.study.training.length)
+        return coinciding([self.study.encoding(name) for name in self.encodings], shape)
+
     def seeds(self, encoding: str) -> list[int]:
         """Return the seeds of an encoding."""
         return [seed for name, seed in self.study.runs() if name == encoding]
 
     def label(self, encoding: str, seeds: int | None = None) -> str:
-        """Return the encoding's name for a legend; a single seed is said, for it has no interval."""
+        """Return the encoding's name for a legend, with what must be known of it.
+
+        Said are a single seed, for it has no interval, and an earlier encoding that it coincides with.
+        """
         seeds = len(self.seeds(encoding)) if seeds is None else seeds
-        return f"{encoding} (1 seed)" if seeds == 1 else encoding
+        name = f"{encoding} = {self.same[encoding]}" if encoding in self.same else encoding
+        return f"{name} (1 seed)" if seeds == 1 else name
 
     def read(self, table: str, extended: bool = False) -> pd.DataFrame:
         """Return a table of all models, with columns ``encoding`` and ``seed``; empty if no model has it.

@@ -97,6 +97,7 @@ def _encodings(tables: StudyTables) -> list[dict[str, Any]]:
                 "seeds": tables.seeds(name),
                 "turning": turning,
                 "text_only": encoding.text_only,
+                "same": tables.same.get(name, ""),
                 "color": tables.styles[name].color,
             }
         )  # fmt: skip

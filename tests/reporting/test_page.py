@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from finished import ROOT, finished_study, judged
 from pages import Page
+from pandas import read_csv
 
 from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.reporting import words
-from hope.reporting.figures import KINDS
+from hope.reporting.figures import KINDS, draw
 from hope.reporting.figures_data import StudyTables
 from hope.reporting.page import write_report
 from hope.reporting.page_claims import answer
@@ -95,6 +96,19 @@ def test_a_figure_without_data_is_left_out(reported: Path, tmp_path: Path) -> No
     write_report(study)
     ids = [attributes.get("id") for _, attributes in page_of(study).tags]
     assert "figure-extensions" not in ids and "figure-retrieval_depth" in ids
+
+
+def test_encodings_that_coincide_are_named_so_and_counted_once(new_study: Callable[..., Path]) -> None:
+    kept = {"family": "p_rope", "settings": {"p": 0.375}}  # three of eight components turn, as in HoPE
+    study = judged(new_study(seeds={"rope": 2, "hope": 2, "kept": 2}, definitions={"kept": kept}))
+    draw(study)
+    write_report(study)
+    text = " ".join(page_of(study).text.split())
+    assert "The same as hope at these sizes" in text and "kept = hope" in text
+    compared = read_csv(study / "tables" / "comparisons.csv")
+    assert set(compared["encoding"]) == {"hope"} and set(compared["baseline"]) == {"rope"}
+    assert set(read_csv(study / "figures" / "comparisons.csv")["encoding"]) == {"hope"}
+    assert not (study / "figures" / "comparisons_hope.csv").read_text().strip()
 
 
 def test_evidence_names_files_that_exist(reported: Path) -> None:
