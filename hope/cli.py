@@ -58,6 +58,19 @@ def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
     return read
 
 
+def _at_least(fewest: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from ``fewest`` on."""
+
+    def read(text: str) -> int:
+        number = int(text)
+        if number < fewest:
+            raise argparse.ArgumentTypeError(f"'{text}' is below {fewest}")
+        return number
+
+    read.__name__ = "number"
+    return read
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hope", description="Reproduction of HoPE, step by step.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -115,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("output", type=Path, help="the new folder")
     bring.add_argument("--length", type=int, help="training length in tokens; max_position_embeddings if left out")
     bring.add_argument("--data", type=Path, help="a study's data folder whose special tokens the model is to get")
+    look = step("analyze", commands.analyze)
+    look.add_argument("checkpoint", type=Path, help="folder of a trained model, or with config.json and safetensors")
+    look.add_argument("--text", nargs="+", required=True, help="files, folders or globs: .txt .md .jsonl .parquet")
+    look.add_argument("--output", type=Path, help="the new folder (analysis-NAME)")
+    look.add_argument("--length", type=_positive(int), help="tokens of a window (the training length, at most 512)")
+    look.add_argument("--documents", type=_at_least(2), default=8, help="windows of text looked at (8)")
     ui = step("ui", commands.ui)
     ui.add_argument("study", type=Path, help="name of a study, or its folder")
     ui.add_argument("--port", type=int, default=5000)

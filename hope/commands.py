@@ -78,6 +78,16 @@ def import_(options: argparse.Namespace) -> None:
     print(import_checkpoint(options.checkpoint, options.output, options.length, options.data))
 
 
+def analyze(options: argparse.Namespace) -> None:
+    """Look into the attention of any model of the Llama kind, or of a study's, with texts of your own."""
+    from pathlib import Path
+
+    from hope.reporting.checkpoint import analyze_checkpoint, name_of
+
+    output = options.output or Path(f"analysis-{name_of(options.checkpoint)}")
+    print(analyze_checkpoint(options.checkpoint, options.text, output, options.length, options.documents))
+
+
 def check_encoding(options: argparse.Namespace) -> int:
     """Hold an encoding, your own or another, to the contract of all encodings."""
     from hope.contract.command import check_encoding

@@ -1,5 +1,7 @@
 """The attention analysis of one model: what its heads attend to, and what makes them."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,21 @@ WINDOW_SEED = 0
 SUBJECTS = ("trained", "initial", "shuffled")
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A model that is looked at.
+
+    Attributes:
+        name: names it in errors: its folder.
+        trained: the model.
+        initial: makes a model of the same sizes as it is before any training, when it is needed.
+    """
+
+    name: Path
+    trained: Decoder
+    initial: Callable[[], Decoder]
+
+
 def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) -> None:
     """Write the tables of one model's attention.
 
@@ -60,16 +77,43 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
             not finite.
     """
     trained, corpus = open_inputs(model, data, settings.threads)
+    query_ends(settings, trained.training_length)
+    windows = config.Windows.model_validate(read_description(model)["windows"])
+    reach = analysis_length(settings, trained.training_length)
+    cut, documents = evaluation_windows(corpus, settings.documents, 1, reach, windows, seed=WINDOW_SEED)
+    subject = Subject(model, trained, lambda: initial_model(model))
+    analyze_windows(settings, subject, cut, windows.start_token, documents, output)
+
+
+def analyze_windows(
+    settings: config.Analysis,
+    subject: Subject,
+    cut: np.ndarray,
+    start_token: bool,
+    documents: np.ndarray,
+    output: Path,
+) -> None:
+    """Write the tables of :func:`analyze` for a model and windows of text that are at hand.
+
+    Args:
+        settings: what is looked at.
+        subject: the model.
+        cut: token ids ``[windows, tokens + 1]``, as many tokens as the last query position asks for.
+        start_token: whether each begins with a start token.
+        documents: the windows' numbers.
+        output: folder of the tables.
+
+    Raises:
+        UserError: as :func:`analyze`.
+    """
+    trained = subject.trained
     length, encoding = trained.training_length, trained.encoding
     ends = query_ends(settings, length)
-    windows = config.Windows.model_validate(read_description(model)["windows"])
-    reach = analysis_length(settings, length)
-    cut, documents = evaluation_windows(corpus, settings.documents, 1, reach, windows, seed=WINDOW_SEED)
-    permuted = torch.from_numpy(shuffled(cut, windows.start_token))
+    permuted = torch.from_numpy(shuffled(cut, start_token))
     limits = [limit for limit in (encoding.longest, encoding.span) if limit is not None]
     ends = [end for end in ends if end <= min(limits, default=end)]
     if length not in ends:
-        raise UserError(f"{model}: its attention can be looked at over {min(limits)} tokens, and L is {length}")
+        raise UserError(f"{subject.name}: its attention can be looked at over {min(limits)} tokens, and L is {length}")
     tokens = torch.from_numpy(cut)[:, : ends[-1] + 1]
     scope = Scope(trained.shape.layers, trained.shape.heads, ends, settings.queries, len(tokens))
 
@@ -81,9 +125,10 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
     observe_attention(trained, tokens, scope, [profiles["trained"], ushapes["trained"], *alone])
     if not all(np.isfinite(profiles["trained"].mass(end, "key")).all() for end in ends):
         raise UserError(
-            f"{model}: the attention is not finite; the training diverged: lower training.learning_rate and train again"
+            f"{subject.name}: the attention is not finite; the training diverged: lower training.learning_rate and "
+            "train again"
         )
-    observe_attention(initial_model(model), tokens, scope, [profiles["initial"], ushapes["initial"]])
+    observe_attention(subject.initial(), tokens, scope, [profiles["initial"], ushapes["initial"]])
     observe_attention(trained, permuted, scope, [profiles["shuffled"], ushapes["shuffled"]])
 
     write_table(output / "profile.parquet", stacked([part.columns(name) for name, part in profiles.items()]))

@@ -69,6 +69,25 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
     )
 
 
+def open_stock(folder: Path) -> tuple[Decoder, config.Encoding, Foreign]:
+    """Return the model of a stock checkpoint on the CPU, its encoding by name, and what its config says.
+
+    Its training length is the checkpoint's ``max_position_embeddings``.
+
+    Raises:
+        UserError: the checkpoint is of another kind, is a pickle or is damaged.
+    """
+    files = weight_files(folder)
+    foreign = read_foreign(folder / "config.json")
+    encoding = encoding_of(foreign, foreign.longest)
+    theirs = _of_llama(read_weights(files, foreign.kind, foreign.shape), foreign)
+    weights = decoder_weights(theirs, foreign.shape)
+    _check_shapes(weights, foreign.shape, foreign.vocabulary, folder)
+    model = Decoder(foreign.shape, foreign.vocabulary, foreign.longest, encoding)
+    model.load_state_dict(weights)
+    return model, encoding, foreign
+
+
 def encoding_of(foreign: Foreign, length: int) -> config.Encoding:
     """Return the encoding whose frequencies are the checkpoint's, by the simplest name that there is.
 

@@ -90,7 +90,7 @@ def load_model(folder: Path) -> Decoder:
     _see_to_the_source(description, folder)
     model = _make(description)
     _fill(model, folder / "model.safetensors")
-    return _ready(model)
+    return on_best_device(model)
 
 
 def load_snapshot(model: Decoder, folder: Path, step: int) -> Decoder:
@@ -131,7 +131,7 @@ def _fill(model: Decoder, path: Path) -> dict[str, str]:
 def initial_model(folder: Path) -> Decoder:
     """Return the model of ``folder`` as it was before its training: the same config and seed."""
     description = read_description(folder)
-    return _ready(_make(description).initialise(description["seed"]))
+    return on_best_device(_make(description).initialise(description["seed"]))
 
 
 def trained_tasks(folder: Path) -> list[str]:
@@ -157,5 +157,6 @@ def _make(description: dict[str, Any]) -> Decoder:
     )
 
 
-def _ready(model: Decoder) -> Decoder:
+def on_best_device(model: Decoder) -> Decoder:
+    """Return a model ready for evaluation, on a GPU if there is one."""
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

@@ -1,0 +1,101 @@
+"""A model with its tokenizer, from a folder of either kind: one trained here, or a stock checkpoint."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from hope import config
+from hope.data.tokenizer import SPECIAL
+from hope.errors import UserError
+from hope.files import read_json, sha256_of_file
+from hope.interchange.importing import open_stock
+from hope.interchange.tokenizer import find_tokenizer
+from hope.interchange.weights import weight_files
+from hope.model.decoder import Decoder
+from hope.model.loading import initial_model, load_model, on_best_device, read_description
+from hope.model.registration import MODEL_TYPE
+
+STUDY = "a model of a study"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is ready to read text.
+
+    Attributes:
+        model: the model, for evaluation.
+        encoding: its encoding, by name and with its settings.
+        kind: what it is, in words.
+        trained_here: whether it is a model of a study; then ``initial`` is how it began.
+        initial: makes the model as it is before any training: with its own seed, or for a stock checkpoint, whose
+            beginning is not known, with seed 0 and the initialisation of this project.
+        tokenizer: turns text into its token ids.
+        start: token ids that begin every text: the start token where the model is used to one.
+        files: SHA-256 of its files, by name.
+    """
+
+    model: Decoder
+    encoding: config.Encoding
+    kind: str
+    trained_here: bool
+    initial: Callable[[], Decoder]
+    tokenizer: Tokenizer
+    start: list[int]
+    files: dict[str, str]
+
+    def encode(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Return the token ids of each text, without marks at its ends; what looks like a special token is text."""
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.tokenizer.encode_special_tokens = True
+        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(one.ids, dtype=np.int64) for one in found]
+
+
+def open_checkpoint(folder: Path) -> Opened:
+    """Open a model of a study, or a stock checkpoint of the Llama kind.
+
+    Raises:
+        UserError: there is no such folder; it is a pickle, damaged or of another kind; or it has no tokenizer.
+    """
+    files = [folder / "config.json", *weight_files(folder)]
+    if read_json(folder / "config.json").get("model_type") == MODEL_TYPE:
+        description = read_description(folder)
+        model, encoding = load_model(folder), config.Encoding.model_validate(description["encoding"])
+        tokenizer = _tokenizer(folder, model.vocabulary)
+        start = tokenizer.token_to_id(SPECIAL["start"]) if description["windows"]["start_token"] else None
+        kind, initial = STUDY, lambda: initial_model(folder)
+    else:
+        stock, encoding, foreign = open_stock(folder)
+        model = on_best_device(stock)
+        tokenizer = _tokenizer(folder, foreign.vocabulary)
+        # Where the tokenizer itself puts one before a text, the model has seen no text without it.
+        marked = tokenizer.encode("").ids
+        start = foreign.start if marked[:1] == [foreign.start] else None
+        kind = f"a stock checkpoint, model_type {foreign.kind}"
+
+        def initial() -> Decoder:
+            made = Decoder(foreign.shape, foreign.vocabulary, foreign.longest, encoding)
+            return on_best_device(made.initialise(0))
+
+    return Opened(
+        model=model,
+        encoding=encoding,
+        kind=kind,
+        trained_here=kind == STUDY,
+        initial=initial,
+        tokenizer=tokenizer,
+        start=[] if start is None else [start],
+        files={path.name: sha256_of_file(path) for path in files},
+    )
+
+
+def _tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
+    found = find_tokenizer(folder, None, vocabulary)
+    if found is None:
+        raise UserError(f"{folder}: holds no tokenizer.json, and text cannot be read without; put the model's there")
+    return found.tokenizer

@@ -1,0 +1,193 @@
+"""Looking into any model with the user's own text: the tables, the figures and a page, in a folder like a study's."""
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hope import config
+from hope.analysis.attention import Subject, analyze_windows
+from hope.analysis.texts import FEWEST, text_windows
+from hope.analysis.ushape import FEWEST_KEYS
+from hope.catalogue import FAMILIES, is_custom
+from hope.config.data import Files
+from hope.data.sources.readers import collect
+from hope.errors import UserError
+from hope.files import write_json, write_text
+from hope.interchange.opening import Opened, open_checkpoint
+from hope.paths import StudyPaths
+from hope.reporting.checkpoint_page import PICTURES, checkpoint_page
+from hope.reporting.figures import draw_one
+from hope.reporting.figures_data import StudyTables
+from hope.reporting.style import save
+
+LONGEST = 512
+"""Tokens looked at without being asked for more: with more of them a CPU takes hours for a large model."""
+DOCUMENTS = 8
+"""Windows looked at without being asked for another number."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """The windows that a model reads.
+
+    Attributes:
+        windows: token ids ``[windows, tokens + 1]``.
+        sources: the document of each.
+        documents: how many documents were given.
+        tokens: how many tokens they have.
+        past: whether the windows reach past the length looked at, to twice as many tokens.
+    """
+
+    windows: NDArray[np.int64]
+    sources: NDArray[np.int64]
+    documents: int
+    tokens: int
+    past: bool
+
+
+def analyze_checkpoint(
+    checkpoint: Path, text: list[str], output: Path, length: int | None = None, documents: int = DOCUMENTS
+) -> str:
+    """Look into a model's attention with texts of the user's; write tables, figures and a page.
+
+    Args:
+        checkpoint: folder of a model of a study, or of a stock checkpoint of the Llama kind.
+        text: files, folders or globs: .txt, .md, .jsonl and .parquet.
+        output: the new folder.
+        length: tokens of a window, no more than the training length; None for that, or :data:`LONGEST`.
+        documents: windows looked at.
+
+    Returns:
+        One line that says where the page is.
+
+    Raises:
+        UserError: the checkpoint or a text cannot be read, there is too little text, ``length`` does not fit,
+            or ``output`` is there already.
+    """
+    if os.path.lexists(output):
+        raise UserError(f"{output}: is there already, and is not overwritten; name another folder with --output")
+    texts = _texts(text)
+    opened = open_checkpoint(checkpoint)
+    trained = opened.model.training_length
+    limits = opened.model.encoding.longest, opened.model.encoding.span
+    limit = min((end for end in limits if end is not None), default=2 * trained)
+    looked = _length(length, min(trained, limit))
+    given = _windows(opened, texts, documents, looked, past=looked == trained and limit >= 2 * trained)
+    # What follows asks the model for L: the length that is looked at.
+    opened.model.training_length = looked
+    asked = config.Analysis(documents=len(given.windows), multiples=[1.0, 2.0] if given.past else [1.0])
+    study = _study(checkpoint, opened, asked, trained, looked)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        paths = StudyPaths(temporary)
+        write_json(paths.config, study.model_dump(mode="json", by_alias=True))
+        folder = paths.run(opened.encoding.name, 0).analysis
+        numbers = np.arange(len(given.windows))
+        subject = Subject(checkpoint, opened.model, opened.initial)
+        analyze_windows(asked, subject, given.windows, bool(opened.start), numbers, folder)
+        tables = StudyTables(temporary)
+        for name in PICTURES:
+            drawing = draw_one(tables, name)
+            if len(drawing.data):
+                save(drawing.figure, paths.figures / name)
+                drawing.data.to_csv(paths.figures / f"{name}.csv", index=False, float_format="%.8g")
+        write_text(
+            paths.report / "index.html",
+            checkpoint_page(tables, _facts(checkpoint, opened, given, trained) | {"limit": limit}),
+        )
+        temporary.chmod(0o755)
+        temporary.rename(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return f"report: {output / 'report' / 'index.html'}"
+
+
+def name_of(checkpoint: Path) -> str:
+    """Return what a checkpoint is called: its folder's name, before it the encoding's where that says only the seed."""
+    folder = checkpoint.resolve()
+    return f"{folder.parent.name}-{folder.name}" if re.fullmatch(r"seed\d+", folder.name) else folder.name
+
+
+def _texts(paths: list[str]) -> list[str]:
+    """Return the texts of the documents in the user's files."""
+    try:
+        return [
+            document.text for document in collect(config.Corpus(source="files", files=Files(paths=paths))).documents
+        ]
+    except UserError as error:
+        raise UserError(str(error).replace("corpus.files.paths", "--text")) from None
+
+
+def _length(asked: int | None, longest: int) -> int:
+    """Return the tokens that are looked at."""
+    if asked is None:
+        return min(longest, LONGEST)
+    fewest = FEWEST_KEYS + config.Analysis().queries - 1
+    if not fewest <= asked <= longest:
+        raise UserError(f"--length: {asked} tokens; this model can be looked at over {fewest} to {longest}")
+    return asked
+
+
+def _windows(opened: Opened, texts: list[str], count: int, length: int, past: bool) -> Text:
+    """Return the windows: of twice the length where they are to reach past it and the text has such."""
+    encoded = opened.encode(texts)
+    for reach in (2 * length, length) if past else (length,):
+        windows, sources = text_windows(encoded, count, reach, opened.start)
+        if len(windows) >= FEWEST:
+            return Text(windows, sources, len(texts), sum(map(len, encoded)), reach > length)
+    longest = max(map(len, encoded))
+    raise UserError(
+        f"--text: {FEWEST} windows of {length + 1 - len(opened.start):,} tokens are needed, each within a document, "
+        f"but "
+        f"the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them, or lower --length"
+    )
+
+
+def _study(checkpoint: Path, opened: Opened, asked: config.Analysis, trained: int, looked: int) -> config.Study:
+    """Return the config of a study of this one model, as the tables and figures ask for one."""
+    encoding, frequencies = opened.encoding, getattr(opened.model.encoding, "frequencies", None)
+    family, settings = encoding.family, encoding.settings
+    if looked != trained and frequencies is not None and not is_custom(family) and FAMILIES[family].rotary:
+        # Some rotary families derive their frequencies from the training length, which another one stands for here.
+        family, settings = "rotary", {"frequencies": frequencies.tolist()}
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name_of(checkpoint))
+    content: dict[str, Any] = {
+        "study": name.lstrip("._-") or "checkpoint",
+        "encodings": [encoding.name],
+        "definitions": {encoding.name: {"family": family, "settings": settings}},
+        "seeds": {"count": 1},
+        "model": opened.model.shape.model_dump(),
+        "training": {"length": looked, "snapshots": 0},
+        "mixture": {"share": 0.0, "tasks": {}, "multiples": [1.0]},
+        "analysis": asked.model_dump(),
+        "extrapolation": {"contexts": [1.0], "longest": 2, "targets": 1, "extensions": []},
+        "retrieval": {"tasks": [], "multiples": [1.0]},
+        "report": {"title": f"The attention of {name_of(checkpoint)}"},
+    }
+    return config.parse_study(content, str(checkpoint))
+
+
+def _facts(checkpoint: Path, opened: Opened, given: Text, trained: int) -> dict[str, Any]:
+    """Return what the page says of model and text."""
+    return {
+        "checkpoint": name_of(checkpoint),
+        "kind": opened.kind,
+        "trained_here": opened.trained_here,
+        "parameters": sum(parameter.numel() for parameter in opened.model.parameters()),
+        "trained_length": trained,
+        "files": opened.files,
+        "start": bool(opened.start),
+        "windows": len(given.windows),
+        "documents": given.documents,
+        "documents_used": len(set(given.sources.tolist())),
+        "tokens": given.tokens,
+        "past": given.past,
+    }
