@@ -6,9 +6,11 @@ import pandas as pd
 
 from hope.files import whole_file
 from hope.reporting import (
+    figures_activation,
     figures_attention,
     figures_claims,
     figures_comparisons,
+    figures_decay,
     figures_dynamics,
     figures_evaluation,
     figures_extensions,
@@ -117,6 +119,15 @@ KINDS = (
         figures_rotary.components,
     ),
     FigureKind(
+        "activation",
+        "Activated components",
+        "Which components bend the logits over distance the most, and where they lie against the dashed line, HoPE's "
+        "cutoff 2 pi / L. From the top: by the study's own share, layer by layer; over all layers by other shares; and "
+        "by an absolute size. The area of a mark is the share of the seeds that activate the component.",
+        "Components that count as activated, by layer and by threshold, one panel a rotary encoding, cutoff marked.",
+        figures_activation.activation,
+    ),
+    FigureKind(
         "intervention",
         "Changing components",
         "What changes when some of a trained model's components stand still (what they say of tokens stays), when "
@@ -142,6 +153,23 @@ KINDS = (
         "beside it depends on the order of the components and is a worst case, not what models do.",
         "Theoretical mean kernel and summation bound of the rotary encodings over distances to 16 training lengths.",
         figures_rotary.kernel,
+    ),
+    FigureKind(
+        "kernel_sweep",
+        "Decay in theory, by base and encoding",
+        "The same two curves over bases, darker the larger, and of other rotary encodings at their usual settings; "
+        "means over an octave, no model is in them. A larger base moves the fall of RoPE to the right, and HoPE's "
+        "floor up, for it stops more components.",
+        "Mean kernel and summation bound over distance, of RoPE and HoPE at several bases and of other encodings.",
+        figures_decay.kernel_sweep,
+    ),
+    FigureKind(
+        "kernel_trained",
+        "Decay with trained queries and keys",
+        "The same two curves with the mean query and key of each head in the place of equal ones, in logits; means "
+        "over an octave. Lines are means over heads and seeds, bands hold the middle half of the heads.",
+        "Kernel and bound of the trained heads' mean queries and keys over distances to 16 training lengths.",
+        figures_decay.kernel_trained,
     ),
     FigureKind(
         "training_dynamics",

@@ -29,6 +29,8 @@ _ROOMS = {
     "profile": "analysis",
     "ushape": "analysis",
     "components": "analysis",
+    "activation": "analysis",
+    "kernel_trained": "analysis",
     "divergence": "analysis",
     "intervention": "analysis",
     "dynamics": "analysis",
@@ -140,9 +142,9 @@ class StudyTables:
             self._read[table] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         return self._read[table]
 
-    def kernel(self) -> pd.DataFrame:
-        """Return the table of the theoretical kernels, or an empty one."""
-        path = self.paths.theory / "kernel.parquet"
+    def theory(self, table: str) -> pd.DataFrame:
+        """Return a table of the theoretical kernels, or an empty one."""
+        path = self.paths.theory / f"{table}.parquet"
         return pd.read_parquet(path) if path.exists() else pd.DataFrame()
 
     def rotary(self) -> list[str]:

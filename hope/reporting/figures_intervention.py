@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from hope.reporting.figures_data import Drawing, StudyTables, summarize
 from hope.reporting.legends import add_legend
@@ -15,10 +16,11 @@ _MEASURES = {
     "loss_past": "loss from L to 2L (nats/token)",
 }
 _SETS = {
+    "activated": "activated",
     "random": "as many others",
     "matched": "others of that variance",
     "slow": "slow: under one turn",
-    "fast": "fast",
+    "fast": "fast: one turn or more",
 }
 _MODES = {"freeze": ("frozen at angle 0", "o"), "mean": ("mean over distance", "D"), "remove": ("removed", "X")}
 _LINEAR = 0.1
@@ -33,8 +35,8 @@ def intervention(tables: StudyTables) -> Drawing | None:
     data = _changes(frame, tables.confidence)
     measures = [name for name in _MEASURES if name in set(data["measure"])]
     present = [name for name in tables.rotary() if name in set(data["encoding"])]
-    sets = [name for name in SETS if name in set(data["set"])]
-    size = 3.0 * len(measures) + 0.6, (0.42 * len(sets) + 0.55) * len(present) + 0.9
+    sets = [name for name in _SETS if name in set(data["set"])]
+    size = 3.1 * len(measures) + 0.6, (0.42 * len(sets) + 0.55) * len(present) + 0.9
     figure, rows = new_figure(*size, len(present), len(measures), sharey=True, sharex="col")
     for line, encoding in zip(rows, present, strict=True):
         for axes, measure in zip(line, measures, strict=True):
@@ -46,7 +48,7 @@ def intervention(tables: StudyTables) -> Drawing | None:
         line[0].set_title(title)
     for axes, measure in zip(rows[-1], measures, strict=True):
         axes.set_xlabel(f"change of {_MEASURES[measure]}")
-    rows[0][0].set_yticks(range(len(sets)), [_SETS.get(name, name) for name in reversed(sets)])
+    rows[0][0].set_yticks(range(len(sets)), [_SETS[name] for name in reversed(sets)])
     rows[0][0].set_ylim(-0.6, len(sets) - 0.4)
     for words, marker in _MODES.values():
         face = "white" if marker == "D" else MUTED
@@ -85,5 +87,6 @@ def _marks(axes: Axes, data: pd.DataFrame, sets: list[str], color: str) -> None:
         )  # fmt: skip
     if data[["estimate", "low", "high"]].abs().max().max() > 10 * _LINEAR:
         axes.set_xscale("symlog", linthresh=_LINEAR)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.axvline(0.0, color=MUTED, linewidth=1.0)
     axes.grid(axis="y", visible=False)

@@ -16,7 +16,7 @@ _FLOORS = 4
 
 def kernel(tables: StudyTables) -> Drawing | None:
     """Draw the mean kernel g(D), and the summation bound where the table has it, from 1 to 16 L."""
-    frame = tables.kernel()
+    frame = tables.theory("kernel")
     if frame.empty:
         return None
     frame = frame.sort_values(["encoding", "distance"], ignore_index=True)
@@ -108,9 +108,9 @@ def components(tables: StudyTables) -> Drawing | None:
             cmap="PuOr_r", vmin=-limit, vmax=limit, rasterized=True,
         )  # fmt: skip
         axes.grid(False)
-        axes.axvline(_cutoff(tables, encoding) - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        axes.axvline(cutoff(tables, encoding) - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.set_xlabel("component j and its wavelength in L")
-        _component_ticks(axes, tables.wavelengths(encoding))
+        component_ticks(axes, tables.wavelengths(encoding))
         above.set_xticks(axes.get_xticks(), [])
         above.set_xlim(axes.get_xlim())
     for line in range(lines):
@@ -142,18 +142,17 @@ def _ranges(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame) 
             chosen, mean[chosen], s=70, facecolors="none", edgecolors=INK, linewidths=1.0, zorder=5, label="activated"
         )
         axes.legend(loc="upper right", fontsize=8.5, handletextpad=0.4) if len(chosen) else None
-    cutoff = _cutoff(tables, encoding)
-    axes.axvline(cutoff - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    axes.axvline(cutoff(tables, encoding) - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
     axes.set_title(f"{tables.label(encoding)}:\n{tables.kept(encoding)} of {len(mean)} components turn")
     axes.set_ylim(bottom=0.0)
 
 
-def _cutoff(tables: StudyTables, encoding: str) -> int:
+def cutoff(tables: StudyTables, encoding: str) -> int:
     """Return the first component whose wavelength is longer than L: it completes no turn within L."""
     return int(np.sum(tables.wavelengths(encoding) <= 1.0))
 
 
-def _component_ticks(axes: Axes, wavelengths: np.ndarray) -> None:
+def component_ticks(axes: Axes, wavelengths: np.ndarray) -> None:
     """Label components by their number and wavelength."""
     every = max(1, -(-len(wavelengths) // 6))
     chosen = range(0, len(wavelengths), every)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hope.catalogue import spectra
 from hope.config import Study, parse_study, to_json
 from hope.files import write_json
 from hope.paths import StudyPaths
@@ -362,7 +363,51 @@ def _write_components(folder: Path, study: Study, encoding: str, noise: _Noise) 
             for distance in range(length)
         ],
     )
+    _write_activation(folder, study, frequencies * kept, count)
+    _write_trained_kernel(folder, study, frequencies * kept, noise)
     _write_intervention(folder, truth, encoding, noise, [str(component) for component in range(count)])
+
+
+def _write_activation(folder: Path, study: Study, frequencies: np.ndarray, count: int) -> None:
+    shares = {0.125: count // 2, study.analysis.active_share: count, 0.5: 2 * count}
+    _table(
+        folder / "activation.parquet",
+        [
+            {
+                "rule": rule,
+                "threshold": threshold,
+                "layer": layer,
+                "component": component,
+                "turns": float(frequency * study.training.length / (2 * np.pi)),
+                "spread": 1.0 / (1 + component),
+                "activated": bool(frequency > 0 and component < wanted),
+            }
+            for rule, thresholds in (("share", shares), ("logits", {0.1: 3, 0.4: 1}))
+            for threshold, wanted in thresholds.items()
+            for layer in range(-1, LAYERS)
+            for component, frequency in enumerate(frequencies)
+        ],
+    )
+
+
+def _write_trained_kernel(folder: Path, study: Study, frequencies: np.ndarray, noise: _Noise) -> None:
+    distance = _distances(study.training.length)
+    phases = np.exp(1j * distance[:, None] * frequencies)
+    _table(
+        folder / "kernel_trained.parquet",
+        [
+            {"layer": layer, "head": head, "distance": far, "value": value, "bound": bound}
+            for layer in range(LAYERS)
+            for head in range(HEADS)
+            for pairs in [noise.own.normal(1.0, 0.5, len(frequencies))]
+            for far, value, bound in zip(
+                distance,
+                (phases.real * pairs).sum(axis=1),
+                np.abs(phases.cumsum(axis=1)).sum(axis=1) * np.abs(np.diff(pairs, append=0.0)).max(),
+                strict=True,
+            )
+        ],
+    )
 
 
 def _write_intervention(folder: Path, truth: Truth, encoding: str, noise: _Noise, activated: list[str]) -> None:
@@ -520,17 +565,32 @@ def _write_retrieval(folder: Path, study: Study, encoding: str, noise: _Noise, l
     write_json(folder / "retrieval.json", _provenance("retrieve", 2.0))
 
 
+def _distances(length: int) -> np.ndarray:
+    far = np.geomspace(2 * length, 16 * length, 200).round()
+    return np.unique(np.concatenate([np.arange(1, 2 * length + 1), far])).astype(int)
+
+
+def _decay(frequencies: np.ndarray, distance: np.ndarray) -> pd.DataFrame:
+    phase = distance[:, None] * frequencies[None]
+    bound = np.abs(np.exp(1j * phase).cumsum(axis=1)).mean(axis=1)
+    return pd.DataFrame({"distance": distance, "value": np.cos(phase).mean(axis=1), "bound": bound})
+
+
 def _write_kernel(paths: StudyPaths, study: Study) -> None:
     length = study.training.length
-    far = np.geomspace(2 * length, 16 * length, 200).round()
-    distance = np.unique(np.concatenate([np.arange(1, 2 * length + 1), far])).astype(int)
+    distance = _distances(length)
+    swept = [(family, base) for family in ("rope", "hope") for base in (1e3, 1e4, 5e5)] + [("p_rope", 1e4)]
+    spectrum = {"rope": spectra.rope, "hope": spectra.hope, "p_rope": spectra.p_rope}
+    sweep = [
+        _decay(np.array(spectrum[family](study.model.head_dim, length, base).frequencies), distance)
+        .assign(encoding=family, base=base)
+        for family, base in swept
+    ]  # fmt: skip
+    _table(paths.theory / "kernel_sweep.parquet", pd.concat(sweep, ignore_index=True))
     tables = [pd.DataFrame({"encoding": pd.Series(dtype=str), "distance": distance[:0], "value": 0.0, "bound": 0.0})]
     for name in study.encodings:
         if study.is_rotary(name):
             frequencies, kept = _kept(study, name)
-            phase = distance[:, None] * (frequencies * kept)[None]
-            bound = np.abs(np.exp(1j * phase).cumsum(axis=1)).mean(axis=1)
-            value = np.cos(phase).mean(axis=1)
-            tables.append(pd.DataFrame({"encoding": name, "distance": distance, "value": value, "bound": bound}))
+            tables.append(_decay(frequencies * kept, distance).assign(encoding=name))
     _table(paths.theory / "kernel.parquet", pd.concat(tables, ignore_index=True))
     write_json(paths.theory / "provenance.json", _provenance("theory", 0.1))

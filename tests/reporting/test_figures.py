@@ -354,3 +354,56 @@ def test_sixteen_encodings_are_named_where_their_lines_end(new_study: Callable[.
 
 def test_lengths_have_names() -> None:
     assert [length_name(value) for value in (1, 2, 0.25, 16, 1.5)] == ["L", "2L", "L/4", "16L", "1.5L"]
+
+
+def test_changed_components_are_paired_with_the_model_as_it_is(finished: Path) -> None:
+    tables = StudyTables(finished)
+    rows = tables.read("intervention").query("encoding == 'rope' and measure == 'loss_past'")
+    cells = rows.pivot(index=["mode", "set", "seed"], columns="document", values="value")
+    data = drawn(finished, "intervention").query("encoding == 'rope' and measure == 'loss_past'")
+    assert len(data) == 3 * 5
+    for row in data.to_dict("records"):
+        difference = cells.loc[row["mode"], row["set"]] - cells.loc["none", "none"]
+        low, high = crossed_mean(difference.to_numpy()).interval(0.95)
+        expected = [difference.to_numpy().mean(), low, high]
+        assert [row["estimate"], row["low"], row["high"]] == pytest.approx(expected, abs=1e-6)
+
+
+def test_activation_tells_which_seeds_activate_what(finished: Path, new_study: Callable[..., Path]) -> None:
+    data = drawn(finished, "activation")
+    chosen = data[data["own"] & (data["layer"] == -1) & (data["encoding"] == "rope")].set_index("component")
+    marked = (
+        StudyTables(finished).read("components").query("encoding == 'rope'").groupby("component")["activated"].first()
+    )
+    assert chosen["activated"].astype(bool).to_dict() == marked.to_dict()
+    folder = new_study(seeds={"rope": 4})
+    path = folder / "analysis/rope/seed2/activation.parquet"
+    pd.read_parquet(path).assign(activated=lambda table: table["component"] == 7).to_parquet(path)
+    shares = draw_one(StudyTables(folder), "activation").data
+    shares = shares[shares["own"] & (shares["layer"] == 0)].set_index("component")["activated"]
+    assert shares[[0, 7]].tolist() == [0.75, 0.25]
+
+
+def test_decay_by_base_has_every_base_and_the_floor_that_follows_from_it(finished: Path) -> None:
+    data = drawn(finished, "kernel_sweep")
+    assert sorted(data.loc[data["encoding"] == "hope", "base"].unique()) == [1e3, 1e4, 5e5]
+    first = data.sort_values("distance").groupby(["encoding", "base"]).first()
+    assert first["bound"].tolist() == pytest.approx([1.0] * len(first))
+    tables = StudyTables(finished)
+    for base in (1e3, 1e4, 5e5):
+        turning = sum(base ** (-j / 8) * tables.length >= 2 * np.pi for j in range(8))
+        far = data[(data["encoding"] == "hope") & (data["base"] == base) & (data["distance"] > 8 * tables.length)]
+        assert far["value_smoothed"].mean() == pytest.approx(1 - turning / 8, abs=0.02)
+
+
+def test_decay_of_trained_heads_is_their_mean_and_middle_half(finished: Path) -> None:
+    tables = StudyTables(finished)
+    data = drawn(finished, "kernel_trained").query("encoding == 'hope'").set_index("distance")
+    assert data["heads"].unique() == [3 * 2 * 2]
+    rows = tables.read("kernel_trained").query(
+        "encoding == 'hope' and distance >= 100 / 2**0.5 and distance <= 100 * 2**0.5"
+    )
+    for column in ("value", "bound"):
+        heads = rows.groupby(["seed", "layer", "head"])[column].mean()
+        found = data.loc[100, [column, f"{column}_low", f"{column}_high"]]
+        assert found.tolist() == pytest.approx([heads.mean(), heads.quantile(0.25), heads.quantile(0.75)], rel=1e-5)

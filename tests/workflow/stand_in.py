@@ -31,9 +31,12 @@ FIGURES = [
     "attention_profile",
     "ushape_heads",
     "components",
+    "activation",
     "intervention",
     "divergence",
     "kernel",
+    "kernel_sweep",
+    "kernel_trained",
     "training_dynamics",
     "training_loss",
 ]
