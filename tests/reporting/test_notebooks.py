@@ -35,7 +35,14 @@ def code_cells(template: Path) -> list[Any]:
 
 
 def test_the_templates_are_there() -> None:
-    assert [template.stem for template in TEMPLATES] == ["attention", "extrapolation", "retrieval"]
+    assert [template.stem for template in TEMPLATES] == [
+        "attention",
+        "components",
+        "dynamics",
+        "extrapolation",
+        "retrieval",
+        "theory",
+    ]
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
@@ -86,7 +93,7 @@ def test_a_notebook_becomes_one_page_that_loads_nothing(finished: Path, tmp_path
     page = Page(text)
     assert page.loaded() == []
     assert page.all("script") == []
-    assert len(page.all("img")) == 1 and all(picture["alt"] for picture in page.all("img"))
+    assert len(page.all("img")) == 2 and all(picture["alt"] for picture in page.all("img"))
     assert "5. Context awareness" in page.text and "What this does not show" in page.text
     assert "Retrieval: answer tokens that are right" in page.text
     assert str(finished) not in text and str(tmp_path) not in text  # a machine's paths are no reader's business
