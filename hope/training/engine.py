@@ -141,7 +141,11 @@ def clipped_here(settings: config.Training) -> bool:
 def full_weights(engine: deepspeed.DeepSpeedEngine) -> dict[str, Tensor]:
     """Return the decoder's parameters, whole and in float32, on the CPU; every process must call."""
     weights = {}
+    # Where there is no ZeRO, DeepSpeed's own function knows nothing of the float32 weights beside those of bfloat16.
+    halves, wholes = (getattr(engine.optimizer, name, []) for name in ("fp16_groups", "fp32_groups"))
+    pairs = [pair for half, whole in zip(halves, wholes, strict=False) for pair in zip(half, whole, strict=True)]
+    exact = {id(half): whole for half, whole in pairs}
     for name, parameter in engine.module.decoder.named_parameters():
-        whole = safe_get_full_fp32_param(parameter)
+        whole = exact.get(id(parameter), safe_get_full_fp32_param(parameter))
         weights[name] = (parameter if whole is None else whole).detach().float().cpu().clone()
     return weights

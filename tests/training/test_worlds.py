@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from hope import config
-from tests.training.conftest import Preloaded, until, weights, with_training
+from tests.training.conftest import Preloaded, same, until, weights, with_training
 
 
 def curve(folder: Path) -> dict[str, list[float]]:
@@ -43,6 +44,48 @@ def test_all_stages_and_processes_have_one_loss_curve_without_any_program_on_the
     other = with_training(stage, zero_stage=zero, processes=processes, micro_batch_windows=2, log_steps=1)
     preloaded.trained_together(other, tiny_data, tmp_path, PATH="")
     assert_near(tmp_path, each_step)
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"activation_checkpointing": True},
+        {"activation_checkpointing": True, "zero_stage": 3, "processes": 2},
+        {"offload": True, "zero_stage": 2, "processes": 2},
+    ],
+)
+def test_what_saves_memory_has_the_same_curve(
+    over, preloaded: Preloaded, stage, each_step, tiny_data, tmp_path
+) -> None:
+    preloaded.trained_together(with_training(stage, log_steps=1, **over), tiny_data, tmp_path)
+    assert_near(tmp_path, each_step)
+
+
+@pytest.mark.parametrize("over", [{}, {"zero_stage": 2, "processes": 2, "micro_batch_windows": 2}])
+def test_bfloat16_follows_the_curve_within_its_rounding(
+    over, preloaded: Preloaded, stage, each_step, tiny_data, tmp_path
+):
+    half = with_training(stage, log_steps=1, precision="bfloat16", **over)
+    preloaded.trained_together(half, tiny_data, tmp_path)
+    found, exact = curve(tmp_path)["text_loss"], curve(each_step)["text_loss"]
+    # Eight bits of a number are 0.4%.
+    assert found == pytest.approx(exact, rel=4e-3)
+    assert found != pytest.approx(exact, rel=1e-6)
+    # What is kept are the float32 weights, not those of bfloat16 beside them.
+    kept = torch.cat([torch.from_numpy(tensor).flatten() for tensor in weights(tmp_path).values()])
+    assert (kept != kept.bfloat16().float()).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("zero", [0, 2])
+def test_bfloat16_goes_on_with_the_same_bits(zero: int, preloaded: Preloaded, stage, tiny_data, tmp_path) -> None:
+    half = with_training(stage, precision="bfloat16", zero_stage=zero, tokens=LONG)
+    preloaded.trained(half, tiny_data, tmp_path / "whole")
+    run = preloaded.train(with_training(half, checkpoint_seconds=0.0), tiny_data, tmp_path)
+    until(lambda: list(tmp_path.glob("checkpoints/*/step-*")))
+    run.send(signal.SIGTERM)
+    assert run.wait() == 128 + signal.SIGTERM
+    assert "resumed at step" in preloaded.trained(half, tiny_data, tmp_path).output
+    assert same(weights(tmp_path), weights(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(
