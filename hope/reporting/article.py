@@ -7,6 +7,7 @@ from hope.errors import UserError, nearest
 from hope.reporting import words
 from hope.reporting.figures import KINDS, draw_one, kind
 from hope.reporting.figures_data import StudyTables
+from hope.reporting.findings import FINDINGS
 from hope.reporting.page import data_uri
 from hope.reporting.page_claims import claim_views
 from hope.reporting.page_tables import TABLES, one_table
@@ -74,6 +75,22 @@ class Article:
         picture = BytesIO()
         save_svg(drawing.figure, picture)
         return self._piece("figure_view", kind(name), data_uri(picture.getvalue()), None)
+
+    def finding(self, name: str) -> Piece:
+        """Return what the study's tables say, in sentences whose numbers are computed now.
+
+        Args:
+            name: one of :data:`hope.reporting.findings.FINDINGS`.
+
+        Raises:
+            UserError: there is no such finding.
+        """
+        _check(name, list(FINDINGS), "finding")
+        sentences = FINDINGS[name](self.tables) or ["The study has no numbers for this."]
+        template = "<ul>{% for sentence in sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>"
+        if len(sentences) == 1:
+            template = "<p>{{ sentences[0] }}</p>"
+        return Piece(environment().from_string(template).render(sentences=sentences))
 
     def table(self, name: str) -> Piece:
         """Return a table: losses, gains, retrieval, attention or comparisons.

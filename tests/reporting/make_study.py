@@ -351,6 +351,7 @@ def _write_components(folder: Path, study: Study, encoding: str, noise: _Noise) 
                 "contribution": float(np.cos(distance * frequencies[component] * kept[component])) / (1 + component),
                 "query_norm": 1.0 / (1 + component),
                 "key_norm": 1.0,
+                "variance_share": 1.0 / half,
                 "frequency": float(frequencies[component] * kept[component]),
                 "kept": bool(kept[component]),
                 "activated": component < count,

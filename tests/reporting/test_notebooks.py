@@ -35,7 +35,14 @@ def code_cells(template: Path) -> list[Any]:
 
 
 def test_the_templates_are_there() -> None:
-    assert [template.stem for template in TEMPLATES] == ["attention", "extrapolation", "retrieval"]
+    assert [template.stem for template in TEMPLATES] == [
+        "attention",
+        "components",
+        "dynamics",
+        "extrapolation",
+        "retrieval",
+        "theory",
+    ]
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
