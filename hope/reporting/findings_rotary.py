@@ -31,8 +31,8 @@ def components(tables: StudyTables) -> list[str]:
             f"{tables.label(encoding)}: of {tables.kept(encoding)} components that turn, {number} "
             f"{'is' if one else 'are'} activated in more than half of the seeds ({int((share == 1).sum())} in all of "
             f"them), of {f'wavelength {shortest}' if one else f'wavelengths {shortest} to {longest}'} L. "
-            f"{_beyond(int((waves > 1).sum()), len(chosen))} longer than L. Together they carry "
-            f"{variance[chosen].sum():.0%} of the variance of the logits."
+            f"{_beyond(int((waves > 1).sum()), len(chosen))} longer than L. "
+            f"{'It carries' if one else 'Together they carry'} {variance[chosen].sum():.0%} of the variance of the logits."
         )
     return found + _sensitivity(tables)
 
