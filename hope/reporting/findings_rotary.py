@@ -32,7 +32,8 @@ def components(tables: StudyTables) -> list[str]:
             f"{'is' if one else 'are'} activated in more than half of the seeds ({int((share == 1).sum())} in all of "
             f"them), of {f'wavelength {shortest}' if one else f'wavelengths {shortest} to {longest}'} L. "
             f"{_beyond(int((waves > 1).sum()), len(chosen))} longer than L. "
-            f"{'It carries' if one else 'Together they carry'} {variance[chosen].sum():.0%} of the variance of the logits."
+            f"{'It carries' if one else 'Together they carry'} {variance[chosen].sum():.0%} of the variance of the "
+            "logits."
         )
     return found + _sensitivity(tables)
 
