@@ -94,16 +94,19 @@ def test_every_model_has_all_of_its_files(finished):
     for encoding, seed in study.runs():
         run = paths.run(encoding, seed)
         names = {path.name for folder in (run.model, run.analysis, run.evaluation) for path in folder.iterdir()}
-        rotary = {"components.parquet", "intervention.parquet"} if study.is_rotary(encoding) else set()
-        assert names == rotary | {
+        rotary = {f"{name}.parquet" for name in ("components", "activation", "kernel_trained", "intervention")}
+        assert names == (rotary if study.is_rotary(encoding) else set()) | {
             "model.safetensors",
             "config.json",
             "history.parquet",
             "run.json",
+            "snapshots",
             "profile.parquet",
             "ushape.parquet",
             "divergence.parquet",
             "provenance.json",
+            "dynamics.parquet",
+            "dynamics.json",
             "extrapolation.parquet",
             "context.parquet",
             "strided.parquet",
@@ -144,7 +147,8 @@ def test_learned_positions_end_with_an_empty_cell(finished):
 def test_the_report_shows_verdicts_and_fetches_nothing(finished):
     _, paths = finished
     pages = sorted(paths.report.glob("*.html"))
-    assert {page.name for page in pages} >= {"index.html", "attention.html", "extrapolation.html", "retrieval.html"}
+    notebooks = {path.with_suffix(".html").name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {page.name for page in pages} == {"index.html"} | notebooks
     for page in pages:
         html = page.read_text()
         fetched = re.findall(r"<(?:script|link|img|iframe|source)[^>]+(?:src|href)=[\"']?(?!data:)([^\"' >]+)", html)
