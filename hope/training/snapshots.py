@@ -40,7 +40,10 @@ class Snapshots:
         for step in checkpoint_steps(checkpoints):
             missing = [moment for moment in self.steps if moment <= step and not self._file(moment).exists()]
             if missing:
-                print(f"checkpoint of step {step}: not gone on from, for the snapshot of step {missing[0]} is missing")
+                print(
+                    f"checkpoint of step {step}: not gone on from, for the snapshot of step {missing[0]} is missing",
+                    flush=True,
+                )
                 drop_checkpoint(checkpoint_folder(checkpoints, step))
 
     def __call__(self, engine: Any, done: int) -> None:
