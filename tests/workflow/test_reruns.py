@@ -1,5 +1,6 @@
 """What a second run does, and what it leaves alone."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -37,6 +38,13 @@ def test_the_stand_in_ran_every_step_once(finished: Project) -> None:
     assert {step: steps.count(step) for step in once} == dict.fromkeys(once, 1)
     for step in ("train", "analyze-attention", "analyze-dynamics", "extrapolate", "retrieve"):
         assert steps.count(step) == MODELS
+
+
+def test_a_training_is_asked_for_its_snapshots_apart_from_what_it_learns(finished: Project) -> None:
+    # With the key among the settings, every model of before it was there would be trained anew.
+    for given in [given for step, given in finished.calls() if step == "train"]:
+        assert "snapshots" not in json.loads(given["settings"])["training"]
+        assert json.loads(given["launch"])["snapshots"] == 8
 
 
 def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
