@@ -104,8 +104,9 @@ KINDS = (
         "ushape_heads",
         "The U-shape, head by head",
         "One mark a head: the U-shape index without the first token, 0 for uniform attention, below 0 for decay alone, "
-        "above 0 for a U. Heads differ; the claim is about their mean.",
-        "U-shape index of every head by layer, at initialisation and trained, one panel an encoding.",
+        "above 0 for a U. Heads differ; the claim is about their mean. It must exceed that of the same models before "
+        "training, and on the same tokens in random order.",
+        "U-shape index of every head by layer, trained, at initialisation and on shuffled tokens, a panel an encoding.",
         figures_attention.ushape_heads,
     ),
     FigureKind(
@@ -141,8 +142,9 @@ KINDS = (
         "divergence",
         "Departure of attention past L",
         "The share of attention that lies elsewhere than within L, 0 to 1, by octaves of distance. Lower is closer to "
-        "what training showed the model.",
-        "Total variation between attention past and within the training length by layer, one line an encoding.",
+        "what training showed the model. Below, one mark a model: what the loss rises by past L, in the octave up to "
+        "that query, where so much of the attention moved.",
+        "Total variation between attention past and within the training length by layer, and against the loss past L.",
         figures_attention.divergence,
     ),
     FigureKind(

@@ -101,7 +101,7 @@ def _uniform_mass(keys: int, queries: int) -> np.ndarray:
 
 
 def ushape_heads(tables: StudyTables) -> Drawing | None:
-    """Draw the U-shape index without the first token of every head, trained and at initialisation."""
+    """Draw the U-shape index without the first token of every head: trained, at initialisation, on shuffled tokens."""
     frame = tables.read("ushape")
     if frame.empty:
         return None
@@ -118,8 +118,9 @@ def ushape_heads(tables: StudyTables) -> Drawing | None:
     for axes, encoding in zip(grid, present, strict=False):
         style = tables.styles[encoding]
         for subject, shift, look in (
-            ("initial", -0.18, {"facecolors": "none", "edgecolors": MUTED, "marker": "o", "s": 16}),
-            ("trained", 0.18, {"color": style.color, "marker": style.marker, "alpha": 0.75, "s": 16 * style.size**2}),
+            ("initial", -0.26, {"facecolors": "none", "edgecolors": MUTED, "marker": "o", "s": 16}),
+            ("shuffled", 0.0, {"facecolors": "none", "edgecolors": style.color, "marker": "^", "s": 16}),
+            ("trained", 0.26, {"color": style.color, "marker": style.marker, "alpha": 0.75, "s": 16 * style.size**2}),
         ):
             own = data[(data["encoding"] == encoding) & (data["subject"] == subject)]
             spread = 0.12 * (own["head"] / max(1, own["head"].max()) - 0.5)
@@ -131,6 +132,9 @@ def ushape_heads(tables: StudyTables) -> Drawing | None:
     for row in rows:
         row[0].set_ylabel("U-shape index of a head")
     rows[0][0].scatter([], [], s=16, facecolors="none", edgecolors=MUTED, linewidths=0.7, label="at initialisation")
+    rows[0][0].scatter(
+        [], [], s=16, marker="^", facecolors="none", edgecolors=MUTED, linewidths=0.7, label="on tokens in random order"
+    )
     rows[0][0].scatter([], [], s=16, color=MUTED, label="trained")
     for axes in grid[len(present) :]:
         axes.set_visible(False)
@@ -139,15 +143,20 @@ def ushape_heads(tables: StudyTables) -> Drawing | None:
 
 
 def divergence(tables: StudyTables) -> Drawing | None:
-    """Draw by layer how far attention past L departs from attention within L."""
+    """Draw how far attention past L departs from attention within L: by layer, and against the loss past L.
+
+    The loss is that of the octave of positions that ends at the query, minus the loss within L; one mark a model.
+    """
     frame = tables.read("divergence")
     if frame.empty:
         return None
     data = summarize(frame, ["encoding", "query", "layer"], "divergence", "document", tables.confidence)
-    queries = sorted(set(data["query"]))
-    figure, (row,) = new_figure(max(4.6, 3.4 * len(queries) + 0.8), 3.4, 1, len(queries), sharey=True)
-    layers = sorted(set(data["layer"]))
-    for axes, query in zip(row, queries, strict=True):
+    queries, layers = sorted(set(data["query"])), sorted(set(data["layer"]))
+    models = frame.groupby(["encoding", "query", "seed"])["divergence"].mean().reset_index()
+    models = models.merge(pd.concat(_rise(tables, query) for query in queries), how="left")
+    size = max(4.6, 3.4 * len(queries) + 0.8), 6.2
+    figure, (above, below) = new_figure(*size, 2, len(queries), sharey="row", height_ratios=[1.0, 1.1])
+    for axes, query in zip(above, queries, strict=True):
         for encoding in tables.encodings:
             rows = data[(data["encoding"] == encoding) & (data["query"] == query)].sort_values("layer")
             if not rows.empty:
@@ -156,7 +165,28 @@ def divergence(tables: StudyTables) -> Drawing | None:
         axes.set_title(f"query at {length_name((query + 1) / tables.length)}")
         axes.set_xticks(layers, [str(layer + 1) for layer in layers])
         axes.set_xlabel("layer")
-    row[0].set_ylim(0.0, 1.0 if data["estimate"].max() > 0.5 else None)
-    row[0].set_ylabel("attention that moved\n(total variation, 0 to 1)")
+    for axes, query in zip(below, queries, strict=True):
+        for encoding in tables.encodings:
+            rows = models[(models["encoding"] == encoding) & (models["query"] == query)]
+            look = tables.styles[encoding].line(linestyle="none", markersize=6.5)
+            axes.plot(rows["divergence"], rows["loss_rise"], **look)
+        axes.axhline(0.0, color=MUTED, linewidth=1.0)
+        axes.set_xlabel("attention that moved, mean over layers")
+    above[0].set_ylim(0.0, 1.0 if data["estimate"].max() > 0.5 else None)
+    above[0].set_ylabel("attention that moved\n(total variation, 0 to 1)")
+    below[0].set_ylabel("loss past L minus\nloss within (nats/token)")
     add_legend(figure)
-    return Drawing(figure, data)
+    return Drawing(figure, pd.concat([data, models.assign(seeds=1)], ignore_index=True))
+
+
+def _rise(tables: StudyTables, query: int) -> pd.DataFrame:
+    """Return by encoding and seed the loss of the octave of positions up to ``query``, minus that within L."""
+    frame, length, end = tables.read("extrapolation"), tables.length, query + 1
+
+    def loss(low: float, high: int) -> pd.Series:
+        rows = frame[(frame["start"] >= low) & (frame["end"] <= high)]
+        sums = rows.groupby(["encoding", "seed"])[["nll", "tokens"]].sum()
+        return sums["nll"] / sums["tokens"]
+
+    rise = loss(max(length, end / 2), end) - loss(0, length)
+    return rise.rename("loss_rise").reset_index().assign(query=query)

@@ -295,7 +295,7 @@ SHOWN = {
     CONTEXT: ("figures/context_gain.svg", "tables/losses.csv"),
     STRIDED: ("tables/losses.csv",),
     RETRIEVAL: ("figures/retrieval.svg", "tables/retrieval.csv"),
-    USHAPE: ("figures/ushape_heads.svg", "figures/attention_profile.svg", "tables/attention.csv"),
+    USHAPE: ("figures/ushape_heads.svg", "figures/attention_profile.svg", "tables/attention.csv", "tables/ushape.csv"),
     DIVERGENCE: ("figures/divergence.svg", "tables/attention.csv"),
     COMPONENTS: ("figures/components.svg", "tables/attention.csv"),
     INTERVENTION: ("figures/intervention.svg", "tables/attention.csv"),

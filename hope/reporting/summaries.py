@@ -1,4 +1,4 @@
-"""Summary tables for people: levels, retrieval and cost, as CSV and Parquet."""
+"""Summary tables for people: levels, the U-shape by layer, retrieval and cost, as CSV and Parquet."""
 
 import json
 import math
@@ -13,13 +13,14 @@ from hope.files import read_json, whole_file
 from hope.paths import RunPaths, StudyPaths
 from hope.reporting.estimates import Observations
 from hope.reporting.measures import Measure, measure_named, multiple_name
-from hope.statistics import Estimate
+from hope.statistics import Estimate, crossed_mean
 
 BASELINE = "rope"
+ALL_LAYERS = -1
 
 
 def write_summaries(paths: StudyPaths, settings: Study, frame: pd.DataFrame) -> None:
-    """Write ``losses``, ``attention``, ``retrieval`` and ``cost`` under ``tables/``.
+    """Write ``losses``, ``attention``, ``ushape``, ``retrieval`` and ``cost`` under ``tables/``.
 
     Args:
         paths: the study's paths.
@@ -30,6 +31,7 @@ def write_summaries(paths: StudyPaths, settings: Study, frame: pd.DataFrame) -> 
     tables = {
         "losses": levels(observations, settings, confidence, ("extrapolation", "context", "strided")),
         "attention": levels(observations, settings, confidence, ("ushape", "divergence", "intervention", "components")),
+        "ushape": ushape(paths, settings, confidence),
         "retrieval": retrieval(paths, observations, settings, confidence),
         "cost": cost(paths, settings),
     }
@@ -117,6 +119,27 @@ def baseline_of(settings: Study, encoding: str, family: str = BASELINE) -> str |
     else:
         like = [other.name for other in known if other.name == family and not other.text_only]
     return like[0] if like and like[0] != encoding else None
+
+
+def ushape(paths: StudyPaths, settings: Study, confidence: float) -> pd.DataFrame:
+    """Return the U-shape index by encoding, subject, query and layer, with the first token and without.
+
+    Layer -1 is the mean over all of them; documents and seeds are crossed.
+    """
+    parts = [
+        pd.read_parquet(paths.run(encoding, seed).analysis / "ushape.parquet").assign(encoding=encoding, seed=seed)
+        for encoding, seed in settings.runs()
+    ]
+    frame = pd.concat(parts, ignore_index=True)
+    frame = pd.concat([frame.assign(layer=ALL_LAYERS), frame])
+    keys, rows = ["encoding", "subject", "query", "layer"], []
+    for name, first_token in (("index", True), ("index_without_sink", False)):
+        means = frame.groupby([*keys, "seed", "document"])[name].mean().unstack("document")
+        for cell, matrix in means.groupby(level=keys, sort=True):
+            estimate = crossed_mean(matrix.dropna(axis=1).to_numpy())
+            labels = dict(zip(keys, cell, strict=True)) | {"first_token": first_token}
+            rows.append(labels | interval_columns(estimate, confidence) | {"scale": "densities"})
+    return pd.DataFrame(rows)
 
 
 def retrieval(paths: StudyPaths, observations: Observations, settings: Study, confidence: float) -> pd.DataFrame:

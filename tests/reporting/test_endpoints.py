@@ -262,10 +262,27 @@ def test_levels_carry_the_crossed_interval_of_their_matrix(study):
 
 
 def test_tables_are_the_same_as_csv_and_parquet(study):
-    for name in ("losses", "attention", "retrieval", "cost"):
+    for name in ("losses", "attention", "ushape", "retrieval", "cost"):
         parquet = pd.read_parquet(study / "tables" / f"{name}.parquet")
         pd.testing.assert_frame_equal(table(study, name), parquet, check_dtype=False, rtol=1e-4, check_exact=False)
         assert len(parquet)
+
+
+def test_the_u_shape_has_an_interval_by_layer_and_over_all_with_the_first_token_and_without(study):
+    rows = table(study, "ushape").query("encoding == 'rope' and subject == 'trained' and query == @LENGTH - 1")
+    assert sorted(rows["layer"]) == sorted([-1, 0, 1] * 2)
+    frame = pd.concat(
+        pd.read_parquet(study / f"analysis/rope/seed{seed}/ushape.parquet").assign(seed=seed) for seed in range(3)
+    ).query("subject == 'trained' and query == @LENGTH - 1")
+    for row in rows.to_dict("records"):
+        own = frame if row["layer"] == -1 else frame[frame["layer"] == row["layer"]]
+        name = "index" if row["first_token"] else "index_without_sink"
+        matrix = own.pivot_table(index="seed", columns="document", values=name, aggfunc="mean").to_numpy()
+        low, high = crossed_mean(matrix).interval(0.95)
+        assert (row["estimate"], row["low"], row["high"]) == pytest.approx((matrix.mean(), low, high), rel=1e-4)
+    whole = rows.query("layer == -1 and not first_token")["estimate"].iloc[0]
+    attention = table(study, "attention").set_index(["measure", "encoding"])
+    assert attention.loc[("index_trained", "rope"), "estimate"] == pytest.approx(whole, rel=1e-4)
 
 
 def test_retrieval_stands_beside_chance_and_within_its_range(study):

@@ -79,7 +79,7 @@ def test_loss_by_position_holds_the_paired_difference(finished: Path) -> None:
 
 def test_a_single_seed_gets_no_interval_and_says_so(finished: Path) -> None:
     for name in ("loss_by_position", "context_gain", "retrieval", "divergence"):
-        data = drawn(finished, name)
+        data = drawn(finished, name).dropna(subset="estimate")  # single models stand beside the estimates
         single = data["encoding"] == "none"
         assert data.loc[single, ["low", "high"]].isna().all(axis=None) and single.any()
         assert data.loc[~single, ["low", "high"]].notna().all(axis=None)
@@ -407,3 +407,16 @@ def test_decay_of_trained_heads_is_their_mean_and_middle_half(finished: Path) ->
         heads = rows.groupby(["seed", "layer", "head"])[column].mean()
         found = data.loc[100, [column, f"{column}_low", f"{column}_high"]]
         assert found.tolist() == pytest.approx([heads.mean(), heads.quantile(0.25), heads.quantile(0.75)], rel=1e-5)
+
+
+def test_departure_stands_against_the_loss_of_the_octave_up_to_the_query(finished: Path) -> None:
+    tables = StudyTables(finished)
+    data = drawn(finished, "divergence")
+    row = data[(data["encoding"] == "rope") & (data["seed"] == 1) & (data["query"] == 4 * tables.length - 1)].iloc[0]
+    losses = pd.read_parquet(finished / "evaluation/rope/seed1/extrapolation.parquet").query("extension == 'none'")
+    octave = losses[(losses["start"] >= 2 * tables.length) & (losses["end"] <= 4 * tables.length)]
+    within = losses[losses["end"] <= tables.length]
+    rise = octave["nll"].sum() / octave["tokens"].sum() - within["nll"].sum() / within["tokens"].sum()
+    assert row["loss_rise"] == pytest.approx(rise, rel=1e-6)
+    moved = pd.read_parquet(finished / "analysis/rope/seed1/divergence.parquet").query("query == @row['query']")
+    assert row["divergence"] == pytest.approx(moved["divergence"].mean(), rel=1e-6)

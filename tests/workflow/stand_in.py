@@ -18,7 +18,7 @@ from hope.cli import _parser
 from hope.config import Training
 from hope.paths import SNAPSHOTS, snapshot_file
 
-TABLES = ("losses", "attention", "comparisons", "retrieval", "cost")
+TABLES = ("losses", "attention", "ushape", "comparisons", "retrieval", "cost")
 FIGURES = [
     "claims",
     "loss_by_position",

@@ -1,4 +1,4 @@
-TABLES = ["losses", "attention", "comparisons", "retrieval", "cost"]
+TABLES = ["losses", "attention", "ushape", "comparisons", "retrieval", "cost"]
 FIGURES = [
     "claims",
     "loss_by_position",
