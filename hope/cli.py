@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--text", nargs="+", required=True, help="files, folders or globs: .txt .md .jsonl .parquet")
     look.add_argument("--output", type=Path, help="the new folder (analysis-NAME)")
     look.add_argument("--length", type=_positive(int), help="tokens of a window (the training length, at most 512)")
+    look.add_argument("--field", default="text", help="field that holds the text in .jsonl and .parquet (text)")
     look.add_argument("--documents", type=_at_least(2), default=8, help="windows of text looked at (8)")
     ui = step("ui", commands.ui)
     ui.add_argument("study", type=Path, help="name of a study, or its folder")

@@ -85,7 +85,9 @@ def analyze(options: argparse.Namespace) -> None:
     from hope.reporting.checkpoint import analyze_checkpoint, name_of
 
     output = options.output or Path(f"analysis-{name_of(options.checkpoint)}")
-    print(analyze_checkpoint(options.checkpoint, options.text, output, options.length, options.documents))
+    print(
+        analyze_checkpoint(options.checkpoint, options.text, output, options.length, options.documents, options.field)
+    )
 
 
 def check_encoding(options: argparse.Namespace) -> int:

@@ -53,7 +53,12 @@ class Text:
 
 
 def analyze_checkpoint(
-    checkpoint: Path, text: list[str], output: Path, length: int | None = None, documents: int = DOCUMENTS
+    checkpoint: Path,
+    text: list[str],
+    output: Path,
+    length: int | None = None,
+    documents: int = DOCUMENTS,
+    field: str = "text",
 ) -> str:
     """Look into a model's attention with texts of the user's; write tables, figures and a page.
 
@@ -63,6 +68,7 @@ def analyze_checkpoint(
         output: the new folder.
         length: tokens of a window, no more than the training length; None for that, or :data:`LONGEST`.
         documents: windows looked at.
+        field: holds the text in .jsonl and .parquet.
 
     Returns:
         One line that says where the page is.
@@ -73,7 +79,7 @@ def analyze_checkpoint(
     """
     if os.path.lexists(output):
         raise UserError(f"{output}: is there already, and is not overwritten; name another folder with --output")
-    texts = _texts(text)
+    texts = _texts(text, field)
     opened = open_checkpoint(checkpoint)
     trained = opened.model.training_length
     limits = opened.model.encoding.longest, opened.model.encoding.span
@@ -116,14 +122,14 @@ def name_of(checkpoint: Path) -> str:
     return f"{folder.parent.name}-{folder.name}" if re.fullmatch(r"seed\d+", folder.name) else folder.name
 
 
-def _texts(paths: list[str]) -> list[str]:
+def _texts(paths: list[str], field: str) -> list[str]:
     """Return the texts of the documents in the user's files."""
+    asked = config.Corpus(source="files", files=Files(paths=paths, text_field=field))
     try:
-        return [
-            document.text for document in collect(config.Corpus(source="files", files=Files(paths=paths))).documents
-        ]
+        return [document.text for document in collect(asked).documents]
     except UserError as error:
-        raise UserError(str(error).replace("corpus.files.paths", "--text")) from None
+        said = str(error).replace("corpus.files.paths", "--text").replace("set corpus.files.text_field", "give --field")
+        raise UserError(said) from None
 
 
 def _length(asked: int | None, longest: int) -> int:

@@ -154,8 +154,11 @@ def divergence(tables: StudyTables) -> Drawing | None:
     queries, layers = sorted(set(data["query"])), sorted(set(data["layer"]))
     models = frame.groupby(["encoding", "query", "seed"])["divergence"].mean().reset_index()
     models = models.merge(pd.concat(_rise(tables, query) for query in queries), how="left")
-    size = max(4.6, 3.4 * len(queries) + 0.8), 6.2
-    figure, (above, below) = new_figure(*size, 2, len(queries), sharey="row", height_ratios=[1.0, 1.1])
+    # A single checkpoint is looked at without its loss past L.
+    parts = 1 + bool(models["loss_rise"].notna().any())
+    size = max(4.6, 3.4 * len(queries) + 0.8), 3.1 * parts
+    figure, grid = new_figure(*size, parts, len(queries), sharey="row", height_ratios=[1.0, 1.1][:parts])
+    above, below = grid[0], grid[1] if parts > 1 else []
     for axes, query in zip(above, queries, strict=True):
         for encoding in tables.encodings:
             rows = data[(data["encoding"] == encoding) & (data["query"] == query)].sort_values("layer")
@@ -165,7 +168,7 @@ def divergence(tables: StudyTables) -> Drawing | None:
         axes.set_title(f"query at {length_name((query + 1) / tables.length)}")
         axes.set_xticks(layers, [str(layer + 1) for layer in layers])
         axes.set_xlabel("layer")
-    for axes, query in zip(below, queries, strict=True):
+    for axes, query in zip(below, queries, strict=False):
         for encoding in tables.encodings:
             rows = models[(models["encoding"] == encoding) & (models["query"] == query)]
             look = tables.styles[encoding].line(linestyle="none", markersize=6.5)
@@ -174,7 +177,8 @@ def divergence(tables: StudyTables) -> Drawing | None:
         axes.set_xlabel("attention that moved, mean over layers")
     above[0].set_ylim(0.0, 1.0 if data["estimate"].max() > 0.5 else None)
     above[0].set_ylabel("attention that moved\n(total variation, 0 to 1)")
-    below[0].set_ylabel("loss past L minus\nloss within (nats/token)")
+    if below:
+        below[0].set_ylabel("loss past L minus\nloss within (nats/token)")
     add_legend(figure)
     return Drawing(figure, pd.concat([data, models.assign(seeds=1)], ignore_index=True))
 
@@ -182,6 +186,8 @@ def divergence(tables: StudyTables) -> Drawing | None:
 def _rise(tables: StudyTables, query: int) -> pd.DataFrame:
     """Return by encoding and seed the loss of the octave of positions up to ``query``, minus that within L."""
     frame, length, end = tables.read("extrapolation"), tables.length, query + 1
+    if frame.empty:
+        return pd.DataFrame({"encoding": [], "seed": [], "loss_rise": [], "query": []})
 
     def loss(low: float, high: int) -> pd.Series:
         rows = frame[(frame["start"] >= low) & (frame["end"] <= high)]

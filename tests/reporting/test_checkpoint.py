@@ -33,6 +33,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "long.txt").write_text(text(900))
     (folder / "other.md").write_text(text(400, seed=4))
     (folder / "short.txt").write_text(text(10))
+    (folder.parent / "rows.jsonl").write_text('{"body": "w1 w2"}')
     return folder
 
 
@@ -197,6 +198,10 @@ def test_a_model_of_a_study_is_looked_at_with_its_own_tokenizer(
         (
             lambda folder: {"text": [str(folder / "short.txt")]},
             r"--text: 2 windows of 64 tokens are needed.* 10 tokens",
+        ),
+        (
+            lambda folder: {"text": [str(folder.parent / "rows.jsonl")]},
+            r"rows\.jsonl:1: no field 'text'; there are body: give --field$",
         ),
         (lambda folder: {"length": 65}, r"--length: 65 tokens; this model can be looked at over 23 to 64"),
         (lambda folder: {"length": 22}, r"--length: 22 tokens"),
