@@ -11,6 +11,7 @@ from hope.analysis.component_sets import DRAWS, ComponentSet
 from hope.analysis.intervened import MODES, intervened, mean_contributions
 from hope.analysis.intervention import COLUMNS, MOST_RUNS, intervene, write_intervention
 from hope.encodings.rotary import Rotary
+from hope.model import attention, inputs
 
 QUERIES = 4
 EVERY = list(range(8))
@@ -155,6 +156,19 @@ def test_components_at_their_mean_say_nothing_of_the_tokens(decoder, tokens, sto
     found = intervene(model, tokens, QUERIES, chosen, "mean", means)
     compare(found, whole.losses(tokens))
     assert np.abs(found["loss_within"] - intervene(model, tokens, QUERIES)["loss_within"]).min() > 1e-3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_long_texts_in_tiles_and_pieces_are_as_short_ones_at_once(decoder, tokens, monkeypatch, mode):
+    model, chosen = decoder("rope"), [0, 3]
+    found = []
+    for tokens_at_once, logits_at_once in ((2048, 2**19), (40, 1)):
+        monkeypatch.setattr(inputs, "TOKENS_ON_CPU", tokens_at_once)
+        monkeypatch.setattr(attention, "WHOLE", logits_at_once)
+        means = mean_contributions(model, tokens[:, :-1], [chosen])[0] if mode == "mean" else None
+        found.append(intervene(model, tokens, QUERIES, chosen, mode, means))
+    for name in found[0]:
+        np.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-5, atol=1e-6)
 
 
 def test_a_model_that_knows_distances_alone_is_its_own_mean(decoder, tokens):
