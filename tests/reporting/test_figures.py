@@ -420,3 +420,15 @@ def test_departure_stands_against_the_loss_of_the_octave_up_to_the_query(finishe
     assert row["loss_rise"] == pytest.approx(rise, rel=1e-6)
     moved = pd.read_parquet(finished / "analysis/rope/seed1/divergence.parquet").query("query == @row['query']")
     assert row["divergence"] == pytest.approx(moved["divergence"].mean(), rel=1e-6)
+
+
+def test_a_model_of_which_nothing_is_activated_is_drawn_too(new_study: Callable[..., Path]) -> None:
+    folder = new_study(seeds={"hope": 1})
+    changed = folder / "analysis/hope/seed0/intervention.parquet"
+    rows = pd.read_parquet(changed)
+    rows[rows["set"].isin(["none", "slow"])].to_parquet(changed)
+    path = folder / "analysis/hope/seed0/activation.parquet"
+    pd.read_parquet(path).assign(activated=False).to_parquet(path)
+    tables = StudyTables(folder)
+    assert set(draw_one(tables, "intervention").data["set"]) == {"slow"}
+    assert not draw_one(tables, "activation").data["activated"].any()
