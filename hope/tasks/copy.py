@@ -5,7 +5,8 @@
     x1 x2 x3 x4 SEPARATOR x1 | x2 x3 x4
                                answer
 
-The string is drawn anew for each example, so nothing but the context tells the answer.
+The string is drawn anew for each example, so nothing but the context tells the answer. At one length all copies stand
+at the same distance from their strings: a model can learn to look back that far, and small ones do just that.
 """
 
 import numpy as np
