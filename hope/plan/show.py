@@ -61,7 +61,7 @@ def _work(study: Study, plan: Plan) -> list[str]:
         *_labelled(
             "a training",
             [
-                f"{_count(seen)} tokens, {plan.steps:,} steps of {training.batch_windows} windows of "
+                f"{_count(seen)} tokens, {plan.steps:,} steps of {_plural(training.batch_windows, 'window')} of "
                 f"{training.length:,}: {_count(training.batch_windows * training.length)} tokens a step",
                 f"{model:.3g} FLOPs{again}, {plan.flops['attention'] / model:.0%} in attention, "
                 f"{plan.flops['head'] / model:.0%} in the output projection",
