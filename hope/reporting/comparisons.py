@@ -11,7 +11,7 @@ from hope.encodings.identities import coinciding
 from hope.encodings.shape import encoding_shape
 from hope.reporting.claims_file import Side
 from hope.reporting.estimates import SCALED, Observations, in_familiar_units
-from hope.reporting.measures import measure_named
+from hope.reporting.measures import Measure, measure_named
 from hope.reporting.summaries import baseline_of, interval_columns
 from hope.statistics import holm
 
@@ -47,6 +47,7 @@ def comparisons(
         row
         for name in observations.measures
         for encoding, baseline in pairs(settings)
+        if _known(name).compared or (frozenset((encoding, baseline)), name) in primary
         if (row := _row(observations, name, encoding, baseline, settings.report.confidence)) is not None
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -74,13 +75,16 @@ def pairs(settings: Study) -> Iterator[tuple[str, str]]:
             yield encoding, baseline
 
 
+def _known(name: str) -> Measure:
+    found = measure_named(name)
+    assert found is not None, f"{name} is missing from hope.reporting.measures"
+    return found
+
+
 def _row(
     observations: Observations, name: str, encoding: str, baseline: str, confidence: float
 ) -> dict[str, Any] | None:
-    known = measure_named(name)
-    assert known is not None, f"{name} is missing from hope.reporting.measures"
-    if not known.compared:
-        return None
+    known = _known(name)
     sides = Side(encoding=encoding, measure=name), Side(encoding=baseline, measure=name)
     difference = observations.difference(*sides)
     if difference is None:

@@ -150,6 +150,7 @@ def test_primary_endpoints_are_corrected_with_their_claims_and_leave_the_other_f
         (part.treatment.measure, part.treatment.encoding, part.baseline.encoding)
         for part in parts
         if part.decides and part.kind != "exact" and part.treatment.measure == part.baseline.measure
+        if not part.elsewhere  # its encodings are another study's
     }
     assert ("loss_within", "hope", "rope") in deciding and len(deciding) > 3
     assert {(row["measure"], row["encoding"], row["baseline"]) for row in primary.to_dict("records")} == deciding
@@ -196,7 +197,15 @@ def test_models_that_answer_alike_throughout_get_no_interval_of_width_zero(new_s
 
 
 def test_measures_of_one_encoding_alone_and_of_formulas_are_left_out(table):
-    assert not table["measure"].str.contains("kernel|initial|shuffled|freeze|mean_|remove|depth|margin").any()
+    others = table[table["family"] == "exploratory"]
+    assert not others["measure"].str.contains("kernel|initial|shuffled|freeze|mean_|remove|depth|margin").any()
+
+
+def test_a_primary_endpoint_stands_among_the_comparisons_whatever_its_measure(table):
+    margins = table[table["measure"].str.contains("margin")]
+    assert margins[["measure", "encoding", "baseline", "family"]].values.tolist() == [
+        ["copy_margin_1L", "hope", "rope", "primary"]
+    ]
 
 
 def test_without_a_baseline_there_are_no_rows_but_all_columns(new_study):
