@@ -48,6 +48,10 @@ def training_dynamics(tables: StudyTables) -> Drawing | None:
                 band(axes, _places(of_one["share"], shares), of_one, tables.styles[encoding], tables.label(encoding))
         if measure != "loss":
             axes.axhline(0.0, color=MUTED, linewidth=1.0)
+        if not own.empty:
+            # With two seeds an interval is so wide that it would flatten all curves.
+            low, high = own["estimate"].min(), own["estimate"].max()
+            axes.set_ylim(low - (high - low) / 2 - 0.02, high + (high - low) / 2 + 0.02)
         axes.set_ylabel(label)
         _share_axis(axes, shares)
     panels = [axes for row in rows[1:] for axes in row]

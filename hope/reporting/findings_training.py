@@ -31,7 +31,8 @@ def ushape_over_time(tables: StudyTables) -> list[str]:
         stays = _from_then_on(steps[1:], [_sign(changes[step]) for step in steps[1:]])
         if stays is None:
             found.append(
-                f"{tables.label(encoding)}: at the end the index does not differ from that at the start: {said(last)}."
+                f"{tables.label(encoding)}: at the end the index is not shown to differ from that at the start: "
+                f"{said(last)}."
             )
             continue
         then = own[own["step"] == stays]["tokens"].iloc[0]
