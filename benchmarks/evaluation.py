@@ -37,6 +37,7 @@ from hope.catalogue import family_settings
 from hope.model.decoder import Decoder
 from hope.model.llama import llama_config, llama_weights
 from hope.model.loss import token_losses
+from hope.tracking.provenance import git_state
 
 LENGTHS = (1024, 2048, 4096, 8192, 16_384)
 COMPARED_MEMORY = 4096  # tokens; at 16,384 and a large vocabulary the full logits would take over 6 GB
@@ -183,6 +184,7 @@ def report(found: dict[str, Any], options: argparse.Namespace, name: str) -> Non
                 "transformers": transformers.__version__,
                 "python": platform.python_version(),
             },
+            "code": git_state(),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         }
     )
