@@ -178,7 +178,8 @@ KINDS = (
         "How it comes to be",
         "The U-shape and the loss of held-out text before the first step (0), at moments of training and at its end "
         "(1); wide intervals are cut at the edge. Below, how far each component bends the logits over distance; "
-        "circles are the activated ones of each moment, and above the dashed line a component completes no turn within L.",
+        "circles are the activated ones of each moment, and above the dashed line a component completes no turn within "
+        "L.",
         "U-shape index and loss over the course of training, one line an encoding, and the spread of each frequency "
         "component at each moment.",
         figures_dynamics.training_dynamics,
