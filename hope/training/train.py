@@ -127,6 +127,7 @@ def train(
         if beat:
             beat(done, history.points[-1] if history.points else None)
         if done in snapshots.steps:
+            watch.look(done)
             _check_weights(stage, engine, done, requests)
             snapshots(engine, done)
         ending, due = requests(time.monotonic() - checkpointed > settings.checkpoint_seconds)
