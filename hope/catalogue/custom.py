@@ -1,14 +1,43 @@
-"""A user's own encoding: where its code lies, without running it."""
+"""A user's own class, named as ``module:Class``: where its code lies, without running it, and the class itself."""
 
 import functools
+import importlib
 import importlib.util
 import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import TypeVar
 
 from hope.errors import UserError
 from hope.files import sha256_of_file
+
+Base = TypeVar("Base")
+
+
+def load_class(implementation: str, base: type[Base], key: str, public: str) -> type[Base]:
+    """Return the class that ``module:Class`` names; its module is imported.
+
+    Args:
+        implementation: the name.
+        base: what the class must be one of.
+        key: of the config, for errors.
+        public: what a user knows ``base`` as, for errors.
+
+    Raises:
+        UserError: there is no such module or class, or it is no subclass of ``base``.
+    """
+    module, _, attribute = implementation.partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"{key}: '{implementation}' cannot be loaded ({error}); "
+            "name a module that Python finds from the project's root, and a class in it"
+        ) from None
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise UserError(f"{key}: '{implementation}' is no subclass of {public}")
+    return kind
 
 
 def source_file(family: str) -> Path:

@@ -1,12 +1,12 @@
 """From a config's encoding to its module."""
 
-import importlib
 import inspect
 
 from pydantic import ValidationError
 
 from hope import config
 from hope.catalogue import FAMILIES, family_settings, is_custom
+from hope.catalogue.custom import load_class
 from hope.encodings.base import Encoding, EncodingShape
 from hope.errors import UserError
 
@@ -44,14 +44,4 @@ def build_encoding(encoding: config.Encoding, shape: EncodingShape) -> Encoding:
 
 
 def _load(implementation: str, name: str) -> type[Encoding]:
-    module, _, attribute = implementation.partition(":")
-    try:
-        kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"definitions.{name}.family: '{implementation}' cannot be loaded ({error}); "
-            "name a module that Python finds from the project's root, and a class in it"
-        ) from None
-    if not (isinstance(kind, type) and issubclass(kind, Encoding)):
-        raise UserError(f"definitions.{name}.family: '{implementation}' is no subclass of hope.encodings.base.Encoding")
-    return kind
+    return load_class(implementation, Encoding, f"definitions.{name}.family", "hope.encodings.base.Encoding")

@@ -24,8 +24,7 @@ def ushape_over_time(tables: StudyTables) -> list[str]:
         if np.isnan(last["low"]):
             found.append(
                 f"{tables.label(encoding)}: the index changes by {words.signed(last['estimate'])} from start to end; "
-                f"one "
-                "model has no interval, so no moment is named."
+                "one model has no interval, so no moment is named."
             )
             continue
         stays = _from_then_on(steps[1:], [_sign(changes[step]) for step in steps[1:]])
@@ -39,10 +38,8 @@ def ushape_over_time(tables: StudyTables) -> list[str]:
         at = loss[loss["step"] == stays]["value"].mean()
         found.append(
             f"{tables.label(encoding)}: from step {stays:,} on ({_share(stays, steps[-1])} of the training, "
-            f"{words.count(then)} "
-            f"tokens, held-out loss {words.number(at)}) the index lies "
-            f"{'above' if last['estimate'] > 0 else 'below'} that at "
-            f"the start; at the end by {said(last)}."
+            f"{words.count(then)} tokens, held-out loss {words.number(at)}) the index lies "
+            f"{'above' if last['estimate'] > 0 else 'below'} that at the start; at the end by {said(last)}."
         )
     return found
 
@@ -68,8 +65,7 @@ def activation_over_time(tables: StudyTables) -> list[str]:
         half = next(step for step in steps if spread[step] >= spread[steps[-1]] / 2)
         found.append(
             f"{tables.label(encoding)}: from {_moment(stays, steps[-1])} on at least {MOST:.0%} of the components "
-            f"that count as "
-            f"activated at the end do, mean over seeds. Their spread has half of its final size, "
+            f"that count as activated at the end do, mean over seeds. Their spread has half of its final size, "
             f"{words.number(spread[steps[-1]])} logits, at {_moment(half, steps[-1])}."
         )
     return found

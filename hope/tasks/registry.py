@@ -1,6 +1,5 @@
 """From a task's name to the task."""
 
-import importlib
 import inspect
 from typing import Any
 
@@ -8,6 +7,7 @@ from pydantic import ValidationError
 
 from hope import config
 from hope.catalogue import is_custom
+from hope.catalogue.custom import load_class
 from hope.errors import UserError
 from hope.tasks.copy import Copy
 from hope.tasks.copy_text import CopyText
@@ -49,7 +49,8 @@ def build_task(name: str, definition: config.TaskDefinition, vocabulary: Vocabul
     key = f"tasks.definitions.{name}" if is_custom(definition.task) or name != definition.task else f"tasks.{name}"
     settings: dict[str, Any] = definition.settings
     if is_custom(definition.task):
-        kind, key = _load(definition.task, key), f"{key}.settings"
+        kind = load_class(definition.task, Task, f"{key}.task", "hope.tasks.Task")
+        key = f"{key}.settings"
         try:
             inspect.signature(kind).bind(vocabulary, source, **settings)
         except TypeError as error:
@@ -64,17 +65,3 @@ def build_task(name: str, definition: config.TaskDefinition, vocabulary: Vocabul
     except ValidationError as error:
         raise UserError(config.describe(error, section, key)) from None
     return KINDS[definition.task](vocabulary, source, **settings)
-
-
-def _load(implementation: str, key: str) -> type[Task]:
-    module, _, attribute = implementation.partition(":")
-    try:
-        kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"{key}.task: '{implementation}' cannot be loaded ({error}); "
-            "name a module that Python finds from the project's root, and a class in it"
-        ) from None
-    if not (isinstance(kind, type) and issubclass(kind, Task)):
-        raise UserError(f"{key}.task: '{implementation}' is no subclass of hope.tasks.Task")
-    return kind
