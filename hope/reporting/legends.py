@@ -75,7 +75,8 @@ def _name_ends(axes: Axes, gap: float) -> None:
     to_panel = (axes.transData - axes.transAxes).transform
     ends = [to_panel(line.get_xydata()[-1]) for line in lines]  # type: ignore[index]
     farthest = max(end[0] for end in ends)
-    order = sorted(range(len(lines)), key=lambda at: ends[at][1])
+    # Ends that only rounding parts keep the order of their lines, on every machine.
+    order = sorted(range(len(lines)), key=lambda at: round(float(ends[at][1]), 3))
     places = spread([float(ends[at][1]) for at in order], gap)
     for at, place in zip(order, places, strict=True):
         line, (x, y) = lines[at], ends[at]
