@@ -59,7 +59,7 @@ def encodings(options: argparse.Namespace) -> None:
 def atlas(options: argparse.Namespace) -> None:
     """Write the page of encodings and its pictures, at a study's sizes."""
     from hope.config import load_study, with_base
-    from hope.reporting.atlas import write_atlas
+    from hope.reporting.atlas.write import write_atlas
 
     write_atlas(load_study(with_base(options.configfile)), options.output)
 

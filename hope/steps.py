@@ -157,20 +157,20 @@ def judge(options: argparse.Namespace) -> None:
 
 def draw(options: argparse.Namespace) -> None:
     """Draw the figures."""
-    from hope.reporting.figures import draw
+    from hope.reporting.figures.draw import draw
 
     draw(options.study)
 
 
 def notebook(options: argparse.Namespace) -> None:
     """Run a notebook and render it to HTML."""
-    from hope.reporting.notebooks import render
+    from hope.reporting.articles.notebooks import render
 
     render(options.template, options.study, options.output, options.work)
 
 
 def report(options: argparse.Namespace) -> None:
     """Write the final report."""
-    from hope.reporting.page import write_report
+    from hope.reporting.page.write import write_report
 
     write_report(options.study)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hope import config
 from hope.errors import UserError
 from hope.files import lock_holder, read_json
-from hope.paths import StudyPaths
+from hope.paths import SNAPSHOTS, StudyPaths, snapshot_file
 from hope.tracking.store import RESULTS, find_study
 from hope.training.failures import circumstances, failure_note, noted_failure
 from hope.training.fingerprint import fingerprint, run_name
@@ -83,10 +83,7 @@ def _progress(stage: config.TrainStage, paths: StudyPaths, digest: str) -> Progr
     key = fingerprint(stage, digest)
     run, name = paths.run(stage.encoding.name, stage.seed), run_name(stage, key)
     if (run.model / "run.json").exists():
-        same = _fingerprint_of(run.model) == key
-        return Progress(
-            run.name, "done", 1.0, _last_loss(run.model), remark="" if same else "with other settings or data than now"
-        )
+        return Progress(run.name, "done", 1.0, _last_loss(run.model), remark=_difference(stage, run.model, key))
     holder = lock_holder(paths.checkpoints / f"{name}.lock")
     beat = last_heartbeat(paths.checkpoints / name)
     if beat is None and holder:
@@ -102,6 +99,15 @@ def _progress(stage: config.TrainStage, paths: StudyPaths, digest: str) -> Progr
         ago = duration(time.time() - beat["time"])
         return Progress(run.name, "silent", share, loss, remark=f"no sign of life for {ago} from {holder}")
     return Progress(run.name, "training", share, loss, speed, beat["seconds_left"], holder)
+
+
+def _difference(stage: config.TrainStage, model: Path, key: str) -> str:
+    """Return in what a finished model is not what the study asks for now; empty where it is."""
+    if _fingerprint_of(model) != key:
+        return "with other settings or data than now"
+    wanted = (snapshot_file(model / SNAPSHOTS, step) for step in stage.training.snapshot_steps)
+    missing = sum(not path.exists() for path in wanted)
+    return f"without {missing} of its snapshots: it will be trained again for them" if missing else ""
 
 
 def _fingerprint_of(model: Path) -> str | None:

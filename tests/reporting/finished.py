@@ -7,7 +7,7 @@ from make_study import make_study
 
 from hope.reporting.claims import judge
 from hope.reporting.endpoints import write_endpoints
-from hope.reporting.figures import draw
+from hope.reporting.figures.draw import draw
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "workflow" / "claims.yaml"

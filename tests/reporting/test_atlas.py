@@ -18,12 +18,12 @@ from hope.encodings.listing import described
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import EncodingShape, encoding_shape
 from hope.model.attention import Place, causal_logits
-from hope.reporting.atlas import PICTURES, page
-from hope.reporting.atlas_identities import candidates, identity_rows
-from hope.reporting.atlas_panels import FARTHEST, HEADS, panels
-from hope.reporting.atlas_spectra import all_spectra, spectra_figure
-from hope.reporting.atlas_words import NOTES
-from hope.reporting.style import encoding_styles, new_figure, paper_style, save_svg
+from hope.reporting.atlas.identities import candidates, identity_rows
+from hope.reporting.atlas.panels import FARTHEST, HEADS, panels
+from hope.reporting.atlas.spectra import all_spectra, spectra_figure
+from hope.reporting.atlas.words import NOTES
+from hope.reporting.atlas.write import PICTURES, page
+from hope.reporting.figures.style import encoding_styles, new_figure, paper_style, save_svg
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -10,7 +10,7 @@ from hope.errors import UserError
 from hope.reporting import endpoints as rooms
 from hope.reporting.endpoints import kernel_floor, write_endpoints
 from hope.reporting.estimates import Observations, percent
-from hope.reporting.figures import KINDS
+from hope.reporting.figures.draw import KINDS
 from hope.reporting.measures import MEASURES, canonical, measure_named
 from hope.statistics import crossed_mean
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from hope.catalogue import FAMILIES, PRESETS
 from hope.errors import UserError
-from hope.reporting.figures import KINDS, draw, draw_one
-from hope.reporting.figures_attention import densities
-from hope.reporting.figures_data import StudyTables
-from hope.reporting.style import encoding_styles, length_name, save
+from hope.reporting.figures.attention import densities
+from hope.reporting.figures.data import StudyTables
+from hope.reporting.figures.draw import KINDS, draw, draw_one
+from hope.reporting.figures.style import encoding_styles, length_name, save
 from hope.statistics import crossed_mean
 
 

@@ -9,9 +9,9 @@ import pytest
 from make_study import LENGTH, Truth, make_study
 
 from hope.errors import UserError
-from hope.reporting.article import Article
-from hope.reporting.figures_data import StudyTables
-from hope.reporting.findings import FINDINGS
+from hope.reporting.articles.article import Article
+from hope.reporting.articles.findings import FINDINGS
+from hope.reporting.figures.data import StudyTables
 
 TRAINING = {"length": LENGTH, "tokens": LENGTH * 8 * 1000, "batch_windows": 8, "warmup_steps": 4}
 SEEDS = {"rope": 3, "hope": 3, "none": 1}

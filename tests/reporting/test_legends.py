@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from hope.catalogue import FAMILIES
-from hope.reporting.legends import FEW, add_legend, name_lines, spread
-from hope.reporting.style import encoding_styles, new_figure, paper_style
+from hope.reporting.figures.legends import FEW, add_legend, name_lines, spread
+from hope.reporting.figures.style import encoding_styles, new_figure, paper_style
 
 NAMES = [f"{name} (1 seed)" for name in FAMILIES if name != "rotary"]
 

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pages import Page
 
 from hope.errors import UserError
-from hope.reporting.notebooks import check_parameters, render
+from hope.reporting.articles.notebooks import check_parameters, render
 
 TEMPLATES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

@@ -13,11 +13,11 @@ from pandas import read_csv
 from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.reporting import words
-from hope.reporting.figures import KINDS, draw
-from hope.reporting.figures_data import StudyTables
-from hope.reporting.page import write_report
-from hope.reporting.page_claims import answer
-from hope.reporting.page_records import STAGES, Records, reference_corpus
+from hope.reporting.figures.data import StudyTables
+from hope.reporting.figures.draw import KINDS, draw
+from hope.reporting.page.claims import answer
+from hope.reporting.page.records import STAGES, Records, reference_corpus
+from hope.reporting.page.write import write_report
 from hope.tracking.provenance import code_digest
 
 
@@ -228,7 +228,7 @@ def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
 
 def test_reporting_does_without_torch() -> None:
     code = (
-        "import sys, hope.reporting.page, hope.reporting.notebooks, hope.reporting.article;"
+        "import sys, hope.reporting.page.write, hope.reporting.articles.notebooks, hope.reporting.articles.article;"
         "assert not {'torch', 'deepspeed', 'mlflow', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import yaml
 
 from hope import config
 from hope.files import exclusive_lock, lock_holder, write_json
-from hope.paths import StudyPaths
+from hope.paths import SNAPSHOTS, StudyPaths
 from hope.training.failures import circumstances, failure_note, note_failure
 from hope.training.fingerprint import fingerprint, run_name
 from hope.training.heartbeat import Heartbeat, duration, heartbeat_file, last_heartbeat
@@ -115,8 +116,7 @@ def test_a_model_is_done_once_its_record_is_there(study, paths, undisturbed, tin
     digest = json.loads((tiny_data / "train" / "manifest.json").read_text())["digest"]
     write_json(paths.data / "train" / "manifest.json", {"digest": digest})
     model = paths.run("hope", 1).model
-    model.parent.mkdir(parents=True)
-    model.symlink_to(undisturbed / "model")
+    shutil.copytree(undisturbed / "model", model)
     done = study_progress(study, paths.root)[2]
     assert (done.state, done.share, done.remark) == ("done", 1.0, "")
     assert done.loss is not None and 10 < done.loss < 14
@@ -124,6 +124,10 @@ def test_a_model_is_done_once_its_record_is_there(study, paths, undisturbed, tin
     assert study_progress(changed, paths.root)[2].remark == "with other settings or data than now"
     other_pace = study.model_copy(update={"training": study.training.model_copy(update={"log_steps": 1})})
     assert study_progress(other_pace, paths.root)[2].remark == ""
+    min((model / SNAPSHOTS).iterdir()).unlink()
+    assert (
+        study_progress(study, paths.root)[2].remark == "without 1 of its snapshots: it will be trained again for them"
+    )
 
 
 def test_the_table_has_a_line_a_model_and_a_sum():

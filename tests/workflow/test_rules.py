@@ -61,7 +61,7 @@ def test_the_names_of_rules_are_verbs_and_nouns() -> None:
 
 
 def test_the_figures_are_those_that_are_drawn() -> None:
-    from hope.reporting.figures import KINDS
+    from hope.reporting.figures.draw import KINDS
 
     listed = re.search(
         r"^FIGURES = \[(.*?)\]", (ROOT / "workflow/rules/report.smk").read_text(encoding="utf-8"), re.M | re.S

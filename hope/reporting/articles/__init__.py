@@ -1,0 +1,1 @@
+"""What the notebooks call, what their texts find, and how they are rendered."""

@@ -1,0 +1,124 @@
+"""What the notebooks call: each call shows one piece of a study, the same as in the report."""
+
+from io import BytesIO
+from pathlib import Path
+
+from hope.errors import UserError, nearest
+from hope.reporting import words
+from hope.reporting.articles.findings import FINDINGS
+from hope.reporting.figures.data import StudyTables
+from hope.reporting.figures.draw import KINDS, draw_one, kind
+from hope.reporting.figures.style import save_svg
+from hope.reporting.page.claims import claim_views
+from hope.reporting.page.tables import TABLES, one_table
+from hope.reporting.page.templating import environment
+from hope.reporting.page.write import data_uri
+
+
+class Piece:
+    """A piece of a page; a notebook shows it as HTML."""
+
+    def __init__(self, html: str) -> None:
+        """Take finished HTML."""
+        self.html = html
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+class Article:
+    """The pieces of one study.
+
+    Example:
+        ``article = Article("results/default")``, then ``article.figure("context_gain")``.
+    """
+
+    def __init__(self, study: str | Path) -> None:
+        """Open the study in the folder ``study``.
+
+        Raises:
+            UserError: the folder holds no study.
+        """
+        self.tables = StudyTables(Path(study))
+
+    def facts(self) -> Piece:
+        """Return a sentence on what the study is made of."""
+        study = self.tables.study
+        named = [self.tables.label(name) for name in self.tables.encodings]
+        return Piece(
+            environment()
+            .from_string(
+                "<p>Study <code>{{ name }}</code>: {{ encodings }}; L = {{ length }} tokens, "
+                "{{ layers | plural('layer') }}, {{ heads | plural('head') }} a layer, "
+                "{{ tokens | count }} training tokens a model.</p>"
+            )
+            .render(
+                name=study.study,
+                encodings=words.listed(named),
+                length=self.tables.length,
+                layers=study.model.layers,
+                heads=study.model.heads,
+                tokens=study.training.steps * study.training.length * study.training.batch_windows,
+            )
+        )
+
+    def figure(self, name: str) -> Piece:
+        """Return a figure with its caption, drawn now from the study's tables, or a line that it has no data for it.
+
+        Raises:
+            UserError: there is no such figure.
+        """
+        _check(name, [known.name for known in KINDS], "figure")
+        drawing = draw_one(self.tables, name)
+        if drawing.data.empty:
+            return Piece(f"<p>{kind(name).title}: this study has no data for it.</p>")
+        picture = BytesIO()
+        save_svg(drawing.figure, picture)
+        return self._piece("figure_view", kind(name), data_uri(picture.getvalue()), None)
+
+    def finding(self, name: str) -> Piece:
+        """Return what the study's tables say, in sentences whose numbers are computed now.
+
+        Args:
+            name: one of :data:`hope.reporting.articles.findings.FINDINGS`.
+
+        Raises:
+            UserError: there is no such finding.
+        """
+        _check(name, list(FINDINGS), "finding")
+        sentences = FINDINGS[name](self.tables) or ["The study has no numbers for this."]
+        template = "<ul>{% for sentence in sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>"
+        if len(sentences) == 1:
+            template = "<p>{{ sentences[0] }}</p>"
+        return Piece(environment().from_string(template).render(sentences=sentences))
+
+    def table(self, name: str) -> Piece:
+        """Return a table: losses, gains, retrieval, attention or comparisons.
+
+        Raises:
+            UserError: there is no such table.
+        """
+        _check(name, TABLES, "table")
+        view = one_table(self.tables, name)
+        return self._piece("table_view", view, None) if view else Piece(f"<p>The study has no table of {name} yet.</p>")
+
+    def claim(self, name: str) -> Piece:
+        """Return the verdict on a claim with all its parts.
+
+        Raises:
+            UserError: the study's claims have no such id.
+        """
+        views = {claim["id"]: claim for claim in claim_views(self.tables, None)}
+        if not views:
+            return Piece("<p>The study's claims have not been judged yet.</p>")
+        _check(name, list(views), "claim")
+        return self._piece("claim_card", views[name])
+
+    def _piece(self, macro: str, *arguments: object) -> Piece:
+        module = environment().get_template("pieces.html.j2").module
+        return Piece(str(getattr(module, macro)(*arguments)))
+
+
+def _check(name: str, known: list[str], what: str) -> None:
+    if name not in known:
+        raise UserError(f"'{name}' is no {what}{nearest(name, known)}; known are {', '.join(known)}")

@@ -1,0 +1,119 @@
+"""What a study's tables say of frequency components, of their interventions and of decay in theory, in sentences."""
+
+import numpy as np
+import pandas as pd
+
+from hope.reporting import words
+from hope.reporting.articles.sentences import estimate, present, said
+from hope.reporting.figures.data import StudyTables
+from hope.reporting.figures.style import length_name
+
+_ALL_LAYERS = -1
+
+
+def components(tables: StudyTables) -> list[str]:
+    """Return which components are activated, of which wavelengths, how the seeds agree, and what they carry."""
+    frame = tables.read("components")
+    found = []
+    for encoding in present(tables, frame):
+        own = frame[frame["encoding"] == encoding].groupby(["seed", "component"])
+        share = own["activated"].first().groupby("component").mean()
+        chosen = [int(component) for component in share[share > 0.5].index]
+        if not chosen:
+            found.append(f"{tables.label(encoding)}: no component is activated in more than half of the seeds.")
+            continue
+        waves = tables.wavelengths(encoding)[chosen]
+        variance = own["variance_share"].mean().groupby("component").mean()
+        one = len(chosen) == 1
+        number = f"{'number' if one else 'numbers'} {words.listed([str(number) for number in chosen])}"
+        shortest, longest = (words.number(wave, 2) for wave in (waves.min(), waves.max()))
+        found.append(
+            f"{tables.label(encoding)}: of {tables.kept(encoding)} components that turn, {number} "
+            f"{'is' if one else 'are'} activated in more than half of the seeds ({int((share == 1).sum())} in all of "
+            f"them), of {f'wavelength {shortest}' if one else f'wavelengths {shortest} to {longest}'} L. "
+            f"{_beyond(int((waves > 1).sum()), len(chosen))} longer than L. "
+            f"{'It carries' if one else 'Together they carry'} {variance[chosen].sum():.0%} of the variance of the "
+            "logits."
+        )
+    return found + _sensitivity(tables)
+
+
+def _beyond(number: int, of: int) -> str:
+    if number in (0, of):
+        return "All are" if number else "None is"
+    return f"{words.small(number).capitalize()} of them {'is' if number == 1 else 'are'}"
+
+
+def _sensitivity(tables: StudyTables) -> list[str]:
+    """Return how many components count as activated where the line is an absolute size instead."""
+    frame = tables.read("activation")
+    found = []
+    for encoding in present(tables, frame):
+        own = frame[(frame["encoding"] == encoding) & (frame["layer"] == _ALL_LAYERS) & (frame["rule"] == "logits")]
+        counts = own.groupby(["threshold", "seed"])["activated"].sum().groupby("threshold").mean()
+        parts = [f"{words.number(count)} at {threshold:g}" for threshold, count in counts.items()]
+        found.append(
+            f"By a spread of at least so many logits, as many count in {tables.label(encoding)}, means over seeds: "
+            f"{words.listed(parts)}."
+        )
+    return found
+
+
+def intervention(tables: StudyTables) -> list[str]:
+    """Return what freezing the activated components does, beside freezing others: as many, and of that variance."""
+    frame = tables.read("intervention")
+    found = []
+    for encoding in present(tables, frame):
+        own = frame[frame["encoding"] == encoding]
+        for measure, named in (("index_without_sink", "the U-shape index"), ("loss_past", "the loss past L")):
+            cells = {name: _change(tables, own, measure, "freeze", name) for name in ("activated", "random", "matched")}
+            known = {name: row for name, row in cells.items() if row is not None}
+            if "activated" in known and len(known) > 1:
+                others = {"random": "as many others", "matched": "others that carry as much variance"}
+                beside = [f"{said(known[name])} with {others[name]}" for name in others if name in known]
+                found.append(
+                    f"{tables.label(encoding)}: with the activated components frozen {named} changes by "
+                    f"{said(known['activated'])}, and by {words.listed(beside)}."
+                )
+    return found
+
+
+def slow_components(tables: StudyTables) -> list[str]:
+    """Return what freezing the slow components costs within L, and what removing them costs."""
+    frame = tables.read("intervention")
+    found = []
+    for encoding in present(tables, frame):
+        own = frame[frame["encoding"] == encoding]
+        frozen, removed = (_change(tables, own, "loss_within", mode, "slow") for mode in ("freeze", "remove"))
+        if frozen is not None and removed is not None:
+            found.append(
+                f"{tables.label(encoding)}: within L the loss changes by {said(frozen)} nats a token where the slow "
+                f"components are frozen, and by {said(removed)} where they are removed."
+            )
+    return found
+
+
+def _change(tables: StudyTables, own: pd.DataFrame, measure: str, mode: str, name: str) -> pd.Series | None:
+    """Return the change of a measure under one intervention, paired with the model as it is; None if not measured."""
+    own = own[own["measure"] == measure]
+    changed = own[(own["mode"] == mode) & (own["set"] == name)]
+    return None if changed.empty else estimate(tables, changed, "value", own[own["mode"] == "none"])
+
+
+def decay(tables: StudyTables) -> list[str]:
+    """Return the mean kernel of each rotary encoding within L and past it, and where its floor is."""
+    frame = tables.theory("kernel")
+    found = []
+    for encoding in present(tables, frame):
+        own = frame[frame["encoding"] == encoding].sort_values("distance")
+        parts = []
+        for low, high in ((0.5, 1.0), (2.0, 4.0), (8.0, 16.0)):
+            octave = own[(own["distance"] > low * tables.length) & (own["distance"] <= high * tables.length)]
+            if len(octave) > 1:
+                mean = np.average(octave["value"], weights=np.gradient(octave["distance"].to_numpy(dtype=float)))
+                parts.append(f"{words.number(float(mean))} from {length_name(low)} to {length_name(high)}")
+        half = tables.study.model.head_dim // 2
+        floor = 1 - tables.kept(encoding) / half
+        rest = f"its floor is {words.number(floor)}" if floor else "it has no floor"
+        found.append(f"{encoding}: g(D) is {words.listed(parts)} on average; {rest}.")
+    return found

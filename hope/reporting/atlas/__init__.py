@@ -1,0 +1,1 @@
+"""The page of encodings with its pictures."""

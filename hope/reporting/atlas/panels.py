@@ -1,0 +1,253 @@
+"""The picture of one encoding: what it does to a logit over distance, as it is before any training."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from hope import config
+from hope.analysis.curves import at_start, bias_of_heads, clock, equal_pair, position_products
+from hope.analysis.theory import decay, phasors
+from hope.catalogue import family_settings
+from hope.encodings.base import Encoding
+from hope.encodings.darope import Darope
+from hope.encodings.pope import Pope
+from hope.encodings.rotary import Rotary
+from hope.encodings.shape import EncodingShape
+from hope.encodings.xpos import Xpos
+from hope.reporting.figures.legends import add_legend, name_lines
+from hope.reporting.figures.rotary import octave_mean
+from hope.reporting.figures.style import MUTED, EncodingStyle, encoding_styles, length_axis, new_figure
+
+FARTHEST = 4
+"""Distances are drawn up to so many training lengths."""
+HEADS = 6
+"""Heads drawn of an encoding that treats them differently, evenly chosen."""
+ALPHAS = (0.0, 0.25, 0.5, 1.0)
+"""Weights of the position at which DaRoPE's clock is drawn."""
+_POINTS, _FEW_POINTS = 200, 36
+_MARKS, _FEW_MARKS = 7, 4
+_STEEP = -8.0
+"""A bias that falls below this is drawn on an axis that is logarithmic below -1."""
+_DISTANCE = "distance, in training lengths L"
+_RELATIVE = "{}, relative\nto distance 0"
+
+
+Role = Literal["main", "raw", "bound", "one", "early"]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One line.
+
+    Attributes:
+        label: what it is.
+        tokens: its abscissas.
+        values: its ordinates.
+        role: ``main``, or ``raw`` behind it, or a ``bound``, or ``one`` of several equals, or ``early``, one of
+            several of which others reach further.
+    """
+
+    label: str
+    tokens: NDArray[np.int64]
+    values: NDArray[np.float64]
+    role: Role = "main"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What lies on one pair of axes: a title, the names of the axes, and curves; ``short`` names y in one word."""
+
+    title: str
+    x: str
+    y: str
+    short: str
+    curves: tuple[Curve, ...]
+
+
+def panels(name: str, shape: EncodingShape) -> list[Panel]:
+    """Return what is drawn of the family ``name`` with its default settings, at the sizes of ``shape``."""
+    built = at_start(_encoding(name), shape)
+    if isinstance(built, Darope):
+        return [_clocks(shape), _from_two_places(built)]
+    if built.has_bias:
+        return [_bias(built)]
+    if type(built).embed is not Encoding.embed:
+        return [_vectors(built)]
+    return [_pair(built)]
+
+
+def _encoding(family: str, **settings: float) -> config.Encoding:
+    return config.Encoding(name=family, family=family, settings=family_settings(family, settings))
+
+
+def _pair(built: Encoding) -> Panel:
+    """Return the logit of an equal query and key, and for a rotation the bound beside it."""
+    distance = _tokens(FARTHEST * built.shape.length)
+    logit = equal_pair(built, int(distance[-1]), distance)
+    curves = _smoothed(distance, logit)
+    if isinstance(built, Rotary | Xpos | Pope):
+        bound, at_zero = (decay(phasors(built, tokens))["bound"] for tokens in (distance, np.array([0])))
+        bound = bound / at_zero
+        curves = (*curves, Curve("summation bound", distance, octave_mean(distance, bound), "bound"))
+    return Panel("equal query and key", _DISTANCE, _RELATIVE.format("logit"), "logit", curves)
+
+
+def _vectors(built: Encoding) -> Panel:
+    """Return the inner product of the vectors of two positions."""
+    last = FARTHEST * built.shape.length if built.longest is None else built.longest - 1
+    distance = _tokens(last)
+    curves = _smoothed(distance, position_products(built, last, distance))
+    title = "vectors of two positions"
+    return Panel(title, _DISTANCE, _RELATIVE.format("inner product"), "product", curves)
+
+
+def _smoothed(distance: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[Curve, ...]:
+    """Return values at single distances and their mean over an octave; one curve where they are all the same."""
+    if np.ptp(values) == 0:
+        return (Curve("at every distance", distance, values),)
+    mean = Curve("mean over an octave", distance, octave_mean(distance, values))
+    return (Curve("single distances", distance, values, "raw"), mean)
+
+
+def _bias(built: Encoding) -> Panel:
+    """Return the bias of some heads; of one that depends on the query's position, from two positions."""
+    length, heads = built.shape.length, _some(built.shape.heads)
+    near, far = (_tokens(query) for query in (length, FARTHEST * length))
+    from_near = bias_of_heads(built, length, near)
+    from_far = bias_of_heads(built, FARTHEST * length, far)
+    if np.allclose(from_near, bias_of_heads(built, FARTHEST * length, near), atol=1e-4):
+        curves = [Curve(f"head {head + 1}", far, from_far[head], "one") for head in heads]
+    else:
+        curves = [Curve(f"head {head + 1}, query at L", near, from_near[head], "early") for head in heads]
+        curves += [Curve(f"head {head + 1}, at {FARTHEST}L", far, from_far[head], "one") for head in heads]
+    return Panel("bias of each head", _DISTANCE, "added to the logit", "bias", tuple(curves))
+
+
+def _clocks(shape: EncodingShape) -> Panel:
+    """Return DaRoPE's clock for content that says nothing, at several weights of the position."""
+    position = _tokens(FARTHEST * shape.length)
+    curves = [
+        Curve(f"α = {alpha:g}", position, clock(_darope(shape, alpha), position) / shape.length, "one")
+        for alpha in ALPHAS
+    ]
+    return Panel(
+        "clock of slow components, w = 0", "position m, in training lengths L", "clock c, in L", "clock", tuple(curves)
+    )
+
+
+def _from_two_places(built: Darope) -> Panel:
+    """Return the logit of an equal query and key from within the training length and from past it."""
+    curves = []
+    roles: dict[int, Role] = {1: "early", FARTHEST: "one"}
+    for multiple, role in roles.items():
+        query = multiple * built.shape.length - 1
+        distance = _tokens(query)
+        label = f"query at {multiple if multiple > 1 else ''}L"
+        curves.append(Curve(label, distance, octave_mean(distance, equal_pair(built, query, distance)), role))
+    title = "equal query and key, mean over an octave"
+    return Panel(title, _DISTANCE, _RELATIVE.format("logit"), "logit", tuple(curves))
+
+
+def _darope(shape: EncodingShape, alpha: float) -> Darope:
+    built = at_start(_encoding("darope", w_std=0.0, alpha=alpha), shape)
+    assert isinstance(built, Darope)
+    return built
+
+
+def _tokens(last: int) -> NDArray[np.int64]:
+    """Return whole numbers from 1 to ``last``, evenly on a logarithmic scale as far as they are dense enough."""
+    return np.unique(np.geomspace(1, last, _POINTS).round().astype(np.int64))
+
+
+def _some(heads: int) -> list[int]:
+    return sorted({round(at) for at in np.linspace(0, heads - 1, min(heads, HEADS))})
+
+
+def family_figure(name: str, shape: EncodingShape) -> Figure:
+    """Return the picture of one family."""
+    shown = panels(name, shape)
+    figure, (row,) = new_figure(6.2 if len(shown) == 1 else 4.4 * len(shown), 2.9, 1, len(shown))
+    for axes, panel in zip(row, shown, strict=True):
+        draw_panel(axes, panel, encoding_styles([name])[name], shape.length)
+        axes.set_title(f"{name}: {panel.title}" if axes is row[0] else panel.title)
+        axes.set_xlabel(panel.x)
+        axes.set_ylabel(panel.y + ("\n(logarithmic below −1)" if axes.get_yscale() == "symlog" else ""))
+    if any(curve.role == "one" for panel in shown for curve in panel.curves):
+        name_lines(figure, row, few=1)
+    elif len(shown[0].curves) > 1:
+        add_legend(figure)
+    return figure
+
+
+def overview(names: list[str], shape: EncodingShape, columns: int = 4) -> Figure:
+    """Return the first panels of several families in one picture, those of logits on one scale."""
+    lines = -(-len(names) // columns)
+    figure, rows = new_figure(2.75 * columns, 2.05 * lines + 0.2, lines, columns)
+    grid = [axes for row in rows for axes in row]
+    for axes, name in zip(grid, names, strict=False):
+        panel = panels(name, shape)[0]
+        thinned = tuple(_thinned(curve) for curve in panel.curves if curve.role != "raw")
+        style = encoding_styles([name])[name]
+        draw_panel(axes, replace(panel, curves=thinned), style, shape.length, every=3, marks=_FEW_MARKS)
+        axes.set_title(name)
+        last = name in names[-columns:]
+        axes.tick_params(labelsize=8, length=0, labelbottom=last)
+        axes.grid(False)
+        axes.locator_params(axis="y", nbins=3) if axes.get_yscale() == "linear" else None
+        axes.set_ylabel(panel.short, fontsize=8)
+    for axes in grid[len(names) :]:
+        axes.set_visible(False)
+    figure.supxlabel("distance (darope: position), in training lengths L", fontsize=9)
+    return figure
+
+
+def _thinned(curve: Curve) -> Curve:
+    kept = np.unique(np.linspace(0, len(curve.tokens) - 1, _FEW_POINTS).round().astype(int))
+    return replace(curve, tokens=curve.tokens[kept], values=curve.values[kept])
+
+
+def draw_panel(
+    axes: Axes, panel: Panel, style: EncodingStyle, length: int, every: int = 2, marks: int = _MARKS
+) -> None:
+    """Draw one panel in an encoding's style.
+
+    Args:
+        axes: where.
+        panel: what.
+        style: how the encoding is drawn.
+        length: the training length L.
+        every: label every so many powers of two of the length.
+        marks: markers of a line.
+    """
+    equals = [curve for curve in panel.curves if curve.role == "one"]
+    for curve in panel.curves:
+        rank = equals.index(curve) / len(equals) if curve in equals else 0.0
+        # Told by places on the axis: of a jagged line even parts of its length would be marked too often.
+        places = np.geomspace(1, curve.tokens[-1], marks if curve.role in ("main", "one") else 0)
+        marked = sorted(set(np.searchsorted(curve.tokens, places).tolist()))
+        look = _look(curve.role, rank, style)
+        axes.plot(curve.tokens / length, curve.values, label=curve.label, markevery=marked, **look)
+    lowest = min(float(curve.values.min()) for curve in panel.curves)
+    if lowest < _STEEP:
+        axes.set_yscale("symlog", linthresh=1.0)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    elif "logit," in panel.y:
+        axes.set_ylim(min(-0.15, lowest - 0.03), 1.08)
+    length_axis(axes, [1 / length, FARTHEST], "", every=every)
+
+
+def _look(role: Role, rank: float, style: EncodingStyle) -> dict[str, Any]:
+    """Return the keywords of a line of this role; of several equals, by their rank from 0 to 1."""
+    if role == "raw":
+        return {"color": style.color, "linewidth": 0.6, "alpha": 0.5}
+    if role == "bound":
+        return {"color": MUTED, "linewidth": 1.2, "linestyle": (0, (1.0, 1.2))}
+    plain = style.line()
+    if role == "early":
+        return plain | {"linewidth": 1.0, "linestyle": (0, (1.0, 1.0)), "marker": ""}
+    return plain | ({"alpha": 1.0 - 0.55 * rank, "linewidth": 1.4} if role == "one" else {})

@@ -1,0 +1,180 @@
+"""The atlas of encodings: a page and pictures, made from the catalogue and from the encodings as they are built."""
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hope.analysis.curves import at_start, widening
+from hope.catalogue import FAMILIES, PRESETS, Family
+from hope.catalogue.spectra import Spectrum
+from hope.config import Study
+from hope.encodings.base import Encoding as Built
+from hope.encodings.listing import described, parameters_formula, setting_rows
+from hope.encodings.shape import EncodingShape, encoding_shape
+from hope.files import whole_file, write_text
+from hope.model.attention import flexible
+from hope.reporting.atlas.identities import identity_rows
+from hope.reporting.atlas.panels import FARTHEST, family_figure, overview
+from hope.reporting.atlas.spectra import all_spectra, listed, longer, spectra_figure, spectrum_of
+from hope.reporting.atlas.words import NOTATION, NOTES, READING
+from hope.reporting.figures.style import paper_style, save_svg
+
+PAGE = "encodings.md"
+_WIDTH = 120
+PICTURES = Path("figures/encodings")
+
+
+def write_atlas(study: Study, folder: Path) -> None:
+    """Write ``encodings.md`` and ``figures/encodings/*.svg`` into ``folder``, at the sizes of a study."""
+    pictures = folder / PICTURES
+    shape = encoding_shape(study.model, study.training.length)
+    with paper_style():
+        figures = {name: family_figure(name, shape) for name in FAMILIES}
+        figures["overview"] = overview([name for name in FAMILIES if name != "rotary"], shape)
+        for name, (sizes, title, spectra) in all_spectra(study, shape).items():
+            figures[name] = spectra_figure(spectra, sizes.length, title)
+    for name, figure in figures.items():
+        with whole_file(pictures / f"{name}.svg") as temporary:
+            save_svg(figure, temporary, outlines=False)
+    write_text(folder / PAGE, page(study))
+
+
+def page(study: Study) -> str:
+    """Return the page, as Markdown."""
+    shape = encoding_shape(study.model, study.training.length)
+    return "\n".join(_lines(study, shape)) + "\n"
+
+
+def _lines(study: Study, shape: EncodingShape) -> Iterator[str]:
+    built = {name: at_start(listed(study, name), shape) for name in FAMILIES}
+    yield from ("# Positional encodings", "")
+    yield from _wrapped(
+        f"Every method that a study can list, at the sizes of the study `{study.study}`: {shape.layers} layers, width "
+        f"{shape.width}, {shape.heads} query and {shape.kv_heads} key heads of {shape.head_dim} dimensions, L = "
+        f"{shape.length:,}, with default settings where nothing else is said. `python -m hope atlas docs` (`make "
+        "docs`) writes this page and its pictures, from the catalogue and from the encodings themselves: change those."
+    )
+    yield from ("", *_wrapped(NOTATION), "", *_wrapped(READING), "")
+    yield _picture("overview", f"What every encoding does to a logit over distances from 1 to {FARTHEST} L")
+    yield from ("", "## At a glance", "")
+    head = ("encoding", "acts on", "logit over distance", "D alone", "past L", "learned parameters", "attention")
+    yield from _table([head, *(_row(FAMILIES[name], built[name], shape) for name in FAMILIES)])
+    for family in FAMILIES.values():
+        yield from ("", *_section(study, family, built[family.name], shape))
+    yield from ("", *_frequencies(study, shape), "", *_coinciding(shape), "", *_presets(study))
+    yield from ("", "## All settings", "")
+    yield from _table([("encoding", "setting", "default", "meaning"), *setting_rows()])
+    yield from ("", "Length extensions of trained rotary models: [extensions.md](extensions.md).")
+
+
+def _row(family: Family, built: Built, shape: EncodingShape) -> tuple[str, ...]:
+    return (
+        f"[{family.name}](#{family.name})",
+        _acts_on(built),
+        NOTES[family.name].short,
+        "yes" if family.shift_invariant else "no",
+        "no positions" if family.bounded else "any position",
+        f"{family.parameter_count(dataclasses.asdict(shape)):,}",
+        _kernel(built),
+    )
+
+
+def _section(study: Study, family: Family, built: Built, shape: EncodingShape) -> Iterator[str]:
+    note, count = NOTES[family.name], family.parameter_count(dataclasses.asdict(shape))
+    yield from (f"## {family.name}", "")
+    yield _picture(family.name, f"{family.name}: {note.short}")
+    yield ""
+    yield f"- Formula: `{family.formula}`"
+    yield from _item(f"Over distance: {note.bound}")
+    spectrum = spectrum_of(listed(study, family.name), shape)
+    if spectrum is not None:
+        yield f"- At these sizes: K = {spectrum.kept} of {len(spectrum.frequencies)}, 1 - 2K/d = {_floor(spectrum)}."
+    yield from _item(f"Past L: {note.past}")
+    yield f"- Depends on D alone: {'yes' if family.shift_invariant else 'no'}."
+    formula = parameters_formula(family)
+    yield f"- Learned parameters: {'none' if not family.parameters else f'{formula} = {count:,}'}."
+    yield f"- Attention: {_kernel(built)}."
+    yield f"- Source: {family.source}."
+
+
+def _acts_on(built: Built) -> str:
+    kind = type(built)
+    hooks = {"embed": "embeddings", "rotate": "queries and keys", "bias": "logits", "logits": "logits"}
+    places = [place for hook, place in hooks.items() if getattr(kind, hook) is not getattr(Built, hook)]
+    return " and ".join(dict.fromkeys(places)) or "nothing"
+
+
+def _kernel(built: Built) -> str:
+    """Return which kernel its attention runs."""
+    if built.has_logits:
+        return "logits of its own, by blocks of queries"
+    if built.has_bias:
+        on_gpu = "FlexAttention" if flexible(built, built.shape.head_dim) else "blocks"
+        return f"a bias: blocks on a CPU, {on_gpu} on CUDA"
+    wide = widening(built)
+    words = "fused kernel" if wide == 1 else f"fused kernel, queries and keys {wide} d wide"
+    return f"{words}; keys of a cache encoded anew" if built.recodes else words
+
+
+def _floor(spectrum: Spectrum) -> str:
+    return f"{1 - spectrum.kept / len(spectrum.frequencies):.3g}"
+
+
+def _frequencies(study: Study, shape: EncodingShape) -> Iterator[str]:
+    """Yield the section of the spectra: pictures, and how many components turn."""
+    found = all_spectra(study, shape)
+    yield from ("## Which components turn", "")
+    yield from _wrapped(
+        "A row is an encoding, a mark a component. Filled ones turn; hollow ones stand still and lie where they would "
+        "have turned; right of the dashed line a component completes no turn within L. The table has the number K that "
+        "turn and the floor 1 - 2K/d of g(D)."
+    )
+    rows = []
+    for picture, (_, title, _) in found.items():
+        yield from ("", _picture(picture, f"Turns of each component within L, {title}"))
+    (_, first, small), (_, second, large) = found.values()
+    for name in small:
+        cells = [f"{one.kept} of {len(one.frequencies)}; {_floor(one)}" for one in (small[name], large[name])]
+        rows.append((name, *cells))
+    yield ""
+    yield from _table([("encoding", f"{first}: K; floor", f"{second}: K; floor"), *rows])
+
+
+def _coinciding(shape: EncodingShape) -> Iterator[str]:
+    yield from ("## Settings that coincide", "")
+    yield from _wrapped(
+        "Other names, the same model: found by what they do at these sizes (`hope/encodings/identities.py`). `python "
+        "-m hope check` names those that a study lists. DaRoPE with w = 0 is HoPE at alpha = 0, and within L RoPE at "
+        "alpha = 1, but training changes both numbers."
+    )
+    for sizes in (shape, longer(shape)):
+        yield from ("", f"At d = {sizes.head_dim}, L = {sizes.length:,}, b = 10,000:", "")
+        yield from _table([("the same as", "settings"), *identity_rows(sizes)])
+
+
+def _presets(study: Study) -> Iterator[str]:
+    yield from ("## Presets", "", "Settings that a study can list by a name of their own.", "")
+    rows = [(one.name, f"`{described(one.family, one.settings)}`", one.purpose) for one in PRESETS.values()]
+    yield from _table([("preset", "family and settings", "purpose"), *rows])
+
+
+def _picture(name: str, words: str) -> str:
+    return f"![{words}]({PICTURES.as_posix()}/{name}.svg)"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text.strip(), _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _item(text: str) -> list[str]:
+    """Return an item of a list."""
+    return textwrap.wrap(f"- {text}", _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield rows as a Markdown table, the first its head."""
+    for number, row in enumerate(rows):
+        yield f"| {' | '.join(row)} |"
+        if number == 0:
+            yield "|" + "---|" * len(row)

@@ -1,0 +1,140 @@
+"""The figures of all comparisons: a forest of every encoding against RoPE, and one against HoPE, in every measure."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.style import INK, MUTED, RULE, EncodingStyle, new_figure
+from hope.reporting.summaries import baseline_of
+from hope.reporting.words import MINUS
+
+_LINE = 0.155
+"""Inches of a row."""
+_PERCENT = (-90.0, -50.0, -20.0, -5.0, 0.0, 5.0, 20.0, 100.0, 1000.0)
+"""Where changes of perplexity may have a tick."""
+_LINEAR = 5.0
+"""Changes of perplexity, in percent, up to which the axis is linear."""
+_POINTS = "accuracy, points"
+_PERPLEXITY = "perplexity, percent"
+
+
+def against_rope(tables: StudyTables) -> Drawing | None:
+    """Draw every encoding against RoPE."""
+    return _forest(tables, "rope")
+
+
+def against_hope(tables: StudyTables) -> Drawing | None:
+    """Draw every encoding against HoPE; RoPE stands in the other figure."""
+    return _forest(tables, "hope")
+
+
+def _forest(tables: StudyTables, family: str) -> Drawing | None:
+    """Draw a row a measure and a column an encoding; None where no pair has several seeds."""
+    path = tables.paths.tables / "comparisons.parquet"
+    if not path.exists():
+        return None
+    table = pd.read_parquet(path)
+    baselines = {name: baseline_of(tables.study, name, family) for name in tables.encodings}
+    ours = table["encoding"].map(baselines) == table["baseline"]
+    data = _in_units(table[ours & table["low"].notna()])
+    if data.empty:
+        return None
+    encodings = [name for name in tables.encodings if name in set(data["encoding"])]
+    blocks = {str(unit): list(dict.fromkeys(part["measure"])) for unit, part in data.groupby("unit", sort=False)}
+    rows = sum(map(len, blocks.values()))
+    heights = [len(measures) + 0.6 for measures in blocks.values()]
+    height = _LINE * rows + 0.62 * len(blocks) + 0.7
+    figure, grid = new_figure(
+        2.1 + max(2.2, 1.25 * len(encodings)), height, len(blocks), len(encodings), sharey="row", height_ratios=heights
+    )
+    for (unit, measures), panels in zip(blocks.items(), grid, strict=True):
+        block = data[data["unit"] == unit]
+        for axes, encoding in zip(panels, encodings, strict=True):
+            own = block[block["encoding"] == encoding].set_index("measure")
+            _column(axes, own, measures, tables.styles[encoding], 1 - tables.confidence)
+            _scale(axes, block, unit)
+        _name_rows(panels[0], measures, block)
+        panels[0].annotate(
+            unit, (0, 1), (-6, 4), "axes fraction", "offset points", ha="right", fontsize=8.5, weight="bold"
+        )  # fmt: skip
+    for axes, encoding in zip(grid[0], encodings, strict=True):
+        axes.set_title(f"{encoding}\n{MINUS} {baselines[encoding]}", fontsize=8.5)
+    _explain(figure, columns=3 if len(encodings) > 3 else 1)
+    return Drawing(figure, data.drop(columns=["shown", "shown_low", "shown_high"]))
+
+
+def _in_units(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with what is drawn: percent of perplexity, points, or the measure's own scale."""
+    table = table.copy()
+    names = {"shown": "estimate", "shown_low": "low", "shown_high": "high"}
+    percent, points = table["percent"].notna(), table["points"].notna()
+    for shown, plain in names.items():
+        end = shown.removeprefix("shown")
+        table[shown] = table[plain].mask(percent, table[f"percent{end}"]).mask(points, table[f"points{end}"])
+    table["unit"] = table["scale"].mask(percent, _PERPLEXITY).mask(points, _POINTS)
+    return table.reset_index(drop=True)
+
+
+def _column(axes: Axes, own: pd.DataFrame, measures: list[str], style: EncodingStyle, alpha: float) -> None:
+    """Draw one encoding's differences in the measures of a block."""
+    axes.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1)
+    for row, measure in enumerate(measures):
+        axes.axhline(row, color=RULE, linewidth=0.4, zorder=0)
+        if measure not in own.index:
+            continue
+        found = own.loc[measure]
+        primary, sure = found["family"] == "primary", found["holm_p"] < alpha
+        axes.plot([found["shown_low"], found["shown_high"]], [row, row], color=style.color, linewidth=1.2, zorder=3)
+        face = style.color if sure else "white"
+        look: dict[str, Any] = {
+            "marker": "D" if primary else "o",
+            "markersize": 4.6 if primary else 3.8,
+            "markeredgewidth": 0.9,
+        }
+        axes.plot(found["shown"], row, color=style.color, markerfacecolor=face, markeredgecolor=style.color,
+                  zorder=4, **look)  # fmt: skip
+    axes.set_ylim(len(measures) - 0.4, -0.6)
+    axes.grid(visible=False)
+
+
+def _scale(axes: Axes, block: pd.DataFrame, unit: str) -> None:
+    """Set the abscissa of a block, the same for all encodings; a few endless intervals are cut."""
+    low = min(block["shown"].min(), block["shown_low"].quantile(0.03), 0.0)
+    high = max(block["shown"].max(), block["shown_high"].quantile(0.97), 0.0)
+    axes.tick_params(axis="x", labelsize=7)
+    if unit == _PERPLEXITY:
+        axes.set_xscale("symlog", linthresh=_LINEAR, linscale=0.7)
+        low, high = max(low, -99.9) * 1.2 - 0.5, high * 1.2 + 0.5
+        ticks = [tick for tick in _PERCENT if low <= tick <= high]
+        ticks = [ticks[0], 0.0, ticks[-1]]  # more would run into each other in so narrow a panel
+        axes.set_xticks(ticks, [f"{tick:+g}".replace("-", MINUS) if tick else "0" for tick in ticks])
+        axes.set_xticks([], minor=True)
+    else:
+        room = 0.06 * (high - low) or 0.1
+        low, high = low - room, high + room
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.set_xlim(low, high)
+
+
+def _name_rows(axes: Axes, measures: list[str], block: pd.DataFrame) -> None:
+    """Write the measures' names; one that is a primary endpoint of some pair stands in bold."""
+    primary = set(block.loc[block["family"] == "primary", "measure"])
+    axes.set_yticks(range(len(measures)), measures, fontsize=7.5)
+    for label, measure in zip(axes.get_yticklabels(), measures, strict=True):
+        label.set_fontweight("bold" if measure in primary else "normal")
+
+
+def _explain(figure: Figure, columns: int) -> None:
+    """Say what the marks mean."""
+    look: dict[str, Any] = {"linestyle": "none", "color": INK, "markeredgecolor": INK}
+    entries = {
+        "primary endpoint": Line2D([], [], marker="D", markersize=4.6, markerfacecolor=INK, **look),
+        "exploratory": Line2D([], [], marker="o", markersize=3.8, markerfacecolor=INK, **look),
+        "not after Holm's correction": Line2D([], [], marker="o", markersize=3.8, markerfacecolor="white", **look),
+    }
+    figure.legend(list(entries.values()), list(entries), loc="outside upper left", ncols=columns, fontsize=8)

@@ -1,0 +1,112 @@
+"""The figure of length extensions: the loss within and past L, by extension and factor, beside the model as trained."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from hope.reporting.figures.data import Drawing, StudyTables, nll_per_token, summarize
+from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.style import MUTED, RULE, EncodingStyle, length_name, new_figure
+from hope.reporting.summaries import BASELINE
+
+_BY = ["extension", "encoding", "range"]
+_NUMBERS = ["estimate", "low", "high"]
+
+
+def extensions(tables: StudyTables) -> Drawing | None:
+    """Draw the loss of each encoding that takes an extension, one row an extension and one panel an octave past L.
+
+    Drawn are differences to RoPE as it was trained (or to the first that takes an extension), paired by seed and
+    document. None where the study has no extension that some encoding takes.
+    """
+    frame = tables.read("extrapolation", extended=True)
+    if frame.empty or (frame["extension"] == "none").all():
+        return None
+    taken = set(frame.loc[frame["extension"] != "none", "encoding"])
+    losses = nll_per_token(_ranges(frame[frame["encoding"].isin(taken)], tables.length), _BY)
+    encodings = [name for name in tables.encodings if name in taken]
+    baseline = BASELINE if BASELINE in taken else encodings[0]
+    data = _with_differences(losses, tables, baseline)
+    shown = [entry.label for entry in tables.study.extrapolation.extensions if entry.label in set(data["extension"])]
+    rows = ["none", *shown]
+    ranges = sorted(set(data["range"]))
+    lane = 0.8 / len(encodings)
+    height = len(rows) * max(0.24, 0.11 * len(encodings)) + 1.1
+    figure, (panels,) = new_figure(1.7 + 1.75 * len(ranges), height, 1, len(ranges), sharey=True)
+    for axes, number in zip(panels, ranges, strict=True):
+        panel = data[data["range"] == number]
+        for place, encoding in enumerate(encodings):
+            own = panel[panel["encoding"] == encoding].set_index("extension").reindex(rows)
+            heights = np.arange(len(rows)) + (place - (len(encodings) - 1) / 2) * lane
+            _marks(axes, own, heights, tables.styles[encoding], tables.label(encoding))
+        _frame(axes, rows, number, panel)
+    panels[0].set_yticks(range(len(rows)), ["as trained", *shown], fontsize=8.5)
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    words = f"loss minus that of {baseline} as trained (nats/token)"
+    panels[len(panels) // 2].set_xlabel(f"{words}\n← lower loss · higher loss →")
+    add_legend(figure)
+    columns = ["extension", "kind", "factor", "encoding", "from_multiple", "to_multiple", "seeds", "units", *_NUMBERS]
+    return Drawing(figure, data[[*columns, *_named("change"), "baseline", *_named("difference")]])
+
+
+def _named(name: str) -> list[str]:
+    """Return the columns of an estimate and its interval under this name."""
+    return [name, f"{name}_low", f"{name}_high"]
+
+
+def _ranges(frame: pd.DataFrame, length: int) -> pd.DataFrame:
+    """Return the table with the number of the range of each bin: 0 within L, 1 to 2L, 2 to 4L, and so on."""
+    past = np.floor(np.log2(np.maximum(frame["start"], length) / length) + 1e-9) + 1
+    return frame.assign(range=np.where(frame["start"] < length, 0, past).astype(int))
+
+
+def _with_differences(losses: pd.DataFrame, tables: StudyTables, baseline: str) -> pd.DataFrame:
+    """Return the mean loss of each cell, and its paired differences.
+
+    ``change`` is the difference to the same encoding as it was trained, ``difference`` that to the baseline so.
+    """
+    data = summarize(losses, _BY, "loss", "document", tables.confidence)
+    trained = losses[losses["extension"] == "none"]
+    reference = trained[trained["encoding"] == baseline]
+    changes: list[pd.DataFrame] = []
+    differences: list[pd.DataFrame] = []
+    for (extension, encoding), part in losses.groupby(["extension", "encoding"]):
+        cell = {"extension": str(extension), "encoding": str(encoding)}
+        for found, minus in ((changes, trained[trained["encoding"] == encoding]), (differences, reference)):
+            paired = summarize(part, ["range"], "loss", "document", tables.confidence, minus=minus)
+            found.append(paired.assign(**cell)[[*_BY, *_NUMBERS]])
+    for name, found in (("change", changes), ("difference", differences)):
+        names = dict(zip(_NUMBERS, _named(name), strict=True))
+        data = data.merge(pd.concat(found).rename(columns=names), on=_BY, how="left")
+    data["baseline"] = baseline
+    known: dict[str, Any] = {entry.label: entry for entry in tables.study.extrapolation.extensions}
+    data["kind"] = [getattr(known.get(label), "kind", "") for label in data["extension"]]
+    data["factor"] = [getattr(known.get(label), "factor", np.nan) for label in data["extension"]]
+    data["from_multiple"] = np.where(data["range"] == 0, 0.0, 2.0 ** (data["range"] - 1))
+    data["to_multiple"] = 2.0 ** data["range"]
+    return data
+
+
+def _marks(axes: Axes, own: pd.DataFrame, heights: np.ndarray, style: EncodingStyle, label: str) -> None:
+    """Draw one encoding's differences and intervals at their heights, and a line down from it as it was trained."""
+    look = style.line(linestyle="none", markersize=4.2)
+    axes.plot(own["difference"], heights, label=label, zorder=4, **look)
+    axes.hlines(heights, own["difference_low"], own["difference_high"], color=style.color, linewidth=1.3, zorder=3)
+    axes.axvline(own["difference"].iloc[0], color=style.color, linewidth=0.8, linestyle=(0, (1, 2)), zorder=2)
+
+
+def _frame(axes: Axes, rows: list[str], number: int, panel: pd.DataFrame) -> None:
+    """Set a panel's title and axes; intervals that would flatten all others are cut."""
+    axes.set_title("within L" if number == 0 else f"{length_name(2.0 ** (number - 1))} to {length_name(2.0**number)}")
+    for row in range(1, len(rows)):
+        axes.axhline(row - 0.5, color=RULE if row > 1 else MUTED, linewidth=0.6, zorder=1)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    middle = panel["difference"]
+    low = min([middle.min(), *panel["difference_low"].dropna().quantile([0.05])])
+    high = max([middle.max(), *panel["difference_high"].dropna().quantile([0.95])])
+    room = 0.08 * (high - low) or 0.1
+    axes.set_xlim(low - room, high + room)

@@ -1,0 +1,112 @@
+"""Which line is which: a legend over a figure of few lines, names at the ends of many."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hope.reporting.figures.style import INK, MUTED
+
+FEW = 6
+"""So many lines can be told apart by a legend over the figure."""
+_LINE = 0.165
+"""Inches from one name to the next below it."""
+_COLUMN = 1.75
+"""Inches of a column of names."""
+
+
+def add_legend(figure: Figure) -> None:
+    """Put one legend over the whole figure, made from the labelled marks of all its axes.
+
+    Many entries stand in columns on its right instead, for which the figure is widened.
+    """
+    entries: dict[str, Artist] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if not entries:
+        return
+    content = (list(entries.values()), list(entries))
+    if len(entries) > FEW:
+        columns = math.ceil(len(entries) * _LINE * 1.15 / (figure.get_figheight() - 0.3))
+        figure.set_figwidth(figure.get_figwidth() + columns * _COLUMN)
+        figure.legend(*content, loc="outside right upper", ncols=columns, columnspacing=1.2, fontsize=8.5)
+        return
+    for rows in range(1, len(entries) + 1):
+        columns = math.ceil(len(entries) / rows)  # letters are a little wider at another resolution
+        legend = figure.legend(*content, loc="outside upper left", ncols=columns, columnspacing=1.4)
+        if columns == 1 or legend.get_window_extent().width < 0.92 * figure.bbox.width:
+            return
+        legend.remove()
+
+
+def name_lines(figure: Figure, panels: Sequence[Axes], few: int = FEW) -> None:
+    """Say which line is which in panels whose lines end on the right, their limits set.
+
+    Up to ``few`` have a legend over the figure. Of more, each has its name at its end, on the right of its
+    panel, where the names are moved apart as far as they must; the figure is widened for them.
+    """
+    most = max(len(axes.get_legend_handles_labels()[0]) for axes in panels)
+    if most <= few:
+        add_legend(figure)
+        return
+    figure.set_figwidth(figure.get_figwidth() + _COLUMN)
+    heights = _heights(figure, panels)
+    if (lacking := most * _LINE - min(heights)) > 0:
+        figure.set_figheight(figure.get_figheight() + lacking * len(panels))
+        heights = _heights(figure, panels)
+    for axes, height in zip(panels, heights, strict=True):
+        _name_ends(axes, _LINE / height)
+
+
+def _heights(figure: Figure, panels: Sequence[Axes]) -> list[float]:
+    """Return how high the layout makes panels, in inches."""
+    figure.draw_without_rendering()
+    return [axes.get_window_extent().height / figure.dpi for axes in panels]
+
+
+def _name_ends(axes: Axes, gap: float) -> None:
+    """Write each line's name beside its end; ``gap`` is what they are apart at least, in heights of the panel."""
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    to_panel = (axes.transData - axes.transAxes).transform
+    ends = [to_panel(line.get_xydata()[-1]) for line in lines]  # type: ignore[index]
+    farthest = max(end[0] for end in ends)
+    # Ends that only rounding parts keep the order of their lines, on every machine.
+    order = sorted(range(len(lines)), key=lambda at: round(float(ends[at][1]), 3))
+    places = spread([float(ends[at][1]) for at in order], gap)
+    for at, place in zip(order, places, strict=True):
+        line, (x, y) = lines[at], ends[at]
+        outside: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
+        if x > farthest - 0.02:  # one that ended earlier is not led to
+            axes.add_line(Line2D([x, 1.0, 1.03], [y, y, place], color=MUTED, linewidth=0.5, **outside))
+        sample = Line2D([1.04, 1.07, 1.10], [place] * 3, markevery=[1], **outside)
+        sample.update_from(line)
+        sample.set(markevery=[1], **outside)
+        axes.add_line(sample)
+        label = str(line.get_label())
+        axes.text(1.115, place, label, transform=axes.transAxes, va="center", fontsize=8.5, color=INK)
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Return places from 0 to 1 near the ``wanted`` ones, which rise, at least ``gap`` apart.
+
+    They are the nearest in the sum of squares. Where there is no room for so many, they go on past 1.
+    """
+    # Less the gaps before it, each place need only not fall: pool neighbours that would.
+    pools: list[list[float]] = []
+    for number, place in enumerate(wanted):
+        pools.append([place - number * gap])
+        while len(pools) > 1 and _mean(pools[-2]) > _mean(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    room = max(0.0, 1 - (len(wanted) - 1) * gap)
+    level = [min(max(_mean(pool), 0.0), room) for pool in pools for _ in pool]
+    return [place + number * gap for number, place in enumerate(level)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

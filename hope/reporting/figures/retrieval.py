@@ -1,0 +1,98 @@
+"""The figure of retrieval by depth: accuracy over prompt length and the place of what is asked for."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.ticker import FuncFormatter
+
+from hope.reporting.figures.data import Drawing, StudyTables, summarize
+from hope.reporting.figures.style import INK, length_name, new_figure
+
+_ACROSS = 5
+"""Panels side by side at most."""
+_COLORS = "cividis"
+"""Even in lightness, so that it reads alike in grey and to any colour vision."""
+
+
+def retrieval_depth(tables: StudyTables) -> Drawing | None:
+    """Draw token accuracy over prompt length and depth, a row of panels a task and a panel an encoding.
+
+    Cells are means over seeds and prompts. None where no task of the study has depths.
+    """
+    frame = tables.read("retrieval")
+    frame = frame if frame.empty else frame.dropna(subset="depth")
+    if frame.empty:
+        return None
+    data = _cells(frame, tables)
+    tasks = [task for task in tables.study.retrieval.tasks if task in set(data["task"])]
+    encodings = [name for name in tables.encodings if name in set(data["encoding"])]
+    columns = min(_ACROSS, len(encodings))
+    lines = math.ceil(len(encodings) / columns)
+    depths = max(data.groupby("task")["depth"].nunique())
+    height = len(tasks) * lines * (0.15 * depths + 0.75) + 0.6
+    figure, rows = new_figure(1.1 + 1.75 * columns, height, len(tasks) * lines, columns)
+    for number, task in enumerate(tasks):
+        grid = [axes for row in rows[number * lines : (number + 1) * lines] for axes in row]
+        for axes, encoding in zip(grid, encodings, strict=False):
+            own = data[(data["task"] == task) & (data["encoding"] == encoding)]
+            _heatmap(axes, own, tables.length)
+            above = "\n" if axes in grid[:columns] else ""  # room for the task's line
+            axes.set_title(above + tables.label(encoding), fontsize=9)
+        for axes in grid[len(encodings) :]:
+            axes.set_axis_off()
+        for row in rows[number * lines : (number + 1) * lines]:
+            row[0].set_ylabel("depth")
+        rise = (0.0, 17.0)  # points above the panel
+        grid[0].annotate(
+            _words(task, data), (0, 1), rise, "axes fraction", "offset points", fontsize=9, in_layout=False
+        )  # fmt: skip
+    scale = ScalarMappable(Normalize(0.0, 1.0), _COLORS)
+    bar = figure.colorbar(scale, ax=rows[0], shrink=0.9, aspect=14)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    bar.set_label("answer tokens right")
+    for chance in sorted(set(data["chance"].round(6))):
+        bar.ax.axhline(chance, color="white", linewidth=1.4)
+        bar.ax.plot([-0.25], [chance], marker=">", color=INK, markersize=5, clip_on=False)
+    figure.supxlabel("prompt length, in training lengths L; past the line it is longer than in training", fontsize=9)
+    return Drawing(figure, data)
+
+
+def _cells(frame: pd.DataFrame, tables: StudyTables) -> pd.DataFrame:
+    """Return the accuracy of each cell with its interval, chance, and the prompts of one model in it."""
+    by = ["task", "trained", "encoding", "length", "depth"]
+    data = summarize(frame, by, "accuracy", "example", tables.confidence)
+    data[["low", "high"]] = data[["low", "high"]].clip(0, 1)
+    chance = frame.groupby(["task", "length"])["chance"].mean().reset_index()
+    data = data.merge(chance, on=["task", "length"])
+    data = data.rename(columns={"estimate": "accuracy", "units": "prompts"})
+    data.insert(4, "length_in_lengths", data["length"] / tables.length)
+    return data
+
+
+def _words(task: str, data: pd.DataFrame) -> str:
+    """Return a task's name with what its numbers rest on."""
+    own = data[data["task"] == task]
+    trained = {(True,): "trained", (False,): "untrained"}.get(tuple(sorted(set(own["trained"]))), "trained in some")
+    return f"{task}: {trained}, chance {own['chance'].mean():.2g}, {own['prompts'].max()} prompts a cell"
+
+
+def _heatmap(axes: Axes, own: pd.DataFrame, length: int) -> None:
+    """Draw one panel, each cell with its percentage; what the encoding has no positions for is left empty."""
+    table = own.pivot(index="depth", columns="length", values="accuracy")
+    axes.imshow(table.to_numpy(), cmap=_COLORS, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
+    for (row, column), value in np.ndenumerate(table.to_numpy()):
+        if np.isfinite(value):
+            color = "white" if value < 0.55 else "black"
+            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=6.5, color=color)
+    multiples = [int(str(found)) / length for found in table.columns]
+    axes.set_xticks(range(len(multiples)), [length_name(multiple) for multiple in multiples], fontsize=7.5)
+    axes.set_yticks(range(table.shape[0]), [f"{depth:g}" for depth in table.index], fontsize=7)
+    axes.grid(visible=False)
+    past = sum(multiple <= 1 for multiple in multiples)
+    if 0 < past < len(multiples):
+        axes.axvline(past - 0.5, color="white", linewidth=2.0)
+        axes.axvline(past - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))

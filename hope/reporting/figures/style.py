@@ -1,0 +1,227 @@
+"""How every figure looks: one colour, marker and line for each encoding, the same in all of them.
+
+The colours are Okabe and Ito's, which readers with any colour vision can tell apart, and every line
+has a marker and a dash pattern of its own beside its colour, so that a grey print can be read too.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from hope.catalogue import PRESETS
+from hope.files import whole_file
+from hope.reporting.figures.svg import compact
+
+INK = "#222222"
+MUTED = "#6b6b6b"
+RULE = "#d9d9d9"
+FONTS = "font-family: 'DejaVu Sans', Verdana, sans-serif"
+MARKER = 4.6
+"""Size of a marker, in points."""
+VERDICTS = {"supported": "#00734f", "contradicted": "#b34700", "inconclusive": "#6b6b6b"}
+SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
+
+Dash = tuple[float, tuple[float, ...]] | str
+Marker = str | tuple[int, int, int]
+"""A letter of matplotlib's, or the corners of a star, its kind and its turn in degrees."""
+
+
+@dataclass(frozen=True)
+class EncodingStyle:
+    """How one encoding is drawn."""
+
+    color: str
+    marker: Marker
+    dash: Dash
+    size: float = 1.0
+    """How much larger than others the marker is drawn: stars have little area."""
+
+    def line(self, **changes: Any) -> dict[str, Any]:
+        """Return the keywords of a line, those in ``changes`` replaced; a ``markersize`` is that of a disk."""
+        look = {"color": self.color, "marker": self.marker, "linestyle": self.dash, **changes}
+        return look | {"markersize": self.size * changes.get("markersize", MARKER)}
+
+
+# Colour and marker are each family's own. The line tells how position comes in: solid turns queries and keys, dashed
+# adds to the logits, dashed and dotted adds to the embeddings, dotted not at all.
+_BIAS: Dash = (0, (5.0, 1.6))
+_EMBEDDING: Dash = (0, (3.0, 1.2, 1.0, 1.2))
+_FAMILIES = {
+    "hope": EncodingStyle("#0072B2", "o", "-"),
+    "rope": EncodingStyle("#D55E00", "s", "-"),
+    "p_rope": EncodingStyle("#56B4E9", "p", "-", 1.15),
+    "partial_rope": EncodingStyle("#E69F00", "H", "-", 1.1),
+    "clipped_rope": EncodingStyle("#332288", "d", "-", 1.2),
+    "rotary": EncodingStyle("#A5AA99", "h", "-", 1.1),
+    "xpos": EncodingStyle("#661100", "*", "-", 1.6),
+    "pope": EncodingStyle("#7F3C8D", "P", "-", 1.25),
+    "darope": EncodingStyle("#000000", "X", "-", 1.25),
+    "none": EncodingStyle("#4d4d4d", "D", (0, (1.0, 1.4))),
+    "alibi": EncodingStyle("#009E73", "^", _BIAS, 1.1),
+    "kerple_log": EncodingStyle("#80BA5A", "<", _BIAS, 1.1),
+    "kerple_power": EncodingStyle("#999933", ">", _BIAS, 1.1),
+    "t5": EncodingStyle("#A0522D", (4, 1, 0), _BIAS, 1.7),
+    "fire": EncodingStyle("#1A85FF", (6, 1, 0), _BIAS, 1.6),
+    "sinusoidal": EncodingStyle("#8C564B", "8", _EMBEDDING),
+    "learned": EncodingStyle("#CC79A7", "v", _EMBEDDING, 1.1),
+}
+# Presets and names of a user's own have dashes that no family has; each colour comes with several of them.
+_COLORS = ("#E69F00", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#661100", "#7F3C8D")
+
+
+def _pool(*marks: tuple[Marker, Dash]) -> tuple[EncodingStyle, ...]:
+    return tuple(EncodingStyle(color, marker, dash) for marker, dash in marks for color in _COLORS)
+
+
+_PRESETS = dict(zip(PRESETS, _pool(("s", (0, (1.5, 0.9))), ("D", (0, (7.0, 1.4)))), strict=False))
+_OTHERS = _pool(("P", (0, (4.0, 1.2))), ("X", (0, (2.0, 1.0))), ("p", (0, (6.0, 1.2, 1.0, 1.2))))
+_KNOWN = _FAMILIES | _PRESETS
+
+
+def encoding_styles(names: Iterable[str]) -> dict[str, EncodingStyle]:
+    """Return a style for each encoding, no two alike while there are enough.
+
+    A family and a preset have a fixed style. Any other one's follows from its name alone, and so is the
+    same in every study, unless another name of the same study holds it already; then it is the next
+    free one. The order of ``names`` does not matter.
+    """
+    styles = {name: _KNOWN[name] for name in names if name in _KNOWN}
+    taken: set[int] = set()
+    for name in sorted(set(names) - set(_KNOWN)):
+        wanted = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % len(_OTHERS)
+        if len(taken) < len(_OTHERS):
+            while wanted in taken:
+                wanted = (wanted + 1) % len(_OTHERS)
+        taken.add(wanted)
+        styles[name] = _OTHERS[wanted]
+    return styles
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Set matplotlib's parameters for the block: Agg, quiet axes, and files that depend on nothing but the data."""
+    parameters: dict[Any, Any] = {
+        "svg.hashsalt": "hope",  # ids in an SVG are random without it
+        "svg.fonttype": "path",  # looks the same on a machine without the font
+        "figure.facecolor": "white",
+        "figure.dpi": 100,
+        "font.family": "DejaVu Sans",
+        "font.size": 9.5,
+        "text.color": INK,
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": INK,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#ececec",
+        "grid.linewidth": 0.8,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "lines.linewidth": 1.7,
+        "lines.markersize": MARKER,
+        "lines.markeredgecolor": "white",
+        "lines.markeredgewidth": 0.5,
+        "legend.frameon": False,
+        "legend.handlelength": 2.6,
+    }
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(parameters)
+        yield
+
+
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of ``width`` x ``height`` inches and its axes as rows of columns."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, [list(row) for row in axes]
+
+
+def length_axis(axes: Axes, values: Iterable[float], label: str, every: int = 1) -> None:
+    """Make the x axis log2 in units of the training length, ticks at powers of two, L marked, past L shaded.
+
+    Args:
+        axes: what to set.
+        values: the positive values drawn, in training lengths; they set the ticks and limits.
+        label: the axis's label.
+        every: label every so many powers of two, L among them.
+    """
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return
+    low, high = min(positive), max(positive)
+    ticks = [2.0**power for power in range(-20, 21) if power % every == 0 and low / 1.5 <= 2.0**power <= high * 1.5]
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FixedFormatter([length_name(tick) for tick in ticks]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(label)
+    axes.axvline(1.0, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+    if high > 1.0:
+        axes.axvspan(1.0, high * 1.5, color="#f4f1ea", linewidth=0, zorder=0)
+    axes.set_xlim(low / 1.15, high * 1.15)
+
+
+def plain_log(axes: Axes) -> None:
+    """Make the y axis logarithmic with plain numbers at its ticks."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def length_name(multiple: float) -> str:
+    """Return a number of training lengths in words: ``L``, ``2L``, ``L/4``."""
+    if multiple >= 1:
+        return "L" if multiple == 1 else f"{multiple:g}L"
+    inverse = 1.0 / multiple
+    return f"L/{inverse:.0f}" if abs(inverse - round(inverse)) < 1e-9 else f"{multiple:g}L"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG and as PNG beside it (``path`` without suffix), each whole, equal bytes for equal data."""
+    with whole_file(path.with_name(f"{path.name}.svg")) as temporary:
+        save_svg(figure, temporary)
+    with whole_file(path.with_name(f"{path.name}.png")) as temporary, paper_style():
+        figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
+
+
+def save_svg(figure: Figure, target: Path | BinaryIO, outlines: bool = True) -> None:
+    """Write a figure as SVG that names neither the date nor the program that made it.
+
+    Args:
+        figure: what to write.
+        target: a file's name, or an open file.
+        outlines: draw letters as outlines, the same on a machine without the font; otherwise they are text, and
+            the file is half as large.
+    """
+    drawn = io.StringIO()
+    with paper_style():
+        matplotlib.rcParams["svg.fonttype"] = "path" if outlines else "none"
+        figure.savefig(drawn, format="svg", dpi=160, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = compact(drawn.getvalue())
+    if not outlines:  # the font is said once for all of them, and which others will do
+        text = text.replace(" font-family: 'DejaVu Sans';", "")
+        text = text.replace('<style type="text/css">*{', f'<style type="text/css">text{{{FONTS}}} *{{')
+    content = text.encode()
+    if isinstance(target, Path):
+        target.write_bytes(content)
+    else:
+        target.write(content)

@@ -1,0 +1,1 @@
+"""The pages: a study's report, a checkpoint's, and what both are made of."""

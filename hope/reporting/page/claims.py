@@ -1,0 +1,80 @@
+"""The verdicts as the page and the notebooks show them."""
+
+import re
+from typing import Any
+
+from hope.files import read_json
+from hope.reporting import words
+from hope.reporting.figures.data import StudyTables
+from hope.reporting.page.records import Records
+
+VERDICTS = ("supported", "contradicted", "inconclusive")
+_WORDS = {"supported": "Supported", "contradicted": "Contradicted", "inconclusive": "Left open"}
+SOURCES = {
+    "abstract": "the paper's abstract",
+    "secondary": "secondary sources on the paper",
+    "ours": "this project",
+}
+
+
+def judged_claims(tables: StudyTables) -> dict[str, Any]:
+    """Return ``claims.json``, or what stands for it where no claim has been judged."""
+    if tables.paths.claims.exists():
+        return read_json(tables.paths.claims)
+    return {"claims": [], "confidence": tables.confidence, "correction": {"method": "Holm", "endpoints": 0}}
+
+
+def claim_views(tables: StudyTables, records: Records | None) -> list[dict[str, Any]]:
+    """Return the claims with what the page says of each besides: effect in words, evidence, staleness."""
+    views = []
+    for claim in judged_claims(tables)["claims"]:
+        shown = next(part for part in claim["parts"] if part["id"] == claim["numbers_of"])
+        views.append(
+            claim
+            | {
+                "shown": shown,
+                "effect_of": shown["statement"] if claim["numbers_of"] != claim["settled_by"] else "",
+                "source_words": SOURCES.get(claim["source"], claim["source"]),
+                "measures": _measures(claim["parts"]),
+                "files": grouped(claim["evidence"]),
+                "stale": bool(records and records.is_stale(claim["evidence"])),
+            }
+        )
+    return views
+
+
+def _measures(parts: list[dict[str, Any]]) -> list[str]:
+    """Return the measures that a claim's parts compare."""
+    sides = [part[side] for part in parts for side in ("treatment", "baseline") if side in part]
+    return list(dict.fromkeys(side["measure"] for side in sides if side["measure"]))
+
+
+def grouped(paths: list[str]) -> list[str]:
+    """Return paths with the seeds of one encoding taken together, in order: ``evaluation/hope/seed*/...``."""
+    return list(dict.fromkeys(re.sub(r"/seed\d+/", "/seed*/", path) for path in sorted(paths)))
+
+
+def counts(claims: list[dict[str, Any]]) -> dict[str, int]:
+    """Return how many claims have each verdict."""
+    return {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
+
+
+def answer(claims: list[dict[str, Any]]) -> str:
+    """Return what the verdicts come to, in one sentence."""
+    if not claims:
+        return "No claim has been judged yet."
+    found = counts(claims)
+    parts = [
+        f"{words.small(found['supported'])} {'is' if found['supported'] == 1 else 'are'} supported",
+        f"{words.small(found['contradicted'])} contradicted",
+        f"{words.small(found['inconclusive'])} left open",
+    ]
+    total = len(claims)
+    beginning = "The one claim under test:" if total == 1 else f"Of the {words.small(total)} claims under test,"
+    return f"{beginning} {parts[0]}, {parts[1]} and {parts[2]}."
+
+
+def by_verdict(claims: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Return the verdicts that occur, each with its word and its claims."""
+    groups = [(verdict, [claim for claim in claims if claim["verdict"] == verdict]) for verdict in VERDICTS]
+    return [(verdict, _WORDS[verdict], found) for verdict, found in groups if found]

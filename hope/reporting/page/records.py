@@ -1,0 +1,175 @@
+"""What the records beside the results say: cost, provenance, and which results are older than the code."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import hope
+from hope.files import read_json
+from hope.reporting import words
+from hope.reporting.figures.data import StudyTables
+from hope.tracking.provenance import code_digest
+
+STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "train": ("training", ("train_model",)),
+    "analyze-attention": ("attention analysis", ("analyze_attention", "analyze_components")),
+    "analyze-dynamics": ("training dynamics", ("analyze_dynamics",)),
+    "extrapolate": ("extrapolation", ("evaluate_extrapolation",)),
+    "retrieve": ("retrieval", ("evaluate_retrieval",)),
+    "theory": ("theory", ("compute_theory",)),
+}
+"""The stages in their order: what the page calls each, and the workflow's rules that run it."""
+_RECORDS = (
+    ("model", "run.json", ("model.safetensors", "history.parquet", "config.json")),
+    ("analysis", "provenance.json", None),
+    ("analysis", "dynamics.json", ("dynamics.parquet",)),
+    ("evaluation", "extrapolation.json", ("extrapolation.parquet", "context.parquet", "strided.parquet")),
+    ("evaluation", "retrieval.json", ("retrieval.parquet",)),
+)
+"""Room, record, and the tables that the record speaks of; None for all beside it."""
+REFERENCE_CORPUS = Path(hope.__file__).resolve().parents[1] / "docs" / "reference-corpus.json"
+"""Digest and Python version of the corpus behind the documented results, or a list of such pairs."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The provenance of one result.
+
+    Attributes:
+        path: the record, relative to the study.
+        results: names of the files beside it that it speaks of; None for all of them.
+        content: what it says.
+        stale: whether other code than today's made the result.
+    """
+
+    path: Path
+    results: tuple[str, ...] | None
+    content: dict[str, Any]
+    stale: bool
+
+    def speaks_of(self, path: str) -> bool:
+        """Return whether the record belongs to the result at ``path``, relative to the study."""
+        result = Path(path)
+        return result.parent == self.path.parent and (self.results is None or result.name in self.results)
+
+
+class Records:
+    """All records of a study."""
+
+    def __init__(self, tables: StudyTables) -> None:
+        """Read the records of every model and of the theory."""
+        self.tables = tables
+        self.all: list[Record] = []
+        for encoding, seed in tables.study.runs():
+            run = tables.paths.run(encoding, seed)
+            for room, name, results in _RECORDS:
+                self._add(getattr(run, room) / name, results)
+        self._add(tables.paths.theory / "provenance.json", None)
+
+    def _add(self, path: Path, results: tuple[str, ...] | None) -> None:
+        if path.exists():
+            content = read_json(path)
+            inside = path.relative_to(self.tables.paths.root)
+            self.all.append(
+                Record(inside, results, content, content.get("code") != code_digest(content.get("stage", "")))
+            )
+
+    @property
+    def stale(self) -> list[Record]:
+        """Records of results that other code made."""
+        return [record for record in self.all if record.stale]
+
+    def is_stale(self, paths: list[str]) -> bool:
+        """Return whether one of these results, relative to the study, was made by other code."""
+        return any(record.speaks_of(path) for record in self.stale for path in paths)
+
+    def stale_rules(self) -> list[str]:
+        """Return the workflow's rules that make the stale results again."""
+        stages = {record.content.get("stage") for record in self.stale}
+        return [rule for stage, (_, rules) in STAGES.items() if stage in stages for rule in rules]
+
+    @cached_property
+    def last(self) -> dict[str, Any]:
+        """The record of the last training, or of whatever there is; empty if there is none."""
+        trained = [record.content for record in self.all if record.content.get("stage") == "train"]
+        return max(trained or [record.content for record in self.all], key=_ended, default={})
+
+    def stages(self) -> list[dict[str, Any]]:
+        """Return, by stage and code, how many results there are, and what they took."""
+        groups: dict[tuple, list[Record]] = {}
+        for record in self.all:
+            content = record.content
+            key = (content.get("stage", "?"), content.get("code", ""), content.get("commit"), content.get("dirty"))
+            groups.setdefault(key, []).append(record)
+        order = list(STAGES)
+        rows = []
+        for (stage, code, commit, dirty), found in groups.items():
+            rows.append(
+                {
+                    "stage": STAGES[stage][0] if stage in STAGES else stage,
+                    "place": order.index(stage) if stage in order else len(order),
+                    "results": len(found),
+                    "seconds": sum(record.content.get("seconds") or 0.0 for record in found),
+                    "code": code,
+                    "commit": commit,
+                    "dirty": bool(dirty),
+                    "stale": found[0].stale,
+                    "ended": max(_ended(record.content) for record in found),
+                }
+            )
+        return sorted(rows, key=lambda row: (row["place"], row["ended"]))
+
+    def machines(self) -> list[dict[str, Any]]:
+        """Return the distinct machines that results were made on, without what changes on one machine."""
+        seen: dict[tuple, dict[str, Any]] = {}
+        for record in self.all:
+            machine = record.content.get("machine") or {}
+            key = (machine.get("processor"), machine.get("cores"), tuple(machine.get("gpus") or ()))
+            better = seen.get(key, {})
+            seen[key] = machine if len(machine) > len(better) else better
+        # A stage that loads no torch does not name the GPUs: no other machine for that.
+        with_gpu = {key[:2] for key in seen if key[2]}
+        return [machine for key, machine in seen.items() if key[2] or key[:2] not in with_gpu]
+
+
+def _ended(content: dict[str, Any]) -> str:
+    return str(content.get("ended") or content.get("started") or "")
+
+
+def costs(tables: StudyTables) -> pd.DataFrame:
+    """Return ``tables/cost.parquet``, one row a model, or an empty table."""
+    path = tables.paths.tables / "cost.parquet"
+    return pd.read_parquet(path) if path.exists() else pd.DataFrame()
+
+
+def read_if_there(path: Path) -> dict[str, Any]:
+    """Return a JSON file's content, or an empty dict if there is no such file."""
+    return read_json(path) if path.exists() else {}
+
+
+def reference_corpus(corpus: dict[str, Any], source: str, reference: Path = REFERENCE_CORPUS) -> str:
+    """Return a sentence on how the corpus relates to the one of the documented results.
+
+    Only ``python_stdlib`` has one: its text is that of the interpreter, and so changes with its version.
+    Empty where there is nothing to compare.
+
+    Args:
+        corpus: ``corpus.json``.
+        source: the study's ``corpus.source``.
+        reference: file with ``python`` and ``digest`` of the documented results' corpus, or a list of such.
+    """
+    if source != "python_stdlib" or not corpus.get("digest") or not reference.exists():
+        return ""
+    found = read_json(reference)
+    known = found if isinstance(found, list) else [found]
+    if corpus["digest"] in {entry["digest"] for entry in known}:
+        return "It is the corpus of the README's results, to the byte."
+    versions = words.listed([str(entry.get("python", "?")) for entry in known])
+    mine = corpus.get("origin", {}).get("python", "of another version")
+    return (
+        f"It is not the corpus of the README's results, which is the library of Python {versions}: this one is of "
+        f"Python {mine} and has another digest, so its numbers will differ somewhat from those of the README."
+    )

@@ -1,0 +1,221 @@
+"""The tables of the report: what ``tables/`` holds, laid out for reading."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from hope.reporting import words
+from hope.reporting.figures.data import StudyTables
+from hope.reporting.figures.style import length_name
+from hope.reporting.measures import measure_named
+
+Row = Mapping[Any, Any]
+"""A row of a table by column."""
+
+
+class Cell(NamedTuple):
+    """A cell: its number, and in smaller type what belongs to it."""
+
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table for reading.
+
+    Attributes:
+        caption: what it shows.
+        file: the full table, relative to the study.
+        head: the columns' heads.
+        rows: cells; the first of a row is its head.
+        folded: whether the page shows it only on demand.
+    """
+
+    caption: str
+    file: str
+    head: list[str]
+    rows: list[list[Cell]]
+    folded: bool = False
+
+
+def report_tables(tables: StudyTables) -> list[TableView]:
+    """Return the tables of the report; one that the study has no numbers for is left out."""
+    found = [one_table(tables, name) for name in _MAKERS]
+    return [view for view in found if view is not None]
+
+
+def one_table(tables: StudyTables, name: str) -> TableView | None:
+    """Return one table: losses, gains, retrieval, attention or comparisons; None where there are no numbers."""
+    file, make = _MAKERS[name]
+    path = tables.paths.tables / f"{file}.parquet"
+    if not path.exists():
+        return None
+    view = make(tables, pd.read_parquet(path))
+    return view if view.rows else None
+
+
+def _losses(tables: StudyTables, table: pd.DataFrame) -> TableView:
+    labels = {"loss_within": "positions 0 to L"} | {
+        measure: f"positions {_multiple(low)} to {_multiple(high)}"
+        for measure, low, high in _numbered(table, r"loss_([\d.]+)L_([\d.]+)L")
+    }
+    strided = tables.study.extrapolation.strided
+    if strided is not None:
+        window, stride = _multiple(str(strided.window)), _multiple(str(strided.stride))
+        labels["strided_loss"] = f"all positions, read in windows of {window} that slide by {stride}"
+    caption = "Loss in nats a token, in brackets perplexity, by position in the window"
+    return _by_encoding(tables, table, labels, caption, "losses", lambda row: _loss(row))
+
+
+def _gains(tables: StudyTables, table: pd.DataFrame) -> TableView:
+    labels = {
+        measure: f"{_multiple(found)} of context" for measure, found in _numbered(table, r"context_gain_([\d.]+)L")
+    }
+    caption = "Context gain in nats a token: the loss on the same tokens with L of context, minus that with more"
+    return _by_encoding(tables, table, labels, caption, "losses", lambda row: words.signed(row["estimate"]))
+
+
+def _extensions(tables: StudyTables, table: pd.DataFrame) -> TableView:
+    ranges = {"loss_within": "positions 0 to L"} | {
+        measure: f"positions {_multiple(low)} to {_multiple(high)}"
+        for measure, low, high in _numbered(table, r"loss_([\d.]+)L_([\d.]+)L")
+    }
+    ranges["strided_loss"] = "sliding windows"
+    labels: dict[str, str] = {}
+    for measure, where in ranges.items():
+        labels |= {
+            f"{measure}@{entry.label}": f"{entry.label}, {where}" for entry in tables.study.extrapolation.extensions
+        }
+    caption = (
+        "Loss in nats a token, in brackets perplexity, with a length extension of the trained model; dashes where the "
+        "extension has no meaning for the encoding"
+    )
+    view = _by_encoding(tables, table, labels, caption, "losses", lambda row: _loss(row))
+    return replace(view, folded=True)
+
+
+def _attention(tables: StudyTables, table: pd.DataFrame) -> TableView:
+    labels = {
+        "index_trained": "U-shape index, trained",
+        "index_initial": "U-shape index, at initialisation",
+        "index_shuffled": "U-shape index, trained, tokens in random order",
+    } | {
+        measure: f"attention that moved, at {_multiple(found)}"
+        for measure, found in _numbered(table, r"divergence_([\d.]+)L")
+    }
+    caption = (
+        "Attention: the U-shape index without the first token, and the share that lies elsewhere past L than within"
+    )
+    return _by_encoding(tables, table, labels, caption, "attention", lambda row: words.number(row["estimate"]))
+
+
+def _by_encoding(
+    tables: StudyTables,
+    table: pd.DataFrame,
+    labels: dict[str, str],
+    caption: str,
+    file: str,
+    text: Callable[[Row], str],
+) -> TableView:
+    """Return a table with a row for each measure of ``labels`` and a column for each encoding."""
+    cells = {(row["measure"], row["encoding"]): row for row in table.to_dict("records")}
+    rows = []
+    for measure, label in labels.items():
+        found = [cells.get((measure, encoding)) for encoding in tables.encodings]
+        if any(found):
+            rows.append([Cell(label), *(_cell(text(row), row) if row else Cell("–") for row in found)])
+    return TableView(caption, f"tables/{file}.csv", ["", *map(tables.label, tables.encodings)], rows)
+
+
+def _cell(text: str, row: Row) -> Cell:
+    """Return a cell with its interval, where there are several seeds to give one."""
+    return Cell(text, words.interval(row["low"], row["high"], row["estimate"]) if row["seeds"] > 1 else "")
+
+
+def _loss(row: Row) -> str:
+    return f"{words.number(row['estimate'])} ({words.number(row['perplexity'])})"
+
+
+def _retrieval(tables: StudyTables, table: pd.DataFrame) -> TableView:
+    rows = []
+    for (task, length), part in table[table["depth"].isna()].groupby(["task", "length"], sort=False):
+        cells = {row["encoding"]: row for row in part.to_dict("records")}
+        trained = {bool(row["trained"]) for row in cells.values()}
+        how = "trained, text-only arms aside" if len(trained) > 1 else "trained" if True in trained else "untrained"
+        found = [cells.get(encoding) for encoding in tables.encodings]
+        label = f"{task}, {length_name(part['multiple'].iloc[0])}"
+        prompts = words.plural(int(part["prompts"].max()), "prompt")
+        first = Cell(label, f"{words.plural(int(str(length)), 'token')}, {how}, {prompts}")
+        chance = Cell(_share(float(part["chance"].mean())))
+        rows.append([first, chance, *(_accuracy(row) if row else Cell("–") for row in found)])
+    caption = (
+        "Retrieval: answer tokens that are right (teacher-forced), by task and prompt length; behind ± the standard "
+        "error over the prompts of one model, in brackets the interval over seeds and prompts"
+    )
+    head = ["", "chance", *map(tables.label, tables.encodings)]
+    return TableView(caption, "tables/retrieval.csv", head, rows)
+
+
+def _accuracy(row: Row) -> Cell:
+    error = f"±{100 * row['standard_error']:.1f}"
+    known = row["seeds"] > 1 and pd.notna(row["low"])
+    return Cell(_share(row["accuracy"]), f"{error} [{_share(row['low'])}, {_share(row['high'])}]" if known else error)
+
+
+def _share(value: float) -> str:
+    """Return a share in percent, with a decimal where it is small."""
+    return f"{100 * value:.{0 if value >= 0.1 or value <= 0 else 1}f}%".replace("-", words.MINUS)
+
+
+def _comparisons(tables: StudyTables, table: pd.DataFrame) -> TableView:
+    rows = []
+    for row in table[table["seeds"] > 1].to_dict("records"):
+        known = measure_named(row["measure"])
+        difference = f"{words.signed(row['estimate'])} {words.interval(row['low'], row['high'], row['estimate'])}"
+        rows.append(
+            [
+                Cell(row["measure"], known.text if known else ""),
+                Cell(f"{row['encoding']} {words.MINUS} {row['baseline']}"),
+                Cell(difference, row["scale"]),
+                Cell(words.familiar(row)),
+                Cell(words.detectable(row)),
+                Cell(words.p_value(row["holm_p"]), "primary" if row["family"] == "primary" else ""),
+                Cell(str(row["seeds"]), words.plural(int(row["units"]), known.unit if known else "unit")),
+            ]
+        )
+    caption = (
+        "Every encoding against RoPE and against HoPE in every measure, and the smallest effect that could have been "
+        "seen (at 80% power, before correction). Primary endpoints are corrected with their claims; all others are "
+        "exploratory, corrected among themselves (Holm), and the basis of no verdict. Encodings of a single seed stand "
+        "in the file alone"
+    )
+    head = ["measure", "compared", "difference", "that is", "could have seen", "p (Holm)", "seeds"]
+    return TableView(caption, "tables/comparisons.csv", head, rows, folded=True)
+
+
+def _numbered(table: pd.DataFrame, pattern: str) -> list[tuple[str, ...]]:
+    """Return the measures that match a pattern, each with the numbers in its name, in the table's order."""
+    matches = [re.fullmatch(pattern, measure) for measure in table["measure"].unique()]
+    return [(match.group(0), *match.groups()) for match in matches if match]
+
+
+def _multiple(text: str) -> str:
+    return length_name(float(text))
+
+
+_MAKERS: dict[str, tuple[str, Callable[[StudyTables, pd.DataFrame], TableView]]] = {
+    "losses": ("losses", _losses),
+    "gains": ("losses", _gains),
+    "extensions": ("losses", _extensions),
+    "retrieval": ("retrieval", _retrieval),
+    "attention": ("attention", _attention),
+    "comparisons": ("comparisons", _comparisons),
+}
+"""The tables in the order of the report: the file that each comes from, and what lays it out."""
+
+TABLES = list(_MAKERS)
+"""The names of the tables that :func:`one_table` lays out."""

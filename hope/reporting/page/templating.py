@@ -1,0 +1,40 @@
+"""The HTML templates of the report and of notebooks: everything put into one is escaped."""
+
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from hope.reporting import words
+
+
+def template_text(name: str) -> str:
+    """Return the text of a template that lies beside this module."""
+    return (files("hope.reporting.page") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates' environment: HTML escaped, a misspelt name an error."""
+    found = Environment(
+        loader=FunctionLoader(template_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = (
+        words.count,
+        words.estimate_with_interval,
+        words.interval,
+        words.number,
+        words.p_value,
+        words.familiar,
+        words.detectable,
+        words.plural,
+        words.seconds,
+        words.signed,
+        words.threshold,
+    )
+    found.filters.update({filter.__name__: filter for filter in shown})
+    return found

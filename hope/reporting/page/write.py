@@ -1,0 +1,167 @@
+"""The final report: one page that answers first, and then shows what the answer rests on.
+
+The page is one file: figures and style are inside, nothing runs and nothing is fetched. Links lead to
+the files of the study that lie beside it.
+"""
+
+import base64
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from hope import __version__
+from hope.catalogue import FAMILIES, is_custom
+from hope.files import sha256_of_file, write_text
+from hope.reporting import words
+from hope.reporting.figures.data import StudyTables
+from hope.reporting.figures.draw import KINDS
+from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views, judged_claims
+from hope.reporting.page.records import Records, costs, read_if_there, reference_corpus
+from hope.reporting.page.tables import report_tables
+from hope.reporting.page.templating import environment
+
+
+def write_report(study: Path) -> None:
+    """Write ``report/index.html`` of the study at ``study``, whole or not at all.
+
+    It is made from what the study holds; what is missing (figures not drawn, claims not judged) is left
+    out or said.
+
+    Raises:
+        UserError: ``study`` holds no study, or one of its JSON files cannot be read.
+    """
+    tables = StudyTables(study)
+    write_text(tables.paths.report / "index.html", page(tables))
+
+
+def page(tables: StudyTables) -> str:
+    """Return the report as HTML."""
+    records = Records(tables)
+    judged = judged_claims(tables)
+    claims = claim_views(tables, records)
+    return (
+        environment()
+        .get_template("index.html.j2")
+        .render(
+            study=tables.study,
+            version=__version__,
+            judged=judged,
+            claims=claims,
+            answer=answer(claims),
+            by_verdict=by_verdict(claims),
+            sources=SOURCES,
+            encodings=_encodings(tables),
+            models=_models(tables),
+            figures=figure_views(tables),
+            tables=report_tables(tables),
+            notebooks=_notebooks(tables),
+            data=_data(tables),
+            cost=_cost(tables),
+            records=records,
+            confidence=f"{tables.confidence:.0%}",
+        )
+    )
+
+
+def figure_views(tables: StudyTables) -> list[dict[str, Any]]:
+    """Return the figures that have been drawn and show something: words, picture as a data URI."""
+    views = []
+    for kind in KINDS:
+        path = tables.paths.figures / f"{kind.name}.svg"
+        if path.exists() and path.with_suffix(".csv").read_text(encoding="utf-8").strip():
+            views.append({"kind": kind, "picture": data_uri(path.read_bytes())})
+    return views
+
+
+def data_uri(svg: bytes) -> str:
+    """Return an SVG picture as an address that holds it."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
+
+
+def _encodings(tables: StudyTables) -> list[dict[str, Any]]:
+    """Return what each encoding of the study is."""
+    found = []
+    for name in tables.encodings:
+        encoding = tables.study.encoding(name)
+        family = None if is_custom(encoding.family) else FAMILIES[encoding.family]
+        turning = f"{tables.kept(name)} of {tables.study.model.head_dim // 2}" if tables.study.is_rotary(name) else ""
+        found.append(
+            {
+                "name": name,
+                "family": encoding.family,
+                "formula": family.formula if family else "a class of the user's own",
+                "source": family.source if family else "",
+                "settings": ", ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+                                      for key, value in encoding.settings.items()),
+                "seeds": tables.seeds(name),
+                "turning": turning,
+                "text_only": encoding.text_only,
+                "same": tables.same.get(name, ""),
+                "color": tables.styles[name].color,
+            }
+        )  # fmt: skip
+    return found
+
+
+def _models(tables: StudyTables) -> dict[str, Any]:
+    """Return the size of the models and of the study, as far as it is known."""
+    cost = costs(tables)
+    parameters = sorted(set(cost["parameters"])) if len(cost) else []
+    return {
+        "count": len(tables.study.runs()),
+        "parameters": " to ".join(words.count(value) for value in dict.fromkeys([*parameters[:1], *parameters[-1:]])),
+        "tokens": tables.study.training.steps * tables.length * tables.study.training.batch_windows,
+    }
+
+
+def _notebooks(tables: StudyTables) -> list[tuple[str, str]]:
+    """Return name and title of the notebooks that lie beside the report."""
+    found = []
+    for path in sorted(tables.paths.report.glob("*.html")):
+        if path.name != "index.html":
+            match = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8")[:4_000], re.DOTALL)
+            found.append((path.name, html.unescape(match.group(1)).strip() if match else path.stem))
+    return found
+
+
+def _data(tables: StudyTables) -> dict[str, Any]:
+    """Return what the study was trained and tested on."""
+    corpus = read_if_there(tables.paths.corpus / "corpus.json")
+    splits = {name: read_if_there(tables.paths.data / name / "manifest.json") for name in ("train", "validation")}
+    settings, tokenizer = tables.study.corpus, tables.paths.data / "tokenizer" / "tokenizer.json"
+    digest = splits["train"].get("tokenizer_sha256") or (sha256_of_file(tokenizer) if tokenizer.exists() else "")
+    version = corpus.get("origin", {}).get("python", "")
+    source = {
+        "python_stdlib": f"the source text of the standard library of Python {version}",
+        "files": f"files of the user's: {', '.join(settings.files.paths)}",
+        "hub": f"{settings.hub.dataset} of the Hugging Face hub, revision {settings.hub.revision}",
+    }[settings.source]
+    return {
+        "corpus": corpus,
+        "source": source.strip(),
+        "train": splits["train"],
+        "validation": splits["validation"],
+        "tokenizer": digest,
+        "reference": reference_corpus(corpus, settings.source),
+    }
+
+
+def _cost(tables: StudyTables) -> list[dict[str, Any]]:
+    """Return what training took, one row an encoding."""
+    cost = costs(tables)
+    rows = []
+    for name in tables.encodings:
+        own = cost[cost["encoding"] == name] if len(cost) else cost
+        if len(own):
+            rows.append(
+                {
+                    "encoding": name,
+                    "models": len(own),
+                    "parameters": int(own["parameters"].iloc[0]),
+                    "tokens": int(own["tokens"].mean()),
+                    "seconds": float(own["seconds"].mean()),
+                    "speed": float(own["tokens_per_second"].mean()),
+                }
+            )
+    return rows
