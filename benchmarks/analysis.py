@@ -29,7 +29,7 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.evaluation import report, resident_kb, spread, windows
+from benchmarks.evaluation import finish, resident_kb, spread, windows
 from hope import config
 from hope.analysis.components import Components
 from hope.analysis.divergence import Divergence
@@ -69,7 +69,7 @@ def main() -> None:
     if options.once:
         print(*once(options.once, options.lengths[0]))
         return
-    report(compare(options), options, "analysis")
+    finish(compare(options), options, "analysis")
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from torch import Tensor
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from benchmarks.evaluation import added_peak, alternate, report, spread, windows
+from benchmarks.evaluation import added_peak, alternate, finish, spread, windows
 from hope import config
 from hope.catalogue import family_settings
 from hope.encodings.base import Encoding
@@ -92,7 +92,7 @@ def main() -> None:
         "bias_path": "FlexAttention" if GPU else "tiles; FlexAttention not run, for lack of a GPU",
         "rotation": rotation,
     }
-    report(found, options, "attention")
+    finish(found, options, "attention")
 
 
 def share(one: float | None, other: float | None) -> float | None:

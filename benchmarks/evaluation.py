@@ -16,9 +16,6 @@ Usage, from the project's root:
 
 import argparse
 import ctypes
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -32,12 +29,12 @@ import torch.nn.functional as F
 import transformers
 from torch import Tensor
 
-from hope import __version__, config
+from benchmarks.report import report
+from hope import config
 from hope.catalogue import family_settings
 from hope.model.decoder import Decoder
 from hope.model.llama import llama_config, llama_weights
 from hope.model.loss import token_losses
-from hope.tracking.provenance import git_state
 
 LENGTHS = (1024, 2048, 4096, 8192, 16_384)
 COMPARED_MEMORY = 4096  # tokens; at 16,384 and a large vocabulary the full logits would take over 6 GB
@@ -75,13 +72,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.large:
-        report(large(options), options, "evaluation-large")
+        finish(large(options), options, "evaluation-large")
         return
     sides = contestants(options.vocabulary)
     if options.peak:
         print(added_peak(sides[options.peak], windows(options.vocabulary, options.length)))
         return
-    report(compare(sides, options), options, "evaluation")
+    finish(compare(sides, options), options, "evaluation")
+
+
+def finish(found: dict[str, Any], options: argparse.Namespace, name: str) -> None:
+    """Report a result of computing with torch beside transformers."""
+    report(name, found | {"threads": options.threads}, ["torch", "transformers"], options.keep)
 
 
 def compare(sides: dict[str, Contestant], options: argparse.Namespace) -> dict[str, Any]:
@@ -168,33 +170,6 @@ def large(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def report(found: dict[str, Any], options: argparse.Namespace, name: str) -> None:
-    """Print a result with where it comes from as one line of JSON, and keep it if asked."""
-    line = json.dumps(
-        {"benchmark": name}
-        | found
-        | {
-            "threads": options.threads,
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "load_at_end": round(os.getloadavg()[0], 2),
-            "versions": {
-                "hope": __version__,
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "python": platform.python_version(),
-            },
-            "code": git_state(),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        }
-    )
-    if options.keep:
-        folder = Path(__file__).parent / "results"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{name}.json").write_text(line + "\n", encoding="utf-8")
-    print(line)
-
-
 def contestants(vocabulary: int) -> dict[str, Contestant]:
     """Return both sides over the same weights: token ids ``[1, tokens + 1]`` to losses ``[1, tokens]``."""
     shape = config.Model()
@@ -272,15 +247,6 @@ def peak_of(side: str, vocabulary: int, length: int, threads: int) -> int | None
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
     found = done.stdout.split()[-1]
     return None if found == "None" else int(found)
-
-
-def processor() -> str:
-    """Return the processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

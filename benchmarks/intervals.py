@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.report import report
 from hope.statistics import Estimate, Noise, crossed_moments, holm
 
 Array = NDArray[np.float64]
@@ -63,7 +63,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=20_000, help="studies drawn for each cell")
     parser.add_argument("--keep", action="store_true", help="write the JSON, and the tables into docs/statistics.md")
-    parser.set_defaults(threads=1)
     options = parser.parse_args()
     cells = list(coverages(options.replicates))
     found = {
@@ -74,7 +73,6 @@ def main() -> None:
         "cells": cells,
         "mixtures": list(mixtures(options.replicates // 2)),
         "families": list(families(options.replicates // 5)),
-        "libraries": {"numpy": np.__version__, "scipy": scipy.__version__},
     }
     text = tables(found)
     print(text)
@@ -82,9 +80,7 @@ def main() -> None:
         before, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
         after = rest.split(END, 1)[1]
         DOCS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-    from benchmarks.evaluation import report  # which loads torch, and nothing else here needs it
-
-    report(found, options, "intervals")
+    report("intervals", found, ["numpy", "scipy"], options.keep)
 
 
 def differences(shares: tuple[float, float, float], seeds: int, units: int, replicates: int) -> Array:

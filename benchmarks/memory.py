@@ -11,23 +11,19 @@ Usage, from the project's root:
 """
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.evaluation import processor
-from hope import __version__, config
+from benchmarks.report import report
+from hope import config
 from hope.files import sha256_of_file, sha256_of_json, write_json
 from hope.plan.reckon import Asked, reckon
-from hope.tracking.provenance import git_state
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN = 0.15
@@ -77,21 +73,13 @@ def main() -> None:
             f"{row['ratio']:>6.2f} {row['left_alone_mib']:>11.0f}",
             flush=True,
         )
-    result = {
-        "benchmark": "memory",
+    found = {
         "goal": GOAL,
         "met": all(abs(row["ratio"] - 1) <= WITHIN for row in rows),
         "results": rows,
         "threads": options.threads,
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "versions": {"hope": __version__, "python": platform.python_version()} | versions("torch", "deepspeed"),
-        "code": git_state(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    if options.keep:
-        write_json(ROOT / "benchmarks" / "results" / "memory.json", result)
-    print(json.dumps(result))
+    report("memory", found, ["torch", "deepspeed"], options.keep)
 
 
 def compare(case: dict[str, Any], threads: int = 1) -> dict[str, Any]:
@@ -189,13 +177,6 @@ def write_tokens(folder: Path, vocabulary: int, tokens: int) -> None:
         "corpus_digest": "",
     }
     write_json(folder / "manifest.json", manifest | {"digest": sha256_of_json(manifest)})
-
-
-def versions(*names: str) -> dict[str, str]:
-    """Return the installed versions of packages."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in names}
 
 
 if __name__ == "__main__":

@@ -15,25 +15,20 @@ Usage, from the project's root:
 import argparse
 import importlib.util
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-from benchmarks.evaluation import processor
+from benchmarks.report import report
 from benchmarks.training_sides import OURS, PEERS, Setting, loss_memory
-from hope import __version__, config
+from hope import config
 from hope.errors import UserError
 from hope.plan.compute import forward
-from hope.tracking.provenance import git_state
 
 LARGE_VOCABULARY = 50_304  # GPT-2's, padded
 LOSS_TOKENS, LOSS_MEMORY_MB = 32_768, 1024
@@ -103,7 +98,7 @@ def main() -> None:
         ceilings.append(products.steps(1)["flops"])
     for side in (products, *sides.values()):
         side.end()
-    report(options, setting, list(sides.values()), max(ceilings))
+    conclude(options, setting, list(sides.values()), max(ceilings))
 
 
 def arguments() -> argparse.Namespace:
@@ -188,7 +183,7 @@ def check_losses(sides: dict[str, Side], names: list[str], setting: Setting) -> 
             sys.exit(f"'{name}' and '{names[0]}' train differently: their times say nothing")
 
 
-def report(options: argparse.Namespace, setting: Setting, sides: list[Side], ceiling: float) -> None:
+def conclude(options: argparse.Namespace, setting: Setting, sides: list[Side], ceiling: float) -> None:
     """Print the table and the line of JSON, and keep the line if asked to."""
     stage, kind = setting.stage, setting.device.type
     training = stage.training
@@ -236,51 +231,34 @@ def report(options: argparse.Namespace, setting: Setting, sides: list[Side], cei
         "hope_as_rope": as_fast(rows),
         "loss_memory": memory is None or memory < LOSS_MEMORY_MB,
     }
-    line = json.dumps(
-        {
-            "benchmark": "training",
-            "goal": words,
-            "ratio": ratio[1],
-            "ratio_quartiles": [ratio[0], ratio[2]],
-            "faster_mode": faster.name,
-            "best_peer": peer.name,
-            "ratio_as_configured": rows[peer.name]["hope_times_it"][1],
-            "met": all(parts.values()),
-            "parts_met": parts,
-            "sides": rows,
-            "ceiling_gflops": round(ceiling / 1e9, 1),
-            "mflop_per_token": round(per_token / 1e6, 3),
-            "loss_memory_mb": memory,
-            "size": options.size,
-            "model": stage.model.model_dump(),
-            "vocabulary": setting.vocabulary,
-            "length": training.length,
-            "batch_windows": training.batch_windows,
-            "micro_batch_windows": training.micro_windows,
-            "precision": training.precision,
-            "rounds": options.rounds,
-            "steps": options.steps,
-            "threads": options.threads,
-            "device": torch.cuda.get_device_name() if kind == "cuda" else processor(),
-            "cores": os.cpu_count(),
-            "load_at_end": round(os.getloadavg()[0], 2),
-            "versions": {
-                "hope": __version__,
-                "torch": torch.__version__,
-                "deepspeed": version("deepspeed"),
-                "transformers": transformers.__version__,
-                "python": platform.python_version(),
-            },
-            "code": git_state(),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        }
-    )
-    if options.keep:
-        folder = Path(__file__).parent / "results"
-        folder.mkdir(exist_ok=True)
-        other = [option for option in (options.size, options.precision) if option not in ("default", None)]
-        (folder / f"{'-'.join(['training', *other])}.json").write_text(line + "\n", encoding="utf-8")
-    print(line)
+    device = {"device": torch.cuda.get_device_name()} if kind == "cuda" else {}
+    found = device | {
+        "goal": words,
+        "ratio": ratio[1],
+        "ratio_quartiles": [ratio[0], ratio[2]],
+        "faster_mode": faster.name,
+        "best_peer": peer.name,
+        "ratio_as_configured": rows[peer.name]["hope_times_it"][1],
+        "met": all(parts.values()),
+        "parts_met": parts,
+        "sides": rows,
+        "ceiling_gflops": round(ceiling / 1e9, 1),
+        "mflop_per_token": round(per_token / 1e6, 3),
+        "loss_memory_mb": memory,
+        "size": options.size,
+        "model": stage.model.model_dump(),
+        "vocabulary": setting.vocabulary,
+        "length": training.length,
+        "batch_windows": training.batch_windows,
+        "micro_batch_windows": training.micro_windows,
+        "precision": training.precision,
+        "rounds": options.rounds,
+        "steps": options.steps,
+        "threads": options.threads,
+    }
+    other = [option for option in (options.size, options.precision) if option not in ("default", None)]
+    packages = ["torch", "deepspeed", "transformers"]
+    report("training", found, packages, options.keep, "-".join(["training", *other]))
 
 
 def fastest(sides: list[Side]) -> Side:
