@@ -37,7 +37,7 @@ def test_check_prints_one_line_alone(hope_command, tmp_path):
     assert answer.stderr == "hope: error: corpus.files.paths: 'nowhere' leads to no file\n"
     over.write_text("study: mine\n")
     answer = hope_command("check", "--configfile", over)
-    assert answer.returncode == 0 and answer.stdout.startswith("mine: 4 encodings, 8 models")
+    assert answer.returncode == 0 and answer.stdout.startswith("mine: 4 encodings, 10 models")
 
 
 def test_encodings_lists_every_family(capsys):
