@@ -1,5 +1,6 @@
 """Where everything of a study lies: the one place that knows a path."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,11 @@ SNAPSHOTS = "snapshots"
 def snapshot_file(folder: Path, step: int) -> Path:
     """Return the file of the weights after ``step`` steps, within the folder that has those of all steps."""
     return folder / f"step-{step:08d}.safetensors"
+
+
+def snapshot_files(model: Path, steps: Iterable[int]) -> list[Path]:
+    """Return the files of the weights after these steps, within the folder of a trained model."""
+    return [snapshot_file(model / SNAPSHOTS, step) for step in steps]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import exclusive_lock, read_json, write_json
-from hope.paths import SNAPSHOTS, snapshot_file
+from hope.paths import snapshot_files
 from hope.tracking.provenance import code_digest
 from hope.training.devices import VISIBLE, CannotRunHere, claimed_devices, installed_devices, visible_devices
 from hope.training.failures import circumstances, failure_note, lasting, note_failure, noted_failure
@@ -85,7 +85,7 @@ class Job:
             found = read_json(self.output / "config.json").get("fingerprint")
         except UserError:
             return False
-        snapshots = [snapshot_file(self.output / SNAPSHOTS, step) for step in self.stage.training.snapshot_steps]
+        snapshots = snapshot_files(self.output, self.stage.training.snapshot_steps)
         wanted = [self.output / "model.safetensors", *snapshots]
         return bool(found == self.key) and all(path.exists() for path in wanted)
 

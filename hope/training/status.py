@@ -7,7 +7,7 @@ from pathlib import Path
 from hope import config
 from hope.errors import UserError
 from hope.files import lock_holder, read_json
-from hope.paths import SNAPSHOTS, StudyPaths, snapshot_file
+from hope.paths import StudyPaths, snapshot_files
 from hope.tracking.store import RESULTS, find_study
 from hope.training.failures import circumstances, failure_note, noted_failure
 from hope.training.fingerprint import fingerprint, run_name
@@ -105,8 +105,7 @@ def _difference(stage: config.TrainStage, model: Path, key: str) -> str:
     """Return in what a finished model is not what the study asks for now; empty where it is."""
     if _fingerprint_of(model) != key:
         return "with other settings or data than now"
-    wanted = (snapshot_file(model / SNAPSHOTS, step) for step in stage.training.snapshot_steps)
-    missing = sum(not path.exists() for path in wanted)
+    missing = sum(not path.exists() for path in snapshot_files(model, stage.training.snapshot_steps))
     return f"without {missing} of its snapshots: it will be trained again for them" if missing else ""
 
 

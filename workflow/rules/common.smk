@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from hope.config import parse_study, to_json
 from hope.data.sources.files import find_files
 from hope.errors import UserError
-from hope.paths import SNAPSHOTS, StudyPaths, snapshot_file
+from hope.paths import StudyPaths, snapshot_files
 from hope.reporting.claims_check import checked_claims
 
 
@@ -77,7 +77,7 @@ TRAINED_TASK_FILES, TASK_FILES = (
     for names in (STUDY.mixture.tasks if STUDY.mixture.share else [], STUDY.retrieval.tasks)
 )
 RUN = PATHS.run("{encoding}", "{seed}")
-SNAPSHOT_FILES = [snapshot_file(RUN.model / SNAPSHOTS, step) for step in STUDY.training.snapshot_steps]
+SNAPSHOT_FILES = snapshot_files(RUN.model, STUDY.training.snapshot_steps)
 ROTARY = [name for name in STUDY.encodings if STUDY.is_rotary(name)]
 NOT_ROTARY = [name for name in STUDY.encodings if name not in ROTARY]
 NOTEBOOKS = sorted(template.stem for template in Path("notebooks").glob("*.ipynb"))
