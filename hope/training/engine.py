@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from itertools import chain
 from typing import Any
 
 import deepspeed
@@ -70,10 +71,25 @@ def make_engine(settings: config.Training, decoder: Decoder, device: torch.devic
     engine, *_ = deepspeed.initialize(
         model=model, optimizer=optimizer, config=engine_config(settings), dist_init_required=False
     )
+    _forget_first_step(engine)
     if clipped_here(settings) and settings.world == 1:
         # There is nobody to average with; DeepSpeed would copy all gradients to one place and back.
         engine.enable_backward_allreduce = False
     return engine
+
+
+def _forget_first_step(engine: deepspeed.DeepSpeedEngine) -> None:
+    """Undo the step that DeepSpeed takes to make the optimiser's state, in bfloat16 without ZeRO.
+
+    That step has no gradient, but it decays the weights, and AdamW's correction for its averages' start counts it:
+    the first update of the training would be a quarter too short.
+    """
+    pairs = _beside_halves(engine)
+    with torch.no_grad():
+        for half, whole in pairs:
+            whole.copy_(half)
+    if pairs:
+        engine.basic_optimizer.state.clear()
 
 
 def check_compiler() -> None:
@@ -142,10 +158,15 @@ def full_weights(engine: deepspeed.DeepSpeedEngine) -> dict[str, Tensor]:
     """Return the decoder's parameters, whole and in float32, on the CPU; every process must call."""
     weights = {}
     # Where there is no ZeRO, DeepSpeed's own function knows nothing of the float32 weights beside those of bfloat16.
-    halves, wholes = (getattr(engine.optimizer, name, []) for name in ("fp16_groups", "fp32_groups"))
-    pairs = [pair for half, whole in zip(halves, wholes, strict=False) for pair in zip(half, whole, strict=True)]
-    exact = {id(half): whole for half, whole in pairs}
+    exact = {id(half): whole for half, whole in _beside_halves(engine)}
     for name, parameter in engine.module.decoder.named_parameters():
         whole = exact.get(id(parameter), safe_get_full_fp32_param(parameter))
         weights[name] = (parameter if whole is None else whole).detach().float().cpu().clone()
     return weights
+
+
+def _beside_halves(engine: deepspeed.DeepSpeedEngine) -> list[tuple[Tensor, Tensor]]:
+    """Return each parameter in bfloat16 with its weights in float32, where there is no ZeRO; nothing elsewhere."""
+    halves, wholes = (chain(*getattr(engine.optimizer, name, [])) for name in ("fp16_groups", "fp32_groups"))
+    # ZeRO 3 has the first and not the second.
+    return list(zip(halves, wholes, strict=False))

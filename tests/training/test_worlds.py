@@ -61,15 +61,19 @@ def test_what_saves_memory_has_the_same_curve(
     assert_near(tmp_path, each_step)
 
 
-@pytest.mark.parametrize("over", [{}, {"zero_stage": 2, "processes": 2, "micro_batch_windows": 2}])
+@pytest.mark.parametrize(
+    "over",
+    [*({"zero_stage": zero} for zero in range(4)), {"zero_stage": 2, "processes": 2, "micro_batch_windows": 2}],
+)
 def test_bfloat16_follows_the_curve_within_its_rounding(
     over, preloaded: Preloaded, stage, each_step, tiny_data, tmp_path
 ):
     half = with_training(stage, log_steps=1, precision="bfloat16", **over)
     preloaded.trained_together(half, tiny_data, tmp_path)
     found, exact = curve(tmp_path)["text_loss"], curve(each_step)["text_loss"]
-    # Eight bits of a number are 0.4%.
-    assert found == pytest.approx(exact, rel=4e-3)
+    # Eight bits of a number are 0.4%, and a loss is a mean over many tokens; a first update that is a quarter too
+    # short, as DeepSpeed's own without ZeRO, shows as 0.06% at once and as 0.4% at the end.
+    assert found == pytest.approx(exact, rel=4e-4)
     assert found != pytest.approx(exact, rel=1e-6)
     # What is kept are the float32 weights, not those of bfloat16 beside them.
     kept = torch.cat([torch.from_numpy(tensor).flatten() for tensor in weights(tmp_path).values()])
