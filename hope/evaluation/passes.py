@@ -85,7 +85,7 @@ def context_losses(
         inputs = _begun(tokens[:, -context - 1 : -1], start)
         losses = np.empty((len(tokens), targets), dtype=np.float32)
         for rows in batches(len(tokens), context, device, f"loss with {context:,} tokens of context"):
-            hidden = last_hidden(model, torch.from_numpy(inputs[rows]).to(device))[:, -targets:]
+            hidden = last_hidden(model, torch.from_numpy(inputs[rows]).to(device), context - targets)
             asked = torch.from_numpy(tokens[rows, -targets:]).to(device)
             _, found = weighted_loss(model, hidden, asked, torch.ones(asked.shape, device=device))
             losses[rows] = found.cpu().numpy()

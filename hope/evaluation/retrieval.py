@@ -154,8 +154,9 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
     accuracy, margin = np.empty(len(examples)), np.empty(len(examples))
     for rows in batches(len(examples), tokens.shape[1] - 1, device, what):
         row, column = np.nonzero(answers[rows])
-        read = model(torch.from_numpy(tokens[rows, :-1]).to(device))
-        hidden = read[torch.from_numpy(row).to(device), torch.from_numpy(column - 1).to(device)]
+        first = int(column.min()) - 1
+        read = model(torch.from_numpy(tokens[rows, :-1]).to(device), first=first)
+        hidden = read[torch.from_numpy(row).to(device), torch.from_numpy(column - 1 - first).to(device)]
         asked = torch.from_numpy(tokens[rows][row, column]).to(device)
         others = torch.from_numpy(candidates[rows][row]).to(device)
         parts = (part.split(max(1, CHUNK_LOGITS // model.vocabulary)) for part in (hidden, asked, others))

@@ -1,7 +1,7 @@
 """A decoder of the Llama kind (RMSNorm, SwiGLU, no biases) with any positional encoding."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -53,8 +53,7 @@ class Attention(nn.Module):
     def forward(
         self, hidden: Tensor, encoding: Encoding, frames: list[Frame], cache: Cache | None, observe: Observer | None
     ) -> Tensor:
-        """Return the attention's output ``[batch, tokens, width]``."""
-        batch, tokens, _ = hidden.shape
+        """Return the attention's output for the queries of ``frames``, ``[batch, queries, width]``."""
         queries, keys, values = self.project(hidden)
         if not encoding.recodes:
             queries, keys = encoding.rotate(queries, keys, frames[0].prepared, hidden, self.layer)
@@ -62,7 +61,7 @@ class Attention(nn.Module):
             keys, values = cache.update(keys, values, self.layer)
         parts = [self.read(queries, keys, values, hidden, encoding, frame, observe) for frame in frames]
         mixed = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        return self.output(mixed.transpose(1, 2).reshape(batch, tokens, -1))
+        return self.output(mixed.transpose(1, 2).flatten(2))
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries ``[batch, heads, tokens, head_dim]``, and keys and values of ``kv_heads``."""
@@ -121,8 +120,10 @@ class Block(nn.Module):
     def forward(
         self, hidden: Tensor, encoding: Encoding, frames: list[Frame], cache: Cache | None, observe: Observer | None
     ) -> Tensor:
-        """Return the residual stream after this layer, ``[batch, tokens, width]``."""
-        hidden = hidden + self.attention(self.attention_norm(hidden), encoding, frames, cache, observe)
+        """Return the residual stream after this layer where ``frames`` have queries, ``[batch, queries, width]``."""
+        mixed = self.attention(self.attention_norm(hidden), encoding, frames, cache, observe)
+        first = frames[0].start
+        hidden = (hidden[:, first:] if first else hidden) + mixed
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
@@ -184,14 +185,17 @@ class Decoder(nn.Module):
         positions: Tensor | None = None,
         observe: Observer | None = None,
         cache: Cache | None = None,
+        first: int = 0,
     ) -> Tensor:
-        """Return the last hidden state, normalised, ``[batch, tokens, width]``.
+        """Return the last hidden state, normalised, ``[batch, tokens - first, width]``.
 
         Args:
             tokens: int64 ``[batch, tokens]``.
             positions: int64 ``[tokens]``, rising by one; they go on from the cache's, or from 0, if None.
             observe: is told of each layer's queries and keys after the encoding, and where they stand.
             cache: keys and values of the tokens before these; takes in those of these.
+            first: index of the first token whose hidden state is asked for: in the last layer, tokens before it
+                are keys and values alone.
 
         Raises:
             UserError: a position is negative, or one that the encoding does not have.
@@ -206,6 +210,8 @@ class Decoder(nn.Module):
         if observe is not None and len(frames) > 1:
             raise UserError(f"attention of this encoding can be looked at over {self.encoding.span} tokens, no more")
         for block in self.blocks:
+            if first and block is self.blocks[-1]:
+                frames = [replace(frame, start=max(frame.start, first)) for frame in frames if frame.stop > first]
             if self.recompute and torch.is_grad_enabled():
                 hidden = checkpoint(block, hidden, self.encoding, frames, cache, observe, use_reentrant=False)
             else:

@@ -19,19 +19,20 @@ from hope.model.decoder import Block, Decoder, Frame
 
 
 @torch.inference_mode()
-def last_hidden(model: Decoder, tokens: Tensor) -> Tensor:
-    """Return what ``model(tokens)`` returns, within rounding: ``[batch, tokens, width]``.
+def last_hidden(model: Decoder, tokens: Tensor, first: int = 0) -> Tensor:
+    """Return what ``model(tokens, first=first)`` returns, within rounding: ``[batch, tokens - first, width]``.
 
     Up to as many tokens as one pass of an evaluation holds it is the plain forward pass itself.
 
     Args:
         model: the model, in evaluation.
         tokens: int64 ``[batch, tokens]``, from position 0 on.
+        first: index of the first token whose hidden state is asked for.
     """
     at_once = inputs.TOKENS_ON_CPU if tokens.device.type == "cpu" else inputs.TOKENS_ON_GPU
     if tokens.numel() <= at_once:
-        return model(tokens)
-    return in_pieces(model, tokens, max(1, at_once // len(tokens)))
+        return model(tokens, first=first)
+    return in_pieces(model, tokens, max(1, at_once // len(tokens)))[:, first:]
 
 
 @torch.inference_mode()

@@ -109,9 +109,9 @@ def test_no_pass_goes_past_its_context() -> None:
     lengths = []
 
     class Recorder(Decoder):
-        def forward(self, tokens: torch.Tensor, *rest: object) -> torch.Tensor:
+        def forward(self, tokens: torch.Tensor, **rest: int) -> torch.Tensor:
             lengths.append(tokens.shape[1])
-            return super().forward(tokens)
+            return super().forward(tokens, **rest)
 
     model = tiny_decoder("learned")
     model.__class__ = Recorder

@@ -46,8 +46,8 @@ class Planted(nn.Module):
         self.rule, self.vocabulary = rule, VOCABULARY
         self.embedding = nn.Embedding(1, 1)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        named = [[self.rule(row[: place + 1]) for place in range(len(row))] for row in tokens.tolist()]
+    def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
+        named = [[self.rule(row[: place + 1]) for place in range(first, len(row))] for row in tokens.tolist()]
         return nn.functional.one_hot(torch.tensor(named), VOCABULARY).float()
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -114,8 +114,8 @@ def test_naming_one_token_always_scores_near_the_chance_of_copy() -> None:
 
 def test_ties_go_to_the_lowest_id() -> None:
     class Even(Planted):
-        def forward(self, tokens: Tensor) -> Tensor:
-            return torch.zeros(*tokens.shape, VOCABULARY)
+        def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
+            return torch.zeros(*tokens[:, first:].shape, VOCABULARY)
 
     tokens = np.array([5, 0, 7, 0, 9])
     example = Example(tokens, np.array([False, True, True, True, True]), np.array([0, 7, 9]))

@@ -15,8 +15,8 @@ SHAPE = config.Model(layers=2, width=32, heads=4, kv_heads=2, mlp_width=48)
 LENGTH = 24
 
 
-def decoder(family: str, shape: config.Model = SHAPE, seed: int = 0) -> Decoder:
-    settings = FAMILIES[family].settings().model_dump()
+def decoder(family: str, shape: config.Model = SHAPE, seed: int = 0, **changes: float) -> Decoder:
+    settings = FAMILIES[family].settings(**changes).model_dump()
     encoding = config.Encoding(name=family, family=family, settings=settings)
     return Decoder(shape, 64, LENGTH, encoding).initialise(seed).eval()
 
@@ -54,6 +54,19 @@ def test_a_token_sees_none_after_it(family):
         first, second = model(before), model(after)
     torch.testing.assert_close(first[:, :15], second[:, :15], atol=1e-5, rtol=1e-5)
     assert (first[:, 15:] - second[:, 15:]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [*((family, {}) for family in FAMILIES), ("xpos", {"scale_base": 1.5})],  # in blocks of a few tokens
+)
+def test_states_from_a_token_on_are_those_of_the_whole_pass(family, changes):
+    model = louder(decoder(family, **changes))
+    ids = tokens(length=min(model.encoding.longest or 3 * LENGTH, 3 * LENGTH))
+    with torch.inference_mode():
+        whole = model(ids)
+        for first in (1, 7, LENGTH - 1, ids.shape[1] - 1):
+            torch.testing.assert_close(model(ids, first=first), whole[:, first:], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "none"])

@@ -49,11 +49,12 @@ def test_pieces_equal_one_pass(family: str) -> None:
 
 
 @pytest.mark.parametrize("content", [dict(kind="dynamic-ntk"), dict(kind="yarn", factor=4.0), dict(kind="rerope")])
-def test_pieces_of_an_extended_model_equal_one_pass(content: dict[str, Any]) -> None:
+def test_pieces_and_the_last_states_of_an_extended_model_equal_one_pass(content: dict[str, Any]) -> None:
     model, plain = loud_decoder("rope"), loud_decoder("rope")(ids(60))
     with torch.inference_mode(), extended(model, TypeAdapter(config.Extension).validate_python(content)):
         whole = model(ids(60))
         assert (whole - plain).abs().max() > 1e-2
+        torch.testing.assert_close(model(ids(60), first=50), whole[:, 50:], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(in_pieces(model, ids(60), 7), whole, atol=1e-4, rtol=1e-4)
 
 
@@ -73,6 +74,7 @@ def test_pieces_of_an_encoding_that_recodes_equal_one_pass(span: int | None) -> 
     model.encoding.span = span
     with torch.inference_mode():
         whole = model(ids(64))
+        torch.testing.assert_close(model(ids(64), first=45), whole[:, 45:], atol=1e-4, rtol=1e-4)
         for size in (7, 30, 64):
             torch.testing.assert_close(in_pieces(model, ids(64), size), whole, atol=1e-4, rtol=1e-4)
 
@@ -83,14 +85,15 @@ def test_a_text_longer_than_a_pass_is_read_in_pieces(monkeypatch: pytest.MonkeyP
         expected, losses = model(ids(50)), token_losses(model, ids(51))
     calls = []
 
-    def plain(tokens: torch.Tensor, *rest: object) -> torch.Tensor:
+    def plain(tokens: torch.Tensor, **rest: Any) -> torch.Tensor:
         calls.append(tokens.numel())
-        return Decoder.forward(model, tokens)
+        return Decoder.forward(model, tokens, **rest)
 
     monkeypatch.setattr(model, "forward", plain)
     assert torch.equal(last_hidden(model, ids(50)), expected) and calls == [100]
     monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 60)
     torch.testing.assert_close(last_hidden(model, ids(50)), expected, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(last_hidden(model, ids(50), 20), expected[:, 20:], atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(token_losses(model, ids(51)), losses, atol=1e-6, rtol=1e-6)
     assert calls == [100]
 
