@@ -1,14 +1,11 @@
 """Fixtures of the reporting tests: made-up study folders."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # make_study is a module of the tests, not of the package
-
-from make_study import make_study  # noqa: E402
+from tests.reporting.make_study import make_study
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-from make_study import make_study
-
 from hope.reporting.claims import judge
 from hope.reporting.endpoints import write_endpoints
 from hope.reporting.figures.draw import draw
+from tests.reporting.make_study import make_study
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "workflow" / "claims.yaml"

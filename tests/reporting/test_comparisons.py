@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from make_study import DOCUMENTS, Truth, make_study, settings
-from pages import Page
 
 from hope.reporting import words
 from hope.reporting.claims import judge
@@ -22,6 +20,8 @@ from hope.reporting.page.tables import one_table
 from hope.reporting.page.write import write_report
 from hope.reporting.summaries import baseline_of
 from hope.statistics import crossed_mean, holm
+from tests.reporting.make_study import DOCUMENTS, Truth, make_study, settings
+from tests.reporting.pages import Page
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "claims.yaml"
 TEXT_ARMS = {

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, settings
 
 from hope.errors import UserError
 from hope.reporting import endpoints as rooms
@@ -13,6 +12,7 @@ from hope.reporting.estimates import Observations, percent
 from hope.reporting.figures.draw import KINDS
 from hope.reporting.measures import MEASURES, canonical, measure_named
 from hope.statistics import crossed_mean
+from tests.reporting.make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, settings
 
 QUIET = {"seed_noise": 0.0, "unit_noise": 0.0, "noise": 0.0}
 

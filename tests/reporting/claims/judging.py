@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from make_study import settings
 
 from hope.config import to_json
 from hope.reporting.claims import judge
+from tests.reporting.make_study import settings
 
-SHIPPED = Path(__file__).parents[2] / "workflow" / "claims.yaml"
+SHIPPED = Path(__file__).parents[3] / "workflow" / "claims.yaml"
 
 PAST = {
     "id": "past",

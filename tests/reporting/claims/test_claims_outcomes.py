@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from judging import COPY, EXACT, FEW_SHOT, PAST, WITHIN, claim, noise, one, verdicts
 
 from hope.reporting.claims import judge
 from hope.statistics import crossed_mean, holm
+from tests.reporting.claims.judging import COPY, EXACT, FEW_SHOT, PAST, WITHIN, claim, noise, one, verdicts
 
 # Three endpoints of one claim; each difference, with so little or so much noise, has one right verdict.
 MEASURES = ("loss_2L_4L", "loss_1L_2L", "loss_4L_8L")
@@ -162,7 +162,7 @@ def test_verdicts_name_the_tables_and_figures_that_show_them(tmp_path):
 
 
 def test_documented_claim_of_a_users_own_encoding_is_judged(tmp_path):
-    text = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "claims.md").read_text(encoding="utf-8")
     block = next(block for block in text.split("```yaml\n")[1:] if block.startswith("# my-claims.yaml"))
     stated = yaml.safe_load(block.split("```")[0])
     values = {

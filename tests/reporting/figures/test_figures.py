@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from finished import ROOT, finished_study
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.draw import KINDS, draw, draw_one
 from hope.reporting.figures.style import encoding_styles, length_name, save
 from hope.statistics import crossed_mean
+from tests.reporting.finished import ROOT, finished_study
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim, noise, one, verdicts
-from make_study import Truth
 
 from hope.errors import UserError
 from hope.reporting.claims import judge
 from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.endpoints import write_endpoints
 from hope.statistics import crossed_mean
+from tests.reporting.claims.judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim, noise, one, verdicts
+from tests.reporting.make_study import Truth
 
 
 @pytest.mark.parametrize(

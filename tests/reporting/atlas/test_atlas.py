@@ -25,7 +25,7 @@ from hope.reporting.atlas.words import NOTES
 from hope.reporting.atlas.write import PICTURES, page
 from hope.reporting.figures.style import encoding_styles, new_figure, paper_style, save_svg
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 SHAPE = EncodingShape(layers=2, width=96, heads=3, kv_heads=3, head_dim=32, length=128)
 ANEW = "the page is not what the code says now: run `make docs`"

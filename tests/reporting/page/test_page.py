@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from finished import ROOT, finished_study, judged
-from pages import Page
 from pandas import read_csv
 
 from hope.errors import UserError
@@ -19,6 +17,8 @@ from hope.reporting.page.claims import answer
 from hope.reporting.page.records import STAGES, Records, reference_corpus
 from hope.reporting.page.write import write_report
 from hope.tracking.provenance import code_digest
+from tests.reporting.finished import ROOT, finished_study, judged
+from tests.reporting.pages import Page
 
 
 @pytest.fixture(scope="session")

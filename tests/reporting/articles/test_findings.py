@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from make_study import LENGTH, Truth, make_study
 
 from hope.errors import UserError
 from hope.reporting.articles.article import Article
 from hope.reporting.articles.findings import FINDINGS
 from hope.reporting.figures.data import StudyTables
+from tests.reporting.make_study import LENGTH, Truth, make_study
 
 TRAINING = {"length": LENGTH, "tokens": LENGTH * 8 * 1000, "batch_windows": 8, "warmup_steps": 4}
 SEEDS = {"rope": 3, "hope": 3, "none": 1}

@@ -6,12 +6,12 @@ from typing import Any
 
 import nbformat
 import pytest
-from finished import ROOT, finished_study
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from pages import Page
 
 from hope.errors import UserError
 from hope.reporting.articles.notebooks import check_parameters, render
+from tests.reporting.finished import ROOT, finished_study
+from tests.reporting.pages import Page
 
 TEMPLATES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

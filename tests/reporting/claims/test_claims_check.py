@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import yaml
-from judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim
-from make_study import settings
 
 from hope import commands
 from hope.config import load_study
 from hope.errors import UserError
 from hope.reporting.claims_check import check_claims, checked_claims, unanswered
 from hope.reporting.claims_file import Claim, ClaimsFile, Part, UnmeasuredPart, load_claims
+from tests.reporting.claims.judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim
+from tests.reporting.make_study import settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
 
 
