@@ -19,7 +19,7 @@ from torch import Tensor
 from hope.config import Extension
 from hope.config.extensions import DynamicNtk, Linear, LongRope, Ntk, Slowest, Yarn
 from hope.encodings.base import Encoding, EncodingShape
-from hope.encodings.rotary import Rotary, turn
+from hope.encodings.rotary import Rotary, turn, turn_both
 from hope.encodings.rotary_variants import PartialRope
 from hope.errors import UserError
 
@@ -68,9 +68,7 @@ class Resized(Encoding):
         self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor], hidden: Tensor, layer: int
     ) -> tuple[Tensor, Tensor]:
         """Turn every component by its angle; queries stand at the last of the positions."""
-        cosine, sine = prepared
-        first = keys.shape[2] - queries.shape[2]
-        return turn(queries, cosine[first:], sine[first:]), turn(keys, cosine, sine)
+        return turn_both(queries, keys, prepared)
 
 
 class ReRotary(Rotary):

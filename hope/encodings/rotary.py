@@ -70,9 +70,7 @@ class Rotary(Encoding):
         self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor], hidden: Tensor, layer: int
     ) -> tuple[Tensor, Tensor]:
         """Turn every component by its angle; queries stand at the last of the positions."""
-        cosine, sine = prepared
-        first = keys.shape[2] - queries.shape[2]
-        return turn(queries, cosine[first:], sine[first:]), turn(keys, cosine, sine)
+        return turn_both(queries, keys, prepared)
 
     @contextmanager
     def replaced(self, frequencies: Tensor) -> Iterator[None]:
@@ -83,6 +81,13 @@ class Rotary(Encoding):
             yield
         finally:
             self.frequencies = before
+
+
+def turn_both(queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Turn keys by cosine and sine ``[tokens, d/2]``, and queries by those of the last of them."""
+    cosine, sine = prepared
+    first = keys.shape[2] - queries.shape[2]
+    return turn(queries, cosine[first:], sine[first:]), turn(keys, cosine, sine)
 
 
 def turn(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,11 +13,12 @@ from hope.analysis.stream import Scope
 from hope.encodings.none import NoEncoding
 from hope.encodings.rotary import Rotary
 from hope.encodings.shape import encoding_shape
-from hope.files import read_json, sha256_of_file, sha256_of_json, write_json
+from hope.files import read_json, write_json
 from hope.interchange.stock import stock_llama
 from hope.model.attention import Place
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
+from tests.token_folder import write_held_out
 
 VOCABULARY = 64
 LENGTH = 32
@@ -153,32 +153,8 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with nine held-out documents, seven of them long."""
-    folder = tmp_path_factory.mktemp("data") / "validation"
-    folder.mkdir()
-    random = np.random.default_rng(7)
     lengths = [200, 40, 150, 190, 300, 20, 131, 170, 129]
-    documents = [np.append(random.integers(4, VOCABULARY, length - 1), SPECIAL["end"]) for length in lengths]
-    tokens = np.concatenate(documents).astype("<u2")
-    starts = np.concatenate(([0], np.cumsum(lengths))).astype("<i8")
-    tokens.tofile(folder / "shard-00000.bin")
-    starts.tofile(folder / "documents.bin")
-    shard = {"file": "shard-00000.bin", "tokens": len(tokens), "sha256": sha256_of_file(folder / "shard-00000.bin")}
-    manifest = {
-        "format": 1,
-        "split": "validation",
-        "dtype": "uint16",
-        "vocabulary": VOCABULARY,
-        "special": SPECIAL,
-        "tokens": len(tokens),
-        "documents": len(lengths),
-        "shards": [shard],
-        "documents_sha256": sha256_of_file(folder / "documents.bin"),
-        "tokenizer_sha256": "0" * 64,
-        "corpus_digest": "0" * 64,
-        "characters": 4 * len(tokens),
-    }
-    write_json(folder / "manifest.json", manifest | {"digest": sha256_of_json(manifest)})
-    return folder.parent
+    return write_held_out(tmp_path_factory.mktemp("data"), lengths, VOCABULARY, SPECIAL, seed=7)
 
 
 @pytest.fixture
