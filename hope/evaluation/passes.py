@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from hope.encodings.extensions import Resized
 from hope.model.decoder import Decoder
-from hope.model.inputs import batches
+from hope.model.inputs import pass_over
 from hope.model.long import last_hidden
 from hope.model.loss import token_losses, weighted_loss
 
@@ -14,7 +14,6 @@ Losses = NDArray[np.float32]
 Tokens = NDArray[np.int64]
 
 
-@torch.inference_mode()
 def window_losses(model: Decoder, tokens: Tokens) -> Losses:
     """Return the loss at each position of each window, in nats, float32 ``[windows, positions]``.
 
@@ -55,7 +54,6 @@ def pass_lengths(model: Decoder, length: int) -> list[int]:
     return [reach for reach, changed in zip(reaches, [*changes, True], strict=True) if changed]
 
 
-@torch.inference_mode()
 def context_losses(
     model: Decoder, tokens: Tokens, targets: int, contexts: list[int], start: int | None
 ) -> dict[int, Losses]:
@@ -77,19 +75,11 @@ def context_losses(
     Returns:
         float32 ``[windows, targets]`` by context.
     """
-    device = model.embedding.weight.device
     result = {}
     for context in contexts:
         if model.encoding.longest is not None and context > model.encoding.longest:
             continue
-        inputs = _begun(tokens[:, -context - 1 : -1], start)
-        losses = np.empty((len(tokens), targets), dtype=np.float32)
-        for rows in batches(len(tokens), context, device, f"loss with {context:,} tokens of context"):
-            hidden = last_hidden(model, torch.from_numpy(inputs[rows]).to(device), context - targets)
-            asked = torch.from_numpy(tokens[rows, -targets:]).to(device)
-            _, found = weighted_loss(model, hidden, asked, torch.ones(asked.shape, device=device))
-            losses[rows] = found.cpu().numpy()
-        result[context] = losses
+        result[context] = _target_losses(model, _begun(tokens[:, -context - 1 : -1], start), tokens[:, -targets:])
     return result
 
 
@@ -128,10 +118,24 @@ def strided_losses(model: Decoder, tokens: Tokens, size: int, stride: int, start
 def _losses(model: Decoder, tokens: Tokens, what: str) -> Losses:
     """Return the loss at each position from one pass over each row."""
     device = model.embedding.weight.device
-    losses = np.empty((len(tokens), tokens.shape[1] - 1), dtype=np.float32)
-    for rows in batches(len(tokens), losses.shape[1], device, what):
-        losses[rows] = token_losses(model, torch.from_numpy(tokens[rows]).to(device)).cpu().numpy()
-    return losses
+
+    def work(rows: slice) -> Losses:
+        return token_losses(model, torch.from_numpy(tokens[rows]).to(device)).cpu().numpy()
+
+    return np.concatenate(pass_over(work, len(tokens), tokens.shape[1] - 1, device, what))
+
+
+def _target_losses(model: Decoder, inputs: Tokens, targets: Tokens) -> Losses:
+    """Return the loss on ``targets``, of which the last one follows ``inputs``, from one pass over each row."""
+    device, (count, context) = model.embedding.weight.device, inputs.shape
+    first = context - targets.shape[1]
+
+    def work(rows: slice) -> Losses:
+        hidden = last_hidden(model, torch.from_numpy(inputs[rows]).to(device), first)
+        asked = torch.from_numpy(targets[rows]).to(device)
+        return weighted_loss(model, hidden, asked, torch.ones(asked.shape, device=device))[1].cpu().numpy()
+
+    return np.concatenate(pass_over(work, count, context, device, f"loss with {context:,} tokens of context"))
 
 
 def _begun(tokens: Tokens, start: int | None) -> Tokens:

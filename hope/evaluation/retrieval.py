@@ -16,7 +16,7 @@ from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import read_json
 from hope.model.decoder import Decoder
-from hope.model.inputs import batches, open_inputs
+from hope.model.inputs import open_inputs, pass_over
 from hope.model.loading import trained_tasks
 from hope.model.loss import CHUNK_LOGITS
 from hope.seeding import generator
@@ -130,7 +130,6 @@ def digest(examples: list[Example]) -> str:
     return summed.hexdigest()
 
 
-@torch.inference_mode()
 def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tuple[np.ndarray, np.ndarray]:
     """Return the teacher-forced accuracy and margin of each prompt.
 
@@ -151,8 +150,8 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
     tokens = np.stack([example.tokens for example in examples])
     answers = np.stack([example.answer for example in examples])
     candidates = _padded([example.candidates for example in examples])
-    accuracy, margin = np.empty(len(examples)), np.empty(len(examples))
-    for rows in batches(len(examples), tokens.shape[1] - 1, device, what):
+
+    def work(rows: slice) -> tuple[np.ndarray, np.ndarray]:
         row, column = np.nonzero(answers[rows])
         first = int(column.min()) - 1
         read = model(torch.from_numpy(tokens[rows, :-1]).to(device), first=first)
@@ -163,9 +162,10 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
         found = [_compare(model.logits(part).float(), *rest) for part, *rest in zip(*parts, strict=True)]
         right, ahead = (torch.cat(part).double().cpu().numpy() for part in zip(*found, strict=True))
         count = np.bincount(row)
-        accuracy[rows] = np.bincount(row, right) / count
-        margin[rows] = np.bincount(row, ahead) / count
-    return accuracy, margin
+        return np.bincount(row, right) / count, np.bincount(row, ahead) / count
+
+    accuracy, margin = zip(*pass_over(work, len(examples), tokens.shape[1] - 1, device, what), strict=True)
+    return np.concatenate(accuracy), np.concatenate(margin)
 
 
 def _compare(logits: torch.Tensor, asked: torch.Tensor, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,8 +1,10 @@
 """What all that looks at a trained model shares: opening it with its data, and passes of bounded size."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -16,6 +18,8 @@ from hope.model.loading import load_model
 # parameters. On a CPU smaller passes stay in the cache and are the faster ones.
 TOKENS_ON_GPU = 16_384
 TOKENS_ON_CPU = 2_048
+
+Result = TypeVar("Result")
 
 
 def open_inputs(model: Path, data: Path, threads: int) -> tuple[Decoder, TokenCorpus]:
@@ -51,10 +55,49 @@ def batches(rows: int, length: int, device: torch.device, what: str) -> Iterator
         device: where the passes run.
         what: names the work in the heartbeat line.
     """
+    return _told(_slices(rows, length, device), rows, length, what)
+
+
+def pass_over(work: Callable[[slice], Result], rows: int, length: int, device: torch.device, what: str) -> list[Result]:
+    """Do ``work``, without gradients, on each of the slices of :func:`batches`, and return what it returns.
+
+    With several CPU threads as many slices are worked on at once, each by one thread: a pass has too little in it
+    to be divided well. So the number of threads changes no bit of a slice's result. A row that is too long for
+    one pass has all threads to itself.
+
+    Args:
+        work: takes a slice of the rows; may be called from several threads.
+        rows: rows in all.
+        length: tokens of a row.
+        device: where the passes run.
+        what: names the work in the heartbeat line.
+
+    Returns:
+        The results in the order of the rows.
+    """
+    inferred = torch.inference_mode()(work)  # a mode is one thread's own
+    slices, threads = _slices(rows, length, device), torch.get_num_threads()
+    if device.type != "cpu" or threads == 1 or length > TOKENS_ON_CPU:
+        return [inferred(piece) for piece in _told(slices, rows, length, what)]
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            results = pool.map(inferred, slices)
+            return [next(results) for _ in _told(slices, rows, length, what)]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _slices(rows: int, length: int, device: torch.device) -> list[slice]:
     size = max(1, (TOKENS_ON_CPU if device.type == "cpu" else TOKENS_ON_GPU) // length)
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _told(slices: Iterable[slice], rows: int, length: int, what: str) -> Iterator[slice]:
+    """Yield ``slices`` of ``rows`` rows, and print how far the work on them is."""
     heartbeat, started = Heartbeat(what), time.monotonic()
-    for start in range(0, rows, size):
-        stop = min(start + size, rows)
-        yield slice(start, stop)
-        rate = stop * length / (time.monotonic() - started)
-        heartbeat.beat(f"{100 * stop // rows}%, {rate:,.0f} tokens/s, {(rows - stop) * length / rate:.0f} s left")
+    for piece in slices:
+        yield piece
+        rate = piece.stop * length / (time.monotonic() - started)
+        left = (rows - piece.stop) * length / rate
+        heartbeat.beat(f"{100 * piece.stop // rows}%, {rate:,.0f} tokens/s, {left:.0f} s left")

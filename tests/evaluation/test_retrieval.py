@@ -171,6 +171,17 @@ def test_scores_do_not_depend_on_the_size_of_a_pass(monkeypatch: pytest.MonkeyPa
         np.testing.assert_allclose(one[1], other[1], atol=1e-4)
 
 
+def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 60)
+    model, examples, before = tiny_decoder("hope"), prompts(COPY, 1, 24, 7), torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(score(model, examples))
+    torch.set_num_threads(before)
+    np.testing.assert_array_equal(*found)
+
+
 def test_candidates_of_different_number_are_not_mixed() -> None:
     model = Planted(lambda read: 8)
     few = Example(np.array([5, 6]), np.array([False, True]), np.array([6, 7]))
