@@ -1,5 +1,6 @@
 """The figures of all comparisons: a forest of every encoding against RoPE, and one against HoPE, in every measure."""
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,8 @@ from hope.reporting.words import MINUS
 
 _LINE = 0.155
 """Inches of a row."""
+_WIDEST = 16
+"""Characters of a name on one line above a column."""
 _PERCENT = (-90.0, -50.0, -20.0, -5.0, 0.0, 5.0, 20.0, 100.0, 1000.0)
 """Where changes of perplexity may have a tick."""
 _LINEAR = 5.0
@@ -63,9 +66,19 @@ def _forest(tables: StudyTables, family: str) -> Drawing | None:
             unit, (0, 1), (-6, 4), "axes fraction", "offset points", ha="right", fontsize=8.5, weight="bold"
         )  # fmt: skip
     for axes, encoding in zip(grid[0], encodings, strict=True):
-        axes.set_title(f"{encoding}\n{MINUS} {baselines[encoding]}", fontsize=8.5)
+        axes.set_title(_broken(encoding) + "\n" + _broken(f"{MINUS} {baselines[encoding]}"), fontsize=8.5)
     _explain(figure, columns=3 if len(encodings) > 3 else 1)
     return Drawing(figure, data.drop(columns=["shown", "shown_low", "shown_high"]))
+
+
+def _broken(name: str) -> str:
+    """Return a name with line breaks behind hyphens and underscores, where it is wider than a column."""
+    lines = [""]
+    for piece in re.findall(r"[^-_]*[-_]|[^-_]+", name):
+        if len(lines[-1] + piece) > _WIDEST:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 def _in_units(table: pd.DataFrame) -> pd.DataFrame:

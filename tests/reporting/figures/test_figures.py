@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.text import Text
 
 from hope.catalogue import FAMILIES, PRESETS
 from hope.errors import UserError
@@ -16,8 +17,9 @@ from hope.reporting.figures.attention import densities
 from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.draw import KINDS, draw, draw_one
 from hope.reporting.figures.style import encoding_styles, length_name, save
+from hope.reporting.words import MINUS
 from hope.statistics import crossed_mean
-from tests.reporting.finished import ROOT, finished_study
+from tests.reporting.finished import ROOT, finished_study, judged
 
 
 @pytest.fixture(scope="session")
@@ -228,6 +230,19 @@ def test_the_forests_hold_every_comparison_of_several_seeds(finished: Path) -> N
     both = pd.concat(shown)[columns].sort_values(columns[:3], ignore_index=True)
     pd.testing.assert_frame_equal(both, table[columns].sort_values(columns[:3], ignore_index=True), rtol=1e-4)
     assert {"primary", "exploratory"} == set(both["family"])
+
+
+def test_names_above_the_columns_of_a_forest_do_not_meet(new_study: Callable[..., Path]) -> None:
+    long = ["rope-activated-frozen", "rope-others-frozen", "partial_rope_hope"]
+    definitions = {name: {"family": "rope", "settings": {"base": 500.0 + len(name)}} for name in long[:2]}
+    study = judged(new_study(seeds={"rope": 2, "hope": 2} | dict.fromkeys(long, 2), definitions=definitions))
+    figure = draw_one(StudyTables(study), "comparisons").figure
+    figure.draw_without_rendering()
+    titles = [text for text in figure.findobj(Text) if MINUS + " rope" in text.get_text()]
+    assert [text.get_text().replace("\n", "").split(MINUS)[0] for text in titles] == ["hope", *long]
+    extents = [text.get_window_extent() for text in titles]
+    assert all(one.x1 < other.x0 for one, other in zip(extents, extents[1:], strict=False))
+    assert extents[-1].x1 <= figure.bbox.x1
 
 
 def test_what_is_missing_leaves_a_gap_and_no_error(new_study: Callable[..., Path]) -> None:
