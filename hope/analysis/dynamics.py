@@ -19,9 +19,9 @@ from hope.data.windows import analysis_length, evaluation_windows
 from hope.encodings.rotary import Rotary
 from hope.errors import UserError
 from hope.model.decoder import Decoder
-from hope.model.inputs import batches, open_inputs
+from hope.model.inputs import open_inputs
 from hope.model.loading import initial_model, load_snapshot, read_description
-from hope.model.loss import token_losses
+from hope.model.loss import losses_of_rows
 from hope.tables import write_table
 
 ALL = -1
@@ -122,9 +122,4 @@ def measured(
 
 def losses(model: Decoder, tokens: Tensor) -> NDArray[np.float64]:
     """Return the mean loss of each document within L, in nats a token, ``[documents]``."""
-    device = next(model.parameters()).device
-    found = [
-        token_losses(model, tokens[rows].to(device)).double().mean(dim=1).cpu()
-        for rows in batches(len(tokens), tokens.shape[1], device, "loss at a moment of training")
-    ]
-    return torch.cat(found).numpy()
+    return losses_of_rows(model, tokens, "loss at a moment of training").double().mean(dim=1).numpy()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,8 +14,7 @@ from hope.analysis.intervened import MODES, REACH, Mode, intervened, mean_contri
 from hope.analysis.stream import Scope, observe_attention
 from hope.analysis.ushape import UShape
 from hope.model.decoder import Decoder
-from hope.model.inputs import batches
-from hope.model.loss import token_losses
+from hope.model.loss import losses_of_rows
 from hope.tables import write_table
 
 MOST_RUNS = 1 + len(MODES) * (len(SETS) - 2 + 2 * DRAWS)
@@ -51,16 +49,10 @@ def intervene(
     length = model.training_length
     scope = Scope(model.shape.layers, model.shape.heads, [length], queries, len(tokens))
     ushape = UShape(scope)
-    device = next(model.parameters()).device
     tokens = tokens[:, : REACH * length + 1]
     with intervened(model, chosen, mode, means) if chosen else nullcontext():
         observe_attention(model, tokens, scope, [ushape])
-        losses = torch.cat(
-            [
-                token_losses(model, tokens[rows].to(device)).double().cpu()
-                for rows in batches(len(tokens), tokens.shape[1], device, "loss with components changed")
-            ]
-        ).numpy()
+        losses = losses_of_rows(model, tokens, "loss with components changed").double().numpy()
     measures = {
         "index_without_sink": ushape.measures()["index_without_sink"].mean(axis=(0, 1, 2)),
         "loss_within": losses[:, :length].mean(axis=1),

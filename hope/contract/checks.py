@@ -1,37 +1,20 @@
 """All checks by the name of the property, and one run over them."""
 
-import functools
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from hope.contract import hooks, passes
 from hope.contract.subject import Broken, Subject
+from hope.model.threads import cpu_threads
 
 Check = Callable[[Subject], str]
 """Returns in a few words what it found, or raises :class:`Broken`, or what the encoding itself raised."""
 
 
-def on_one_thread(check: Check) -> Check:
-    """Return the check so that it runs on one thread: for models this small further ones only wait."""
-
-    @functools.wraps(check)
-    def run(subject: Subject) -> str:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return check(subject)
-        finally:
-            torch.set_num_threads(threads)
-
-    return run
-
-
 CHECKS: dict[str, Check] = {
-    check.__name__: on_one_thread(check)
+    check.__name__: cpu_threads(1)(check)  # for models this small further ones only wait
     for check in (
         hooks.declarations,
         hooks.shapes,

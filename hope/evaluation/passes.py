@@ -8,7 +8,7 @@ from hope.encodings.extensions import Resized
 from hope.model.decoder import Decoder
 from hope.model.inputs import pass_over
 from hope.model.long import last_hidden
-from hope.model.loss import token_losses, weighted_loss
+from hope.model.loss import losses_of_rows, weighted_loss
 
 Losses = NDArray[np.float32]
 Tokens = NDArray[np.int64]
@@ -30,8 +30,8 @@ def window_losses(model: Decoder, tokens: Tokens) -> Losses:
     losses = np.empty((len(tokens), length), dtype=np.float32)
     done = 0
     for reach in pass_lengths(model, length):
-        found = _losses(model, tokens[:, : reach + 1], f"loss at every position to {reach:,}")
-        losses[:, done:reach] = found[:, done:]
+        read = torch.from_numpy(tokens[:, : reach + 1])
+        losses[:, done:reach] = losses_of_rows(model, read, f"loss at every position to {reach:,}")[:, done:].numpy()
         done = reach
     return losses
 
@@ -109,20 +109,11 @@ def strided_losses(model: Decoder, tokens: Tokens, size: int, stride: int, start
     done = 0
     while done < length:
         first = min(done + stride, length) - size if done else 0
-        read = _begun(tokens[:, first : first + size + 1], start)
-        losses[:, done : first + size] = _losses(model, read, f"loss in windows of {size:,}")[:, done - first :]
+        read = torch.from_numpy(_begun(tokens[:, first : first + size + 1], start))
+        found = losses_of_rows(model, read, f"loss in windows of {size:,}")
+        losses[:, done : first + size] = found[:, done - first :].numpy()
         done = first + size
     return losses
-
-
-def _losses(model: Decoder, tokens: Tokens, what: str) -> Losses:
-    """Return the loss at each position from one pass over each row."""
-    device = model.embedding.weight.device
-
-    def work(rows: slice) -> Losses:
-        return token_losses(model, torch.from_numpy(tokens[rows]).to(device)).cpu().numpy()
-
-    return np.concatenate(pass_over(work, len(tokens), tokens.shape[1] - 1, device, what))
 
 
 def _target_losses(model: Decoder, inputs: Tokens, targets: Tokens) -> Losses:

@@ -1,7 +1,7 @@
 """What all that looks at a trained model shares: opening it with its data, and passes of bounded size."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model
+from hope.model.threads import cpu_threads
 
 # A pass holds a few float32 arrays of tokens x MLP width: 16,384 tokens keep each below 0.6 GB at 3B
 # parameters. On a CPU smaller passes stay in the cache and are the faster ones.
@@ -79,13 +80,9 @@ def pass_over(work: Callable[[slice], Result], rows: int, length: int, device: t
     slices, threads = _slices(rows, length, device), torch.get_num_threads()
     if device.type != "cpu" or threads == 1 or length > TOKENS_ON_CPU:
         return [inferred(piece) for piece in _told(slices, rows, length, what)]
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            results = pool.map(inferred, slices)
-            return [next(results) for _ in _told(slices, rows, length, what)]
-    finally:
-        torch.set_num_threads(threads)
+    with cpu_threads(1), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        results = pool.map(inferred, slices)
+        return [next(results) for _ in _told(slices, rows, length, what)]
 
 
 def _slices(rows: int, length: int, device: torch.device) -> list[slice]:
@@ -93,7 +90,7 @@ def _slices(rows: int, length: int, device: torch.device) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _told(slices: Iterable[slice], rows: int, length: int, what: str) -> Iterator[slice]:
+def _told(slices: list[slice], rows: int, length: int, what: str) -> Iterator[slice]:
     """Yield ``slices`` of ``rows`` rows, and print how far the work on them is."""
     heartbeat, started = Heartbeat(what), time.monotonic()
     for piece in slices:

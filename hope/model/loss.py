@@ -10,6 +10,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from hope.model.decoder import Decoder
+from hope.model.inputs import pass_over
 from hope.model.long import last_hidden
 from hope.model.operators import product, weight_gradient
 
@@ -142,6 +143,22 @@ def token_losses(model: Decoder, tokens: Tensor) -> Tensor:
     """
     hidden = last_hidden(model, tokens[:, :-1]).flatten(0, 1)
     return _losses(model, hidden, tokens[:, 1:].flatten()).view(tokens.shape[0], -1)
+
+
+def losses_of_rows(model: Decoder, tokens: Tensor, what: str) -> Tensor:
+    """Return :func:`token_losses` of many rows, a pass of bounded size at a time; on the CPU.
+
+    Args:
+        model: the language model.
+        tokens: int64 ``[rows, tokens + 1]``.
+        what: names the work in the heartbeat line.
+    """
+    device = model.embedding.weight.device
+
+    def work(rows: slice) -> Tensor:
+        return token_losses(model, tokens[rows].to(device)).cpu()
+
+    return torch.cat(pass_over(work, len(tokens), tokens.shape[1] - 1, device, what))
 
 
 def _losses(model: Decoder, hidden: Tensor, targets: Tensor) -> Tensor:

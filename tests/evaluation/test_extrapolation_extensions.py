@@ -168,11 +168,11 @@ def test_no_more_passes_than_the_angles_ask_for(
 ) -> None:
     read = []
 
-    def remember(model: Decoder, tokens: torch.Tensor) -> torch.Tensor:
+    def remember(model: Decoder, tokens: torch.Tensor, what: str) -> torch.Tensor:
         read.append(tokens.shape[1] - 1)
         return torch.zeros(tokens.shape[0], tokens.shape[1] - 1)
 
-    monkeypatch.setattr(passes, "token_losses", remember)
+    monkeypatch.setattr(passes, "losses_of_rows", remember)
     model = tiny_decoder("rope")
     with extended(model, extension(content) if content else None):
         assert pass_lengths(model, length) == expected
@@ -194,14 +194,14 @@ def test_every_token_is_scored_once_with_enough_context(size: int, stride: int, 
     size = min(size, length)
     stride = min(stride, size)
 
-    def context_and_target(model: object, tokens: np.ndarray, what: str) -> np.ndarray:
+    def context_and_target(model: object, tokens: torch.Tensor, what: str) -> torch.Tensor:
         assert tokens.shape[1] == size + 1
         if start is not None:
             assert (tokens[:, 0] == start).all()
-        return (np.arange(1, size + 1) + 1000 * tokens[:, 1:]).astype(np.float32)
+        return (torch.arange(1, size + 1) + 1000 * tokens[:, 1:]).float()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "_losses", context_and_target)
+        patch.setattr(passes, "losses_of_rows", context_and_target)
         found = strided_losses(tiny_decoder(), np.arange(length + 1)[None], size, stride, start)[0]
     targets, contexts = found // 1000, found % 1000
     assert targets.tolist() == list(range(1, length + 1))

@@ -21,6 +21,7 @@ from hope.evaluation.retrieval import SCHEMA, digest, retrieve, score
 from hope.evaluation.retrieval import prompts as named_prompts
 from hope.files import write_json
 from hope.model import inputs
+from hope.model.threads import cpu_threads
 from hope.tasks import Example, Task, Vocabulary, build_task
 
 TASKS = {
@@ -173,12 +174,11 @@ def test_scores_do_not_depend_on_the_size_of_a_pass(monkeypatch: pytest.MonkeyPa
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 60)
-    model, examples, before = tiny_decoder("hope"), prompts(COPY, 1, 24, 7), torch.get_num_threads()
+    model, examples = tiny_decoder("hope"), prompts(COPY, 1, 24, 7)
     found = []
     for threads in (1, 2):
-        torch.set_num_threads(threads)
-        found.append(score(model, examples))
-    torch.set_num_threads(before)
+        with cpu_threads(threads):
+            found.append(score(model, examples))
     np.testing.assert_array_equal(*found)
 
 

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from hope.data.tokenizer import fit_tokenizer, save_tokenizer, vocabulary_size
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
+from hope.model.threads import cpu_threads
 from tests.conftest import tiny_study
 from tests.interchange.made_models import Made
 
@@ -21,10 +22,8 @@ TEXT = (
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Small models are slower on two threads, and far slower where a core is taken."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with cpu_threads(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,15 @@ import torch
 
 from hope.model import inputs
 from hope.model.inputs import pass_over
+from hope.model.threads import cpu_threads
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with cpu_threads(2):
+        yield
 
 
 def test_as_many_slices_at_once_as_threads_each_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
