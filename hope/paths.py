@@ -23,11 +23,18 @@ class RunPaths:
     """Files of one trained model, under ``models/``, ``analysis/`` and ``evaluation/``."""
 
     study: Path
+    arm: str
     encoding: str
     seed: int | str
 
+    @classmethod
+    def of_model(cls, folder: Path) -> "RunPaths":
+        """Return the paths of the trained model in ``folder``, as :attr:`model` names it."""
+        study, _, arm, encoding, seed = folder.absolute().parents[3], *folder.absolute().parts[-4:]
+        return cls(study, arm, encoding, seed.removeprefix("seed"))
+
     def _folder(self, room: str) -> Path:
-        return self.study / room / self.encoding / f"seed{self.seed}"
+        return self.study / room / self.arm / self.encoding / f"seed{self.seed}"
 
     @property
     def model(self) -> Path:
@@ -47,7 +54,7 @@ class RunPaths:
     @property
     def name(self) -> str:
         """The run's name in logs and in the tracking store."""
-        return f"{self.encoding}/seed{self.seed}"
+        return f"{self.arm}/{self.encoding}/seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -56,24 +63,25 @@ class StudyPaths:
 
     root: Path
 
-    def run(self, encoding: str, seed: int | str) -> RunPaths:
-        """Paths of one trained model; both arguments may be Snakemake wildcards in braces."""
-        return RunPaths(self.root, encoding, seed)
+    def run(self, arm: str, encoding: str, seed: int | str) -> RunPaths:
+        """Paths of one trained model; all arguments may be Snakemake wildcards in braces."""
+        return RunPaths(self.root, arm, encoding, seed)
 
-    @property
-    def corpus(self) -> Path:
-        """Folder with ``documents.parquet`` and ``corpus.json``: the split text."""
-        return self.root / "data" / "corpus"
+    def data(self, key: str) -> Path:
+        """Folder with ``tokenizer/``, ``train/`` and ``validation/``: the tokens of one corpus and tokenizer.
 
-    @property
-    def data(self) -> Path:
-        """Folder with ``tokenizer/``, ``train/`` and ``validation/``: the tokens."""
-        return self.root / "data"
+        Args:
+            key: :attr:`hope.config.Arm.data_key` of the arms that read it.
+        """
+        return self.root / "data" / key
 
-    @property
-    def theory(self) -> Path:
-        """Folder with the tables that need no trained model."""
-        return self.root / "analysis" / "theory"
+    def corpus(self, key: str) -> Path:
+        """Folder with ``documents.parquet`` and ``corpus.json``: the split text behind :meth:`data`."""
+        return self.data(key) / "corpus"
+
+    def theory(self, arm: str) -> Path:
+        """Folder with the tables of an arm that need no trained model."""
+        return self.root / "analysis" / arm / "theory"
 
     @property
     def tables(self) -> Path:

@@ -5,23 +5,22 @@ study's values, and ``workflow/schemas/config.schema.json`` is generated from th
 rule of the workflow gets only its own part, one of the stages of :class:`Study`, as sorted JSON.
 """
 
+from hope.config.arms import MAIN, Report, Run, Study, Tracking, merge
 from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
 from hope.config.encodings import Encoding, EncodingDefinition
 from hope.config.extensions import Extension
-from hope.config.load import BASE, from_json, load_study, merge, parse_study, to_json, with_base
+from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
 from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
 from hope.config.messages import describe
 from hope.config.section import Section
 from hope.config.study import (
+    Arm,
     DynamicsStage,
     ExtrapolationStage,
     LengthStage,
-    Report,
     RetrievalStage,
     Seeds,
-    Study,
     TheoryStage,
-    Tracking,
     TrainStage,
 )
 from hope.config.tasks import SETTINGS as TASK_SETTINGS
@@ -30,6 +29,7 @@ from hope.config.training import Mixture, Model, Training
 
 __all__ = [
     "Analysis",
+    "Arm",
     "BASE",
     "Corpus",
     "DynamicsStage",
@@ -41,11 +41,13 @@ __all__ = [
     "Files",
     "Hub",
     "LengthStage",
+    "MAIN",
     "Mixture",
     "Model",
     "Report",
     "Retrieval",
     "RetrievalStage",
+    "Run",
     "Section",
     "Seeds",
     "Strided",

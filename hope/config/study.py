@@ -1,9 +1,11 @@
-"""A whole study: its contestants, its sections, and the part of it that each stage depends on."""
+"""One arm of a study: its contestants, its sections, and the part of it that each stage depends on."""
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
@@ -33,29 +35,19 @@ class Seeds(Section):
     per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(default={}, description="models by encoding")
 
 
-class Tracking(Section):
-    """Where runs are tracked."""
+class Arm(Section):
+    """A group of models that share everything but the encoding and the seed."""
 
-    uri: str | None = Field(None, description="an MLflow server; null is the store in the study's own folder")
-    live: bool = Field(True, description="send metrics while a model trains")
-
-
-class Report(Section):
-    """What the report says of the study."""
-
-    title: str = Field("HoPE against RoPE", description="title of the report")
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
-
-
-class Study(Section):
-    """A whole study."""
-
-    study: str = Field(description="name of the study: its results lie in results/<study>")
     encodings: list[EncodingName] = Field(min_length=1, description="encodings compared, by name")
     definitions: dict[str, EncodingDefinition] = Field(
         default={}, description="encodings with settings, under names of your own"
     )
     seeds: Seeds = Seeds()
+    trained_on: Literal["text", "tasks"] = Field(
+        "text",
+        description="text: windows of the corpus, of which `mixture` makes a share synthetic; tasks: the synthetic "
+        "examples of `mixture` alone, with their symbols as the vocabulary",
+    )
     corpus: Corpus = Corpus()
     tokens: Tokens = Tokens()
     model: Model = Model()
@@ -65,14 +57,9 @@ class Study(Section):
     analysis: Analysis = Analysis()
     extrapolation: Extrapolation = Extrapolation()
     retrieval: Retrieval = Retrieval()
-    tracking: Tracking = Tracking()
-    report: Report = Report()
-    claims: str = Field("workflow/claims.yaml", description="the claims under test")
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> "Study":
-        if not NAME.fullmatch(self.study):
-            raise ValueError(f"study: '{self.study}' must be letters, digits, '.', '_' and '-'")
+    def _names_are_known(self) -> "Arm":
         for name in self.encodings:
             if not NAME.fullmatch(name):
                 raise ValueError(f"encodings: '{name}' must be letters, digits, '.', '_' and '-'")
@@ -91,12 +78,28 @@ class Study(Section):
                     )
         for name in self.encodings:
             self.spectrum(name)
-        if self.mixture.share > 0 and not self.mixture.tasks:
-            raise ValueError("mixture.share is above 0, but mixture.tasks is empty")
+        if not self.mixture.tasks and (self.mixture.share > 0 or not self.reads_text):
+            asks = "mixture.share is above 0" if self.reads_text else "trained_on is tasks"
+            raise ValueError(f"{asks}, but mixture.tasks is empty")
+        if not self.reads_text:
+            self._see_to_tasks_alone()
         return self
 
+    def _see_to_tasks_alone(self) -> None:
+        """See that nothing asks for text where there is none."""
+        for key, names in (("mixture.tasks", self.mixture.tasks), ("retrieval.tasks", self.retrieval.tasks)):
+            for name in names:
+                if self.tasks.needs_text(name):
+                    raise ValueError(
+                        f"{key}: '{name}' makes its prompts of text, which models that are trained on tasks alone do not "
+                        "read; leave it out, or set trained_on: text"
+                    )
+        for name in self.encodings:
+            if self.encoding(name).text_only:
+                raise ValueError(f"definitions.{name}.text_only: there is no text in an arm that is trained on tasks alone")
+
     @model_validator(mode="after")
-    def _sizes_fit_the_training_length(self) -> "Study":
+    def _sizes_fit_the_training_length(self) -> "Arm":
         length, extrapolation = self.training.length, self.extrapolation
         context = round(extrapolation.contexts[0] * length)
         if extrapolation.targets > context:
@@ -105,7 +108,7 @@ class Study(Section):
                 f"extrapolation.contexts, {context} tokens; lower targets, or leave out that context"
             )
         prompts = {
-            "mixture.multiples": (self.mixture.multiples, self.mixture.tasks if self.mixture.share else []),
+            "mixture.multiples": (self.mixture.multiples, self.trained_tasks),
             "retrieval.multiples": (self.retrieval.multiples, self.retrieval.tasks),
         }
         for key, (multiples, names) in prompts.items():
@@ -119,7 +122,7 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
-    def _extensions_fit_the_head(self) -> "Study":
+    def _extensions_fit_the_head(self) -> "Arm":
         components = self.model.head_dim // 2
         for number, extension in enumerate(self.extrapolation.extensions):
             for key in ("short", "long") if isinstance(extension, LongRope) else ():
@@ -213,10 +216,34 @@ class Study(Section):
             for offset in range(self.seeds.per_encoding.get(name, self.seeds.count))
         ]
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether the arm's models are trained on text, which is what loss and attention are measured on."""
+        return self.trained_on == "text"
+
+    @property
+    def trained_tasks(self) -> list[str]:
+        """The tasks whose examples are part of training."""
+        return list(self.mixture.tasks) if self.mixture.share or not self.reads_text else []
+
+    @property
+    def data_key(self) -> str:
+        """What names the tokens that the arm's models read: arms that read the same share them."""
+        if not self.reads_text:
+            return f"symbols-{self.symbols}"
+        settings = json.dumps([part.model_dump(mode="json") for part in (self.corpus, self.tokens)], sort_keys=True)
+        return f"{self.corpus.source}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols the arm's tasks draw from, where they are all of the vocabulary."""
+        return max(self.tasks.symbols(name) for name in {*self.mixture.tasks, *self.retrieval.tasks})
+
     def train_stage(self, name: str, seed: int) -> "TrainStage":
         """Return all that the training of one model depends on."""
         encoding = self.encoding(name)
-        mixture = self.mixture.model_copy(update={"share": 0.0}) if encoding.text_only else self.mixture
+        share = 0.0 if encoding.text_only else self.mixture.share if self.reads_text else 1.0
+        mixture = self.mixture.model_copy(update={"share": share})
         return TrainStage(
             encoding=encoding,
             seed=seed,

@@ -21,13 +21,15 @@ FIGURES = [
     "training_loss",
 ]
 RESULTS = [
-    *for_runs(rules.train_model.output, STUDY.encodings),
-    *for_runs(rules.analyze_attention.output, NOT_ROTARY),
-    *for_runs(rules.analyze_components.output, ROTARY),
-    *for_runs(rules.analyze_dynamics.output if SNAPSHOT_FILES else [], STUDY.encodings),
-    *for_runs(rules.evaluate_extrapolation.output, STUDY.encodings),
-    *for_runs(rules.evaluate_retrieval.output, STUDY.encodings),
-    *rules.compute_theory.output,
+    *for_runs([*MODEL.values(), RUN.model / "history.parquet", RUN.model / "run.json"], lambda arm, encoding: True),
+    *for_runs(rules.analyze_attention.output, lambda arm, encoding: arm.reads_text and not arm.is_rotary(encoding)),
+    *for_runs(rules.analyze_components.output, lambda arm, encoding: arm.reads_text and arm.is_rotary(encoding)),
+    *for_runs(
+        rules.analyze_dynamics.output, lambda arm, encoding: arm.reads_text and bool(arm.training.snapshot_steps)
+    ),
+    *for_runs(rules.evaluate_extrapolation.output, lambda arm, encoding: arm.reads_text),
+    *for_runs(rules.evaluate_retrieval.output, lambda arm, encoding: bool(arm.retrieval.tasks)),
+    *expand(rules.compute_theory.output, arm=READING),
 ]
 
 
@@ -36,7 +38,7 @@ rule judge_claims:
     input:
         study=rules.resolve_config.output,
         claims=STUDY.claims,
-        lengths=rules.check_lengths.output,
+        lengths=LENGTHS,
         results=RESULTS,
     output:
         claims=PATHS.claims,

@@ -1,0 +1,149 @@
+"""A whole study: its arms, and what is said once for all of them."""
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, ValidationError, model_validator
+
+from hope.config.messages import describe
+from hope.config.section import Section
+from hope.config.study import NAME, Arm
+from hope.errors import UserError, nearest
+
+MAIN = "main"
+"""The arm of a config that names none."""
+
+
+class Tracking(Section):
+    """Where runs are tracked."""
+
+    uri: str | None = Field(None, description="an MLflow server; null is the store in the study's own folder")
+    live: bool = Field(True, description="send metrics while a model trains")
+
+
+class Report(Section):
+    """What the report says of the study."""
+
+    title: str = Field("HoPE against RoPE", description="title of the report")
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
+
+
+class Run(NamedTuple):
+    """One model of a study."""
+
+    arm: str
+    encoding: str
+    seed: int
+
+
+class Study(Section):
+    """A whole study, every arm with every setting filled in."""
+
+    study: str = Field(description="name of the study: its results lie in results/<study>")
+    arms: dict[str, Arm] = Field(min_length=1, description="groups of models that differ in encoding and seed alone")
+    tracking: Tracking = Tracking()
+    report: Report = Report()
+    claims: str = Field("workflow/claims.yaml", description="the claims under test")
+
+    @model_validator(mode="after")
+    def _names_are_sound(self) -> "Study":
+        for key, name in [("study", self.study), *(("arms", name) for name in self.arms)]:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{key}: '{name}' must be letters, digits, '.', '_' and '-'")
+        meant: dict[str, tuple[str, str]] = {}
+        for name, arm in self.arms.items():
+            for encoding in arm.encodings:
+                family = arm.encoding(encoding).family
+                first, other = meant.setdefault(encoding, (name, family))
+                if other != family:
+                    raise ValueError(
+                        f"arms.{name}.definitions.{encoding}: is of family '{family}', but of '{other}' in {first}; give "
+                        "one of them another name"
+                    )
+        return self
+
+    def runs(self) -> list[Run]:
+        """Return all models of the study, arm by arm."""
+        return [Run(name, *run) for name, arm in self.arms.items() for run in arm.runs()]
+
+    def arm(self, name: str) -> Arm:
+        """Return the arm ``name``.
+
+        Raises:
+            UserError: the study has none of that name.
+        """
+        if name not in self.arms:
+            raise UserError(f"'{name}' is no arm of this study{nearest(name, self.arms)}; it has {', '.join(self.arms)}")
+        return self.arms[name]
+
+
+OF_STUDY = tuple(Study.model_fields)
+"""Keys that a config says for the whole study; all others it may say for all arms, or for one of them."""
+
+
+def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
+    """Return the study that config files describe, later ones laid over earlier ones.
+
+    Maps merge, lists and values replace. What a file says at its top level goes to every arm, then what it says under
+    the name of an arm goes to that arm alone; so a later file's top level reaches arms of an earlier file. An arm that a
+    file sets to null is dropped. Where no file names an arm there is one, :data:`MAIN`.
+
+    Args:
+        layers: where each content comes from, and the content: a parsed YAML document.
+
+    Raises:
+        UserError: one line that names the key, what is wrong and the nearest valid name.
+    """
+    layers = list(layers)
+    origin = ", ".join(name for name, _ in layers)
+    of_study: dict[str, Any] = {}
+    for where, content in layers:
+        _see_to_arms(content, where)
+        of_study = merge(of_study, {key: value for key, value in content.items() if key in OF_STUDY and key != "arms"})
+    arms: dict[str, Arm] = {}
+    for name in _arm_names(content for _, content in layers):
+        laid: dict[str, Any] = {}
+        for _, content in layers:
+            laid = merge(laid, {key: value for key, value in content.items() if key not in OF_STUDY})
+            laid = merge(laid, (content.get("arms") or {}).get(name) or {})
+        own = {key for _, content in layers for key in (content.get("arms") or {}).get(name) or {}}
+        try:
+            arms[name] = Arm.model_validate(laid)
+        except ValidationError as error:
+            # A key that no file sets under the arm's name is one of the top level.
+            keys = {each["loc"][0] for each in error.errors() if each["loc"]}
+            prefix = f"arms.{name}" if name != MAIN and not (keys and keys.isdisjoint(own)) else ""
+            raise UserError(f"{origin}: {describe(error, Arm, prefix, also=OF_STUDY)}") from None
+    try:
+        return Study.model_validate({**of_study, "arms": arms})
+    except ValidationError as error:
+        raise UserError(f"{origin}: {describe(error, Study)}") from None
+
+
+def _see_to_arms(content: dict[str, Any], where: str) -> None:
+    arms = content.get("arms")
+    if arms is not None and not (isinstance(arms, dict) and all(isinstance(each, dict | None) for each in arms.values())):
+        raise UserError(f"{where}: arms: expected a map of arms, each with 'key: value' lines, or null to drop it")
+    for name, over in (arms or {}).items():
+        taken = next((key for key in over or {} if key in OF_STUDY), None)
+        if taken:
+            raise UserError(f"{where}: arms.{name}.{taken}: is said for the whole study; move it to the top level")
+
+
+def _arm_names(contents: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the arms that the files name and do not drop, in the order in which they first appear."""
+    kept: dict[str, bool] = {}
+    for content in contents:
+        for name, over in (content.get("arms") or {}).items():
+            kept[name] = over is not None
+    names = [name for name, is_kept in kept.items() if is_kept]
+    yield from names or ([] if kept else [MAIN])
+
+
+def merge(below: dict, above: dict) -> dict:
+    """Return ``above`` laid over ``below``: maps merge, lists and values replace."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
