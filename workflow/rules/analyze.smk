@@ -5,10 +5,7 @@ rule analyze_attention:
         config=rules.train_model.output.config,
         validation=rules.tokenize_corpus.output.validation,
     output:
-        profile=RUN.analysis / "profile.parquet",
-        ushape=RUN.analysis / "ushape.parquet",
-        divergence=RUN.analysis / "divergence.parquet",
-        record=RUN.analysis / "provenance.json",
+        **outputs("analyze-attention", RUN.analysis, without=ROTARY_TABLES),
     log:
         PATHS.logs / "analyze_attention" / "{encoding}-seed{seed}.log",
     wildcard_constraints:
@@ -34,14 +31,7 @@ rule analyze_attention:
 
 use rule analyze_attention as analyze_components with:
     output:
-        profile=RUN.analysis / "profile.parquet",
-        ushape=RUN.analysis / "ushape.parquet",
-        divergence=RUN.analysis / "divergence.parquet",
-        components=RUN.analysis / "components.parquet",
-        activation=RUN.analysis / "activation.parquet",
-        kernel=RUN.analysis / "kernel_trained.parquet",
-        intervention=RUN.analysis / "intervention.parquet",
-        record=RUN.analysis / "provenance.json",
+        **outputs("analyze-attention", RUN.analysis),
     wildcard_constraints:
         encoding=one_of(ROTARY),
 
@@ -54,8 +44,7 @@ rule analyze_dynamics:
         snapshots=rules.train_model.output.snapshots,
         validation=rules.tokenize_corpus.output.validation,
     output:
-        dynamics=RUN.analysis / "dynamics.parquet",
-        record=RUN.analysis / "dynamics.json",
+        **outputs("analyze-dynamics", RUN.analysis),
     log:
         PATHS.logs / "analyze_dynamics" / "{encoding}-seed{seed}.log",
     conda:
@@ -80,9 +69,7 @@ rule analyze_dynamics:
 rule compute_theory:
     """Compute the mean kernels of the rotary encodings, which need no trained model."""
     output:
-        kernel=PATHS.theory / "kernel.parquet",
-        sweep=PATHS.theory / "kernel_sweep.parquet",
-        record=PATHS.theory / "provenance.json",
+        **outputs("theory", PATHS.theory),
     log:
         PATHS.logs / "compute_theory.log",
     conda:

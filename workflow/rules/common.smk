@@ -7,11 +7,12 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from hope.commands import COMMANDS
+from hope.commands.steps import ROTARY_TABLES
 from hope.config import parse_study, to_json
-from hope.data.sources.files import find_files
 from hope.errors import UserError
 from hope.paths import StudyPaths, snapshot_files
-from hope.reporting.claims_check import checked_claims
+from hope.study_files import check_study
 
 
 def checked(function, *arguments):
@@ -22,17 +23,21 @@ def checked(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-def corpus_files():
-    """Return the user's own files, so that a change of theirs makes the corpus anew.
+def watched(files):
+    """Return the corpus files as inputs of a rule, so that a change of theirs makes the corpus anew.
 
     Braces in a name, which Snakemake takes for wildcards, and so many files that it would be slow are left to
     the user's ``--forcerun prepare_corpus``.
     """
-    if STUDY.corpus.source != "files":
-        return []
-    files = [str(path) for path, name in checked(find_files, STUDY.corpus.files.paths)[0]]
-    files = [path for path in files if not re.search("[{}]", path)]
-    return files if len(files) <= 10_000 else []
+    names = [name for name in map(str, files) if not re.search("[{}]", name)]
+    return names if len(names) <= 10_000 else []
+
+
+def outputs(step, folder, without=()):
+    """Return the files that a step declares, by name, and its provenance as ``record``."""
+    declared = COMMANDS[step]
+    record = {"record": declared.record} if declared.record else {}
+    return {name: folder / file for name, file in (declared.outputs | record).items() if name not in without}
 
 
 def settings(section):
@@ -66,16 +71,9 @@ def one_of(names):
 # In the order in which they are laid over each other; Snakemake lists the base last.
 ORIGINS = [os.path.relpath(path) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
 STUDY = checked(parse_study, dict(config), " + ".join(ORIGINS))
-checked(checked_claims, STUDY)
+# The user's own files are inputs of the rules that depend on them.
+FILES = checked(check_study, STUDY)
 PATHS = StudyPaths(Path("results") / STUDY.study)
-CORPUS_FILES = corpus_files()
-# Files of the user's own encodings, so that a change of theirs trains those anew.
-ENCODING_FILES = {name: [str(path)] if (path := checked(STUDY.source, name)) else [] for name in STUDY.encodings}
-# The same for tasks of the user's own.
-TRAINED_TASK_FILES, TASK_FILES = (
-    [str(path) for path in checked(STUDY.task_sources, names)]
-    for names in (STUDY.mixture.tasks if STUDY.mixture.share else [], STUDY.retrieval.tasks)
-)
 RUN = PATHS.run("{encoding}", "{seed}")
 SNAPSHOT_FILES = snapshot_files(RUN.model, STUDY.training.snapshot_steps)
 ROTARY = [name for name in STUDY.encodings if STUDY.is_rotary(name)]

@@ -23,10 +23,9 @@ rule resolve_config:
 rule prepare_corpus:
     """Collect, clean and split the documents."""
     input:
-        files=CORPUS_FILES,
+        files=watched(FILES.corpus),
     output:
-        documents=PATHS.corpus / "documents.parquet",
-        corpus=PATHS.corpus / "corpus.json",
+        **outputs("prepare-corpus", PATHS.corpus),
     log:
         PATHS.logs / "prepare_corpus.log",
     conda:
@@ -50,10 +49,7 @@ rule tokenize_corpus:
         documents=rules.prepare_corpus.output.documents,
         corpus=rules.prepare_corpus.output.corpus,
     output:
-        tokenizer=PATHS.data / "tokenizer" / "tokenizer.json",
-        tokenizer_config=PATHS.data / "tokenizer" / "tokenizer_config.json",
-        train=PATHS.data / "train" / "manifest.json",
-        validation=PATHS.data / "validation" / "manifest.json",
+        **outputs("tokenize", PATHS.data),
     log:
         PATHS.logs / "tokenize_corpus.log",
     conda:
@@ -75,7 +71,7 @@ rule tokenize_corpus:
 
 
 rule check_lengths:
-    """See that the held-out documents are long enough, before any model is trained."""
+    """Check that the held-out documents are long enough, before any model is trained."""
     input:
         validation=rules.tokenize_corpus.output.validation,
     output:

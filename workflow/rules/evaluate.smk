@@ -5,10 +5,7 @@ rule evaluate_extrapolation:
         config=rules.train_model.output.config,
         validation=rules.tokenize_corpus.output.validation,
     output:
-        positions=RUN.evaluation / "extrapolation.parquet",
-        contexts=RUN.evaluation / "context.parquet",
-        strided=RUN.evaluation / "strided.parquet",
-        record=RUN.evaluation / "extrapolation.json",
+        **outputs("extrapolate", RUN.evaluation),
     log:
         PATHS.logs / "evaluate_extrapolation" / "{encoding}-seed{seed}.log",
     conda:
@@ -36,10 +33,9 @@ rule evaluate_retrieval:
         model=rules.train_model.output.model,
         config=rules.train_model.output.config,
         validation=rules.tokenize_corpus.output.validation,
-        tasks=TASK_FILES,
+        tasks=FILES.tasks,
     output:
-        scores=RUN.evaluation / "retrieval.parquet",
-        record=RUN.evaluation / "retrieval.json",
+        **outputs("retrieve", RUN.evaluation),
     log:
         PATHS.logs / "evaluate_retrieval" / "{encoding}-seed{seed}.log",
     conda:

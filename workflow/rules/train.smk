@@ -3,14 +3,11 @@ rule train_model:
     input:
         train=rules.tokenize_corpus.output.train,
         tokenizer=rules.tokenize_corpus.output.tokenizer,
-        encoding=lambda wildcards: ENCODING_FILES[wildcards.encoding],
-        tasks=TRAINED_TASK_FILES,
+        encoding=lambda wildcards: FILES.encodings[wildcards.encoding],
+        tasks=FILES.trained_tasks,
     output:
-        model=RUN.model / "model.safetensors",
-        config=RUN.model / "config.json",
-        history=RUN.model / "history.parquet",
+        **outputs("train", RUN.model),
         snapshots=SNAPSHOT_FILES,
-        record=RUN.model / "run.json",
     log:
         PATHS.logs / "train_model" / "{encoding}-seed{seed}.log",
     retries: 2
