@@ -13,31 +13,14 @@ from types import FrameType
 
 import psutil
 
-from hope.config import Study, load_study, with_base
-from hope.data.sources.files import find_files
+from hope.config import load_study, with_base
 from hope.errors import UserError
 from hope.files import exclusive_lock
 from hope.paths import StudyPaths
-from hope.reporting.claims_check import checked_claims
+from hope.study_files import check_study
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
-
-
-def check(configfiles: list[Path]) -> Study:
-    """Return the study that overlays of ``config.yaml`` describe, once its files are known to be there.
-
-    Raises:
-        UserError: the config or its claims file is wrong, a path of the corpus leads to no file, or there is no
-            file of an encoding of the user's own.
-    """
-    study = load_study(with_base(configfiles))
-    if study.corpus.source == "files":
-        find_files(study.corpus.files.paths)
-    for name in study.encodings:
-        study.source(name)
-    checked_claims(study)
-    return study
 
 
 def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
@@ -60,8 +43,9 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
     """
     if not Path("Snakefile").exists():
         raise UserError(f"{Path.cwd()}: there is no Snakefile; run this in the project's own folder")
-    _, *overlays = with_base(configfiles)
-    study = check(configfiles)
+    base, *overlays = with_base(configfiles)
+    study = load_study([base, *overlays])
+    check_study(study)
     paths = StudyPaths(Path("results") / study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
     configs = ["--configfile", *map(str, overlays)] if overlays else []
@@ -186,7 +170,7 @@ def _explain(paths: StudyPaths, started: float) -> None:
 
 
 def _conclude(paths: StudyPaths, configs: list[str]) -> int:
-    """Write Snakemake's own report into the study and say where to look."""
+    """Write Snakemake's own report into the study and print where both reports lie."""
     page = paths.root / "snakemake-report.html"
     status = _snakemake(["--report", str(page), "--quiet", "all", *configs])
     if status:

@@ -67,7 +67,7 @@ def load_pretrained(settings: Tokens) -> Tokenizer:
         ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    tokenizer.addspecial_tokens(special_tokens())
+    tokenizer.add_special_tokens(special_tokens())
     vocabulary = tokenizer.get_vocab()
     if len(set(vocabulary.values())) < len(vocabulary):
         raise UserError(
@@ -96,10 +96,10 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]
     Raises:
         UserError: the tokenizer's own vocabulary yields a special token for plain text.
     """
-    tokenizer.encodespecial_tokens = True
+    tokenizer.encode_special_tokens = True
     reserved = np.array(list(special_ids(tokenizer).values()))
     result = []
-    for encoding in tokenizer.encode_batch_fast(texts, addspecial_tokens=False):
+    for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
         ids = np.array(encoding.ids, dtype=np.int64)
         if np.isin(ids, reserved).any():
             raise UserError(
@@ -119,7 +119,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": SPECIAL["start"],
             "eos_token": SPECIAL["end"],
-            "additionalspecial_tokens": [SPECIAL["separator"], SPECIAL["query"]],
+            "additional_special_tokens": [SPECIAL["separator"], SPECIAL["query"]],
             "clean_up_tokenization_spaces": False,
         },
     )

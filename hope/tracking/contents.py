@@ -25,7 +25,7 @@ class RunContent:
     """One run as it should be.
 
     Attributes:
-        key: the tag ``hope.run`` that finds it: ``study``, ``<encoding>/seed<k>`` or that with a stage.
+        key: the tag ``hope.run`` that finds it: ``study``, ``<arm>/<encoding>/seed<k>`` or that with a stage.
         name: what the UI calls it.
         parent: key of the run that it is nested in.
         params: settings by dotted name.
@@ -60,12 +60,15 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
     return {prefix: settings if isinstance(settings, str) and settings else json.dumps(settings)}
 
 
-def live_content(encoding: str, seed: int, settings: dict[str, Any]) -> RunContent:
+def live_content(paths: RunPaths, settings: dict[str, Any]) -> RunContent:
     """Return what is known of a model's run when its training starts."""
-    name = RunPaths(Path(), encoding, seed).name
     return RunContent(
-        name, name, params=flatten(settings), tags={"encoding": encoding, "seed": str(seed), "stage": "train"}
+        paths.name, paths.name, params=flatten(settings), tags={**_model_tags(paths), "stage": "train"}
     )
+
+
+def _model_tags(paths: RunPaths) -> dict[str, str]:
+    return {"arm": paths.arm, "encoding": paths.encoding, "seed": str(paths.seed)}
 
 
 def read_models(study: Path) -> list[RunContent]:
@@ -77,9 +80,8 @@ def read_models(study: Path) -> list[RunContent]:
         UserError: a file is damaged.
     """
     runs: list[RunContent] = []
-    for path in sorted(study.glob("models/*/seed*/run.json")):
-        encoding, seed = path.parent.parent.name, path.parent.name.removeprefix("seed")
-        paths = StudyPaths(study).run(encoding, seed)
+    for path in sorted(study.glob("models/*/*/seed*/run.json")):
+        paths = RunPaths.of_model(path.parent)
         try:
             runs += _read_model(study, paths)
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
@@ -95,7 +97,7 @@ def _read_model(study: Path, paths: RunPaths) -> list[RunContent]:
     model = _content(study, paths.name, paths.name, record, paths.model, "run.json")
     model.points = history_points(paths.model / "history.parquet")
     model.points.append(Point("training_seconds", 0, float(record["seconds"]), model.ended))
-    length = _training_length(study, record)
+    length = _training_length(paths, record)
     stages = []
     for stage, name in RECORDS.items():
         folder = paths.analysis if stage.startswith("analyze") else paths.evaluation
@@ -107,7 +109,7 @@ def _read_model(study: Path, paths: RunPaths) -> list[RunContent]:
         content.points = stage_points(stage, folder, length, content.ended)
         stages.append(content)
     for content in [model, *stages]:
-        content.tags |= {"encoding": str(paths.encoding), "seed": str(paths.seed)}
+        content.tags |= _model_tags(paths)
     # The model's own row carries what its stages found: the UI compares rows, and folds nested ones away.
     model.points += [point for stage in stages for point in stage.points]
     model.note = _model_note(paths, record, model.points)
@@ -134,7 +136,7 @@ def _content(study: Path, key: str, name: str, record: dict[str, Any], folder: P
         name,
         params=flatten(record["settings"]),
         tags=tags,
-        note=f"Stage `{stage}` of `{'/'.join(key.split('/')[:2])}`: {record['seconds']:.1f} s.",
+        note=f"Stage `{stage}` of `{'/'.join(key.split('/')[:3])}`: {record['seconds']:.1f} s.",
         artifacts=artifacts,
         started=started,
         ended=started + round(1000 * record["seconds"]),
@@ -155,9 +157,9 @@ def _code_tags(record: dict[str, Any]) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def _training_length(study: Path, record: dict[str, Any]) -> int:
+def _training_length(paths: RunPaths, record: dict[str, Any]) -> int:
     """Return the training length L in tokens: as trained, or as the study's config says."""
-    settings = record["settings"] or read_json(StudyPaths(study).config)
+    settings = record["settings"] or read_json(StudyPaths(paths.study).config)["arms"][paths.arm]
     return settings["training"]["length"]
 
 

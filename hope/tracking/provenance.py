@@ -51,7 +51,7 @@ ROOMS = {
 """Folders of the package that the results of a stage depend on."""
 GROUND = {"catalogue", "config"}
 """Folders that every stage depends on, as it does on the modules at the package's root."""
-COMMANDS = {"__main__", "cli", "commands", "plan", "reproduce", "steps"}
+CALLERS = {"__main__", "cli", "reproduce", "study_files"}
 """Modules at the package's root that only call the others."""
 
 
@@ -104,7 +104,7 @@ def code_digest(stage: str) -> str:
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: path.relative_to(PACKAGE).as_posix()):
         name = path.relative_to(PACKAGE)
-        ground = name.parts[0] in GROUND or len(name.parts) == 1 and name.stem not in COMMANDS
+        ground = name.parts[0] in GROUND or len(name.parts) == 1 and name.stem not in CALLERS
         if rooms is None or ground or name.parts[0] in rooms:
             digest.update(f"{name.as_posix()}\0{sha256_of_file(path)}\n".encode())
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """The example of a user's own encoding: what it computes, and what becomes of it in the project."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import yaml
 
 from examples.my_encoding import MyEncoding
 from hope.catalogue.custom import source_digest
-from hope.config import TrainStage, merge, parse_study
+from hope.config import TrainStage, load_study, merge, parse_study, with_base
 from hope.contract import CHECKS, Subject
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import EncodingShape
@@ -16,7 +17,7 @@ from hope.errors import UserError
 from hope.files import read_json, sha256_of_file
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model, save_model
-from hope.reproduce import check
+from hope.study_files import check_study
 from hope.training.fingerprint import fingerprint
 from tests.conftest import ROOT
 from tests.model.folders import STUDY, VOCABULARY
@@ -59,9 +60,9 @@ def test_a_setting_out_of_range_is_one_line_that_names_the_key(free):
 
 def test_the_overlay_describes_a_study(monkeypatch):
     monkeypatch.chdir(ROOT)
-    study = check([OVERLAY])
+    study = load_study(with_base([OVERLAY]))
     assert study.encodings == ["rope", "hope", "mine"] and study.seeds.per_encoding["mine"] == 3
-    assert str(study.source("mine")) == "examples/my_encoding.py" and study.source("hope") is None
+    assert check_study(study).encodings == {"rope": [], "hope": [], "mine": [Path("examples/my_encoding.py")]}
 
 
 def stage(settings: dict, family: str = "examples.my_encoding:MyEncoding") -> TrainStage:

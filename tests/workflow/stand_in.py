@@ -15,6 +15,8 @@ from pathlib import Path
 
 from hope import cli
 from hope.cli import _parser
+from hope.commands import COMMANDS
+from hope.commands.steps import ROTARY_TABLES
 from hope.config import Training
 from hope.paths import SNAPSHOTS, snapshot_file
 
@@ -41,29 +43,15 @@ FIGURES = [
     "training_loss",
 ]
 OUTPUTS = {
-    "prepare-corpus": ["documents.parquet", "corpus.json"],
-    "tokenize": [
-        "tokenizer/tokenizer.json",
-        "tokenizer/tokenizer_config.json",
-        "train/manifest.json",
-        "validation/manifest.json",
-    ],
-    "train": ["model.safetensors", "config.json", "history.parquet", "run.json"],
-    "analyze-dynamics": ["dynamics.parquet", "dynamics.json"],
-    "analyze-attention": ["profile.parquet", "ushape.parquet", "divergence.parquet", "provenance.json"],
-    "theory": ["kernel.parquet", "kernel_sweep.parquet", "provenance.json"],
-    "extrapolate": ["extrapolation.parquet", "context.parquet", "strided.parquet", "extrapolation.json"],
-    "retrieve": ["retrieval.parquet", "retrieval.json"],
     "judge": ["claims.json", "tables/endpoints.parquet"]
     + [f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")],
     "draw": [f"figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")],
     "report": ["report/index.html"],
 }
-ROTARY = ["components.parquet", "activation.parquet", "kernel_trained.parquet", "intervention.parquet"]
 
 
 def main(arguments: list[str]) -> int:
-    given = {key: str(value) for key, value in vars(_parser().parse_args(arguments)).items() if key != "command"}
+    given = {key: str(value) for key, value in vars(_parser().parse_args(arguments)).items()}
     step = given.pop("step")
     if step == "reproduce":
         return cli.main(arguments)
@@ -75,12 +63,13 @@ def main(arguments: list[str]) -> int:
     if step == "train":
         train(Path(given["checkpoints"]), given["settings"])
     target = Path(given.get("output") or given["study"])
-    names = OUTPUTS.get(step, [])
+    declared = COMMANDS[step]
+    names = [*OUTPUTS.get(step, []), *declared.outputs.values(), *filter(None, [declared.record])]
     if step == "train":
         training = Training(**{**json.loads(given["settings"])["training"], **json.loads(given["launch"])})
-        names = names + [str(snapshot_file(Path(SNAPSHOTS), moment)) for moment in training.snapshot_steps]
-    if step == "analyze-attention" and target.parent.name in ("rope", "hope"):
-        names = names + ROTARY
+        names += [str(snapshot_file(Path(SNAPSHOTS), moment)) for moment in training.snapshot_steps]
+    if step == "analyze-attention" and target.parent.name not in ("rope", "hope"):
+        names = [name for name in names if name not in ROTARY_TABLES.values()]
     for path in [target / name for name in names] or [target]:
         if step != "sync":
             path.parent.mkdir(parents=True, exist_ok=True)

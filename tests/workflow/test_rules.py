@@ -84,7 +84,7 @@ def test_the_workflow_process_loads_no_numerical_library() -> None:
     import sys
 
     code = (
-        "import sys, hope.config, hope.paths, hope.errors, hope.reproduce, hope.data.sources.files;"
+        "import sys, hope.config, hope.paths, hope.commands, hope.reproduce, hope.study_files;"
         "print(sorted({'numpy', 'pandas', 'pyarrow', 'torch', 'mlflow', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -4,14 +4,11 @@ rule analyze_attention:
         **MODEL,
         validation=of_arm(rules.tokenize_corpus.output.validation),
     output:
-        profile=RUN.analysis / "profile.parquet",
-        ushape=RUN.analysis / "ushape.parquet",
-        divergence=RUN.analysis / "divergence.parquet",
-        record=RUN.analysis / "provenance.json",
+        **outputs("analyze-attention", RUN.analysis, without=ROTARY_TABLES),
     log:
         PATHS.logs / "analyze_attention" / "{arm}-{encoding}-seed{seed}.log",
     wildcard_constraints:
-        encoding=one_of(NOT_ROTARY),
+        encoding=one_of(ENCODINGS - ROTARY),
     conda:
         "../../envs/torch.yaml"
     threads: lambda wildcards: arm_of(wildcards).analysis.threads
@@ -33,16 +30,9 @@ rule analyze_attention:
 
 use rule analyze_attention as analyze_components with:
     output:
-        profile=RUN.analysis / "profile.parquet",
-        ushape=RUN.analysis / "ushape.parquet",
-        divergence=RUN.analysis / "divergence.parquet",
-        components=RUN.analysis / "components.parquet",
-        activation=RUN.analysis / "activation.parquet",
-        kernel=RUN.analysis / "kernel_trained.parquet",
-        intervention=RUN.analysis / "intervention.parquet",
-        record=RUN.analysis / "provenance.json",
+        **outputs("analyze-attention", RUN.analysis),
     wildcard_constraints:
-        encoding=one_of(ROTARY),
+        encoding=one_of(ENCODINGS & ROTARY),
 
 
 rule analyze_dynamics:
@@ -52,8 +42,7 @@ rule analyze_dynamics:
         snapshots=snapshots_of,
         validation=of_arm(rules.tokenize_corpus.output.validation),
     output:
-        dynamics=RUN.analysis / "dynamics.parquet",
-        record=RUN.analysis / "dynamics.json",
+        **outputs("analyze-dynamics", RUN.analysis),
     log:
         PATHS.logs / "analyze_dynamics" / "{arm}-{encoding}-seed{seed}.log",
     conda:
@@ -78,9 +67,7 @@ rule analyze_dynamics:
 rule compute_theory:
     """Compute the mean kernels of the rotary encodings, which need no trained model."""
     output:
-        kernel=PATHS.theory("{arm}") / "kernel.parquet",
-        sweep=PATHS.theory("{arm}") / "kernel_sweep.parquet",
-        record=PATHS.theory("{arm}") / "provenance.json",
+        **outputs("theory", PATHS.theory("{arm}")),
     log:
         PATHS.logs / "compute_theory" / "{arm}.log",
     conda:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from hope.commands import COMMANDS
+from hope.commands.steps import ROTARY_TABLES
 from hope.config import load_study, to_json
-from hope.data.sources.files import find_files
 from hope.errors import UserError
 from hope.paths import StudyPaths, snapshot_files
-from hope.reporting.claims_check import checked_claims
+from hope.study_files import check_study
 
 
 def checked(function, *arguments):
@@ -22,17 +23,31 @@ def checked(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-def corpus_files(arm):
-    """Return the user's own files, so that a change of theirs makes the corpus anew.
+def watched(files):
+    """Return the corpus files as inputs of a rule, so that a change of theirs makes the corpus anew.
 
     Braces in a name, which Snakemake takes for wildcards, and so many files that it would be slow are left to
     the user's ``--forcerun prepare_corpus``.
     """
-    if arm.corpus.source != "files":
-        return []
-    files = [str(path) for path, name in checked(find_files, arm.corpus.files.paths)[0]]
-    files = [path for path in files if not re.search("[{}]", path)]
-    return files if len(files) <= 10_000 else []
+    names = [name for name in map(str, files) if not re.search("[{}]", name)]
+    return names if len(names) <= 10_000 else []
+
+
+def outputs(step, folder, without=()):
+    """Return the files that a step declares, by name, and its provenance as ``record``."""
+    declared = COMMANDS[step]
+    record = {"record": declared.record} if declared.record else {}
+    return {name: folder / file for name, file in (declared.outputs | record).items() if name not in without}
+
+
+def first_arm(wildcards):
+    """Return the name of a job's arm: the one it names, or the first that reads the data it names."""
+    return wildcards.arm if "arm" in wildcards.keys() else READERS[wildcards.data]
+
+
+def arm_of(wildcards):
+    """Return the settings of a job's arm."""
+    return STUDY.arms[first_arm(wildcards)]
 
 
 def settings(section):
@@ -41,17 +56,9 @@ def settings(section):
     It is a function since Snakemake would take the braces of a plain string for wildcards.
 
     Args:
-        section: the part, or a function that takes it from the arm of the job.
+        section: the part, or a function that takes it from the settings of the job's arm.
     """
-    if callable(section):
-        return lambda wildcards: to_json(section(arm_of(wildcards)))
-    text = to_json(section)
-    return lambda wildcards: text
-
-
-def arm_of(wildcards):
-    """Return the arm of a job: the one it names, or the first that reads the data it names."""
-    return STUDY.arms[wildcards.arm] if "arm" in wildcards.keys() else READERS[wildcards.data]
+    return lambda wildcards: to_json(section(arm_of(wildcards)) if callable(section) else section)
 
 
 def training_settings(wildcards):
@@ -62,14 +69,14 @@ def training_settings(wildcards):
     return to_json(stage, leave_out={"training": {"snapshots"}})
 
 
-def of_arm(outputs):
-    """Return an input function: outputs of the rule that makes the data of the job's arm."""
-    return lambda wildcards: expand(outputs, data=arm_of(wildcards).data_key)
-
-
 def data_of(wildcards):
     """Return the data folder of a job's arm."""
     return PATHS.data(arm_of(wildcards).data_key)
+
+
+def of_arm(files):
+    """Return an input function: files of the data of a job's arm."""
+    return lambda wildcards: expand(files, data=arm_of(wildcards).data_key)
 
 
 def snapshots_of(wildcards):
@@ -77,10 +84,10 @@ def snapshots_of(wildcards):
     return snapshot_files(PATHS.run(**wildcards).model, arm_of(wildcards).training.snapshot_steps)
 
 
-def for_runs(outputs, chosen):
+def for_runs(files, chosen):
     """Return a rule's outputs for all models that a function of arm and encoding chooses."""
     runs = [run for run in STUDY.runs() if chosen(STUDY.arms[run.arm], run.encoding)]
-    return [path for run in runs for path in expand(outputs, **run._asdict())]
+    return [path for run in runs for path in expand(files, **run._asdict())]
 
 
 def one_of(names):
@@ -89,31 +96,21 @@ def one_of(names):
 
 
 # In the order in which they are laid over each other; Snakemake lists the base last.
-ORIGINS = [os.path.relpath(path) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
-STUDY = checked(load_study, [Path(origin) for origin in ORIGINS], dict(workflow.config_settings.config))
-#checked(checked_claims, STUDY)
+ORIGINS = [Path(os.path.relpath(path)) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
+STUDY = checked(load_study, ORIGINS, dict(workflow.config_settings.config))
+# The user's own files are inputs of the rules that depend on them.
+FILES = checked(check_study, STUDY).arms
 PATHS = StudyPaths(Path("results") / STUDY.study)
 RUN = PATHS.run("{arm}", "{encoding}", "{seed}")
-MODEL = {"model": RUN.model / "model.safetensors", "config": RUN.model / "config.json"}
+TRAINED = outputs("train", RUN.model)
+MODEL = {name: TRAINED[name] for name in ("model", "config")}
 DATA, CORPUS = PATHS.data("{data}"), PATHS.corpus("{data}")
-# An arm that reads each data folder, for its settings.
-READERS = {arm.data_key: arm for arm in STUDY.arms.values()}
-TEXTS = [key for key, arm in READERS.items() if arm.reads_text]
-READING = [name for name, arm in STUDY.arms.items() if arm.reads_text]
-LENGTHS = [PATHS.root / "data" / "lengths" / f"{arm}.json" for arm in READING]
-ROTARY = {encoding for arm in STUDY.arms.values() for encoding in arm.encodings if arm.is_rotary(encoding)}
-NOT_ROTARY = {run.encoding for run in STUDY.runs()} - ROTARY
-CORPUS_FILES = {key: corpus_files(READERS[key]) for key in TEXTS}
-# Files of the user's own encodings and tasks, so that a change of theirs trains or evaluates those models anew.
-ENCODING_FILES = {
-    (name, encoding): [str(path)] if (path := checked(arm.source, encoding)) else []
-    for name, arm in STUDY.arms.items()
-    for encoding in arm.encodings
-}
-TRAINED_TASK_FILES, TASK_FILES = (
-    {name: [str(path) for path in checked(arm.task_sources, tasks(arm))] for name, arm in STUDY.arms.items()}
-    for tasks in (lambda arm: arm.trained_tasks, lambda arm: arm.retrieval.tasks)
-)
+READERS = {arm.data_key: name for name, arm in reversed(STUDY.arms.items())}
+ON_TEXT = [name for name, arm in STUDY.arms.items() if arm.reads_text]
+TEXTS = {STUDY.arms[name].data_key for name in ON_TEXT}
+LENGTHS = [PATHS.root / "data" / "lengths" / f"{name}.json" for name in ON_TEXT]
+ENCODINGS = {run.encoding for run in STUDY.runs()}
+ROTARY = {name for arm in STUDY.arms.values() for name in arm.encodings if arm.is_rotary(name)}
 NOTEBOOKS = sorted(template.stem for template in Path("notebooks").glob("*.ipynb"))
 # Either may be empty, which `:q` leaves out: hence the `=` before them in shell lines.
 TRACKING_URI = STUDY.tracking.uri or ""
@@ -122,7 +119,7 @@ LIVE_TRACKING = (TRACKING_URI or str(PATHS.root)) if STUDY.tracking.live else ""
 
 wildcard_constraints:
     arm=one_of(STUDY.arms),
-    encoding=one_of(ROTARY | NOT_ROTARY),
+    encoding=one_of(ENCODINGS),
     data=one_of(READERS),
     seed=r"\d+",
     notebook=one_of(NOTEBOOKS),

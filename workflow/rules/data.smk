@@ -23,10 +23,9 @@ rule resolve_config:
 rule prepare_corpus:
     """Collect, clean and split the documents."""
     input:
-        files=lambda wildcards: CORPUS_FILES[wildcards.data],
+        files=lambda wildcards: watched(FILES[first_arm(wildcards)].corpus),
     output:
-        documents=CORPUS / "documents.parquet",
-        corpus=CORPUS / "corpus.json",
+        **outputs("prepare-corpus", CORPUS),
     log:
         PATHS.logs / "prepare_corpus" / "{data}.log",
     conda:
@@ -50,10 +49,7 @@ rule tokenize_corpus:
         documents=rules.prepare_corpus.output.documents,
         corpus=rules.prepare_corpus.output.corpus,
     output:
-        tokenizer=DATA / "tokenizer" / "tokenizer.json",
-        tokenizer_config=DATA / "tokenizer" / "tokenizer_config.json",
-        train=DATA / "train" / "manifest.json",
-        validation=DATA / "validation" / "manifest.json",
+        **outputs("tokenize", DATA),
     log:
         PATHS.logs / "tokenize_corpus" / "{data}.log",
     wildcard_constraints:
@@ -79,14 +75,11 @@ rule tokenize_corpus:
 rule write_symbols:
     """Write a vocabulary of symbols, for models that read no text."""
     output:
-        tokenizer=DATA / "tokenizer" / "tokenizer.json",
-        tokenizer_config=DATA / "tokenizer" / "tokenizer_config.json",
-        train=DATA / "train" / "manifest.json",
-        validation=DATA / "validation" / "manifest.json",
+        **outputs("write-symbols", DATA),
     log:
         PATHS.logs / "write_symbols" / "{data}.log",
     wildcard_constraints:
-        data=one_of(set(READERS).difference(TEXTS)),
+        data=one_of(READERS.keys() - TEXTS),
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -103,7 +96,7 @@ rule write_symbols:
 
 
 rule check_lengths:
-    """See that the held-out documents are long enough, before any model is trained."""
+    """Check that the held-out documents are long enough, before any model is trained."""
     input:
         validation=of_arm(rules.tokenize_corpus.output.validation),
     output:

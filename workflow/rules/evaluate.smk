@@ -4,10 +4,7 @@ rule evaluate_extrapolation:
         **MODEL,
         validation=of_arm(rules.tokenize_corpus.output.validation),
     output:
-        positions=RUN.evaluation / "extrapolation.parquet",
-        contexts=RUN.evaluation / "context.parquet",
-        strided=RUN.evaluation / "strided.parquet",
-        record=RUN.evaluation / "extrapolation.json",
+        **outputs("extrapolate", RUN.evaluation),
     log:
         PATHS.logs / "evaluate_extrapolation" / "{arm}-{encoding}-seed{seed}.log",
     conda:
@@ -34,10 +31,9 @@ rule evaluate_retrieval:
     input:
         **MODEL,
         validation=of_arm(DATA / "validation" / "manifest.json"),
-        tasks=lambda wildcards: TASK_FILES[wildcards.arm],
+        tasks=lambda wildcards: FILES[wildcards.arm].tasks,
     output:
-        scores=RUN.evaluation / "retrieval.parquet",
-        record=RUN.evaluation / "retrieval.json",
+        **outputs("retrieve", RUN.evaluation),
     log:
         PATHS.logs / "evaluate_retrieval" / "{arm}-{encoding}-seed{seed}.log",
     conda:

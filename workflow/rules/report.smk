@@ -21,7 +21,7 @@ FIGURES = [
     "training_loss",
 ]
 RESULTS = [
-    *for_runs([*MODEL.values(), RUN.model / "history.parquet", RUN.model / "run.json"], lambda arm, encoding: True),
+    *for_runs(TRAINED.values(), lambda arm, encoding: True),
     *for_runs(rules.analyze_attention.output, lambda arm, encoding: arm.reads_text and not arm.is_rotary(encoding)),
     *for_runs(rules.analyze_components.output, lambda arm, encoding: arm.reads_text and arm.is_rotary(encoding)),
     *for_runs(
@@ -29,7 +29,7 @@ RESULTS = [
     ),
     *for_runs(rules.evaluate_extrapolation.output, lambda arm, encoding: arm.reads_text),
     *for_runs(rules.evaluate_retrieval.output, lambda arm, encoding: bool(arm.retrieval.tasks)),
-    *expand(rules.compute_theory.output, arm=READING),
+    *expand(rules.compute_theory.output, arm=ON_TEXT),
 ]
 
 

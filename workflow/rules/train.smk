@@ -8,15 +8,13 @@ for ARM, SETTINGS in STUDY.arms.items():
         input:
             train=PATHS.data(SETTINGS.data_key) / "train" / "manifest.json",
             tokenizer=PATHS.data(SETTINGS.data_key) / "tokenizer" / "tokenizer.json",
-            encoding=lambda wildcards: ENCODING_FILES[wildcards.arm, wildcards.encoding],
-            tasks=TRAINED_TASK_FILES[ARM],
+            encoding=lambda wildcards: FILES[wildcards.arm].encodings[wildcards.encoding],
+            tasks=FILES[ARM].trained_tasks,
         output:
-            **MODEL,
-            history=RUN.model / "history.parquet",
+            **TRAINED,
             snapshots=snapshot_files(RUN.model, SETTINGS.training.snapshot_steps),
-            record=RUN.model / "run.json",
         log:
-            PATHS.logs / "train" / "{arm}-{encoding}-seed{seed}.log",
+            PATHS.logs / "train_model" / "{arm}-{encoding}-seed{seed}.log",
         wildcard_constraints:
             arm=one_of([ARM]),
         retries: 2

@@ -1,13 +1,12 @@
 """What is told of the claims before anything runs."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from hope import commands
+from hope.cli import main
 from hope.config import load_study
 from hope.errors import UserError
 from hope.reporting.claims_check import check_claims, checked_claims, unanswered
@@ -144,11 +143,11 @@ def test_check_reads_the_claims_and_warns_of_those_that_must_stay_open(tmp_path,
     overlay = tmp_path / "mine.yaml"
     stated = {"study": "mine", "seeds": {"per_encoding": {"rope": 1, "hope": 1}}}
     overlay.write_text(yaml.safe_dump(stated))
-    commands.check(argparse.Namespace(configfile=[overlay]))
+    assert main(["check", "--configfile", str(overlay)]) == 0
     told = capsys.readouterr().out
     assert "warning: claim 7 (No price in the window) stays open: part within: a single seed of hope and rope" in told
     assert "warning: claim 4" not in told and "the config is right" in told
     (tmp_path / "claims.yaml").write_text("claims: []")
     overlay.write_text(yaml.safe_dump({**stated, "claims": str(tmp_path / "claims.yaml")}))
-    with pytest.raises(UserError, match=r"claims\.yaml: expected a key 'claims'"):
-        commands.check(argparse.Namespace(configfile=[overlay]))
+    assert main(["check", "--configfile", str(overlay)]) == 1
+    assert "claims.yaml: expected a key 'claims'" in capsys.readouterr().err

@@ -1,0 +1,50 @@
+"""Commands on trained models and stock checkpoints."""
+
+import argparse
+from pathlib import Path
+
+from hope.commands.declaration import argument, at_least, command, positive
+
+
+@command(
+    argument("model", type=Path, help="folder of a trained model"),
+    argument("output", type=Path, help="the new folder"),
+    argument("--format", choices=("llama", "partial-rotary", "gguf"), default="llama", help="what to write (llama)"),
+    argument("--tokenizer", help="folder of the model's tokenizer, or 'none'; that of its study if left out"),
+)
+def export(options: argparse.Namespace) -> None:
+    """Write a trained model as a stock checkpoint."""
+    from hope.interchange.exporting import export_model
+
+    print(export_model(options.model, options.output, options.format, options.tokenizer))
+
+
+@command(
+    argument("checkpoint", type=Path, help="folder with config.json and safetensors"),
+    argument("output", type=Path, help="the new folder"),
+    argument("--length", type=int, help="training length in tokens; max_position_embeddings if left out"),
+    argument("--data", type=Path, help="a study's data folder whose special tokens the model is to get"),
+)
+def import_(options: argparse.Namespace) -> None:
+    """Convert a stock checkpoint into a model that analysis and evaluation can read."""
+    from hope.interchange.importing import import_checkpoint
+
+    print(import_checkpoint(options.checkpoint, options.output, options.length, options.data))
+
+
+@command(
+    argument("checkpoint", type=Path, help="folder of a trained model, or with config.json and safetensors"),
+    argument("--text", nargs="+", required=True, help="files, folders or globs: .txt .md .jsonl .parquet"),
+    argument("--output", type=Path, help="the new folder (analysis-NAME)"),
+    argument("--length", type=positive(int), help="tokens per window (the training length, at most 512)"),
+    argument("--field", default="text", help="field that holds the text in .jsonl and .parquet (text)"),
+    argument("--documents", type=at_least(2), default=8, help="windows of text to analyze (8)"),
+)
+def analyze(options: argparse.Namespace) -> None:
+    """Analyze the attention of any model of the Llama kind, or of a study's, on texts of your own."""
+    from hope.reporting.checkpoint import analyze_checkpoint, name_of
+
+    output = options.output or Path(f"analysis-{name_of(options.checkpoint)}")
+    print(
+        analyze_checkpoint(options.checkpoint, options.text, output, options.length, options.documents, options.field)
+    )

@@ -1,0 +1,250 @@
+"""The steps of the workflow: what each reads, does, writes and records."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hope.commands.declaration import COMMANDS, argument, at_least, command, required
+from hope.paths import SNAPSHOTS
+
+if TYPE_CHECKING:
+    from hope.config.section import Section
+
+SETTINGS = required("--settings", "this step's part of the config, as JSON", str)
+DATA = required("--data", "the study's folder of tokens")
+STUDY = required("--study", "folder of the study's results")
+FOLDER = required("--output", "folder of the results")
+FILE = required("--output", "the file to write")
+ON_MODEL = (SETTINGS, required("--model", "folder of a trained model"), DATA, FOLDER)
+
+ROTARY_TABLES = {
+    "components": "components.parquet",
+    "activation": "activation.parquet",
+    "kernel": "kernel_trained.parquet",
+    "intervention": "intervention.parquet",
+}
+"""What the analysis of attention writes for rotary encodings alone."""
+
+
+@contextmanager
+def _recorded(options: argparse.Namespace, settings: "Section", inputs: list[Path], *more: str) -> Iterator[None]:
+    """Run a step and, once it has succeeded, write its provenance beside its outputs.
+
+    Args:
+        options: name the step and the folder of its outputs.
+        settings: what the step was given.
+        inputs: files and folders that it reads.
+        more: outputs beside those that it declares, as patterns.
+    """
+    from hope.files import write_json
+    from hope.tracking.provenance import record
+
+    started = time.time()
+    yield
+    declared = COMMANDS[options.step]
+    names = [*declared.outputs.values(), *more]
+    outputs = sorted(path for name in names for path in options.output.glob(name))
+    content = settings.model_dump(mode="json", by_alias=True)
+    write_json(options.output / declared.record, record(options.step, content, inputs, outputs, started))
+
+
+@command(SETTINGS, FILE)
+def resolve(options: argparse.Namespace) -> None:
+    """Write the resolved config."""
+    from hope.config import Study, from_json
+    from hope.files import write_json
+
+    write_json(options.output, from_json(Study, options.settings).model_dump(mode="json", by_alias=True))
+
+
+@command(SETTINGS, FOLDER, documents="documents.parquet", corpus="corpus.json")
+def prepare_corpus(options: argparse.Namespace) -> None:
+    """Collect, clean and split the documents."""
+    from hope.config import Corpus, from_json
+    from hope.data.corpus import prepare_corpus
+
+    prepare_corpus(from_json(Corpus, options.settings), options.output)
+
+
+@command(
+    SETTINGS,
+    required("--corpus", "folder of the split documents"),
+    FOLDER,
+    tokenizer="tokenizer/tokenizer.json",
+    tokenizer_config="tokenizer/tokenizer_config.json",
+    train="train/manifest.json",
+    validation="validation/manifest.json",
+)
+def tokenize(options: argparse.Namespace) -> None:
+    """Fit or load a tokenizer and write token shards."""
+    from hope.config import Tokens, from_json
+    from hope.data.tokenize import tokenize_corpus
+
+    tokenize_corpus(from_json(Tokens, options.settings), options.corpus, options.output)
+
+
+@command(
+    required("--symbols", "symbols beside the special tokens", at_least(1)),
+    FOLDER,
+    tokenizer="tokenizer/tokenizer.json",
+    tokenizer_config="tokenizer/tokenizer_config.json",
+    train="train/manifest.json",
+    validation="validation/manifest.json",
+)
+def write_symbols(options: argparse.Namespace) -> None:
+    """Write a vocabulary of symbols, for models that read no text."""
+    from hope.data.symbols import write_symbols
+
+    write_symbols(options.symbols, options.output)
+
+
+@command(SETTINGS, DATA, FILE)
+def check_lengths(options: argparse.Namespace) -> None:
+    """Check that the held-out documents are long enough."""
+    from hope.config import LengthStage, from_json
+    from hope.data.windows import check_lengths
+    from hope.files import write_json
+
+    write_json(options.output, check_lengths(from_json(LengthStage, options.settings), options.data))
+
+
+@command(STUDY, FILE, argument("--uri", default="", help="an MLflow server in place of the study's own store"))
+def init_tracking(options: argparse.Namespace) -> None:
+    """Create the tracking store."""
+    from hope.files import write_json
+    from hope.tracking.store import initialise
+
+    initialise(options.study, options.uri or None)
+    write_json(options.output, {"uri": options.uri or "embedded"})
+
+
+@command(
+    SETTINGS,
+    DATA,
+    FOLDER,
+    required("--checkpoints", "folder of the study's checkpoints"),
+    argument("--tracking", default="", help="tracking store for live metrics"),
+    argument("--launch", default="{}", help="settings of the training that define where it runs, as JSON"),
+    record="run.json",
+    model="model.safetensors",
+    config="config.json",
+    history="history.parquet",
+)
+def train(options: argparse.Namespace) -> None:
+    """Train one model."""
+    from hope.config import Training, TrainStage, from_json
+    from hope.training.launch import launch
+
+    settings = from_json(TrainStage, options.settings)
+    training = {**settings.training.model_dump(), **json.loads(options.launch)}
+    settings = settings.model_copy(update={"training": from_json(Training, json.dumps(training))})
+    with _recorded(options, settings, [options.data / "train"], f"{SNAPSHOTS}/*.safetensors"):
+        if not launch(settings, options.data, options.output, options.checkpoints, options.tracking):
+            raise SystemExit(0)  # the record is kept by the first process of the training
+
+
+@command(
+    *ON_MODEL,
+    record="provenance.json",
+    profile="profile.parquet",
+    ushape="ushape.parquet",
+    divergence="divergence.parquet",
+    **ROTARY_TABLES,
+)
+def analyze_attention(options: argparse.Namespace) -> None:
+    """Measure where the heads of one model attend."""
+    from hope.analysis.attention import analyze
+    from hope.config import Analysis, from_json
+
+    settings = from_json(Analysis, options.settings)
+    with _recorded(options, settings, [options.model, options.data]):
+        analyze(settings, options.model, options.data, options.output)
+
+
+@command(*ON_MODEL, record="dynamics.json", dynamics="dynamics.parquet")
+def analyze_dynamics(options: argparse.Namespace) -> None:
+    """Measure where the heads of one model attended at moments of its training."""
+    from hope.analysis.dynamics import write_dynamics
+    from hope.config import DynamicsStage, from_json
+
+    settings = from_json(DynamicsStage, options.settings)
+    snapshots = sorted((options.model / SNAPSHOTS).glob("*.safetensors"))
+    with _recorded(options, settings, [options.model, *snapshots, options.data]):
+        write_dynamics(settings, options.model, options.data, options.output)
+
+
+@command(SETTINGS, FOLDER, record="provenance.json", kernel="kernel.parquet", sweep="kernel_sweep.parquet")
+def theory(options: argparse.Namespace) -> None:
+    """Compute the decay of the rotary kernels."""
+    from hope.analysis.theory import write_kernel
+    from hope.config import TheoryStage, from_json
+
+    settings = from_json(TheoryStage, options.settings)
+    with _recorded(options, settings, []):
+        write_kernel(settings.encodings, settings.head_dim, settings.length, options.output)
+
+
+@command(
+    *ON_MODEL,
+    record="extrapolation.json",
+    positions="extrapolation.parquet",
+    contexts="context.parquet",
+    strided="strided.parquet",
+)
+def extrapolate(options: argparse.Namespace) -> None:
+    """Measure the loss past the training length."""
+    from hope.config import ExtrapolationStage, from_json
+    from hope.evaluation.extrapolation import extrapolate
+
+    settings = from_json(ExtrapolationStage, options.settings)
+    with _recorded(options, settings, [options.model, options.data]):
+        extrapolate(settings.extrapolation, settings.windows, options.model, options.data, options.output)
+
+
+@command(*ON_MODEL, record="retrieval.json", scores="retrieval.parquet")
+def retrieve(options: argparse.Namespace) -> None:
+    """Score the retrieval tasks."""
+    from hope.config import RetrievalStage, from_json
+    from hope.evaluation.retrieval import retrieve
+
+    settings = from_json(RetrievalStage, options.settings)
+    with _recorded(options, settings, [options.model, options.data]):
+        retrieve(settings, options.model, options.data, options.output)
+
+
+@command(STUDY, required("--claims", "the file of claims"))
+def judge(options: argparse.Namespace) -> None:
+    """Compute tables and judge the claims."""
+    from hope.reporting.claims import judge
+    from hope.reporting.endpoints import write_endpoints
+
+    write_endpoints(options.study)
+    judge(options.study, options.claims)
+
+
+@command(STUDY)
+def draw(options: argparse.Namespace) -> None:
+    """Draw the figures."""
+    from hope.reporting.figures.draw import draw
+
+    draw(options.study)
+
+
+@command(required("--template", "the notebook"), STUDY, FILE, required("--work", "folder for a notebook that failed"))
+def notebook(options: argparse.Namespace) -> None:
+    """Run a notebook and render it to HTML."""
+    from hope.reporting.articles.notebooks import render
+
+    render(options.template, options.study, options.output, options.work)
+
+
+@command(STUDY)
+def report(options: argparse.Namespace) -> None:
+    """Write the final report."""
+    from hope.reporting.page.write import write_report
+
+    write_report(options.study)

@@ -1,0 +1,86 @@
+"""Commands on a study: what its config describes, what it needs, how far it is, and running it."""
+
+import argparse
+import json
+from pathlib import Path
+
+from hope.commands.declaration import CONFIGFILE, argument, command, positive
+
+
+@command(CONFIGFILE)
+def check(options: argparse.Namespace) -> None:
+    """Check a config and report what it describes."""
+    from hope.config import load_study, with_base
+    from hope.encodings.listing import same_lines
+    from hope.reporting.claims_check import unanswered
+    from hope.study_files import check_study
+
+    study = load_study(with_base(options.configfile))
+    files = check_study(study)
+    for line in [*same_lines(study), *unanswered(files.claims, study)]:
+        print(f"warning: {line}")
+    print(f"{study.study}: {len(study.encodings)} encodings, {len(study.runs())} models: the config is right")
+
+
+@command(
+    CONFIGFILE,
+    argument("--gpus", type=positive(int), help="devices in all (as many as one training takes)"),
+    argument("--gpu", help="estimate for one kind of device, by name (all that are known)"),
+    argument("--flops", type=positive(float), metavar="TFLOP/S", help="peak of another device"),
+    argument("--memory", type=positive(float), metavar="GIB", help="memory of that device"),
+    argument("--utilisation", type=positive(float), metavar="SHARE", help="share of the peak reached (0.4)"),
+    argument("--cpu", action="store_true", help="estimate for CPUs, where the precision implies a GPU"),
+    argument("--tokens-per-second", type=positive(float), help="measured speed of one training"),
+    argument("--vocabulary", type=positive(int), help="token ids, where the config does not define them"),
+    argument("--json", action="store_true", help="print everything as JSON: bytes, FLOPs, hours"),
+)
+def plan(options: argparse.Namespace) -> None:
+    """Report what a study will take before anything runs: parameters, FLOPs, memory, disk and hours."""
+    from hope.config import load_study, with_base
+    from hope.plan.reckon import Asked, reckon
+    from hope.plan.show import shown
+
+    study = load_study(with_base(options.configfile))
+    asked = Asked(
+        devices=options.gpus,
+        gpu=options.gpu,
+        flops=options.flops,
+        memory=options.memory,
+        utilisation=options.utilisation,
+        cpu=options.cpu,
+        tokens_per_second=options.tokens_per_second,
+        vocabulary=options.vocabulary,
+    )
+    found = reckon(study, asked)
+    print(json.dumps(found.as_json(), indent=2) if options.json else shown(study, found))
+
+
+@command(
+    CONFIGFILE,
+    argument("--cores", default="all", help="cores to use"),
+    argument("rest", nargs=argparse.REMAINDER, help="after --: further options of snakemake"),
+)
+def reproduce(options: argparse.Namespace) -> int:
+    """Run the study to its final report, from wherever it was stopped."""
+    from hope.reproduce import reproduce
+
+    return reproduce(options.configfile, options.cores, options.rest)
+
+
+@command(
+    argument("study", nargs="?", type=Path, help="name of a study, or its folder; else that of the config"),
+    CONFIGFILE,
+)
+def status(options: argparse.Namespace) -> None:
+    """Show how far the trainings of a study are."""
+    from hope.training.status import show
+
+    print(show(options.study, options.configfile))
+
+
+@command()
+def schema(options: argparse.Namespace) -> None:
+    """Print the JSON schema of the config."""
+    from hope.config import Study
+
+    print(json.dumps(Study.model_json_schema(by_alias=True), indent=2, sort_keys=True))
