@@ -37,7 +37,7 @@ from hope.catalogue import family_settings
 from hope.encodings.base import Encoding
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import encoding_shape
-from hope.model.attention import Place, attend, causal_bias
+from hope.model.attention import LayerEncoding, attend, causal_bias
 from hope.model.decoder import Decoder
 
 LAYER = ("rope", "hope", "alibi", "kerple_log")
@@ -199,11 +199,11 @@ def whole_or_not(name: str) -> Side:
         random = torch.Generator().manual_seed(length)
         size = (3, 1, shape.heads, length, shape.head_dim)
         inputs = [one.to(DEVICE).requires_grad_() for one in torch.randn(size, generator=random)]
-        place, scale = Place(encoding, 0, torch.arange(length, device=DEVICE)), shape.head_dim**-0.5
+        layer_encoding, scale = LayerEncoding(encoding, 0, torch.arange(length, device=DEVICE)), shape.head_dim**-0.5
         if way == "ours":
-            found = attend(*inputs, place, scale)
+            found = attend(*inputs, layer_encoding, scale)
         else:
-            mask = causal_bias(place.bias(shape.heads), place.positions, 0, length)
+            mask = causal_bias(layer_encoding.bias(shape.heads), layer_encoding.positions, 0, length)
             found = F.scaled_dot_product_attention(*inputs, mask, scale=scale)
         gradients = torch.autograd.grad(found.sum(), [*inputs, *parameters])
         return settled(torch.cat([one.detach().flatten() for one in (found, *gradients)]))

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.report import report
 from hope import config
 from hope.files import sha256_of_file, sha256_of_json, write_json
-from hope.plan.reckon import Asked, reckon
+from hope.plan.estimate import PlanOptions, estimate_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN = 0.15
@@ -85,7 +85,7 @@ def main() -> None:
 def compare(case: dict[str, Any], threads: int = 1) -> dict[str, Any]:
     """Return what a case takes, as reckoned and as measured with freed memory handed on."""
     study = case_study(case, threads)
-    plan = reckon(study, Asked(cpu=True))
+    plan = estimate_plan(study, PlanOptions(cpu=True))
     reckoned, measured = plan.memory[study.training.zero_stage].total, taken(case, threads, HANDED_ON)
     return {
         "parameters": plan.parameters[plan.largest].total,

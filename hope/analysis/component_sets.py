@@ -13,7 +13,7 @@ from hope.seeding import generator
 
 DRAWS = 4
 """Random sets, and matched sets, whose effects are averaged."""
-SETS = ("activated", "slow", "fast", "random", "matched")
+SET_NAMES = ("activated", "slow", "fast", "random", "matched")
 TRIED = 1024
 """Random orders of the other components in which a set of the wanted share is looked for."""
 
@@ -23,7 +23,7 @@ class ComponentSet:
     """Sets of components that are changed one at a time, and whose effects are averaged.
 
     Attributes:
-        name: one of :data:`SETS`, or ``none``.
+        name: one of :data:`SET_NAMES`, or ``none``.
         sets: indices of the components of each.
         variance_share: the share of the logit variance that such a set carries, mean over the sets.
     """
@@ -65,7 +65,7 @@ def component_sets(components: Components, share: float) -> list[ComponentSet]:
         "matched": matched_sets(activated, others, shares),
     }
     groups = []
-    for name in SETS:
+    for name in SET_NAMES:
         sets = [chosen for chosen in found[name] if chosen]
         if sets:
             groups.append(ComponentSet(name, sets, float(np.mean([shares[chosen].sum() for chosen in sets]))))

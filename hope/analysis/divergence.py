@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hope.analysis.columns import Axes, Columns, long_columns
 from hope.analysis.stream import Observed, Scope, pooled
-from hope.analysis.tables import Axes, Columns, long_columns
 
 
 class Divergence:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hope import config
-from hope.analysis.tables import Columns, long_columns, stacked
+from hope.analysis.columns import Columns, long_columns, stacked
 from hope.catalogue import family_settings
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.pope import Pope

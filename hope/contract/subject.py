@@ -17,7 +17,7 @@ from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.seeding import seed_of
 
-SHAPE = config.Model(layers=2, width=64, heads=4, kv_heads=2, mlp_width=96)
+DECODER_SHAPE = config.Model(layers=2, width=64, heads=4, kv_heads=2, mlp_width=96)
 """Two layers, with two query heads to each head of keys and values, of 16 dimensions."""
 LENGTH = 32
 """The training length."""
@@ -43,7 +43,7 @@ class Subject:
     """
 
     make: Callable[[EncodingShape], Encoding]
-    shape: config.Model = field(default_factory=SHAPE.model_copy)
+    shape: config.Model = field(default_factory=DECODER_SHAPE.model_copy)
     length: int = LENGTH
     shift_invariant: bool | None = None
 

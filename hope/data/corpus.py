@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from hope import config
 from hope.data.duplicates import content_lines, group_near_duplicates
-from hope.data.progress import Heartbeat
+from hope.data.progress import ProgressLines
 from hope.data.sources import collect
 from hope.data.sources.document import Document
 from hope.data.split import held_out
 from hope.errors import UserError
 from hope.files import read_json, sha256_of_file, whole_file, write_json
 
-SCHEMA = pa.schema(
+DOCUMENT_SCHEMA = pa.schema(
     [
         ("document", pa.int64()),
         ("name", pa.string()),
@@ -139,7 +139,7 @@ def _cut(documents: list[Document], share: float) -> tuple[list[Document], int]:
 
 
 def _lines(documents: list[Document]) -> Iterator[NDArray[np.uint64]]:
-    heartbeat = Heartbeat("corpus near copies")
+    heartbeat = ProgressLines("corpus near copies")
     for number, document in enumerate(documents):
         yield content_lines(document.text)
         heartbeat.beat(f"lines of {number + 1:,} of {len(documents):,} documents")
@@ -157,7 +157,7 @@ def _write_documents(
     path: Path, documents: list[Document], groups: NDArray[np.int64], validation: NDArray[np.bool_]
 ) -> None:
     """Write the table of documents in row groups of a bounded size."""
-    with whole_file(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, DOCUMENT_SCHEMA, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
         pending = 0
         for index, (name, text) in enumerate(documents):
@@ -175,5 +175,5 @@ def _write_documents(
             )
             pending += characters
             if pending >= ROW_GROUP_CHARACTERS or index == len(documents) - 1:
-                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+                writer.write_table(pa.Table.from_pylist(rows, DOCUMENT_SCHEMA))
                 rows, pending = [], 0

@@ -3,7 +3,7 @@
 import time
 
 
-class Heartbeat:
+class ProgressLines:
     """Prints how far a piece of work is, at most once in a few seconds."""
 
     def __init__(self, label: str, seconds: float = 5.0) -> None:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from hope import config
 from hope.data.corpus import read_corpus, read_texts
-from hope.data.progress import Heartbeat
+from hope.data.progress import ProgressLines
 from hope.data.tokenizer import encode, fit_tokenizer, load_pretrained, save_tokenizer, special_ids, vocabulary_size
 from hope.data.tokens import FORMAT, shard_name
 from hope.files import sha256_of_file, sha256_of_json, whole_file, write_json
@@ -93,7 +93,7 @@ def _encoded(
     tokenizer: Tokenizer, texts: Iterable[str], lengths: list[int], label: str, documents: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the tokens of each text with the end token behind; append their number to ``lengths``."""
-    heartbeat = Heartbeat(label)
+    heartbeat = ProgressLines(label)
     end = special_ids(tokenizer)["end"]
     for batch in _batches(texts):
         for ids in encode(tokenizer, batch):

@@ -15,8 +15,8 @@ from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import read_json
+from hope.model.bounded_passes import open_model_with_data, pass_over
 from hope.model.decoder import Decoder
-from hope.model.inputs import open_inputs, pass_over
 from hope.model.loading import trained_tasks
 from hope.model.loss import CHUNK_LOGITS
 from hope.seeding import generator
@@ -25,7 +25,7 @@ from hope.tasks import Example, Task, Vocabulary, build_task
 from hope.tasks.mixture import Examples
 from hope.tasks.mixture import digest as digest_of
 
-SCHEMA = {
+PROMPT_SCHEMA = {
     "task": "string",
     "trained": "bool",
     "length": "int64",
@@ -57,7 +57,7 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
         UserError: a file is missing, a task does not fit into a prompt or the vocabulary, or the model was trained
             on one of the prompts.
     """
-    decoder, corpus = open_inputs(model, data, settings.retrieval.threads)
+    decoder, corpus = open_model_with_data(model, data, settings.retrieval.threads)
     vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
     trained = trained_tasks(model)
     seen = seen_in_training(model, data) if trained else set()
@@ -65,7 +65,7 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
     lengths = [round(multiple * decoder.training_length) for multiple in settings.retrieval.multiples]
     lengths = [length for length in dict.fromkeys(lengths) if longest is None or length <= longest]
 
-    table: dict[str, list] = {column: [] for column in SCHEMA}
+    table: dict[str, list] = {column: [] for column in PROMPT_SCHEMA}
     for name in settings.retrieval.tasks:
         definition = settings.tasks[name]
         task = build_task(name, definition, vocabulary, corpus)
@@ -90,8 +90,8 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
             table["accuracy"] += accuracy.tolist()
             table["exact"] += (accuracy == 1.0).astype(int).tolist()
             table["margin"] += margin.tolist()
-            table["prompts_sha256"] += [found for cell in cells for found in [digest(cell)] * count]
-    write_table(output / "retrieval.parquet", table, SCHEMA)
+            table["prompts_sha256"] += [found for cell in cells for found in [prompt_digest(cell)] * count]
+    write_table(output / "retrieval.parquet", table, PROMPT_SCHEMA)
 
 
 def seen_in_training(model: Path, data: Path) -> set[int]:
@@ -122,7 +122,7 @@ def prompts(name: str, task: Task, seed: int, length: int, count: int, depth: fl
     return [task.example(generator("prompt", seed, name, length, number), length, depth) for number in range(count)]
 
 
-def digest(examples: list[Example]) -> str:
+def prompt_digest(examples: list[Example]) -> str:
     """Return the SHA-256 of the tokens and answer marks of prompts, in hexadecimal."""
     summed = hashlib.sha256()
     for example in examples:

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from hope.files import write_json, write_text
 from hope.interchange.card import model_card, provenance_of
-from hope.interchange.folder import whole_folder
 from hope.interchange.gguf_file import write_gguf
 from hope.interchange.rotation import prefix_of, rotation_of
 from hope.interchange.stock import describe_rotation, stock_llama, stock_partial_rotary
 from hope.interchange.tokenizer import ModelTokenizer, find_tokenizer
+from hope.interchange.whole_folder import whole_folder
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model, read_description
 

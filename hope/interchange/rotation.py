@@ -11,7 +11,7 @@ from hope.encodings.none import NoEncoding
 from hope.encodings.rotary import Rotary, rope_frequencies
 from hope.errors import UserError
 
-TOLERANCE = 1e-9
+FREQUENCY_TOLERANCE = 1e-9
 """Relative difference below which two frequencies are one: far below what float32 tells apart."""
 STILL = 1e30
 """A factor that stops a component: at position 10^9 it has turned by less than 10^-20 radians."""
@@ -107,7 +107,7 @@ def geometric_base(turning: Tensor, half: int) -> float | None:
     """
     if len(turning) < 2:
         # One component turns by a radian a token at any base.
-        is_one = len(turning) == 0 or abs(float(turning[0]) - 1) < TOLERANCE
+        is_one = len(turning) == 0 or abs(float(turning[0]) - 1) < FREQUENCY_TOLERANCE
         return 10_000.0 if is_one else None
     if not 0 < float(turning[1]) < 1:
         return None
@@ -117,7 +117,7 @@ def geometric_base(turning: Tensor, half: int) -> float | None:
     # The root of a rounded power differs from the base in its last digits.
     for base in (float(f"{inferred:.12g}"), inferred):
         expected = rope_frequencies(2 * half, base)[: len(turning)]
-        if torch.allclose(turning, expected, rtol=TOLERANCE, atol=0):
+        if torch.allclose(turning, expected, rtol=FREQUENCY_TOLERANCE, atol=0):
             return base
     return None
 
@@ -142,7 +142,7 @@ def frequency_factors(frequencies: Tensor) -> tuple[float, list[float]]:
     for base in bases:
         if 1 < base < 1e30:
             factors = (rope_frequencies(2 * half, base) / frequencies).tolist()
-            ones = [1.0 if abs(factor - 1) < TOLERANCE else factor for factor in factors]
+            ones = [1.0 if abs(factor - 1) < FREQUENCY_TOLERANCE else factor for factor in factors]
             ranked.append((ones.count(1.0), -len(repr(base)), base, ones))
     _, _, base, chosen = max(ranked)
     return base, [factor if abs(factor) < STILL else STILL for factor in chosen]

@@ -12,7 +12,7 @@ from hope.data.tokenizer import vocabulary_size
 from hope.errors import UserError
 from hope.files import read_json
 
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """Files of a tokenizer that are taken along where they are there."""
 
 
@@ -34,7 +34,7 @@ class ModelTokenizer:
 
     def copy(self, folder: Path) -> None:
         """Copy the tokenizer's files into ``folder``."""
-        for name in FILES:
+        for name in TOKENIZER_FILES:
             if (self.folder / name).is_file():
                 shutil.copyfile(self.folder / name, folder / name)
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from hope.model.bounded_passes import pass_over
 from hope.model.decoder import Decoder
-from hope.model.inputs import pass_over
-from hope.model.long import last_hidden
+from hope.model.long_pass import last_hidden
 from hope.model.operators import product, weight_gradient
 
 CHUNK_LOGITS = 2**26
@@ -135,7 +135,7 @@ def chunk_rows(vocabulary: int, device: torch.device) -> int:
 def token_losses(model: Decoder, tokens: Tensor) -> Tensor:
     """Return the loss of every token given those before it, in nats, float32 ``[batch, tokens]``.
 
-    The logits are held for a chunk of positions only, and a long text is read in pieces (:mod:`hope.model.long`).
+    The logits are held for a chunk of positions only, and a long text is read in pieces (:mod:`hope.model.long_pass`).
 
     Args:
         model: the language model.

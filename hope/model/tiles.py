@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Bias = Callable[[Tensor, Tensor], Tensor]
+BlockBias = Callable[[Tensor, Tensor], Tensor]
 """Maps positions of queries ``[queries]`` and of keys ``[keys]`` to ``[heads, queries, keys]``."""
 
 # Logits of a tile. On a CPU it stays in the cache; a GPU wants work for all of its cores at once.
@@ -28,7 +28,7 @@ def attend_in_tiles(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
-    bias: Bias,
+    bias: BlockBias,
     positions: Tensor,
     scale: float,
     parameters: Sequence[Tensor] = (),
@@ -92,7 +92,7 @@ def tiles(count: int, total: int, area: int) -> Iterator[list[Tile]]:
 class _Logits:
     """What is added to inner products, and what they are multiplied by."""
 
-    bias: Bias
+    bias: BlockBias
     positions: Tensor
     scale: float
 

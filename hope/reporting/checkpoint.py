@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hope import config
-from hope.analysis.attention import Subject, analyze_windows
-from hope.analysis.texts import FEWEST, text_windows
+from hope.analysis.attention import AnalyzedModel, analyze_windows
+from hope.analysis.text_windows import FEWEST, text_windows
 from hope.analysis.ushape import FEWEST_KEYS
 from hope.catalogue import FAMILIES, is_custom
 from hope.config.data import Files
@@ -97,7 +97,7 @@ def analyze_checkpoint(
         write_json(paths.config, study.model_dump(mode="json", by_alias=True))
         folder = paths.run(opened.encoding.name, 0).analysis
         numbers = np.arange(len(given.windows))
-        subject = Subject(checkpoint, opened.model, opened.initial)
+        subject = AnalyzedModel(checkpoint, opened.model, opened.initial)
         analyze_windows(asked, subject, given.windows, bool(opened.start), numbers, folder)
         tables = StudyTables(temporary)
         for name in PICTURES:

@@ -12,7 +12,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from hope.files import read_json, sha256_of_json, write_json
 from hope.tracking import artifacts
 from hope.tracking.client import Tracker
-from hope.tracking.contents import RunContent, live_content
+from hope.tracking.run_content import RunContent, live_content
 from hope.tracking.study_run import ARTIFACTS_ADDRESS
 from hope.tracking.summaries import Point
 
@@ -34,7 +34,7 @@ OUR_TAGS = (
     "stage",
 )
 # History files may keep fewer digits than the live points had.
-TOLERANCE = 1e-6
+VALUE_TOLERANCE = 1e-6
 
 Item = TypeVar("Item")
 
@@ -53,7 +53,7 @@ def find_runs(tracker: Tracker) -> dict[str, list[Run]]:
             return found
 
 
-def bring_in_line(
+def update_run(
     tracker: Tracker, content: RunContent, found: Sequence[Run], parent: str | None, digests: artifacts.Digests
 ) -> tuple[str, bool]:
     """Make one run say what ``content`` says, exactly once; return its id and whether anything changed.
@@ -75,7 +75,7 @@ def bring_in_line(
         delete(tracker, double)
     changed = len(found) > 1
     if run is not None and run.data.tags.get(DIGEST) == wanted and run.info.status == "FINISHED":
-        return run.info.run_id, _place(tracker, run, content, listing) or changed
+        return run.info.run_id, _mirror(tracker, run, content, listing) or changed
     if run is not None and _in_the_way(tracker, run, content):
         delete(tracker, run)
         run = None
@@ -90,7 +90,7 @@ def bring_in_line(
     if tracker.artifact_folder(run.info.artifact_uri) is None:
         _upload(tracker, run, content, listing)
     else:
-        _place(tracker, run, content, listing)
+        _mirror(tracker, run, content, listing)
     tracker.client.set_terminated(identifier, "FINISHED", end_time=content.ended)
     tracker.client.set_tag(identifier, DIGEST, wanted)
     return identifier, True
@@ -190,11 +190,11 @@ def _in_the_way(tracker: Tracker, run: Run, content: RunContent) -> bool:
     wanted = {(point.name, point.step): point.value for point in content.points}
     seen: set[tuple[str, int]] = set()
     for point in _history(tracker, run):
-        place = (point.name, point.step)
-        value = wanted.get(place)
-        if value is None or place in seen or not math.isclose(value, point.value, rel_tol=TOLERANCE, abs_tol=1e-12):
+        key = (point.name, point.step)
+        value = wanted.get(key)
+        if value is None or key in seen or not math.isclose(value, point.value, rel_tol=VALUE_TOLERANCE, abs_tol=1e-12):
             return True
-        seen.add(place)
+        seen.add(key)
     if tracker.artifact_folder(run.info.artifact_uri) is None:
         return not _listed(tracker, run.info.run_id) <= {*content.artifacts, artifacts.DIGESTS}
     return False
@@ -249,10 +249,10 @@ def _cut(note: str) -> str:
     return note[: note.rfind("\n", 0, MOST_TEXT)] + "\n\n(cut here: the report has the rest)"
 
 
-def _place(tracker: Tracker, run: Run, content: RunContent, listing: dict[str, Any]) -> bool:
+def _mirror(tracker: Tracker, run: Run, content: RunContent, listing: dict[str, Any]) -> bool:
     """Bring the artifacts in the study's folder in line; a server's are taken to be as they were."""
     folder = tracker.artifact_folder(run.info.artifact_uri)
-    return folder is not None and artifacts.bring_in_line(folder, content.artifacts, listing)
+    return folder is not None and artifacts.mirror_artifacts(folder, content.artifacts, listing)
 
 
 def _upload(tracker: Tracker, run: Run, content: RunContent, listing: dict[str, Any]) -> None:

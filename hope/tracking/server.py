@@ -26,7 +26,7 @@ PROGRAM = [sys.executable, "-m", "mlflow", "server"]
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 # Without these the server starts nine processes for work that a study has none of.
-ENVIRONMENT = {
+SERVER_ENVIRONMENT = {
     **MLFLOW_ENVIRONMENT,
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
@@ -102,7 +102,7 @@ def running(study: Path, port: int) -> Iterator[Server]:
             process = subprocess.Popen(
                 command,
                 cwd=work,
-                env={**MLFLOW_DEFAULTS, **os.environ, **ENVIRONMENT},
+                env={**MLFLOW_DEFAULTS, **os.environ, **SERVER_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -24,11 +24,11 @@ from hope.training.devices import CannotRunHere
 from hope.training.engine import full_weights, make_engine
 from hope.training.fingerprint import edited_source, fingerprint
 from hope.training.heartbeat import Heartbeat
+from hope.training.loss_watch import LossWatch
 from hope.training.schedule import learning_rate
 from hope.training.signals import Requests
 from hope.training.snapshots import Snapshots
 from hope.training.step import Steps
-from hope.training.watch import LossWatch
 
 Live = Callable[[dict[str, float]], None]
 

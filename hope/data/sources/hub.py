@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 from hope.config import Corpus
-from hope.data.progress import Heartbeat
+from hope.data.progress import ProgressLines
 from hope.data.sources.document import Collection, text_of
 from hope.errors import UserError
 
@@ -26,7 +26,7 @@ def collect(settings: Corpus) -> Collection:
     hub = settings.hub
     found = Collection()
     local = Path(hub.dataset).is_dir()
-    heartbeat = Heartbeat(f"corpus {hub.dataset}")
+    heartbeat = ProgressLines(f"corpus {hub.dataset}")
     datasets.disable_progress_bars()
     try:
         stream = datasets.load_dataset(

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from hope import config
-from hope.analysis.curves import at_start, bias_of_heads, clock, equal_pair, position_products
+from hope.analysis.logit_curves import at_start, bias_of_heads, clock, equal_pair, position_products
 from hope.analysis.theory import decay, phasors
 from hope.catalogue import family_settings
 from hope.encodings.base import Encoding

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hope.analysis.curves import at_start, widening
+from hope.analysis.logit_curves import at_start, widening
 from hope.catalogue import FAMILIES, PRESETS, Family
 from hope.catalogue.spectra import Spectrum
 from hope.config import Study

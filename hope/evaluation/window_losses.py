@@ -5,16 +5,16 @@ import torch
 from numpy.typing import NDArray
 
 from hope.encodings.extensions import Resized
+from hope.model.bounded_passes import pass_over
 from hope.model.decoder import Decoder
-from hope.model.inputs import pass_over
-from hope.model.long import last_hidden
+from hope.model.long_pass import last_hidden
 from hope.model.loss import losses_of_rows, weighted_loss
 
 Losses = NDArray[np.float32]
-Tokens = NDArray[np.int64]
+TokenIds = NDArray[np.int64]
 
 
-def window_losses(model: Decoder, tokens: Tokens) -> Losses:
+def window_losses(model: Decoder, tokens: TokenIds) -> Losses:
     """Return the loss at each position of each window, in nats, float32 ``[windows, positions]``.
 
     Column t is the loss on token t + 1 given tokens 0 to t. One pass over the windows serves all positions,
@@ -55,7 +55,7 @@ def pass_lengths(model: Decoder, length: int) -> list[int]:
 
 
 def context_losses(
-    model: Decoder, tokens: Tokens, targets: int, contexts: list[int], start: int | None
+    model: Decoder, tokens: TokenIds, targets: int, contexts: list[int], start: int | None
 ) -> dict[int, Losses]:
     """Return, for each context, the loss on the last ``targets`` tokens of each window, in nats.
 
@@ -83,7 +83,7 @@ def context_losses(
     return result
 
 
-def strided_losses(model: Decoder, tokens: Tokens, size: int, stride: int, start: int | None) -> Losses:
+def strided_losses(model: Decoder, tokens: TokenIds, size: int, stride: int, start: int | None) -> Losses:
     """Return the loss at each position, read in windows of ``size`` tokens that slide by ``stride``.
 
     Every position is scored once, in the first sliding window that holds it, so that each token weighs the
@@ -116,7 +116,7 @@ def strided_losses(model: Decoder, tokens: Tokens, size: int, stride: int, start
     return losses
 
 
-def _target_losses(model: Decoder, inputs: Tokens, targets: Tokens) -> Losses:
+def _target_losses(model: Decoder, inputs: TokenIds, targets: TokenIds) -> Losses:
     """Return the loss on ``targets``, of which the last one follows ``inputs``, from one pass over each row."""
     device, (count, context) = model.embedding.weight.device, inputs.shape
     first = context - targets.shape[1]
@@ -129,7 +129,7 @@ def _target_losses(model: Decoder, inputs: Tokens, targets: Tokens) -> Losses:
     return np.concatenate(pass_over(work, count, context, device, f"loss with {context:,} tokens of context"))
 
 
-def _begun(tokens: Tokens, start: int | None) -> Tokens:
+def _begun(tokens: TokenIds, start: int | None) -> TokenIds:
     """Return windows that begin with the start token, if there is one."""
     tokens = tokens.copy()
     if start is not None:

@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from hope import config
 from hope.errors import UserError
-from hope.training.watch import ENOUGH, MEMORY, LossWatch
+from hope.training.loss_watch import ENOUGH, MEMORY, LossWatch
 from tests.training.conftest import with_training
 
 

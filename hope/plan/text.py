@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hope.config import Study
 from hope.plan.devices import DEVICES, GIB, TERA
 from hope.plan.disk import CHECKPOINTS
-from hope.plan.reckon import Hours, Plan
+from hope.plan.estimate import Hours, Plan
 
 PARTS = {
     "weights": "weights",
@@ -25,7 +25,7 @@ ON_TOP = {
 """What the memory of a process holds beside what is reckoned."""
 
 
-def shown(study: Study, plan: Plan) -> str:
+def plan_text(study: Study, plan: Plan) -> str:
     """Return the plan of a study as text."""
     blocks = [_model(study, plan), _work(study, plan), _memory(study, plan), _disk(plan), _hours(study, plan)]
     if plan.notes:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hope.contract.hooks import FAR
+from hope.contract.hook_checks import FAR_POSITION
 from hope.contract.subject import TOLERANCE, Subject, demand, difference
 from hope.errors import UserError
 from hope.model.cache import GrowingCache
@@ -134,13 +134,13 @@ def shift(subject: Subject) -> str:
         return "positions end: not shift-invariant"
     ids, off = subject.tokens(count), 0.0
     expected = decoder(ids)
-    for start in (1, 1000, FAR):
+    for start in (1, 1000, FAR_POSITION):
         found = difference(decoder(ids, torch.arange(start, start + count)), expected)
         told = f"shift_invariant is set, but positions from {start:,} in place of 0 change the result by {found:.2g}"
         demand(found <= TOLERANCE or not declared, told)
         off = max(off, found)
     if declared:
-        return f"depends on distances alone (to {off:.1g}, up to position {FAR:,})"
+        return f"depends on distances alone (to {off:.1g}, up to position {FAR_POSITION:,})"
     alone = "distances alone, which it does not declare" if off <= TOLERANCE else "places too, not on distances alone"
     return f"depends on {alone} (a shift changes {off:.1g})"
 

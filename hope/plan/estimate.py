@@ -13,11 +13,11 @@ from hope.plan.disk import Disk, disk_space
 from hope.plan.memory import Memory, fullest, training_memory
 from hope.plan.sizes import Parameters, count_parameters, vocabulary_of
 
-STAGES = (0, 1, 2, 3)
+ZERO_STAGES = (0, 1, 2, 3)
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlanOptions:
     """What the user says of the machine; each is None where it is not said.
 
     Attributes:
@@ -121,7 +121,7 @@ class Plan:
         return content
 
 
-def reckon(study: Study, asked: Asked) -> Plan:
+def estimate_plan(study: Study, asked: PlanOptions) -> Plan:
     """Return the plan of a study.
 
     Raises:
@@ -149,7 +149,7 @@ def reckon(study: Study, asked: Asked) -> Plan:
     )
     memory = {
         stage: fullest(training_memory(training, one, parameters[largest].total, stage, training.world))
-        for stage in STAGES
+        for stage in ZERO_STAGES
     }
     asked_for, computed = training_flops(study, vocabulary)
     parts = forward(study.model, vocabulary, training.length)
@@ -192,7 +192,7 @@ class _Work:
     at_once: int
 
 
-def _agree(asked: Asked) -> None:
+def _agree(asked: PlanOptions) -> None:
     """See that what is said of the machine goes together."""
     speeds = {"--gpu": asked.gpu, "--flops": asked.flops, "--tokens-per-second": asked.tokens_per_second}
     given = [flag for flag, value in speeds.items() if value is not None]
@@ -206,7 +206,7 @@ def _agree(asked: Asked) -> None:
         raise UserError(f"--utilisation: {asked.utilisation:g} is above 1; it is a share of the peak")
 
 
-def _devices(study: Study, asked: Asked) -> tuple[int, int]:
+def _devices(study: Study, asked: PlanOptions) -> tuple[int, int]:
     """Return the devices in all, and the trainings that run on them at once."""
     world = study.training.world
     devices = world if asked.devices is None else asked.devices
@@ -218,7 +218,7 @@ def _devices(study: Study, asked: Asked) -> tuple[int, int]:
     return devices, min(devices // world, len(study.runs()))
 
 
-def _kinds(study: Study, asked: Asked) -> list[Device]:
+def _kinds(study: Study, asked: PlanOptions) -> list[Device]:
     """Return the kinds of device that hours are reckoned for."""
     if asked.gpu:
         return [find_device(asked.gpu)]
@@ -229,7 +229,7 @@ def _kinds(study: Study, asked: Asked) -> list[Device]:
     return list(DEVICES.values()) if study.training.precision == "bfloat16" and not asked.cpu else []
 
 
-def _hours(study: Study, asked: Asked, work: _Work) -> list[Hours]:
+def _hours(study: Study, asked: PlanOptions, work: _Work) -> list[Hours]:
     training = study.training
     waves = -(-len(study.runs()) // work.at_once)
     if asked.tokens_per_second:

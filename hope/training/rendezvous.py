@@ -13,7 +13,7 @@ from torch.distributed import FileStore, PrefixStore, TCPStore  # type: ignore[a
 from torch.distributed.rendezvous import rendezvous
 
 from hope.training.devices import CannotRunHere
-from hope.training.topology import ENVIRONMENT, Place
+from hope.training.topology import FROM_ENVIRONMENT, ProcessRole
 
 WAITING = datetime.timedelta(days=30)
 """How long processes wait for the word of the first one, which may itself wait for another training to end."""
@@ -22,24 +22,24 @@ CONNECTING = datetime.timedelta(minutes=10)
 TRAIN, DONE, STOP = "train", "done", "stop"
 
 
-def open_store(place: Place, host: str = "") -> Any:
+def open_store(role: ProcessRole, host: str = "") -> Any:
     """Return the store at which the processes meet, or None where one process starts all of them.
 
     Args:
-        place: what this process is to the training.
+        role: what this process is to the training.
         host: name of this machine, if the processes of other machines are to be told a free port of it.
 
     Raises:
         CannotRunHere: the port is taken.
     """
-    if place.meeting == ENVIRONMENT:
-        store, _, _ = next(rendezvous(ENVIRONMENT, place.first, place.world, timeout=CONNECTING))
+    if role.meeting == FROM_ENVIRONMENT:
+        store, _, _ = next(rendezvous(FROM_ENVIRONMENT, role.first, role.world, timeout=CONNECTING))
         return store
-    if not (place.meeting or host):
+    if not (role.meeting or host):
         return None
-    host, _, port = place.meeting.rpartition(":") if place.meeting else (host, "", "0")
+    host, _, port = role.meeting.rpartition(":") if role.meeting else (host, "", "0")
     try:
-        return TCPStore(host, int(port), is_master=place.leads, wait_for_workers=False, timeout=CONNECTING)
+        return TCPStore(host, int(port), is_master=role.leads, wait_for_workers=False, timeout=CONNECTING)
     except dist.DistNetworkError as error:
         raise CannotRunHere(
             f"cannot meet at {host}:{port} ({str(error).splitlines()[0][:120]}); set MASTER_PORT to a free port"
@@ -66,7 +66,7 @@ def group_store(store: Any, meeting: str, folder: str, world: int) -> Any:
     return PrefixStore("train", store if store is not None else FileStore(f"{folder}/store", world))
 
 
-def tell(store: Any, word: str, place: Place) -> None:
+def tell(store: Any, word: str, role: ProcessRole) -> None:
     """Give the others the word that they wait for; the first one that is given stays.
 
     After any other word than :data:`TRAIN` this process will end, and the store with it, so it waits until
@@ -75,30 +75,30 @@ def tell(store: Any, word: str, place: Place) -> None:
     if store is not None:
         given = store.compare_set("word", "", word).decode()
         if word != TRAIN and given == word:
-            await_leaving(store, place)
+            await_leaving(store, role)
 
 
-def await_word(place: Place) -> tuple[Any, str]:
+def await_word(role: ProcessRole) -> tuple[Any, str]:
     """Connect, and return the store and the first process's word: :data:`STOP` too if that has ended."""
     try:
-        store = open_store(place)
+        store = open_store(role)
         store.set_timeout(WAITING)
         word = store.get("word").decode()
         if word != TRAIN:
-            leave(store, place)
+            leave(store, role)
         return store, word
     except dist.DistError:
         return None, STOP
 
 
-def leave(store: Any, place: Place) -> None:
+def leave(store: Any, role: ProcessRole) -> None:
     """Say that the processes here need the store no more."""
-    store.add("ended", place.here)
+    store.add("ended", role.here)
 
 
-def await_leaving(store: Any, place: Place, seconds: float = 30.0) -> None:
+def await_leaving(store: Any, role: ProcessRole, seconds: float = 30.0) -> None:
     """Keep the store open until the others need it no more."""
     if store is not None:
         deadline = time.monotonic() + seconds
-        while store.add("ended", 0) < place.world - place.here and time.monotonic() < deadline:
+        while store.add("ended", 0) < role.world - role.here and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -12,8 +12,8 @@ import pytest
 from hope import config
 from hope.cli import main
 from hope.errors import UserError
-from hope.plan.reckon import Asked, reckon
-from hope.plan.show import shown
+from hope.plan.estimate import PlanOptions, estimate_plan
+from hope.plan.text import plan_text
 from tests.conftest import ROOT, tiny_study
 
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
@@ -55,7 +55,7 @@ def test_it_is_told_without_numerical_libraries() -> None:
 
 def test_hours_by_hand(tiny_files: Path) -> None:
     described = study(tiny_files)
-    found = reckon(described, Asked(devices=4, gpu="h100", utilisation=0.5))
+    found = estimate_plan(described, PlanOptions(devices=4, gpu="h100", utilisation=0.5))
     (row,) = found.hours
     # Two trainings at once on two devices each: five take three rounds.
     assert (found.at_once, row.device) == (2, "H100")
@@ -63,25 +63,25 @@ def test_hours_by_hand(tiny_files: Path) -> None:
     assert row.trainings == pytest.approx(3 * row.training)
     assert row.measuring == pytest.approx(found.flops_measuring / (4 * 67e12 * 0.5) / 3600)
     assert row.share == pytest.approx(found.memory[described.training.zero_stage].total / 80e9)
-    measured = reckon(described, Asked(tokens_per_second=1000.0)).hours[0]
+    measured = estimate_plan(described, PlanOptions(tokens_per_second=1000.0)).hours[0]
     assert measured.training == pytest.approx(described.training.steps * 8 * described.training.length / 3600e3)
     assert (measured.trainings / measured.training, measured.measuring) == (5.0, None)
 
 
 def test_a_device_of_ones_own_and_one_that_is_too_small(tiny_files: Path) -> None:
     described = study(tiny_files)
-    held = reckon(described, Asked()).memory[0].total / 2**30
+    held = estimate_plan(described, PlanOptions()).memory[0].total / 2**30
     for memory, fits in ((held / 0.89, True), (held / 0.91, False)):
-        plan = reckon(described, Asked(flops=100.0, memory=memory))
+        plan = estimate_plan(described, PlanOptions(flops=100.0, memory=memory))
         assert plan.hours[0].fits is fits
-        assert ("too much" in shown(described, plan)) is not fits
+        assert ("too much" in plan_text(described, plan)) is not fits
 
 
 def test_what_is_not_counted_is_named(tiny_files: Path) -> None:
     described = tiny_study(tiny_files, encodings=["rope", "hope", "alibi", "pope", "none"])
-    (note,) = reckon(described, Asked()).notes
+    (note,) = estimate_plan(described, PlanOptions()).notes
     assert note.startswith("alibi, pope: more memory and time than reckoned")
-    assert reckon(study(tiny_files), Asked()).notes == []
+    assert estimate_plan(study(tiny_files), PlanOptions()).notes == []
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_what_is_not_counted_is_named(tiny_files: Path) -> None:
 )
 def test_what_does_not_go_together_is_one_clear_line(asked: dict[str, Any], line: str, tiny_files: Path) -> None:
     with pytest.raises(UserError) as raised:
-        reckon(study(tiny_files), Asked(**asked))
+        estimate_plan(study(tiny_files), PlanOptions(**asked))
     assert line in str(raised.value)

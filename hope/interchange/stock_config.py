@@ -19,7 +19,7 @@ ARCHITECTURES = ("llama", "mistral", "phi3")
 
 
 @dataclass(frozen=True)
-class Foreign:
+class StockConfig:
     """A stock checkpoint, as its config describes it.
 
     Attributes:
@@ -44,7 +44,7 @@ class Foreign:
     end: int | None
 
 
-def read_foreign(path: Path) -> Foreign:
+def read_stock_config(path: Path) -> StockConfig:
     """Read the ``config.json`` at ``path``.
 
     Raises:
@@ -59,7 +59,7 @@ def read_foreign(path: Path) -> Foreign:
     found = _parse(kind, raw, path)
     shape = _shape(found, path)
     frequencies, turning = _rotation(found, shape.head_dim, path)
-    return Foreign(
+    return StockConfig(
         kind=kind,
         shape=shape,
         vocabulary=found.vocab_size,

@@ -5,9 +5,9 @@ from torch import Tensor
 
 from hope.contract.subject import Subject, demand, difference
 from hope.encodings.base import Encoding
-from hope.model.attention import Place
+from hope.model.attention import LayerEncoding
 
-FAR = 2**20
+FAR_POSITION = 2**20
 """A position far past any training length."""
 HALF = 2**-6
 """By how much a hook may differ in bfloat16, as a share of its largest value: eight bits, and a rounding or two."""
@@ -85,7 +85,7 @@ def _queries_and_keys(subject: Subject, kv_heads: int, queries: int, keys: int) 
 
 def _bias(encoding: Encoding, queries: Tensor, keys: Tensor, heads: int, layer: int) -> Tensor:
     """Return the bias ``[heads, queries, keys]`` as attention on a CPU asks for it."""
-    found = Place(encoding, layer, keys).bias(heads)
+    found = LayerEncoding(encoding, layer, keys).bias(heads)
     assert found is not None
     try:
         return found(queries, keys)
@@ -189,13 +189,13 @@ def far(subject: Subject) -> str:
     decoder = subject.trained()
     if decoder.encoding.longest is not None:
         return f"bounded: it has {decoder.encoding.longest} positions"
-    positions = torch.arange(FAR, FAR + 8)
+    positions = torch.arange(FAR_POSITION, FAR_POSITION + 8)
     with torch.inference_mode():
         finite = bool(decoder(subject.tokens(8), positions).isfinite().all())
-        demand(finite, f"a pass is not finite at positions from {FAR:,}")
+        demand(finite, f"a pass is not finite at positions from {FAR_POSITION:,}")
         if decoder.encoding.has_bias:
             for layer in range(subject.shape.layers):
-                queries, keys = torch.tensor([FAR]), torch.tensor([0, 1, FAR // 2, FAR])
+                queries, keys = torch.tensor([FAR_POSITION]), torch.tensor([0, 1, FAR_POSITION // 2, FAR_POSITION])
                 found = decoder.encoding.bias(torch.arange(4)[:, None, None], queries[:, None], keys, layer)
-                demand(bool(found.isfinite().all()), f"bias() is not finite over a distance of {FAR:,}")
-    return f"finite at positions from {FAR:,}"
+                demand(bool(found.isfinite().all()), f"bias() is not finite over a distance of {FAR_POSITION:,}")
+    return f"finite at positions from {FAR_POSITION:,}"

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from hope.data.progress import Heartbeat
+from hope.data.progress import ProgressLines
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.model.decoder import Decoder
@@ -23,7 +23,7 @@ TOKENS_ON_CPU = 2_048
 Result = TypeVar("Result")
 
 
-def open_inputs(model: Path, data: Path, threads: int) -> tuple[Decoder, TokenCorpus]:
+def open_model_with_data(model: Path, data: Path, threads: int) -> tuple[Decoder, TokenCorpus]:
     """Return the trained model and the held-out tokens.
 
     Args:
@@ -92,7 +92,7 @@ def _slices(rows: int, length: int, device: torch.device) -> list[slice]:
 
 def _told(slices: list[slice], rows: int, length: int, what: str) -> Iterator[slice]:
     """Yield ``slices`` of ``rows`` rows, and print how far the work on them is."""
-    heartbeat, started = Heartbeat(what), time.monotonic()
+    heartbeat, started = ProgressLines(what), time.monotonic()
     for piece in slices:
         yield piece
         rate = piece.stop * length / (time.monotonic() - started)

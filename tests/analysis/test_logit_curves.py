@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hope import config
-from hope.analysis.curves import at_start, bias_of_heads, clock, equal_pair, position_products, widening
+from hope.analysis.logit_curves import at_start, bias_of_heads, clock, equal_pair, position_products, widening
 from hope.catalogue import family_settings
 from hope.encodings.base import Encoding, EncodingShape
 

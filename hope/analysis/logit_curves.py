@@ -13,7 +13,7 @@ from hope import config
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.darope import Darope
 from hope.encodings.registry import build_encoding
-from hope.model.attention import Place, causal_logits
+from hope.model.attention import LayerEncoding, causal_logits
 from hope.model.decoder import named_generator
 
 Distances = NDArray[np.int64]
@@ -40,7 +40,7 @@ def equal_pair(encoding: Encoding, query: int, distance: Distances) -> Values:
     positions = torch.from_numpy(np.append(query - distance[::-1], query))
     turned, keys = _rotated_ones(encoding, positions)
     with torch.inference_mode():
-        logits = causal_logits(turned[:, :, -1:], keys, Place(encoding, 0, positions), 1.0)
+        logits = causal_logits(turned[:, :, -1:], keys, LayerEncoding(encoding, 0, positions), 1.0)
     found = logits[0, 0, 0].double().numpy()
     return found[-2::-1] / found[-1]
 

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from hope.analysis.columns import Axes, Columns, long_columns
 from hope.analysis.components import Components
-from hope.analysis.tables import Axes, Columns, long_columns
 from hope.analysis.theory import FARTHEST
 
-EXACT = 64
+EVERY_DISTANCE_TO = 64
 """Up to this distance each one is listed."""
-DISTANCES_PER_OCTAVE = 32
+FAR_DISTANCES_PER_OCTAVE = 32
 """How many of the farther distances are listed."""
 
 
@@ -24,7 +24,7 @@ def trained_kernel_columns(components: Components) -> Columns:
 
     ``bound`` is what summation by parts says of it, :func:`bound_by_parts`; never below ``|value|``.
     """
-    pairs, distance = components.mean_pairs(), distances(components.length)
+    pairs, distance = components.mean_pairs(), kernel_distances(components.length)
     phases = np.exp(1j * distance[:, None] * components.frequencies)
     axes: Axes = {
         "layer": range(components.scope.layers),
@@ -51,9 +51,11 @@ def bound_by_parts(pairs: NDArray[np.complex128], phases: NDArray[np.complex128]
     return steps[..., None] * np.abs(phases.cumsum(axis=1)).sum(axis=1)
 
 
-def distances(length: int) -> NDArray[np.int64]:
+def kernel_distances(length: int) -> NDArray[np.int64]:
     """Return the distances listed: all from 1 to 64, then evenly on a logarithmic scale to 16 L."""
     last = FARTHEST * length
-    far = np.geomspace(EXACT, last, max(2, round(np.log2(last / EXACT) * DISTANCES_PER_OCTAVE) + 1))
-    near = np.arange(1, min(EXACT, last) + 1)
+    far = np.geomspace(
+        EVERY_DISTANCE_TO, last, max(2, round(np.log2(last / EVERY_DISTANCE_TO) * FAR_DISTANCES_PER_OCTAVE) + 1)
+    )
+    near = np.arange(1, min(EVERY_DISTANCE_TO, last) + 1)
     return np.unique(np.concatenate([near, far[far <= last].round().astype(np.int64), [last]]))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from hope.model import inputs
-from hope.model.inputs import pass_over
+from hope.model import bounded_passes
+from hope.model.bounded_passes import pass_over
 from hope.model.threads import cpu_threads
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ def two_threads() -> Iterator[None]:
 
 
 def test_as_many_slices_at_once_as_threads_each_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 20)
+    monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", 20)
     both = threading.Barrier(2, timeout=30)  # breaks unless two wait at a time
 
     def work(piece: slice) -> tuple[slice, int, bool]:
@@ -33,13 +33,13 @@ def test_as_many_slices_at_once_as_threads_each_by_one(monkeypatch: pytest.Monke
 
 
 def test_a_row_longer_than_a_pass_has_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 20)
+    monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", 20)
     found = pass_over(lambda piece: (piece.start, torch.get_num_threads(), threading.get_ident()), 3, 21, CPU, "a test")
     assert found == [(row, 2, threading.get_ident()) for row in range(3)]
 
 
 def test_an_error_reaches_the_caller_and_ends_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 1)
+    monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", 1)
     begun = []
 
     def work(piece: slice) -> None:

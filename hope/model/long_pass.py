@@ -11,10 +11,10 @@ the fused kernel's causal mask needs them so; in blocks of queries with a mask i
 import torch
 from torch import Tensor
 
-from hope.data.progress import Heartbeat
+from hope.data.progress import ProgressLines
 from hope.encodings.base import Encoding
 from hope.encodings.extensions import Resized
-from hope.model import inputs
+from hope.model import bounded_passes
 from hope.model.decoder import Block, Decoder, Frame
 
 
@@ -29,7 +29,7 @@ def last_hidden(model: Decoder, tokens: Tensor, first: int = 0) -> Tensor:
         tokens: int64 ``[batch, tokens]``, from position 0 on.
         first: index of the first token whose hidden state is asked for.
     """
-    at_once = inputs.TOKENS_ON_CPU if tokens.device.type == "cpu" else inputs.TOKENS_ON_GPU
+    at_once = bounded_passes.TOKENS_ON_CPU if tokens.device.type == "cpu" else bounded_passes.TOKENS_ON_GPU
     if tokens.numel() <= at_once:
         return model(tokens, first=first)
     return in_pieces(model, tokens, max(1, at_once // len(tokens)))[:, first:]
@@ -48,7 +48,7 @@ def in_pieces(model: Decoder, tokens: Tensor, size: int) -> Tensor:
     embedded = [encoding.embed(model.embedding(tokens[:, piece]), positions[piece]) for piece in pieces]
     hidden = torch.cat(embedded, dim=1)
     del embedded
-    heartbeat = Heartbeat(f"a text of {length:,} tokens")
+    heartbeat = ProgressLines(f"a text of {length:,} tokens")
     for number, block in enumerate(model.blocks, start=1):
         assert isinstance(block, Block)
         mixed = _attention(model, block, hidden, encoding, positions, pieces, prepared)

@@ -12,9 +12,9 @@ from hope import config
 from hope.catalogue import FAMILIES, family_settings
 from hope.encodings.extensions import extended
 from hope.encodings.rotary import Rope, Rotary
-from hope.model import inputs
+from hope.model import bounded_passes
 from hope.model.decoder import Decoder
-from hope.model.long import in_pieces, last_hidden
+from hope.model.long_pass import in_pieces, last_hidden
 from hope.model.loss import token_losses
 from tests.conftest import ROOT
 
@@ -91,7 +91,7 @@ def test_a_text_longer_than_a_pass_is_read_in_pieces(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(model, "forward", plain)
     assert torch.equal(last_hidden(model, ids(50)), expected) and calls == [100]
-    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 60)
+    monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", 60)
     torch.testing.assert_close(last_hidden(model, ids(50)), expected, atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(last_hidden(model, ids(50), 20), expected[:, 20:], atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(token_losses(model, ids(51)), losses, atol=1e-6, rtol=1e-6)

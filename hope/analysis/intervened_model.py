@@ -15,12 +15,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from hope.analysis.pairs import as_pairs
+from hope.analysis.pair_products import as_pairs
 from hope.encodings.base import Encoding
 from hope.encodings.rotary import Rotary
-from hope.model.attention import Place
+from hope.model.attention import LayerEncoding
+from hope.model.bounded_passes import batches
 from hope.model.decoder import Decoder
-from hope.model.inputs import batches
 
 Mode = Literal["freeze", "mean", "remove"]
 MODES: tuple[Mode, ...] = ("freeze", "mean", "remove")
@@ -106,7 +106,7 @@ def mean_contributions(model: Decoder, tokens: Tensor, sets: Sequence[Sequence[i
         member[row, list(chosen)] = 1.0
     sums = torch.zeros(len(sets), shape.layers, shape.heads, reach, device=device)
 
-    def add(layer: int, queries: Tensor, keys: Tensor, place: Place) -> None:
+    def add(layer: int, queries: Tensor, keys: Tensor, layer_encoding: LayerEncoding) -> None:
         keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
         for start, stop in ((0, min(length, reach)), (length, reach)):
             if start < stop:
