@@ -22,9 +22,8 @@ from hope.analysis.ushape import FEWEST_KEYS, UShape
 from hope.data.windows import analysis_length, evaluation_windows
 from hope.encodings.rotary import Rotary
 from hope.errors import UserError
-from hope.model.bounded_passes import open_model_with_data
 from hope.model.decoder import Decoder
-from hope.model.loading import initial_model, read_description
+from hope.model.loading import initial_model, open_model_with_data, read_description
 from hope.seeding import generator
 from hope.tables import write_table
 

@@ -18,9 +18,8 @@ from hope.analysis.ushape import UShape
 from hope.data.windows import analysis_length, evaluation_windows
 from hope.encodings.rotary import Rotary
 from hope.errors import UserError
-from hope.model.bounded_passes import open_model_with_data
 from hope.model.decoder import Decoder
-from hope.model.loading import initial_model, load_snapshot, read_description
+from hope.model.loading import initial_model, load_snapshot, open_model_with_data, read_description
 from hope.model.loss import losses_of_rows
 from hope.tables import write_table
 
@@ -107,17 +106,17 @@ def moment_columns(
         return long_columns(axes, {"value": values})
 
     layers = range(scope.layers)
-    found = [rows("loss", losses_within(model, tokens)[None, None], [ALL], [ALL])]
+    columns = [rows("loss", losses_within(model, tokens)[None, None], [ALL], [ALL])]
     for name in INDICES:
         # The only end, and the mean over heads.
-        found.append(rows(name, ushape.measures()[name][0].mean(axis=1)[:, None], layers, [ALL]))
+        columns.append(rows(name, ushape.measures()[name][0].mean(axis=1)[:, None], layers, [ALL]))
     if components is not None:
         numbers = range(len(components.frequencies))
         chosen, _ = activated_components(components.spread(), components.frequencies, asked.active_share)
         spreads = np.vstack([components.spread(), components.head_spreads().mean(axis=1)])
-        found.append(rows("spread", spreads[..., None], range(ALL, scope.layers), numbers))
-        found.append(rows("activated", np.isin(numbers, chosen).astype(np.float64)[None, :, None], [ALL], numbers))
-    return found
+        columns.append(rows("spread", spreads[..., None], range(ALL, scope.layers), numbers))
+        columns.append(rows("activated", np.isin(numbers, chosen).astype(np.float64)[None, :, None], [ALL], numbers))
+    return columns
 
 
 def losses_within(model: Decoder, tokens: Tensor) -> NDArray[np.float64]:

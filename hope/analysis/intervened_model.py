@@ -19,7 +19,7 @@ from hope.analysis.pair_products import as_pairs
 from hope.encodings.base import Encoding
 from hope.encodings.rotary import Rotary
 from hope.model.attention import LayerEncoding
-from hope.model.bounded_passes import batches
+from hope.model.bounded_passes import row_slices
 from hope.model.decoder import Decoder
 
 Mode = Literal["freeze", "mean", "remove"]
@@ -110,10 +110,10 @@ def mean_contributions(model: Decoder, tokens: Tensor, sets: Sequence[Sequence[i
         keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
         for start, stop in ((0, min(length, reach)), (length, reach)):
             if start < stop:
-                found = by_distance(queries[:, :, :stop], keys[:, :, :stop])[:, start:]
-                sums[:, layer, :, start:stop] += torch.einsum("sc,hkc->shk", member, found)
+                contributions = by_distance(queries[:, :, :stop], keys[:, :, :stop])[:, start:]
+                sums[:, layer, :, start:stop] += torch.einsum("sc,hkc->shk", member, contributions)
 
-    for rows in batches(len(tokens), reach, device, "mean contributions"):
+    for rows in row_slices(len(tokens), reach, device, "mean contributions"):
         model(tokens[rows].to(device), observe=add)
     distance = torch.arange(reach, device=device)
     pairs = torch.where(distance < length, min(length, reach), reach) - distance

@@ -9,7 +9,7 @@ import pyarrow
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hope.analysis.component_sets import DRAWS, SET_NAMES, ComponentSet
+from hope.analysis.component_sets import COMPONENT_SETS, DRAWS, ComponentSet
 from hope.analysis.intervened_model import MODES, REACH, Mode, intervened, mean_contributions
 from hope.analysis.stream import Scope, observe_attention
 from hope.analysis.ushape import UShape
@@ -17,7 +17,7 @@ from hope.model.decoder import Decoder
 from hope.model.loss import losses_of_rows
 from hope.tables import write_table
 
-MOST_RUNS = 1 + len(MODES) * (len(SET_NAMES) - 2 + 2 * DRAWS)
+MOST_RUNS = 1 + len(MODES) * (len(COMPONENT_SETS) - 2 + 2 * DRAWS)
 """Runs over the tested documents at most: of the model as it is, and of every set in every mode."""
 INTERVENTION_COLUMNS = ("document", "mode", "set", "components", "variance_share", "measure", "value")
 

@@ -41,8 +41,8 @@ def equal_pair(encoding: Encoding, query: int, distance: Distances) -> Values:
     turned, keys = _rotated_ones(encoding, positions)
     with torch.inference_mode():
         logits = causal_logits(turned[:, :, -1:], keys, LayerEncoding(encoding, 0, positions), 1.0)
-    found = logits[0, 0, 0].double().numpy()
-    return found[-2::-1] / found[-1]
+    logit = logits[0, 0, 0].double().numpy()
+    return logit[-2::-1] / logit[-1]
 
 
 def widening(encoding: Encoding) -> int:
@@ -55,8 +55,8 @@ def bias_of_heads(encoding: Encoding, query: int, distance: Distances) -> Values
     """Return what the first layer adds to the logits, ``[heads, distances]``, of an encoding with a bias."""
     heads = torch.arange(encoding.shape.heads)[:, None]
     with torch.inference_mode():
-        found = encoding.bias(heads, torch.tensor(query), torch.from_numpy(query - distance), 0)
-    return found.expand(len(heads), len(distance)).double().numpy()
+        bias = encoding.bias(heads, torch.tensor(query), torch.from_numpy(query - distance), 0)
+    return bias.expand(len(heads), len(distance)).double().numpy()
 
 
 def position_products(encoding: Encoding, query: int, distance: Distances) -> Values:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hope.model.attention import LayerEncoding, causal_logits
-from hope.model.bounded_passes import batches
+from hope.model.bounded_passes import row_slices
 from hope.model.decoder import Decoder
 
 
@@ -83,7 +83,7 @@ def observe_attention(model: Decoder, tokens: Tensor, scope: Scope, accumulators
     device = next(model.parameters()).device
     tokens = tokens[:, : scope.ends[-1]]
     with torch.inference_mode():
-        for rows in batches(len(tokens), tokens.shape[1], device, "attention"):
+        for rows in row_slices(len(tokens), tokens.shape[1], device, "attention"):
             told = partial(_tell, rows, model.shape.head_dim**-0.5, scope, accumulators)
             model(tokens[rows].to(device), observe=told)
 
@@ -102,9 +102,9 @@ def _tell(
         start = end - scope.queries
         some, seen = queries[:, :, start:end].float(), keys[:, :, :end].float()
         logits = causal_logits(some, seen, layer_encoding, scale)
-        found = Observed(layer, end, rows, some, seen, scale, logits, logits.softmax(dim=-1))
+        observed = Observed(layer, end, rows, some, seen, scale, logits, logits.softmax(dim=-1))
         for accumulator in accumulators:
-            accumulator.add(found)
+            accumulator.add(observed)
 
 
 def pooled(weights: Tensor, table: Tensor) -> Tensor:

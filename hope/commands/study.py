@@ -51,8 +51,8 @@ def plan(options: argparse.Namespace) -> None:
         tokens_per_second=options.tokens_per_second,
         vocabulary=options.vocabulary,
     )
-    found = estimate_plan(study, asked)
-    print(json.dumps(found.as_json(), indent=2) if options.json else plan_text(study, found))
+    estimate = estimate_plan(study, asked)
+    print(json.dumps(estimate.as_json(), indent=2) if options.json else plan_text(study, estimate))
 
 
 @command(

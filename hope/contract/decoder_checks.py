@@ -60,10 +60,10 @@ def cache(subject: Subject) -> str:
     worst = 0.0
     for name, sizes in (("token by token", [1] * count), ("piece by piece", [5, 1, 6, 2, count - 14])):
         held = GrowingCache()
-        found = torch.cat([decoder(part, cache=held) for part in ids.split(sizes, dim=1)], dim=1)
-        off = difference(found, whole)
+        pieces = torch.cat([decoder(part, cache=held) for part in ids.split(sizes, dim=1)], dim=1)
+        off = difference(pieces, whole)
         if off > TOLERANCE:
-            first = int(((found - whole).abs().amax((0, 2)) > TOLERANCE).nonzero()[0]) if off < float("inf") else 0
+            first = int(((pieces - whole).abs().amax((0, 2)) > TOLERANCE).nonzero()[0]) if off < float("inf") else 0
             demand(False, f"{name} with a cache differs from one pass by {off:.2g}, first at position {first}")
         worst = max(worst, off)
     return f"token by token equals one pass of {count} (to {worst:.1g})"
@@ -89,15 +89,16 @@ def gradients(subject: Subject) -> str:
 
 def _gradients(decoder: Decoder) -> dict[str, Tensor]:
     """Return gradients by the parameter's name, 0 where there is none; those of queries and keys apart."""
-    found = {name: torch.zeros_like(one) if one.grad is None else one.grad for name, one in decoder.named_parameters()}
+    named = decoder.named_parameters()
+    gradients = {name: torch.zeros_like(one) if one.grad is None else one.grad for name, one in named}
     shape = decoder.shape
     sizes = [number * shape.head_dim for number in (shape.heads, *2 * (shape.kv_heads or shape.heads,))]
     for layer in range(shape.layers):
-        parts = found.pop(f"blocks.{layer}.attention.qkv.weight").split(sizes)
-        found |= dict(
+        parts = gradients.pop(f"blocks.{layer}.attention.qkv.weight").split(sizes)
+        gradients |= dict(
             zip((f"the {name} of layer {layer}" for name in ("queries", "keys", "values")), parts, strict=True)
         )
-    return found
+    return gradients
 
 
 def lengths(subject: Subject) -> str:
@@ -107,10 +108,10 @@ def lengths(subject: Subject) -> str:
     if longest is None:
         count = 4 * subject.length
         try:
-            found = _pass(decoder, subject.tokens(count))
+            hidden = _pass(decoder, subject.tokens(count))
         except UserError as error:
             demand(False, f"ends past the training length ({error}), but does not set `longest`")
-        demand(bool(found.isfinite().all()), f"a pass of {count} tokens is not finite")
+        demand(bool(hidden.isfinite().all()), f"a pass of {count} tokens is not finite")
         return f"{count // subject.length} times the training length, without end"
     demand(bool(_pass(decoder, subject.tokens(longest)).isfinite().all()), f"a pass of {longest} tokens is not finite")
     try:
@@ -135,10 +136,10 @@ def shift(subject: Subject) -> str:
     ids, off = subject.tokens(count), 0.0
     expected = decoder(ids)
     for start in (1, 1000, FAR_POSITION):
-        found = difference(decoder(ids, torch.arange(start, start + count)), expected)
-        told = f"shift_invariant is set, but positions from {start:,} in place of 0 change the result by {found:.2g}"
-        demand(found <= TOLERANCE or not declared, told)
-        off = max(off, found)
+        change = difference(decoder(ids, torch.arange(start, start + count)), expected)
+        told = f"shift_invariant is set, but positions from {start:,} in place of 0 change the result by {change:.2g}"
+        demand(change <= TOLERANCE or not declared, told)
+        off = max(off, change)
     if declared:
         return f"depends on distances alone (to {off:.1g}, up to position {FAR_POSITION:,})"
     alone = "distances alone, which it does not declare" if off <= TOLERANCE else "places too, not on distances alone"

@@ -53,8 +53,8 @@ def _shapes_of(subject: Subject, encoding: Encoding, kv_heads: int, count: int) 
     """See to the shapes of ``count`` tokens, and of fewer queries than keys where that may be."""
     shape, positions = subject.shape, torch.arange(count)
     embeddings = torch.randn(2, count, shape.width)
-    found = encoding.embed(embeddings, positions)
-    demand(found.shape == embeddings.shape, f"embed() returns {list(found.shape)} for {list(embeddings.shape)}")
+    embedded = encoding.embed(embeddings, positions)
+    demand(embedded.shape == embeddings.shape, f"embed() returns {list(embedded.shape)} for {list(embeddings.shape)}")
     prepared = encoding.prepare(positions)
     for fewer in {count, 1 if encoding.recodes else count}:
         for layer in range(shape.layers):
@@ -85,10 +85,10 @@ def _queries_and_keys(subject: Subject, kv_heads: int, queries: int, keys: int) 
 
 def _bias(encoding: Encoding, queries: Tensor, keys: Tensor, heads: int, layer: int) -> Tensor:
     """Return the bias ``[heads, queries, keys]`` as attention on a CPU asks for it."""
-    found = LayerEncoding(encoding, layer, keys).bias(heads)
-    assert found is not None
+    bias = LayerEncoding(encoding, layer, keys).bias(heads)
+    assert bias is not None
     try:
-        return found(queries, keys)
+        return bias(queries, keys)
     except RuntimeError as error:
         demand("expand" not in str(error), f"bias() does not broadcast to [heads, queries, keys]: {error}")
         raise
@@ -107,11 +107,11 @@ def dtypes(subject: Subject) -> str:
     _agree("embed()", half.embed(embeddings, positions), exact.embed(embeddings.float(), positions))
     for layer in range(subject.shape.layers):
         queries, keys = (part.bfloat16() for part in _queries_and_keys(subject, kv_heads, count, count))
-        found = half.rotate(queries, keys, half.prepare(positions), embeddings, layer)
+        rotated = half.rotate(queries, keys, half.prepare(positions), embeddings, layer)
         prepared = exact.prepare(positions)
         expected = exact.rotate(queries.float(), keys.float(), prepared, embeddings.float(), layer)
-        _agree("the queries of rotate()", found[0], expected[0])
-        _agree("the keys of rotate()", found[1], expected[1])
+        _agree("the queries of rotate()", rotated[0], expected[0])
+        _agree("the keys of rotate()", rotated[1], expected[1])
         if exact.has_bias:
             bias = _bias(half, positions, positions, subject.shape.heads, layer)
             demand(bias.dtype == torch.float32, f"bias() is {bias.dtype}; compute it in float32")
@@ -172,16 +172,16 @@ def _compiles(encoding: Encoding, heads: int, positions: Tensor, expected: Tenso
     try:
         over_keys = torch.vmap(one, in_dims=(None, None, 0))
         over_queries = torch.vmap(over_keys, in_dims=(None, 0, None))
-        found = torch.vmap(over_queries, in_dims=(0, None, None))(torch.arange(heads), positions, positions)
+        mapped = torch.vmap(over_queries, in_dims=(0, None, None))(torch.arange(heads), positions, positions)
     except Exception as error:
         reason = str(error).splitlines()[0]
         demand(False, f"bias() cannot be compiled into a kernel ({reason}); mend it, or set compiles = False")
-    off = difference(found, expected)
+    off = difference(mapped, expected)
     demand(off <= 1e-5 * _scale(expected), f"bias() is off by {off:.2g} in a kernel")
 
 
-def _scale(found: Tensor) -> float:
-    return max(1.0, found.abs().max().item())
+def _scale(tensor: Tensor) -> float:
+    return max(1.0, tensor.abs().max().item())
 
 
 def far(subject: Subject) -> str:
@@ -196,6 +196,6 @@ def far(subject: Subject) -> str:
         if decoder.encoding.has_bias:
             for layer in range(subject.shape.layers):
                 queries, keys = torch.tensor([FAR_POSITION]), torch.tensor([0, 1, FAR_POSITION // 2, FAR_POSITION])
-                found = decoder.encoding.bias(torch.arange(4)[:, None, None], queries[:, None], keys, layer)
-                demand(bool(found.isfinite().all()), f"bias() is not finite over a distance of {FAR_POSITION:,}")
+                bias = decoder.encoding.bias(torch.arange(4)[:, None, None], queries[:, None], keys, layer)
+                demand(bool(bias.isfinite().all()), f"bias() is not finite over a distance of {FAR_POSITION:,}")
     return f"finite at positions from {FAR_POSITION:,}"

@@ -17,7 +17,7 @@ class ProgressLines:
         self._seconds = seconds
         self._started = self._last = time.monotonic()
 
-    def beat(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Print ``text`` if the last line is long enough ago."""
         now = time.monotonic()
         if now - self._last >= self._seconds:

@@ -19,8 +19,8 @@ from hope.data.windows import evaluation_windows, extrapolation_length
 from hope.encodings.extensions import extended, refusal
 from hope.errors import UserError
 from hope.evaluation.window_losses import Losses, TokenIds, context_losses, strided_losses, window_losses
-from hope.model.bounded_passes import open_model_with_data
 from hope.model.decoder import Decoder
+from hope.model.loading import open_model_with_data
 from hope.tables import write_table
 
 _WINDOW = {"extension": "string", "document": "int64", "window": "int64"}
@@ -74,8 +74,8 @@ def extrapolate(settings: config.Extrapolation, windows: config.Windows, model: 
                 continue
             print(f"extension {label}", flush=True)
         with extended(decoder, extension):
-            found = _measure(settings, decoder, tokens, start)
-        for name, columns in found.items():
+            tables = _measure(settings, decoder, tokens, start)
+        for name, columns in tables.items():
             if not np.isfinite(columns["nll"]).all():
                 raise UserError(
                     f"{model}: the loss is not finite on the held-out text (extension {label}); if training "
@@ -120,7 +120,7 @@ def _measure(settings: config.Extrapolation, model: Decoder, tokens: TokenIds, s
     on_targets = context_losses(model, tokens, targets, [c for c in contexts if c != whole], start)
     if whole in contexts and losses.shape[1] == whole:
         on_targets[whole] = losses[:, -targets:]  # the last pass has read the whole window
-    found = {
+    tables = {
         "extrapolation": _by_position(losses, position_edges(settings, length)),
         "context": _by_context(on_targets, targets),
         "strided": _slid(np.empty((len(tokens), 0), dtype=np.float32), 1, 1),
@@ -128,8 +128,8 @@ def _measure(settings: config.Extrapolation, model: Decoder, tokens: TokenIds, s
     if settings.strided is not None:
         size = max(1, round(settings.strided.window * length))
         stride = min(size, max(1, round(settings.strided.stride * length)))
-        found["strided"] = _slid(strided_losses(model, tokens, size, stride, start), size, stride)
-    return found
+        tables["strided"] = _slid(strided_losses(model, tokens, size, stride, start), size, stride)
+    return tables
 
 
 def _by_position(losses: Losses, edges: np.ndarray) -> Columns:
@@ -141,7 +141,7 @@ def _by_position(losses: Losses, edges: np.ndarray) -> Columns:
 
 def _by_context(losses: dict[int, Losses], targets: int) -> Columns:
     """Return a row for each context: the summed loss of the same targets."""
-    sums = np.stack([found.astype(np.float64).sum(axis=1) for found in losses.values()], axis=1)
+    sums = np.stack([one.astype(np.float64).sum(axis=1) for one in losses.values()], axis=1)
     contexts = np.array(list(losses), dtype=np.int64)
     return {"context": contexts, "tokens": np.full_like(contexts, targets), "nll": sums}
 

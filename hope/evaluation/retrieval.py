@@ -15,9 +15,9 @@ from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import read_json
-from hope.model.bounded_passes import open_model_with_data, pass_over
+from hope.model.bounded_passes import pass_over
 from hope.model.decoder import Decoder
-from hope.model.loading import trained_tasks
+from hope.model.loading import open_model_with_data, trained_tasks
 from hope.model.loss import CHUNK_LOGITS
 from hope.seeding import generator
 from hope.tables import write_table
@@ -90,7 +90,7 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
             table["accuracy"] += accuracy.tolist()
             table["exact"] += (accuracy == 1.0).astype(int).tolist()
             table["margin"] += margin.tolist()
-            table["prompts_sha256"] += [found for cell in cells for found in [prompt_digest(cell)] * count]
+            table["prompts_sha256"] += [digest for cell in cells for digest in [prompt_digest(cell)] * count]
     write_table(output / "retrieval.parquet", table, PROMPT_SCHEMA)
 
 
@@ -141,7 +141,7 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
     Args:
         model: the model.
         examples: prompts of one length.
-        what: names the work in the heartbeat line.
+        what: names the work in the progress line.
 
     Returns:
         Accuracy and margin, float64 ``[examples]``.
@@ -159,8 +159,8 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
         asked = torch.from_numpy(tokens[rows][row, column]).to(device)
         others = torch.from_numpy(candidates[rows][row]).to(device)
         parts = (part.split(max(1, CHUNK_LOGITS // model.vocabulary)) for part in (hidden, asked, others))
-        found = [_compare(model.logits(part).float(), *rest) for part, *rest in zip(*parts, strict=True)]
-        right, ahead = (torch.cat(part).double().cpu().numpy() for part in zip(*found, strict=True))
+        scores = [_compare(model.logits(part).float(), *rest) for part, *rest in zip(*parts, strict=True)]
+        right, ahead = (torch.cat(part).double().cpu().numpy() for part in zip(*scores, strict=True))
         count = np.bincount(row)
         return np.bincount(row, right) / count, np.bincount(row, ahead) / count
 
@@ -186,4 +186,4 @@ def _compare(logits: torch.Tensor, asked: torch.Tensor, candidates: torch.Tensor
 def _padded(candidates: list[np.ndarray]) -> np.ndarray:
     """Stack sets of candidates, int64 ``[examples, most]``; a smaller set repeats its last candidate."""
     most = max(map(len, candidates))
-    return np.stack([np.pad(found, (0, most - len(found)), mode="edge") for found in candidates])
+    return np.stack([np.pad(one, (0, most - len(one)), mode="edge") for one in candidates])

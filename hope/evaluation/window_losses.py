@@ -110,8 +110,8 @@ def strided_losses(model: Decoder, tokens: TokenIds, size: int, stride: int, sta
     while done < length:
         first = min(done + stride, length) - size if done else 0
         read = torch.from_numpy(_begun(tokens[:, first : first + size + 1], start))
-        found = losses_of_rows(model, read, f"loss in windows of {size:,}")
-        losses[:, done : first + size] = found[:, done - first :].numpy()
+        new = losses_of_rows(model, read, f"loss in windows of {size:,}")
+        losses[:, done : first + size] = new[:, done - first :].numpy()
         done = first + size
     return losses
 

@@ -48,7 +48,7 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
     files = weight_files(folder)
     stock_config = read_stock_config(folder / "config.json")
     length = length or stock_config.longest
-    encoding = encoding_of(stock_config, length)
+    encoding = matching_encoding(stock_config, length)
     with whole_folder(output) as temporary:
         theirs = _of_llama(read_weights(files, stock_config.kind, stock_config.shape), stock_config)
         weights = decoder_weights(theirs, stock_config.shape)
@@ -79,7 +79,7 @@ def open_stock(folder: Path) -> tuple[Decoder, config.Encoding, StockConfig]:
     """
     files = weight_files(folder)
     stock_config = read_stock_config(folder / "config.json")
-    encoding = encoding_of(stock_config, stock_config.longest)
+    encoding = matching_encoding(stock_config, stock_config.longest)
     theirs = _of_llama(read_weights(files, stock_config.kind, stock_config.shape), stock_config)
     weights = decoder_weights(theirs, stock_config.shape)
     _check_shapes(weights, stock_config.shape, stock_config.vocabulary, folder)
@@ -88,7 +88,7 @@ def open_stock(folder: Path) -> tuple[Decoder, config.Encoding, StockConfig]:
     return model, encoding, stock_config
 
 
-def encoding_of(stock_config: StockConfig, length: int) -> config.Encoding:
+def matching_encoding(stock_config: StockConfig, length: int) -> config.Encoding:
     """Return the encoding whose frequencies are the checkpoint's, by the simplest name that there is.
 
     Args:

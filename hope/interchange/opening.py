@@ -52,8 +52,8 @@ class Opened:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.tokenizer.encode_special_tokens = True
-        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(one.ids, dtype=np.int64) for one in found]
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(one.ids, dtype=np.int64) for one in encodings]
 
 
 def open_checkpoint(folder: Path) -> Opened:
@@ -95,7 +95,7 @@ def open_checkpoint(folder: Path) -> Opened:
 
 
 def _tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
-    found = find_tokenizer(folder, None, vocabulary)
-    if found is None:
+    tokenizer = find_tokenizer(folder, None, vocabulary)
+    if tokenizer is None:
         raise UserError(f"{folder}: holds no tokenizer.json, and text cannot be read without; put the model's there")
-    return found.tokenizer
+    return tokenizer.tokenizer

@@ -59,8 +59,8 @@ def _is_plain(encoding: Rotary) -> bool:
     prepared = encoding.prepare(positions)
     angles = positions[:, None] * encoding.frequencies.to("cpu", torch.float64)
     for layer in range(shape.layers):
-        found = encoding.rotate(given[0], given[1], prepared, hidden, layer)
-        for before, after in zip(given, found, strict=True):
+        rotated = encoding.rotate(given[0], given[1], prepared, hidden, layer)
+        for before, after in zip(given, rotated, strict=True):
             components = torch.complex(*before.double().chunk(2, dim=-1))
             turned = components * torch.polar(torch.ones_like(angles), angles)
             expected = torch.cat((turned.real, turned.imag), dim=-1)

@@ -56,18 +56,18 @@ def read_stock_config(path: Path) -> StockConfig:
         raise UserError(f"{path}: model_type '{kind}' cannot be imported; {', '.join(ARCHITECTURES)} can")
     if raw.get("quantization_config"):
         raise UserError(f"{path}: the weights are quantised; import the checkpoint that they were made from")
-    found = _parse(kind, raw, path)
-    shape = _shape(found, path)
-    frequencies, turning = _rotation(found, shape.head_dim, path)
+    parsed = _parse(kind, raw, path)
+    shape = _shape(parsed, path)
+    frequencies, turning = _rotation(parsed, shape.head_dim, path)
     return StockConfig(
         kind=kind,
         shape=shape,
-        vocabulary=found.vocab_size,
-        longest=found.max_position_embeddings,
+        vocabulary=parsed.vocab_size,
+        longest=parsed.max_position_embeddings,
         frequencies=frequencies,
         turning=turning,
-        start=found.bos_token_id,
-        end=_first(found.eos_token_id),
+        start=parsed.bos_token_id,
+        end=_first_id(parsed.eos_token_id),
     )
 
 
@@ -82,40 +82,40 @@ def _parse(kind: str, raw: dict[str, Any], path: Path) -> Any:
         raise UserError(f"{path}: transformers does not read it: {' '.join(str(error).split())[:200]}") from None
 
 
-def _shape(found: Any, path: Path) -> config.Model:
+def _shape(parsed: Any, path: Path) -> config.Model:
     """Return the sizes.
 
     Raises:
         UserError: the architecture has parts that a decoder of ours lacks.
     """
     lacking = {
-        "hidden_act": (found.hidden_act, ("silu", "swish")),
-        "attention_bias": (getattr(found, "attention_bias", False), (False,)),
-        "mlp_bias": (getattr(found, "mlp_bias", False), (False,)),
-        "sliding_window": (getattr(found, "sliding_window", None), (None,)),
+        "hidden_act": (parsed.hidden_act, ("silu", "swish")),
+        "attention_bias": (getattr(parsed, "attention_bias", False), (False,)),
+        "mlp_bias": (getattr(parsed, "mlp_bias", False), (False,)),
+        "sliding_window": (getattr(parsed, "sliding_window", None), (None,)),
     }
     for key, (value, known) in lacking.items():
         if value not in known:
             raise UserError(f"{path}: {key} {value!r} cannot be imported; only {known[0]!r} can")
-    heads, kv_heads, width = found.num_attention_heads, found.num_key_value_heads, found.hidden_size
-    head_dim = getattr(found, "head_dim", None) or width // heads
+    heads, kv_heads, width = parsed.num_attention_heads, parsed.num_key_value_heads, parsed.hidden_size
+    head_dim = getattr(parsed, "head_dim", None) or width // heads
     if head_dim * heads != width:
         raise UserError(f"{path}: head_dim {head_dim} is not hidden_size / num_attention_heads, {width} / {heads}")
     try:
         return config.Model(
-            layers=found.num_hidden_layers,
+            layers=parsed.num_hidden_layers,
             width=width,
             heads=heads,
             kv_heads=None if kv_heads == heads else kv_heads,
-            mlp_width=found.intermediate_size,
-            tied_embeddings=found.tie_word_embeddings,
-            norm_epsilon=found.rms_norm_eps,
+            mlp_width=parsed.intermediate_size,
+            tied_embeddings=parsed.tie_word_embeddings,
+            norm_epsilon=parsed.rms_norm_eps,
         )
     except ValidationError as error:
         raise UserError(f"{path}: {config.describe(error, config.Model)}") from None
 
 
-def _rotation(found: Any, head_dim: int, path: Path) -> tuple[Tensor, int | None]:
+def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | None]:
     """Return the frequencies of the components, and how many turn where that is less than a head.
 
     Raises:
@@ -123,10 +123,10 @@ def _rotation(found: Any, head_dim: int, path: Path) -> tuple[Tensor, int | None
     """
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-    rope = found.rope_parameters
+    rope = parsed.rope_parameters
     kind, base, half = rope["rope_type"], rope["rope_theta"], head_dim // 2
     # Llama and Mistral rotate whole heads, whatever this key says.
-    partial = found.model_type == "phi3"
+    partial = parsed.model_type == "phi3"
     rotary = int(head_dim * rope.get("partial_rotary_factor", 1.0)) if partial else head_dim
     frequencies, attention = rope_frequencies(rotary, base) if rotary else torch.zeros(0, dtype=torch.float64), 1.0
     if kind == "proportional":
@@ -139,9 +139,9 @@ def _rotation(found: Any, head_dim: int, path: Path) -> tuple[Tensor, int | None
         if not torch.equal(short, long):
             raise UserError(f"{path}: rope_type 'longrope' changes its frequencies with the length of the text")
         frequencies = torch.where(short.abs() < STILL, frequencies / short, 0.0)
-        attention = ROPE_INIT_FUNCTIONS[kind](found, "cpu")[1]
+        attention = ROPE_INIT_FUNCTIONS[kind](parsed, "cpu")[1]
     elif kind in ("llama3", "yarn"):
-        scaled, attention = ROPE_INIT_FUNCTIONS[kind](found, "cpu")
+        scaled, attention = ROPE_INIT_FUNCTIONS[kind](parsed, "cpu")
         frequencies = scaled.double()
     elif kind != "default":
         raise UserError(f"{path}: rope_type '{kind}' cannot be imported: its frequencies are not fixed, or not known")
@@ -157,5 +157,5 @@ def _rotation(found: Any, head_dim: int, path: Path) -> tuple[Tensor, int | None
     return whole, len(frequencies) if partial else None
 
 
-def _first(ids: int | list[int] | None) -> int | None:
+def _first_id(ids: int | list[int] | None) -> int | None:
     return (ids[0] if ids else None) if isinstance(ids, list) else ids

@@ -39,8 +39,8 @@ class LayerEncoding:
         index = torch.arange(heads, device=self.positions.device)[:, None, None]
 
         def bias(queries: Tensor, keys: Tensor) -> Tensor:
-            found = self.encoding.bias(index, queries[:, None], keys, self.layer)
-            return found.expand(heads, len(queries), len(keys))
+            logit_bias = self.encoding.bias(index, queries[:, None], keys, self.layer)
+            return logit_bias.expand(heads, len(queries), len(keys))
 
         return bias
 
@@ -85,14 +85,14 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerE
         # The CPU's fused kernel knows equal widths alone; without it all logits would be held.
         queries, keys, values = (F.pad(one, (0, max(width, dim) - one.shape[3])) for one in (queries, keys, values))
     if bias is None and count in (1, total):
-        found = _fused(queries, keys, values, scale, causal=count == total)
+        attended = _fused(queries, keys, values, scale, causal=count == total)
     elif on_cpu and batch * heads * count * total <= WHOLE:
         mask = causal_bias(bias, layer_encoding.positions, total - count, total)
-        found = _fused(queries, keys, values, scale, mask=mask)
+        attended = _fused(queries, keys, values, scale, mask=mask)
     else:
         parameters = layer_encoding.parameters() if bias else []
-        found = attend_in_tiles(queries, keys, values, bias or _no_bias, layer_encoding.positions, scale, parameters)
-    return found[..., :width]
+        attended = attend_in_tiles(queries, keys, values, bias or _no_bias, layer_encoding.positions, scale, parameters)
+    return attended[..., :width]
 
 
 def flexible(encoding: Encoding, dim: int) -> bool:

@@ -1,18 +1,13 @@
-"""What all that looks at a trained model shares: opening it with its data, and passes of bounded size."""
+"""Passes of bounded size over many rows of tokens, with a line of progress every few seconds."""
 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from hope.data.progress import ProgressLines
-from hope.data.tokens import TokenCorpus
-from hope.errors import UserError
-from hope.model.decoder import Decoder
-from hope.model.loading import load_model
 from hope.model.threads import cpu_threads
 
 # A pass holds a few float32 arrays of tokens x MLP width: 16,384 tokens keep each below 0.6 GB at 3B
@@ -23,29 +18,7 @@ TOKENS_ON_CPU = 2_048
 Result = TypeVar("Result")
 
 
-def open_model_with_data(model: Path, data: Path, threads: int) -> tuple[Decoder, TokenCorpus]:
-    """Return the trained model and the held-out tokens.
-
-    Args:
-        model: folder of the trained model.
-        data: folder that holds ``validation/``.
-        threads: CPU threads of all that follows in this process.
-
-    Raises:
-        UserError: one of them is missing or damaged, or they do not belong together.
-    """
-    torch.set_num_threads(threads)
-    corpus = TokenCorpus.open(data / "validation")
-    decoder = load_model(model)
-    if corpus.vocabulary != decoder.vocabulary:
-        raise UserError(
-            f"{data / 'validation'}: holds ids of {corpus.vocabulary} tokens, but {model} was trained on "
-            f"{decoder.vocabulary}; give the data that the model was trained on"
-        )
-    return decoder, corpus
-
-
-def batches(rows: int, length: int, device: torch.device, what: str) -> Iterator[slice]:
+def row_slices(rows: int, length: int, device: torch.device, what: str) -> Iterator[slice]:
     """Yield slices that cover ``rows`` rows of ``length`` tokens, each small enough for one forward pass.
 
     Prints a line every few seconds with ``what`` and how far the work is.
@@ -54,13 +27,13 @@ def batches(rows: int, length: int, device: torch.device, what: str) -> Iterator
         rows: rows in all.
         length: tokens of a row.
         device: where the passes run.
-        what: names the work in the heartbeat line.
+        what: names the work in the progress line.
     """
-    return _told(_slices(rows, length, device), rows, length, what)
+    return _reported(_slices(rows, length, device), rows, length, what)
 
 
 def pass_over(work: Callable[[slice], Result], rows: int, length: int, device: torch.device, what: str) -> list[Result]:
-    """Do ``work``, without gradients, on each of the slices of :func:`batches`, and return what it returns.
+    """Do ``work``, without gradients, on each of the slices of :func:`row_slices`, and return what it returns.
 
     With several CPU threads as many slices are worked on at once, each by one thread: a pass has too little in it
     to be divided well. So the number of threads changes no bit of a slice's result. A row that is too long for
@@ -71,7 +44,7 @@ def pass_over(work: Callable[[slice], Result], rows: int, length: int, device: t
         rows: rows in all.
         length: tokens of a row.
         device: where the passes run.
-        what: names the work in the heartbeat line.
+        what: names the work in the progress line.
 
     Returns:
         The results in the order of the rows.
@@ -79,10 +52,10 @@ def pass_over(work: Callable[[slice], Result], rows: int, length: int, device: t
     inferred = torch.inference_mode()(work)  # a mode is one thread's own
     slices, threads = _slices(rows, length, device), torch.get_num_threads()
     if device.type != "cpu" or threads == 1 or length > TOKENS_ON_CPU:
-        return [inferred(piece) for piece in _told(slices, rows, length, what)]
+        return [inferred(piece) for piece in _reported(slices, rows, length, what)]
     with cpu_threads(1), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         results = pool.map(inferred, slices)
-        return [next(results) for _ in _told(slices, rows, length, what)]
+        return [next(results) for _ in _reported(slices, rows, length, what)]
 
 
 def _slices(rows: int, length: int, device: torch.device) -> list[slice]:
@@ -90,11 +63,11 @@ def _slices(rows: int, length: int, device: torch.device) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _told(slices: list[slice], rows: int, length: int, what: str) -> Iterator[slice]:
+def _reported(slices: list[slice], rows: int, length: int, what: str) -> Iterator[slice]:
     """Yield ``slices`` of ``rows`` rows, and print how far the work on them is."""
-    heartbeat, started = ProgressLines(what), time.monotonic()
+    progress, started = ProgressLines(what), time.monotonic()
     for piece in slices:
         yield piece
         rate = piece.stop * length / (time.monotonic() - started)
         left = (rows - piece.stop) * length / rate
-        heartbeat.beat(f"{100 * piece.stop // rows}%, {rate:,.0f} tokens/s, {left:.0f} s left")
+        progress.report(f"{100 * piece.stop // rows}%, {rate:,.0f} tokens/s, {left:.0f} s left")

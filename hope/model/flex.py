@@ -48,11 +48,11 @@ def attend_flex(
 def _compiled(*arguments: Any, **options: Any) -> Any:
     # Past its limit the compiler would silently fall back on the definition.
     with dynamo.patch(recompile_limit=KERNELS, accumulated_recompile_limit=KERNELS):
-        return _kernel()(*arguments, **options)
+        return _compiled_kernel()(*arguments, **options)
 
 
 @functools.cache
-def _kernel() -> Callable[..., Any]:
+def _compiled_kernel() -> Callable[..., Any]:
     return torch.compile(flex_attention, fullgraph=True)
 
 

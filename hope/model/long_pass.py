@@ -48,7 +48,7 @@ def in_pieces(model: Decoder, tokens: Tensor, size: int) -> Tensor:
     embedded = [encoding.embed(model.embedding(tokens[:, piece]), positions[piece]) for piece in pieces]
     hidden = torch.cat(embedded, dim=1)
     del embedded
-    heartbeat = ProgressLines(f"a text of {length:,} tokens")
+    progress = ProgressLines(f"a text of {length:,} tokens")
     for number, block in enumerate(model.blocks, start=1):
         assert isinstance(block, Block)
         mixed = _attention(model, block, hidden, encoding, positions, pieces, prepared)
@@ -57,7 +57,7 @@ def in_pieces(model: Decoder, tokens: Tensor, size: int) -> Tensor:
             rows = rows + block.attention.output(mixed[:, :, piece].transpose(1, 2).flatten(2))
             hidden[:, piece] = rows + block.mlp(block.mlp_norm(rows))
         del mixed  # or the next layer's would stand beside it
-        heartbeat.beat(f"layer {number} of {len(model.blocks)}")
+        progress.report(f"layer {number} of {len(model.blocks)}")
     for piece in pieces:
         hidden[:, piece] = model.norm(hidden[:, piece])
     return hidden

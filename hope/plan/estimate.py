@@ -112,10 +112,8 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values: bytes, FLOPs, hours."""
         content = asdict(self)
-        content["parameters"] = {
-            name: asdict(found) | {"total": found.total} for name, found in self.parameters.items()
-        }
-        content["memory"] = {str(stage): asdict(found) | {"total": found.total} for stage, found in self.memory.items()}
+        content["parameters"] = {name: asdict(part) | {"total": part.total} for name, part in self.parameters.items()}
+        content["memory"] = {str(stage): asdict(part) | {"total": part.total} for stage, part in self.memory.items()}
         content["disk"]["total"] = self.disk.total
         content["hours"] = [asdict(row) | {"fits": row.fits} for row in self.hours]
         return content
@@ -128,7 +126,7 @@ def estimate_plan(study: Study, asked: PlanOptions) -> Plan:
         UserError: the machine that was asked for is not known or does not fit the study, or the size of
             the tokenizer is not known.
     """
-    _agree(asked)
+    _check_options(asked)
     training, vocabulary = study.training, vocabulary_of(study, asked.vocabulary)
     names = list(dict.fromkeys(name for name, _ in study.runs()))
     parameters = {
@@ -172,7 +170,7 @@ def estimate_plan(study: Study, asked: PlanOptions) -> Plan:
         flops_measuring=measuring,
         kind=kind,
         memory=memory,
-        disk=disk_space(study, vocabulary, {name: found.total for name, found in parameters.items()}, at_once),
+        disk=disk_space(study, vocabulary, {name: counts.total for name, counts in parameters.items()}, at_once),
         devices=devices,
         at_once=at_once,
         utilisation=asked.utilisation or UTILISATION,
@@ -192,7 +190,7 @@ class _Work:
     at_once: int
 
 
-def _agree(asked: PlanOptions) -> None:
+def _check_options(asked: PlanOptions) -> None:
     """See that what is said of the machine goes together."""
     speeds = {"--gpu": asked.gpu, "--flops": asked.flops, "--tokens-per-second": asked.tokens_per_second}
     given = [flag for flag, value in speeds.items() if value is not None]
@@ -238,7 +236,7 @@ def _hours(study: Study, asked: PlanOptions, work: _Work) -> list[Hours]:
         share = None if asked.memory is None else work.held / (asked.memory * GIB)
         return [Hours("speed as given", None, share, once, waves * once, None)]
     reached = asked.utilisation or UTILISATION
-    found = []
+    hours = []
     for device in _kinds(study, asked):
         peak, exact = device.peak(training.precision), device.peak("float32")
         assert peak is not None
@@ -246,14 +244,14 @@ def _hours(study: Study, asked: PlanOptions, work: _Work) -> list[Hours]:
         # Models are measured in float32, each on one device.
         measuring = None if exact is None else work.measuring / (work.devices * exact * reached) / 3600
         share = None if device.memory is None else work.held / device.memory
-        found.append(Hours(device.name, peak, share, once, waves * once, measuring))
-    return found
+        hours.append(Hours(device.name, peak, share, once, waves * once, measuring))
+    return hours
 
 
 def _notes(study: Study, parameters: dict[str, Parameters]) -> list[str]:
     """Return what the figures leave out."""
     notes = []
-    unknown = [name for name, found in parameters.items() if found.encoding is None]
+    unknown = [name for name, counts in parameters.items() if counts.encoding is None]
     if unknown:
         notes.append(f"parameters that {', '.join(unknown)} may learn are not counted: only its class knows them")
     slower = [name for name in parameters if not _is_counted(study, name)]

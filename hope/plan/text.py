@@ -34,11 +34,11 @@ def plan_text(study: Study, plan: Plan) -> str:
 
 
 def _model(study: Study, plan: Plan) -> list[str]:
-    shape, found = study.model, plan.parameters[plan.largest]
+    shape, counts = study.model, plan.parameters[plan.largest]
     runs = ", ".join(f"{count} {name}" for name, count in plan.runs.items())
-    embedding = f"{_count(found.embedding)} embedding"
-    embedding += f" and {_count(found.head)} output projection" if found.head else " (tied)"
-    encoding = f", {_count(found.encoding)} encoding ({plan.largest})" if found.encoding else ""
+    embedding = f"{_count(counts.embedding)} embedding"
+    embedding += f" and {_count(counts.head)} output projection" if counts.head else " (tied)"
+    encoding = f", {_count(counts.encoding)} encoding ({plan.largest})" if counts.encoding else ""
     return [
         f"{study.study}: {sum(plan.runs.values())} models ({runs})",
         *_labelled(
@@ -46,7 +46,7 @@ def _model(study: Study, plan: Plan) -> list[str]:
             [
                 f"{shape.layers} layers, {shape.width} wide, {shape.heads} heads of {shape.head_dim}, "
                 f"{plan.vocabulary:,} token ids",
-                f"{_count(found.total)} parameters: {embedding}, {_count(found.layers)} layers{encoding}",
+                f"{_count(counts.total)} parameters: {embedding}, {_count(counts.layers)} layers{encoding}",
             ],
         ),
     ]

@@ -82,12 +82,12 @@ class Job:
     def is_done(self) -> bool:
         """Whether the model is there, with its snapshots."""
         try:
-            found = read_json(self.output / "config.json").get("fingerprint")
+            key = read_json(self.output / "config.json").get("fingerprint")
         except UserError:
             return False
         snapshots = snapshot_files(self.output, self.stage.training.snapshot_steps)
         wanted = [self.output / "model.safetensors", *snapshots]
-        return bool(found == self.key) and all(path.exists() for path in wanted)
+        return bool(key == self.key) and all(path.exists() for path in wanted)
 
 
 def launch(stage: config.TrainStage, data: Path, output: Path, checkpoints: Path, tracking: str) -> bool:
@@ -149,13 +149,13 @@ def _lead(job: Job, role: ProcessRole, hosts: list[str]) -> None:
                     raise UserError(line)
                 note.unlink(missing_ok=True)
                 _name_others(job)
-                with _devices(role), ExitStack() as stack:
+                with _held_devices(role), ExitStack() as stack:
                     tell(store, TRAIN, role)
                     nodes: dict[str, Popen] = {}
                     if store is not None and hosts:
                         nodes = stack.enter_context(brought_in(hosts, address(store), _command(job)))
                     try:
-                        _run(job, role, store, nodes)
+                        _run_here(job, role, store, nodes)
                     except CannotRunHere:
                         raise
                     except UserError as error:
@@ -176,8 +176,8 @@ def _follow(job: Job, role: ProcessRole) -> None:
     if word == STOP:
         sys.exit(1)
     if word == TRAIN:
-        with _devices(role):
-            _run(job, role, store, {})
+        with _held_devices(role):
+            _run_here(job, role, store, {})
             leave(store, role)
 
 
@@ -199,7 +199,7 @@ def _name_others(job: Job) -> None:
 
 
 @contextmanager
-def _devices(role: ProcessRole) -> Iterator[None]:
+def _held_devices(role: ProcessRole) -> Iterator[None]:
     """Hold the GPUs that the processes here compute on; nothing on a machine without any."""
     visible = visible_devices(installed_devices(), os.environ.get(VISIBLE)) if torch.version.cuda else []
     if not visible:
@@ -220,7 +220,7 @@ def _devices(role: ProcessRole) -> Iterator[None]:
             yield
 
 
-def _run(job: Job, role: ProcessRole, store: Any, nodes: dict[str, Popen]) -> None:
+def _run_here(job: Job, role: ProcessRole, store: Any, nodes: dict[str, Popen]) -> None:
     """Run the processes that this one stands for to their end."""
     if role.here > 1 or nodes:
         spawn(_run_spawned, role.here, (job, role, address(store)), nodes)

@@ -57,12 +57,12 @@ class LossWatch:
         """
         if not self.waiting:
             return
-        found = torch.stack(self.waiting)
+        losses = torch.stack(self.waiting)
         if dist.get_world_size() > 1:
-            dist.all_reduce(found)
+            dist.all_reduce(losses)
         first = done - len(self.waiting) + 1
         self.waiting = []
-        for step, (loss, wrong) in enumerate(found.tolist(), start=first):
+        for step, (loss, wrong) in enumerate(losses.tolist(), start=first):
             self._judge(step, loss, wrong > 0)
 
     def _judge(self, step: int, loss: float, wrong: bool) -> None:

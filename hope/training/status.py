@@ -125,10 +125,10 @@ def _last_loss(model: Path) -> float | None:
         return None
 
 
-def progress_table(found: list[Progress]) -> str:
+def progress_table(trainings: list[Progress]) -> str:
     """Return the trainings as lines of text, with a sum of their states at the end."""
     rows = [("model", "state", "done", "loss", "tokens/s", "left", "")]
-    for one in found:
+    for one in trainings:
         rows.append(
             (
                 one.model,
@@ -148,6 +148,7 @@ def progress_table(found: list[Progress]) -> str:
             for column, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         lines.append("  ".join([*cells, row[6]]).rstrip())
-    counts = {state: sum(one.state == state for one in found) for state in STATES}
-    lines.append(f"{len(found)} models: {', '.join(f'{count} {state}' for state, count in counts.items() if count)}")
+    counts = {state: sum(one.state == state for one in trainings) for state in STATES}
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines.append(f"{len(trainings)} models: {summary}")
     return "\n".join(lines)

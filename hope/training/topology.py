@@ -66,7 +66,7 @@ def find_role(settings: config.Training, environment: Mapping[str, str] = os.env
     nodes, per_node = settings.nodes, settings.processes
     if "RANK" in environment and "WORLD_SIZE" in environment:
         world = int(environment["WORLD_SIZE"])
-        _agree(world, settings, "WORLD_SIZE")
+        _check_world(world, settings, "WORLD_SIZE")
         rank = int(environment["RANK"])
         return ProcessRole(rank, 1, world, int(environment.get("LOCAL_RANK", rank % per_node)), FROM_ENVIRONMENT)
     if NODE in environment:
@@ -77,7 +77,7 @@ def find_role(settings: config.Training, environment: Mapping[str, str] = os.env
         rank, local = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
         if tasks == nodes and per_node > 1:
             return ProcessRole(rank * per_node, per_node, nodes * per_node, 0, slurm_meeting(environment), True)
-        _agree(tasks, settings, "srun's number of tasks")
+        _check_world(tasks, settings, "srun's number of tasks")
         return ProcessRole(rank, 1, tasks, local, slurm_meeting(environment))
     if nodes == 1:
         return ProcessRole(0, per_node, per_node, whole_node=True)
@@ -89,7 +89,7 @@ def find_role(settings: config.Training, environment: Mapping[str, str] = os.env
     return None
 
 
-def _agree(world: int, settings: config.Training, origin: str) -> None:
+def _check_world(world: int, settings: config.Training, origin: str) -> None:
     if world != settings.nodes * settings.processes:
         raise CannotRunHere(
             f"training.processes: {settings.nodes} x {settings.processes} processes (nodes x processes), but "
