@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hope.config.section import COMMIT, Section, Share
+from hope.section import COMMIT, Section, Share
 
 
 class Files(Section):

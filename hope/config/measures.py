@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from hope.config.extensions import Extension, Yarn
-from hope.config.section import Section
+from hope.section import Section
 
 
 class Analysis(Section):

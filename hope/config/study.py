@@ -15,10 +15,11 @@ from hope.config.encodings import Encoding, EncodingDefinition
 from hope.config.extensions import LongRope
 from hope.config.measures import Analysis, Extrapolation, Retrieval
 from hope.config.messages import describe
-from hope.config.section import Section
-from hope.config.tasks import TaskDefinition, Tasks
+from hope.config.tasks import Tasks
 from hope.config.training import Mixture, Model, Training
 from hope.errors import UserError, nearest
+from hope.section import Section
+from hope.tasks import TaskDefinition
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]

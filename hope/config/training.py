@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from hope.config.data import Windows
-from hope.config.section import Section, Share
+from hope.section import Section, Share
 
 
 class Model(Section):
