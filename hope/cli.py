@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     contract.add_argument("encoding", help="module:Class of your own, or a name that `encodings` lists")
     contract.add_argument("--settings", default="{}", help="its settings, as JSON")
     step("schema", commands.schema)
+    step("defaults", commands.defaults)
     status = step("status", commands.status)
     status.add_argument("study", nargs="?", type=Path, help="name of a study, or its folder; else that of the config")
     config(status)

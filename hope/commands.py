@@ -44,6 +44,13 @@ def schema(options: argparse.Namespace) -> None:
     print(json.dumps(Study.model_json_schema(by_alias=True), indent=2, sort_keys=True))
 
 
+def defaults(options: argparse.Namespace) -> None:
+    """Print config.yaml: the default study, with a comment on every key."""
+    from hope.config.default import default_yaml
+
+    print(default_yaml(), end="")
+
+
 def encodings(options: argparse.Namespace) -> None:
     """List the positional encodings and presets, or those of a study at its sizes."""
     from hope.encodings.listing import catalogue_lines, study_lines

@@ -1,7 +1,7 @@
 """The study's config: typed, strict, and readable without any numerical library.
 
-:class:`Study` is the single source of what a config may say; ``config.yaml`` holds the default
-study's values, and ``workflow/schemas/config.schema.json`` is generated from the classes here. Each
+:class:`Study` is the single source of what a config may say and of its defaults: ``config.yaml`` and
+``workflow/schemas/config.schema.json`` are generated from the classes here. Each
 rule of the workflow gets only its own part, one of the stages of :class:`Study`, as sorted JSON.
 """
 

@@ -22,10 +22,16 @@ _Settings: Any = create_model("_Settings", __base__=Section, **_fields)
 
 
 class Tasks(_Settings):
-    """Settings of the retrieval tasks, the same in training and in evaluation."""
+    """Settings of the retrieval tasks, the same in training and in evaluation (ours).
+
+    docs/tasks.md draws an example of each. A depth is the place of what is asked for, from 0, the beginning of the
+    prompt, to 1, right before the question.
+    """
 
     definitions: dict[str, TaskDefinition] = Field(
-        default={}, description="tasks of your own, and built-in ones with other settings"
+        default={},
+        description="tasks of your own, and built-in ones with other settings, under names of your own",
+        examples=[{"few_shot_4": {"task": "few_shot", "settings": {"examples": 4}}}],
     )
 
     @model_validator(mode="after")

@@ -34,10 +34,8 @@ BUILT_IN = _built_in()
 class TaskDefinition(Section):
     """A task with settings, under a name of the user's."""
 
-    task: str = Field(description="a built-in task, or my_module:MyClass for one of your own", examples=["few_shot"])
-    settings: dict[str, Any] = Field(
-        default={}, description="its settings, laid over those above", examples=[{"examples": 4}]
-    )
+    task: str = Field(description="a built-in task, or my_module:MyClass for one of your own")
+    settings: dict[str, Any] = Field(default={}, description="its settings, laid over those of `tasks`")
 
 
 def build_task(name: str, definition: TaskDefinition, vocabulary: Vocabulary, source: Source) -> Task:
