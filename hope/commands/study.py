@@ -84,3 +84,11 @@ def schema(options: argparse.Namespace) -> None:
     from hope.config import Study
 
     print(json.dumps(Study.model_json_schema(by_alias=True), indent=2, sort_keys=True))
+
+
+@command()
+def defaults(options: argparse.Namespace) -> None:
+    """Print config.yaml: the default study, with a comment on every key."""
+    from hope.config.default import default_yaml
+
+    print(default_yaml(), end="")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hope.config.section import Section
+from hope.section import Section
 
 Factor = Annotated[float, Field(ge=1.0)]
 Slowest = Literal["spectrum", "kept"]

@@ -15,10 +15,11 @@ from hope.config.encodings import Encoding, EncodingDefinition
 from hope.config.extensions import LongRope
 from hope.config.measures import Analysis, Extrapolation, Retrieval
 from hope.config.messages import describe
-from hope.config.section import Section
-from hope.config.tasks import TaskDefinition, Tasks
+from hope.config.tasks import Tasks
 from hope.config.training import Mixture, Model, Training
 from hope.errors import UserError, nearest
+from hope.section import Section
+from hope.tasks import TaskDefinition
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]
@@ -29,19 +30,21 @@ class Seeds(Section):
     """How many models of each encoding are trained."""
 
     first: int = Field(0, ge=0, description="the first seed; the others follow it")
-    count: int = Field(1, ge=1, description="models of an encoding that per_encoding does not name")
-    per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(default={}, description="models by encoding")
+    count: int = Field(1, ge=1, description="models of each encoding that per_encoding does not name")
+    per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={}, description="models by encoding; an interval on a difference needs several of both"
+    )
 
 
 class Tracking(Section):
-    """Where runs are tracked."""
+    """The MLflow store in which runs are tracked."""
 
-    uri: str | None = Field(None, description="an MLflow server; null is the store in the study's own folder")
-    live: bool = Field(True, description="send metrics while a model trains")
+    uri: str | None = Field(None, description="address of an MLflow server; null: the store in the study's own folder")
+    live: bool = Field(True, description="send metrics while a model trains; false: when the study ends")
 
 
 class Report(Section):
-    """What the report says of the study."""
+    """The report on the study."""
 
     title: str = Field("HoPE against RoPE", description="title of the report")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
@@ -50,10 +53,15 @@ class Report(Section):
 class Study(Section):
     """A whole study."""
 
-    study: str = Field(description="name of the study: its results lie in results/<study>")
-    encodings: list[EncodingName] = Field(min_length=1, description="encodings compared, by name")
+    study: str = Field(description="name of the study; everything it makes lies in results/<study>")
+    encodings: list[EncodingName] = Field(
+        min_length=1,
+        description="The encodings compared, by name: of those in `python -m hope encodings` and under `definitions`.",
+    )
     definitions: dict[str, EncodingDefinition] = Field(
-        default={}, description="encodings with settings, under names of your own"
+        default={},
+        description="Encodings with settings, under names of your own",
+        examples=[{"rope_text": {"family": "rope", "settings": {"base": 500_000}, "text_only": True}}],
     )
     seeds: Seeds = Seeds()
     corpus: Corpus = Corpus()
@@ -67,7 +75,10 @@ class Study(Section):
     retrieval: Retrieval = Retrieval()
     tracking: Tracking = Tracking()
     report: Report = Report()
-    claims: str = Field("workflow/claims.yaml", description="the claims under test")
+    claims: str = Field(
+        "workflow/claims.yaml",
+        description="file of the claims: what is measured for each, and when it counts as supported",
+    )
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Study":

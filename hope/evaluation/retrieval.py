@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from hope import config
+from hope.data.mixture import Examples
+from hope.data.mixture import digest as digest_of
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import read_json
@@ -22,8 +24,6 @@ from hope.model.loss import CHUNK_LOGITS
 from hope.seeding import generator
 from hope.tables import write_table
 from hope.tasks import Example, Task, Vocabulary, build_task
-from hope.tasks.mixture import Examples
-from hope.tasks.mixture import digest as digest_of
 
 PROMPT_SCHEMA = {
     "task": "string",

@@ -41,15 +41,15 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ROOMS = {
     "prepare-corpus": {"data"},
     "tokenize": {"data"},
-    "train": {"data", "tasks", "encodings", "model", "training"},
+    "train": {"data", "encodings", "model", "training"},
     "analyze-attention": {"data", "encodings", "model", "analysis"},
     "analyze-dynamics": {"data", "encodings", "model", "analysis"},
     "theory": {"encodings", "analysis"},
     "extrapolate": {"data", "encodings", "model", "evaluation"},
-    "retrieve": {"data", "tasks", "encodings", "model", "evaluation"},
+    "retrieve": {"data", "encodings", "model", "evaluation"},
 }
 """Folders of the package that the results of a stage depend on."""
-GROUND = {"catalogue", "config"}
+GROUND = {"catalogue", "config", "tasks"}
 """Folders that every stage depends on, as it does on the modules at the package's root."""
 CALLERS = {"__main__", "cli", "reproduce", "study_files"}
 """Modules at the package's root that only call the others."""

@@ -10,8 +10,7 @@ import numpy as np
 
 from hope import config
 from hope.seeding import generator
-from hope.tasks.registry import build_task
-from hope.tasks.task import Example, Source, Task, Vocabulary
+from hope.tasks import Example, Source, Task, Vocabulary, build_task
 
 
 class Examples:
