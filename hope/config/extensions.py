@@ -1,6 +1,9 @@
-"""Length extensions of trained rotary encodings, as a config names them: what is changed at evaluation, untrained."""
+"""Length extensions of trained rotary encodings, as a config names them: what is changed at evaluation, untrained.
 
-from typing import Annotated, Literal
+A kind is declared by its class here, which names the function that computes it.
+"""
+
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,12 +11,23 @@ from hope.config.section import Section
 
 Factor = Annotated[float, Field(ge=1.0)]
 Slowest = Literal["spectrum", "kept"]
+_KEPT = {"spectrum": "", "kept": "-kept"}
 
 
 class LengthExtension(Section):
-    """What all extensions share."""
+    """What all extensions share.
+
+    Attributes:
+        computed_by: ``module:function`` that maps an extension of this kind and a rotary encoding to the encoding in
+            its place.
+        by_component: settings that list one number for each component of a head.
+    """
+
+    computed_by: ClassVar[str]
+    by_component: ClassVar[tuple[str, ...]] = ()
 
     name: str | None = Field(None, min_length=1, description="label in tables; made of kind and settings if null")
+    kind: str
 
     @property
     def label(self) -> str:
@@ -26,20 +40,30 @@ class LengthExtension(Section):
         raise NotImplementedError
 
 
-class Linear(LengthExtension):
-    """Position interpolation: every angle divided by the factor."""
+class Scaling(LengthExtension):
+    """An extension by a factor."""
 
-    kind: Literal["linear"]
-    factor: Factor = Field(description="how far positions are squeezed")
+    factor: Factor
 
     @property
     def usual_name(self) -> str:
         """Kind and factor."""
-        return f"linear-{self.factor:g}"
+        return f"{self.kind}-{self.factor:g}"
 
 
-class Ntk(LengthExtension):
+class LinearScaling(Scaling):
+    """Position interpolation: every angle divided by the factor."""
+
+    computed_by = "hope.encodings.extensions:linear"
+
+    kind: Literal["linear"]
+    factor: Factor = Field(description="how far positions are squeezed")
+
+
+class Ntk(Scaling):
     """NTK-aware scaling: a larger base, so that the slowest component alone is slowed by the whole factor."""
+
+    computed_by = "hope.encodings.extensions:ntk"
 
     kind: Literal["ntk"]
     factor: Factor = Field(description="how far the slowest component is slowed")
@@ -50,11 +74,13 @@ class Ntk(LengthExtension):
     @property
     def usual_name(self) -> str:
         """Kind and factor, and ``kept`` where the slowest kept component sets the base."""
-        return f"ntk{_KEPT[self.slowest]}-{self.factor:g}"
+        return f"{self.kind}{_KEPT[self.slowest]}-{self.factor:g}"
 
 
-class DynamicNtk(LengthExtension):
+class DynamicNtk(Scaling):
     """NTK-aware scaling by a factor that grows with the tokens read; none within the training length."""
+
+    computed_by = "hope.encodings.extensions:dynamic_ntk"
 
     kind: Literal["dynamic-ntk"]
     factor: Factor = Field(1.0, description="how fast it grows: factor * tokens / L - (factor - 1)")
@@ -62,12 +88,14 @@ class DynamicNtk(LengthExtension):
 
     @property
     def usual_name(self) -> str:
-        """Kind and factor, and ``kept`` where the slowest kept component sets the base."""
-        return f"dynamic-ntk{_KEPT[self.slowest]}-{self.factor:g}"
+        """As in ntk."""
+        return f"{self.kind}{_KEPT[self.slowest]}-{self.factor:g}"
 
 
-class Yarn(LengthExtension):
+class Yarn(Scaling):
     """YaRN: fast components stay, slow ones are interpolated, and the logits are sharpened."""
+
+    computed_by = "hope.encodings.extensions:yarn"
 
     kind: Literal["yarn"]
     factor: Factor = Field(description="how far slow components are slowed")
@@ -80,14 +108,12 @@ class Yarn(LengthExtension):
             raise ValueError(f"fast {self.fast:g} is not above slow {self.slow:g}")
         return self
 
-    @property
-    def usual_name(self) -> str:
-        """Kind and factor."""
-        return f"yarn-{self.factor:g}"
 
-
-class LongRope(LengthExtension):
+class LongRope(Scaling):
     """LongRoPE with given factors: one set within the training length, one past it."""
+
+    computed_by = "hope.encodings.extensions:longrope"
+    by_component = ("short", "long")
 
     kind: Literal["longrope"]
     factor: Factor = Field(description="the factor that the sets were made for; it sharpens the logits")
@@ -97,14 +123,11 @@ class LongRope(LengthExtension):
         None, description="factor of queries and of keys; sqrt(1 + ln(factor) / ln(L)) if null"
     )
 
-    @property
-    def usual_name(self) -> str:
-        """Kind and factor."""
-        return f"longrope-{self.factor:g}"
-
 
 class ReRope(LengthExtension):
     """ReRoPE: distances past a window count as the window."""
+
+    computed_by = "hope.encodings.extensions:rerope"
 
     kind: Literal["rerope"]
     window: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.5, description="the window, in training lengths")
@@ -112,10 +135,8 @@ class ReRope(LengthExtension):
     @property
     def usual_name(self) -> str:
         """Kind and window."""
-        return f"rerope-{self.window:g}L"
+        return f"{self.kind}-{self.window:g}L"
 
 
-_KEPT = {"spectrum": "", "kept": "-kept"}
-
-Extension = Annotated[Linear | Ntk | DynamicNtk | Yarn | LongRope | ReRope, Field(discriminator="kind")]
+Extension = Annotated[LinearScaling | Ntk | DynamicNtk | Yarn | LongRope | ReRope, Field(discriminator="kind")]
 """One entry of ``extrapolation.extensions``; its ``kind`` says which."""

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from hope import config
 from hope.catalogue import family_settings
-from hope.encodings.base import EncodingShape
 from hope.encodings.registry import build_encoding
 from hope.encodings.rotary import Rotary
+from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 from hope.files import sha256_of_file, sha256_of_json, write_json
 from hope.interchange.folder import whole_folder
@@ -110,16 +110,7 @@ def encoding_of(foreign: Foreign, length: int) -> config.Encoding:
 
 
 def _has_frequencies(encoding: config.Encoding, foreign: Foreign, length: int) -> bool:
-    shape = foreign.shape
-    sizes = EncodingShape(
-        layers=shape.layers,
-        width=shape.width,
-        heads=shape.heads,
-        kv_heads=shape.kv_heads or shape.heads,
-        head_dim=shape.head_dim,
-        length=length,
-    )
-    built = build_encoding(encoding, sizes)
+    built = build_encoding(encoding, encoding_shape(foreign.shape, length))
     if not isinstance(built, Rotary):
         return not foreign.frequencies.any()
     return torch.allclose(built.frequencies, foreign.frequencies, rtol=TOLERANCE, atol=0)

@@ -8,7 +8,6 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from hope.catalogue import PRESETS
+from hope.catalogue import FAMILIES, PRESETS
+from hope.catalogue.style import MARKER, Dash, EncodingStyle, Marker
 from hope.files import whole_file
 from hope.reporting.figures.svg import compact
 
@@ -25,55 +25,9 @@ INK = "#222222"
 MUTED = "#6b6b6b"
 RULE = "#d9d9d9"
 FONTS = "font-family: 'DejaVu Sans', Verdana, sans-serif"
-MARKER = 4.6
-"""Size of a marker, in points."""
 VERDICTS = {"supported": "#00734f", "contradicted": "#b34700", "inconclusive": "#6b6b6b"}
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
 
-Dash = tuple[float, tuple[float, ...]] | str
-Marker = str | tuple[int, int, int]
-"""A letter of matplotlib's, or the corners of a star, its kind and its turn in degrees."""
-
-
-@dataclass(frozen=True)
-class EncodingStyle:
-    """How one encoding is drawn."""
-
-    color: str
-    marker: Marker
-    dash: Dash
-    size: float = 1.0
-    """How much larger than others the marker is drawn: stars have little area."""
-
-    def line(self, **changes: Any) -> dict[str, Any]:
-        """Return the keywords of a line, those in ``changes`` replaced; a ``markersize`` is that of a disk."""
-        look = {"color": self.color, "marker": self.marker, "linestyle": self.dash, **changes}
-        return look | {"markersize": self.size * changes.get("markersize", MARKER)}
-
-
-# Colour and marker are each family's own. The line tells how position comes in: solid turns queries and keys, dashed
-# adds to the logits, dashed and dotted adds to the embeddings, dotted not at all.
-_BIAS: Dash = (0, (5.0, 1.6))
-_EMBEDDING: Dash = (0, (3.0, 1.2, 1.0, 1.2))
-_FAMILIES = {
-    "hope": EncodingStyle("#0072B2", "o", "-"),
-    "rope": EncodingStyle("#D55E00", "s", "-"),
-    "p_rope": EncodingStyle("#56B4E9", "p", "-", 1.15),
-    "partial_rope": EncodingStyle("#E69F00", "H", "-", 1.1),
-    "clipped_rope": EncodingStyle("#332288", "d", "-", 1.2),
-    "rotary": EncodingStyle("#A5AA99", "h", "-", 1.1),
-    "xpos": EncodingStyle("#661100", "*", "-", 1.6),
-    "pope": EncodingStyle("#7F3C8D", "P", "-", 1.25),
-    "darope": EncodingStyle("#000000", "X", "-", 1.25),
-    "none": EncodingStyle("#4d4d4d", "D", (0, (1.0, 1.4))),
-    "alibi": EncodingStyle("#009E73", "^", _BIAS, 1.1),
-    "kerple_log": EncodingStyle("#80BA5A", "<", _BIAS, 1.1),
-    "kerple_power": EncodingStyle("#999933", ">", _BIAS, 1.1),
-    "t5": EncodingStyle("#A0522D", (4, 1, 0), _BIAS, 1.7),
-    "fire": EncodingStyle("#1A85FF", (6, 1, 0), _BIAS, 1.6),
-    "sinusoidal": EncodingStyle("#8C564B", "8", _EMBEDDING),
-    "learned": EncodingStyle("#CC79A7", "v", _EMBEDDING, 1.1),
-}
 # Presets and names of a user's own have dashes that no family has; each colour comes with several of them.
 _COLORS = ("#E69F00", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#661100", "#7F3C8D")
 
@@ -82,15 +36,17 @@ def _pool(*marks: tuple[Marker, Dash]) -> tuple[EncodingStyle, ...]:
     return tuple(EncodingStyle(color, marker, dash) for marker, dash in marks for color in _COLORS)
 
 
-_PRESETS = dict(zip(PRESETS, _pool(("s", (0, (1.5, 0.9))), ("D", (0, (7.0, 1.4)))), strict=False))
+_OF_PRESETS = _pool(("s", (0, (1.5, 0.9))), ("D", (0, (7.0, 1.4))))
 _OTHERS = _pool(("P", (0, (4.0, 1.2))), ("X", (0, (2.0, 1.0))), ("p", (0, (6.0, 1.2, 1.0, 1.2))))
-_KNOWN = _FAMILIES | _PRESETS
+_KNOWN = {name: family.style for name, family in FAMILIES.items()} | {
+    name: _OF_PRESETS[preset.rank] for name, preset in PRESETS.items() if preset.rank < len(_OF_PRESETS)
+}
 
 
 def encoding_styles(names: Iterable[str]) -> dict[str, EncodingStyle]:
     """Return a style for each encoding, no two alike while there are enough.
 
-    A family and a preset have a fixed style. Any other one's follows from its name alone, and so is the
+    A family and a preset with a rank have a fixed style. Any other one's follows from its name alone, and so is the
     same in every study, unless another name of the same study holds it already; then it is the next
     free one. The order of ``names`` does not matter.
     """
