@@ -55,7 +55,7 @@ def sweep_columns(head_dim: int, length: int) -> Columns:
     """Return the rows of ``kernel_sweep.parquet``; settings that do not fit the sizes have none."""
     distance, parts = distances(length), []
     for family in FAMILIES.values():
-        swept: list[dict[str, Any]] = [{"base": base} for base in BASES] if family.style.shades else [{}]
+        swept: list[dict[str, Any]] = [{"base": base} for base in BASES] if family.shades else [{}]
         for chosen in [] if family.given else swept:
             settings = family_settings(family.name, chosen)
             encoding = config.Encoding(name=family.name, family=family.name, settings=settings)

@@ -1,7 +1,4 @@
-"""Length extensions of trained rotary encodings, as a config names them: what is changed at evaluation, untrained.
-
-A kind is declared by its class here, which names the function that computes it.
-"""
+"""Length extensions of trained rotary encodings, as a config names them: what is changed at evaluation, untrained."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -18,12 +15,9 @@ class LengthExtension(Section):
     """What all extensions share.
 
     Attributes:
-        computed_by: ``module:function`` that maps an extension of this kind and a rotary encoding to the encoding in
-            its place.
         by_component: settings that list one number for each component of a head.
     """
 
-    computed_by: ClassVar[str]
     by_component: ClassVar[tuple[str, ...]] = ()
 
     name: str | None = Field(None, min_length=1, description="label in tables; made of kind and settings if null")
@@ -54,16 +48,12 @@ class Scaling(LengthExtension):
 class LinearScaling(Scaling):
     """Position interpolation: every angle divided by the factor."""
 
-    computed_by = "hope.encodings.extensions:linear"
-
     kind: Literal["linear"]
     factor: Factor = Field(description="how far positions are squeezed")
 
 
 class Ntk(Scaling):
     """NTK-aware scaling: a larger base, so that the slowest component alone is slowed by the whole factor."""
-
-    computed_by = "hope.encodings.extensions:ntk"
 
     kind: Literal["ntk"]
     factor: Factor = Field(description="how far the slowest component is slowed")
@@ -80,8 +70,6 @@ class Ntk(Scaling):
 class DynamicNtk(Scaling):
     """NTK-aware scaling by a factor that grows with the tokens read; none within the training length."""
 
-    computed_by = "hope.encodings.extensions:dynamic_ntk"
-
     kind: Literal["dynamic-ntk"]
     factor: Factor = Field(1.0, description="how fast it grows: factor * tokens / L - (factor - 1)")
     slowest: Slowest = Field("spectrum", description="as in ntk")
@@ -94,8 +82,6 @@ class DynamicNtk(Scaling):
 
 class Yarn(Scaling):
     """YaRN: fast components stay, slow ones are interpolated, and the logits are sharpened."""
-
-    computed_by = "hope.encodings.extensions:yarn"
 
     kind: Literal["yarn"]
     factor: Factor = Field(description="how far slow components are slowed")
@@ -112,7 +98,6 @@ class Yarn(Scaling):
 class LongRope(Scaling):
     """LongRoPE with given factors: one set within the training length, one past it."""
 
-    computed_by = "hope.encodings.extensions:longrope"
     by_component = ("short", "long")
 
     kind: Literal["longrope"]
@@ -126,8 +111,6 @@ class LongRope(Scaling):
 
 class ReRope(LengthExtension):
     """ReRoPE: distances past a window count as the window."""
-
-    computed_by = "hope.encodings.extensions:rerope"
 
     kind: Literal["rerope"]
     window: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.5, description="the window, in training lengths")

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hope.catalogue.shape import EncodingShape
+from hope.catalogue.family import EncodingShape
 
 __all__ = ["Encoding", "EncodingShape"]
 

@@ -16,7 +16,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hope.catalogue.custom import load
 from hope.config import Extension
 from hope.config.extensions import DynamicNtk, LinearScaling, LongRope, Ntk, ReRope, Slowest, Yarn
 from hope.encodings.base import Encoding, EncodingShape
@@ -143,7 +142,31 @@ def _computed(encoding: Encoding, extension: Extension) -> Encoding:
                 f"{key} has {len(getattr(extension, key))} factors, but a head of {2 * components} dimensions has "
                 f"{components} components; give one for each, those that stand still included"
             )
-    return load(extension.computed_by)(extension, encoding)
+    shape, theta, length = encoding.shape, encoding.frequencies, encoding.shape.length
+    match extension:
+        case LinearScaling(factor=factor):
+            return Extended(shape, theta / factor)
+        case Ntk(factor=factor, slowest=slowest):
+            return Extended(shape, ntk_frequencies(theta, factor, _slowed_wholly(encoding, slowest)))
+        case DynamicNtk(factor=factor, slowest=slowest):
+            last = _slowed_wholly(encoding, slowest)
+            return Resized(shape, lambda tokens: ntk_frequencies(theta, dynamic_factor(factor, tokens, length), last))
+        case Yarn(factor=factor):
+            if theta[1:].any() and _step(theta) is None:
+                raise Refused(
+                    f"the fastest components of this {encoding.name} are no geometric series: "
+                    "YaRN's ramp has no place for them"
+                )
+            slowed = yarn_frequencies(theta, factor, length, extension.fast, extension.slow)
+            return Extended(shape, slowed, 0.1 * math.log(factor) + 1)
+        case LongRope(factor=factor):
+            short, long = (
+                theta / torch.tensor(divisors, dtype=torch.float64) for divisors in (extension.short, extension.long)
+            )
+            sharpness = extension.sharpness or math.sqrt(1 + math.log(factor) / math.log(length))
+            return Resized(shape, lambda tokens: long if tokens > length else short, sharpness)
+        case ReRope(window=window):
+            return ReRotary(shape, theta, max(1, round(window * length)))
 
 
 class HasEncoding(Protocol):
@@ -166,24 +189,6 @@ def extended(model: HasEncoding, extension: Extension | None) -> Iterator[None]:
         yield
     finally:
         model.encoding = before
-
-
-def linear(extension: LinearScaling, encoding: Rotary) -> Encoding:
-    """Return the encoding with every angle divided by the factor (Chen et al. 2023, arXiv 2306.15595)."""
-    return Extended(encoding.shape, encoding.frequencies / extension.factor)
-
-
-def ntk(extension: Ntk, encoding: Rotary) -> Encoding:
-    """Return the encoding with the angles of :func:`ntk_frequencies`."""
-    last = _slowed_wholly(encoding, extension.slowest)
-    return Extended(encoding.shape, ntk_frequencies(encoding.frequencies, extension.factor, last))
-
-
-def dynamic_ntk(extension: DynamicNtk, encoding: Rotary) -> Encoding:
-    """Return the encoding with the angles of :func:`ntk_frequencies`, by a factor that the number of tokens sets."""
-    theta, factor, length = encoding.frequencies, extension.factor, encoding.shape.length
-    last = _slowed_wholly(encoding, extension.slowest)
-    return Resized(encoding.shape, lambda tokens: ntk_frequencies(theta, dynamic_factor(factor, tokens, length), last))
 
 
 def _slowed_wholly(encoding: Rotary, slowest: Slowest) -> int:
@@ -216,17 +221,6 @@ def dynamic_factor(factor: float, tokens: int, length: int) -> float:
     return max(1.0, factor * tokens / length - (factor - 1))
 
 
-def yarn(extension: Yarn, encoding: Rotary) -> Encoding:
-    """Return the encoding with the angles of :func:`yarn_frequencies`, and its logits sharpened."""
-    theta = encoding.frequencies
-    if theta[1:].any() and _step(theta) is None:
-        raise Refused(
-            f"the fastest components of this {encoding.name} are no geometric series: YaRN's ramp has no place for them"
-        )
-    slowed = yarn_frequencies(theta, extension.factor, encoding.shape.length, extension.fast, extension.slow)
-    return Extended(encoding.shape, slowed, 0.1 * math.log(extension.factor) + 1)
-
-
 def yarn_frequencies(frequencies: Tensor, factor: float, length: int, fast: float, slow: float) -> Tensor:
     """Return YaRN's angles ``(1 - r_j) theta_j + r_j theta_j / s``, float64 ``[d/2]``.
 
@@ -253,23 +247,6 @@ def _step(frequencies: Tensor) -> float | None:
     steps = [-math.log(float(frequencies[j])) / j for j in turning]
     same = len(steps) > 0 and steps[0] > 0 and math.isclose(steps[0], steps[-1], rel_tol=1e-6)
     return steps[0] if same else None
-
-
-def longrope(extension: LongRope, encoding: Rotary) -> Encoding:
-    """Return the encoding with angles divided by one set of factors up to L tokens, and by another past them."""
-    length = encoding.shape.length
-    short, long = (
-        encoding.frequencies / torch.tensor(divisors, dtype=torch.float64)
-        for divisors in (extension.short, extension.long)
-    )
-    sharpness = extension.sharpness or math.sqrt(1 + math.log(extension.factor) / math.log(length))
-    return Resized(encoding.shape, lambda tokens: long if tokens > length else short, sharpness)
-
-
-def rerope(extension: ReRope, encoding: Rotary) -> Encoding:
-    """Return the encoding with distances clipped at the window."""
-    shape = encoding.shape
-    return ReRotary(shape, encoding.frequencies, max(1, round(extension.window * shape.length)))
 
 
 def _only_rotates(encoding: Rotary) -> bool:

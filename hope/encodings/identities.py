@@ -29,7 +29,7 @@ def coinciding(encodings: list[config.Encoding], shape: EncodingShape) -> dict[s
 
 def _what_it_does(encoding: config.Encoding, shape: EncodingShape) -> Hashable:
     family = FAMILIES.get(encoding.family)
-    if family is not None and family.positionless:
+    if family is not None and family.acts_on == "nothing":
         return ("0",) * (shape.head_dim // 2)
     spectrum = None if family is None else family.spectrum_at(encoding.settings, shape.head_dim, shape.length)
     if spectrum is not None:

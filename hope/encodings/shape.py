@@ -1,7 +1,7 @@
 """The sizes of a decoder that its encoding may depend on."""
 
 from hope import config
-from hope.catalogue.shape import EncodingShape
+from hope.catalogue.family import EncodingShape
 
 __all__ = ["EncodingShape", "encoding_shape"]
 

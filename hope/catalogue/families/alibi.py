@@ -3,10 +3,7 @@
 import math
 from typing import Any
 
-from hope.catalogue.family import Family, Note
-from hope.catalogue.settings import NoSettings
-from hope.catalogue.shape import EncodingShape
-from hope.catalogue.style import ON_LOGITS, EncodingStyle
+from hope.catalogue.family import EncodingShape, Family, NoSettings
 
 
 def slopes(heads: Any, number: int) -> Any:
@@ -32,16 +29,17 @@ def bias(settings: NoSettings, shape: EncodingShape, heads: Any, queries: Any, k
 FAMILY = Family(
     name="alibi",
     rank=10,
-    settings=NoSettings,
     formula="logit - s_h * (i - j), s_h = 2^(-8h/H)",
     source="Press et al. 2022, arXiv 2108.12409",
-    note=Note(
-        "falls without end",
+    in_short="falls without end",
+    over_distance=(
         "What is added falls from 0 linearly and has no lower bound; slopes differ by head. Where H is no power of 2, "
-        "the slopes of the power below it come first, then every second one of the power above it.",
-        "Goes on falling.",
+        "the slopes of the power below it come first, then every second one of the power above it."
     ),
-    style=EncodingStyle("#009E73", "^", ON_LOGITS, 1.1),
+    past_length="Goes on falling.",
+    color="#009E73",
+    marker="^",
+    marker_size=1.1,
+    acts_on="logits",
     bias=bias,
-    kernel="bias",
 )

@@ -5,10 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hope.catalogue.family import ROTATION, Family, Note
-from hope.catalogue.settings import RotarySettings
+from hope.catalogue.family import ROTATION, Family, RotarySettings
 from hope.catalogue.spectra import Spectrum, check_count, geometric, slow_components
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
 
 
 class ClippedRopeSettings(RotarySettings):
@@ -51,13 +49,15 @@ FAMILY = Family(
     settings=ClippedRopeSettings,
     formula="RoPE, slow frequencies times (1 + cos t)/2, t from 0 to pi; hard: times 0",
     source="Li et al. 2026, arXiv 2602.05258",
-    note=Note(
-        "bounded; g(D) to a floor",
+    in_short="bounded; g(D) to a floor",
+    over_distance=(
         f"{ROTATION} Soft: slow components are slowed down, the last one to 0. Hard: they stand still, and unless "
-        "count says otherwise this is HoPE. The mean of g(D), far enough for the slowest to turn, is 1 - 2K/d.",
-        "Soft: slow components reach new angles, but smaller ones than RoPE's. Hard: as HoPE.",
+        "count says otherwise this is HoPE. The mean of g(D), far enough for the slowest to turn, is 1 - 2K/d."
     ),
-    style=EncodingStyle("#332288", "d", ON_QUERIES_AND_KEYS, 1.2),
+    past_length="Soft: slow components reach new angles, but smaller ones than RoPE's. Hard: as HoPE.",
+    color="#332288",
+    marker="d",
+    marker_size=1.2,
     spectrum=spectrum,
     aliases=aliases,
 )

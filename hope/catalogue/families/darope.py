@@ -2,9 +2,7 @@
 
 from pydantic import Field
 
-from hope.catalogue.family import Family, Note
-from hope.catalogue.settings import RotarySettings
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
+from hope.catalogue.family import Family, RotarySettings
 
 
 class DaropeSettings(RotarySettings):
@@ -20,15 +18,19 @@ FAMILY = Family(
     settings=DaropeSettings,
     formula="RoPE; where HoPE freezes, m becomes L sigmoid(w.x + alpha logit((m + 0.5)/L))",
     source="DaRoPE 2026, equations 4 to 6",
-    note=Note(
-        "bounded",
+    in_short="bounded",
+    over_distance=(
         "Fast components are HoPE's. The others turn by theta_j (c_m - c_n), both clocks between 0 and L: the logit "
         "stays within ± sum_j A_j. Content moves the clocks through w, so that D alone decides nothing; the pictures "
-        "have w = 0.",
-        "From position L on the position's part of the clock stays as it is: slow components then tell tokens apart by "
-        "their content alone.",
+        "have w = 0."
     ),
-    style=EncodingStyle("#000000", "X", ON_QUERIES_AND_KEYS, 1.25),
+    past_length=(
+        "From position L on the position's part of the clock stays as it is: slow components then tell tokens apart by "
+        "their content alone."
+    ),
+    color="#000000",
+    marker="X",
+    marker_size=1.25,
     implementation="hope.encodings.darope:Darope",
     parameters=(("layers", "kv_heads", "width"), ("layers", "kv_heads")),
     shift_invariant=False,

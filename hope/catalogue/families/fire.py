@@ -2,9 +2,7 @@
 
 from pydantic import Field
 
-from hope.catalogue.family import DRAWN, Family, Note
-from hope.catalogue.settings import Settings
-from hope.catalogue.style import ON_LOGITS, EncodingStyle
+from hope.catalogue.family import DRAWN, Family, Settings
 
 
 class FireSettings(Settings):
@@ -21,15 +19,17 @@ FAMILY = Family(
     settings=FireSettings,
     formula="logit + MLP(log(1 + c * (i - j)) / log(1 + c * max(i, t)))_h, all learned in each layer",
     source="Li et al. 2024, arXiv 2310.04418",
-    note=Note(
-        "bounded",
+    in_short="bounded",
+    over_distance=(
         "The MLP is fed a number from 0, at the query, to 1, so that what it adds has the same bounds at any length; "
-        f"one distance is another number for another query. {DRAWN}",
-        "What is fed in stays from 0 to 1, and distances are told apart less finely.",
+        f"one distance is another number for another query. {DRAWN}"
     ),
-    style=EncodingStyle("#1A85FF", (6, 1, 0), ON_LOGITS, 1.6),
+    past_length="What is fed in stays from 0 to 1, and distances are told apart less finely.",
+    color="#1A85FF",
+    marker=(6, 1, 0),
+    marker_size=1.6,
+    acts_on="logits",
     implementation="hope.encodings.fire:Fire",
     parameters=(("layers", "heads", 32), ("layers", 66)),
-    kernel="bias",
     shift_invariant=False,
 )

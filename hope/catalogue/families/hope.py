@@ -5,10 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from hope.catalogue.family import ROTATION, Family, Note
-from hope.catalogue.settings import RotarySettings
+from hope.catalogue.family import ROTATION, Family, RotarySettings
 from hope.catalogue.spectra import TURN, Spectrum, check_count, geometric, slow_components
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
 from hope.errors import UserError
 
 
@@ -109,13 +107,15 @@ FAMILY = Family(
     settings=HopeSettings,
     formula="RoPE where b^(-2j/d) >= 2 pi * cutoff / L, angle 0 elsewhere",
     source="Chen et al. 2025, arXiv 2410.21216",
-    note=Note(
-        "bounded; g(D) to a floor",
+    in_short="bounded; g(D) to a floor",
+    over_distance=(
         f"{ROTATION} Those that stand still add the same at every distance, the K others stay within ± the sum of "
-        "their A_j. The mean of g(D) over far distances is 1 - 2K/d.",
-        "Each component that turns completes a turn within L: no angle is new, only combinations of them are.",
+        "their A_j. The mean of g(D) over far distances is 1 - 2K/d."
     ),
-    style=EncodingStyle("#0072B2", "o", ON_QUERIES_AND_KEYS, shades="Blues"),
+    past_length="Each component that turns completes a turn within L: no angle is new, only combinations of them are.",
+    color="#0072B2",
+    marker="o",
+    shades="Blues",
     spectrum=spectrum,
     floor=floor,
     aliases=aliases,

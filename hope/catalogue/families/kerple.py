@@ -2,28 +2,27 @@
 
 from typing import Any
 
-from hope.catalogue.family import DRAWN, Family, Note
-from hope.catalogue.settings import NoSettings
-from hope.catalogue.style import ON_LOGITS, EncodingStyle
+from hope.catalogue.family import DRAWN, Family
 
 _BOTH: dict[str, Any] = {
-    "settings": NoSettings,
     "source": "Chi et al. 2022, arXiv 2205.09921",
     "parameters": ((2, "heads"),),
-    "kernel": "bias",
 }
 
 LOGARITHMIC = Family(
     name="kerple_log",
     rank=11,
     formula="logit - p_h * log(1 + a_h * (i - j)), p and a at least 0.01, learned",
-    note=Note(
-        "falls without end, slowly",
+    in_short="falls without end, slowly",
+    over_distance=(
         "What is added falls from 0 as a logarithm and has no lower bound: a key's weight falls like a power of the "
-        f"distance. {DRAWN}",
-        "Goes on falling.",
+        f"distance. {DRAWN}"
     ),
-    style=EncodingStyle("#80BA5A", "<", ON_LOGITS, 1.1),
+    past_length="Goes on falling.",
+    color="#80BA5A",
+    marker="<",
+    marker_size=1.1,
+    acts_on="logits",
     implementation="hope.encodings.kerple:KerpleLog",
     **_BOTH,
 )
@@ -31,13 +30,16 @@ POWER = Family(
     name="kerple_power",
     rank=12,
     formula="logit - a_h * (i - j)^p_h, a at least 0.01, p from 0.01 to 2, learned",
-    note=Note(
-        "falls without end",
+    in_short="falls without end",
+    over_distance=(
         "What is added falls from 0 as a power of the distance, from nearly flat to quadratic, and has no lower bound. "
-        f"{DRAWN}",
-        "Goes on falling.",
+        f"{DRAWN}"
     ),
-    style=EncodingStyle("#999933", ">", ON_LOGITS, 1.1),
+    past_length="Goes on falling.",
+    color="#999933",
+    marker=">",
+    marker_size=1.1,
+    acts_on="logits",
     implementation="hope.encodings.kerple:KerplePower",
     **_BOTH,
 )

@@ -4,10 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from hope.catalogue.family import ROTATION, Family, Note
-from hope.catalogue.settings import RotarySettings
+from hope.catalogue.family import ROTATION, Family, RotarySettings
 from hope.catalogue.spectra import Spectrum, geometric, share_of, slow_components
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
 
 
 class PRopeSettings(RotarySettings):
@@ -35,12 +33,14 @@ FAMILY = Family(
     settings=PRopeSettings,
     formula="RoPE where j < int(p * d/2), angle 0 elsewhere",
     source="Barbero et al. 2024, arXiv 2410.06205",
-    note=Note(
-        "bounded; g(D) to a floor",
-        f"{ROTATION} As HoPE, but K = int(p d/2) whatever L is. The mean of g(D) over far distances is 1 - 2K/d.",
-        "As RoPE, for those of the first K components that complete no turn within L.",
+    in_short="bounded; g(D) to a floor",
+    over_distance=(
+        f"{ROTATION} As HoPE, but K = int(p d/2) whatever L is. The mean of g(D) over far distances is 1 - 2K/d."
     ),
-    style=EncodingStyle("#56B4E9", "p", ON_QUERIES_AND_KEYS, 1.15),
+    past_length="As RoPE, for those of the first K components that complete no turn within L.",
+    color="#56B4E9",
+    marker="p",
+    marker_size=1.15,
     spectrum=spectrum,
     aliases=aliases,
 )

@@ -9,10 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hope.catalogue.family import ROTATION, UNSEEN, Family, Note
-from hope.catalogue.settings import RotarySettings, number_or
+from hope.catalogue.family import ROTATION, UNSEEN, Family, RotarySettings, number_or
 from hope.catalogue.spectra import Spectrum, geometric, share_of, slow_components
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
 
 ShareOrHope = Annotated[float | Literal["hope"], number_or("hope", 0.0, 1.0, "a share above 0 and up to 1")]
 
@@ -38,13 +36,15 @@ FAMILY = Family(
     settings=PartialRopeSettings,
     formula="rotate r dimensions by m * b^(-2j/r), leave the others",
     source="Black et al. 2022, arXiv 2204.06745",
-    note=Note(
-        "bounded; g(D) to a floor",
+    in_short="bounded; g(D) to a floor",
+    over_distance=(
         f"{ROTATION} The r rotated dimensions have a whole spectrum; the others add the same at every distance. The "
-        "mean of g(D) over far distances is 1 - r/d.",
-        UNSEEN,
+        "mean of g(D) over far distances is 1 - r/d."
     ),
-    style=EncodingStyle("#E69F00", "H", ON_QUERIES_AND_KEYS, 1.1),
+    past_length=UNSEEN,
+    color="#E69F00",
+    marker="H",
+    marker_size=1.1,
     spectrum=spectrum,
     aliases=lambda head_dim, length: [{"share": 1.0}],
 )

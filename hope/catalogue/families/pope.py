@@ -4,9 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hope.catalogue.family import Family, Note
-from hope.catalogue.settings import RotarySettings
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
+from hope.catalogue.family import Family, RotarySettings
 
 
 class PopeSettings(RotarySettings):
@@ -21,14 +19,16 @@ FAMILY = Family(
     settings=PopeSettings,
     formula="sum_c softplus(q_c) softplus(k_c) cos((m - n) b^(-c/d) - delta_c), c < d",
     source="Gopalakrishnan et al. 2025, arXiv 2509.10534",
-    note=Note(
-        "bounded; mean to 0",
+    in_short="bounded; mean to 0",
+    over_distance=(
         "The logit stays within ± sum_c softplus(q_c) softplus(k_c) at every distance. Each of the d dimensions is a "
         "component of its own, with a magnitude that position does not touch. The picture has phases delta of 0, the "
-        "default start.",
-        "As RoPE, for components with theta_c below 2 pi / L.",
+        "default start."
     ),
-    style=EncodingStyle("#7F3C8D", "P", ON_QUERIES_AND_KEYS, 1.25),
+    past_length="As RoPE, for components with theta_c below 2 pi / L.",
+    color="#7F3C8D",
+    marker="P",
+    marker_size=1.25,
     implementation="hope.encodings.pope:Pope",
     parameters=(("layers", "kv_heads", "head_dim"),),
     own_queries=True,

@@ -4,10 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hope.catalogue.family import ROTATION, UNSEEN, Family, Note
-from hope.catalogue.settings import Settings, number_or
+from hope.catalogue.family import ROTATION, UNSEEN, Family, Settings, number_or
 from hope.catalogue.spectra import TURN, Spectrum, geometric
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
 
 BaseOrFast = Annotated[float | Literal["fast"], number_or("fast", 0.0, float(10**300), "a number above 0")]
 
@@ -49,13 +47,15 @@ FAMILY = Family(
     settings=RopeSettings,
     formula="rotate component j by m * b^(-2j/d)",
     source="Su et al. 2021, arXiv 2104.09864",
-    note=Note(
-        "bounded; g(D) to 0",
+    in_short="bounded; g(D) to 0",
+    over_distance=(
         f"{ROTATION} It stays within ± sum_j A_j at every distance, and content decides which distance it favours. "
-        "The mean of g(D) over far distances is 0.",
-        UNSEEN,
+        "The mean of g(D) over far distances is 0."
     ),
-    style=EncodingStyle("#D55E00", "s", ON_QUERIES_AND_KEYS, shades="Oranges"),
+    past_length=UNSEEN,
+    color="#D55E00",
+    marker="s",
+    shades="Oranges",
     spectrum=spectrum,
     floor=lambda settings, head_dim, length: 0.0,
     remark=remark,

@@ -4,10 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hope.catalogue.family import ROTATION, Family, Note
-from hope.catalogue.settings import RotarySettings
+from hope.catalogue.family import ROTATION, Family, RotarySettings
 from hope.catalogue.spectra import Spectrum, geometric
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
 from hope.errors import UserError
 
 
@@ -51,12 +49,14 @@ FAMILY = Family(
     settings=GivenSettings,
     formula="rotate component j by m * theta_j, theta_j as given",
     source="this project: for frequencies from elsewhere",
-    note=Note(
-        "bounded",
-        f"{ROTATION} It stays within ± sum_j A_j at every distance. The picture has the default, RoPE's frequencies.",
-        "As the given frequencies have it.",
+    in_short="bounded",
+    over_distance=(
+        f"{ROTATION} It stays within ± sum_j A_j at every distance. The picture has the default, RoPE's frequencies."
     ),
-    style=EncodingStyle("#A5AA99", "h", ON_QUERIES_AND_KEYS, 1.1),
+    past_length="As the given frequencies have it.",
+    color="#A5AA99",
+    marker="h",
+    marker_size=1.1,
     spectrum=spectrum,
     given=True,
     aliases=lambda head_dim, length: [{"multipliers": [0.0] * (head_dim // 2)}],

@@ -2,9 +2,7 @@
 
 from pydantic import Field
 
-from hope.catalogue.family import Family, Note
-from hope.catalogue.settings import Positive, Settings
-from hope.catalogue.style import ON_EMBEDDINGS, EncodingStyle
+from hope.catalogue.family import Family, Positive, Settings
 
 
 class SinusoidalSettings(Settings):
@@ -19,13 +17,15 @@ FAMILY = Family(
     settings=SinusoidalSettings,
     formula="embedding * sqrt(width) + sin and cos of m * b^(-2i/width)",
     source="Vaswani et al. 2017, arXiv 1706.03762",
-    note=Note(
-        "bounded; product falls",
+    in_short="bounded; product falls",
+    over_distance=(
         "The vectors of two positions have the inner product sum_i cos(D b^(-2i/width)). A logit sees them through the "
-        "projections of queries and keys, and so depends on m and n, not on D alone.",
-        "Slow waves reach values that training did not show.",
+        "projections of queries and keys, and so depends on m and n, not on D alone."
     ),
-    style=EncodingStyle("#8C564B", "8", ON_EMBEDDINGS),
+    past_length="Slow waves reach values that training did not show.",
+    color="#8C564B",
+    marker="8",
+    acts_on="embeddings",
     implementation="hope.encodings.sinusoidal:Sinusoidal",
     shift_invariant=False,
 )

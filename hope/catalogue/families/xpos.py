@@ -2,9 +2,7 @@
 
 from pydantic import Field
 
-from hope.catalogue.family import Family, Note
-from hope.catalogue.settings import Positive, RotarySettings
-from hope.catalogue.style import ON_QUERIES_AND_KEYS, EncodingStyle
+from hope.catalogue.family import Family, Positive, RotarySettings
 
 
 class XposSettings(RotarySettings):
@@ -19,12 +17,14 @@ FAMILY = Family(
     settings=XposSettings,
     formula="RoPE, component j times zeta_j^((m - n)/512), zeta_j = (2j + 0.4d)/(1.4d)",
     source="Sun et al. 2022, arXiv 2212.10554",
-    note=Note(
-        "falls to 0",
+    in_short="falls to 0",
+    over_distance=(
         "Component j adds A_j zeta_j^(D/512) cos(D theta_j + phi_j), zeta_j from 0.29 to almost 1: the logit stays "
-        "within ± sum_j A_j zeta_j^(D/512), which falls to 0, for the fast components first.",
-        "As RoPE, ever fainter.",
+        "within ± sum_j A_j zeta_j^(D/512), which falls to 0, for the fast components first."
     ),
-    style=EncodingStyle("#661100", "*", ON_QUERIES_AND_KEYS, 1.6),
+    past_length="As RoPE, ever fainter.",
+    color="#661100",
+    marker="*",
+    marker_size=1.6,
     implementation="hope.encodings.xpos:Xpos",
 )

@@ -14,12 +14,11 @@ from hope.analysis.curves import at_start, bias_of_heads, equal_pair, position_p
 from hope.analysis.theory import decay
 from hope.catalogue import FAMILIES, family_settings
 from hope.catalogue.custom import load
-from hope.catalogue.style import EncodingStyle
 from hope.encodings.base import Encoding
 from hope.encodings.shape import EncodingShape
 from hope.reporting.figures.legends import add_legend, name_lines
 from hope.reporting.figures.rotary import octave_mean
-from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
+from hope.reporting.figures.style import MUTED, EncodingStyle, encoding_styles, length_axis, new_figure
 
 FARTHEST = 4
 """Distances are drawn up to so many training lengths."""

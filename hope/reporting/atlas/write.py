@@ -71,7 +71,7 @@ def _row(family: Family, built: Built, shape: EncodingShape) -> tuple[str, ...]:
     return (
         f"[{family.name}](#{family.name})",
         _acts_on(built),
-        family.note.short,
+        family.in_short,
         "yes" if family.shift_invariant else "no",
         "no positions" if family.bounded else "any position",
         f"{family.parameter_count(shape):,}",
@@ -80,16 +80,16 @@ def _row(family: Family, built: Built, shape: EncodingShape) -> tuple[str, ...]:
 
 
 def _section(study: Study, family: Family, built: Built, shape: EncodingShape) -> Iterator[str]:
-    note, count = family.note, family.parameter_count(shape)
+    count = family.parameter_count(shape)
     yield from (f"## {family.name}", "")
-    yield _picture(family.name, f"{family.name}: {note.short}")
+    yield _picture(family.name, f"{family.name}: {family.in_short}")
     yield ""
     yield f"- Formula: `{family.formula}`"
-    yield from _item(f"Over distance: {note.bound}")
+    yield from _item(f"Over distance: {family.over_distance}")
     spectrum = spectrum_of(listed(study, family.name), shape)
     if spectrum is not None:
         yield f"- At these sizes: K = {spectrum.kept} of {len(spectrum.frequencies)}, 1 - 2K/d = {_floor(spectrum)}."
-    yield from _item(f"Past L: {note.past}")
+    yield from _item(f"Past L: {family.past_length}")
     yield f"- Depends on D alone: {'yes' if family.shift_invariant else 'no'}."
     formula = parameters_formula(family)
     yield f"- Learned parameters: {'none' if not family.parameters else f'{formula} = {count:,}'}."

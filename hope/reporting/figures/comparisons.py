@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from hope.catalogue.style import EncodingStyle
 from hope.reporting.figures.data import Drawing, StudyTables
-from hope.reporting.figures.style import INK, MUTED, RULE, new_figure
+from hope.reporting.figures.style import INK, MUTED, RULE, EncodingStyle, new_figure
 from hope.reporting.summaries import baseline_of
 from hope.reporting.words import MINUS
 

@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 
 from hope.catalogue import FAMILIES
 from hope.catalogue.spectra import Spectrum
-from hope.catalogue.style import EncodingStyle
 from hope.config import Study, from_json
 from hope.encodings.identities import coinciding
 from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 from hope.paths import StudyPaths
-from hope.reporting.figures.style import encoding_styles
+from hope.reporting.figures.style import EncodingStyle, encoding_styles
 from hope.statistics import crossed_mean
 
 _ROOMS = {

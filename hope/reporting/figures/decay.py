@@ -15,7 +15,7 @@ from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.rotary import octave_mean
 from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
 
-_SWEPT = {name: family.style.shades for name, family in FAMILIES.items() if family.style.shades}
+_SWEPT = {name: family.shades for name, family in FAMILIES.items() if family.shades}
 """Families that are swept over bases, and the colours that grow darker with the base."""
 _MARKS = 0.12
 """From one marker of a line to the next, as a share of the panel's diagonal."""

@@ -7,10 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from hope.catalogue.style import EncodingStyle
 from hope.reporting.figures.data import Drawing, StudyTables, nll_per_token, summarize
 from hope.reporting.figures.legends import add_legend
-from hope.reporting.figures.style import MUTED, RULE, length_name, new_figure
+from hope.reporting.figures.style import MUTED, RULE, EncodingStyle, length_name, new_figure
 from hope.reporting.summaries import BASELINE
 
 _BY = ["extension", "encoding", "range"]

@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from hope.catalogue import FAMILIES, PRESETS
-from hope.catalogue.style import MARKER, Dash, EncodingStyle, Marker
+from hope.catalogue.family import Marker
 from hope.files import whole_file
 from hope.reporting.figures.svg import compact
 
@@ -25,9 +26,41 @@ INK = "#222222"
 MUTED = "#6b6b6b"
 RULE = "#d9d9d9"
 FONTS = "font-family: 'DejaVu Sans', Verdana, sans-serif"
+MARKER = 4.6
+"""Size of a marker, in points."""
 VERDICTS = {"supported": "#00734f", "contradicted": "#b34700", "inconclusive": "#6b6b6b"}
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
 
+Dash = tuple[float, tuple[float, ...]] | str
+
+
+@dataclass(frozen=True)
+class EncodingStyle:
+    """How one encoding is drawn."""
+
+    color: str
+    marker: Marker
+    dash: Dash
+    size: float = 1.0
+    """How much larger than others the marker is drawn: stars have little area."""
+
+    def line(self, **changes: Any) -> dict[str, Any]:
+        """Return the keywords of a line, those in ``changes`` replaced; a ``markersize`` is that of a disk."""
+        look = {"color": self.color, "marker": self.marker, "linestyle": self.dash, **changes}
+        return look | {"markersize": self.size * changes.get("markersize", MARKER)}
+
+
+# The line shows how position comes in; colour and marker are each family's own.
+_DASHES: dict[str, Dash] = {
+    "queries and keys": "-",
+    "logits": (0, (5.0, 1.6)),
+    "embeddings": (0, (3.0, 1.2, 1.0, 1.2)),
+    "nothing": (0, (1.0, 1.4)),
+}
+_FAMILIES = {
+    name: EncodingStyle(family.color, family.marker, _DASHES[family.acts_on], family.marker_size)
+    for name, family in FAMILIES.items()
+}
 # Presets and names of a user's own have dashes that no family has; each colour comes with several of them.
 _COLORS = ("#E69F00", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#661100", "#7F3C8D")
 
@@ -36,11 +69,10 @@ def _pool(*marks: tuple[Marker, Dash]) -> tuple[EncodingStyle, ...]:
     return tuple(EncodingStyle(color, marker, dash) for marker, dash in marks for color in _COLORS)
 
 
-_OF_PRESETS = _pool(("s", (0, (1.5, 0.9))), ("D", (0, (7.0, 1.4))))
+_OF_RANK = _pool(("s", (0, (1.5, 0.9))), ("D", (0, (7.0, 1.4))))
+_PRESETS = {name: _OF_RANK[preset.rank] for name, preset in PRESETS.items() if preset.rank < len(_OF_RANK)}
 _OTHERS = _pool(("P", (0, (4.0, 1.2))), ("X", (0, (2.0, 1.0))), ("p", (0, (6.0, 1.2, 1.0, 1.2))))
-_KNOWN = {name: family.style for name, family in FAMILIES.items()} | {
-    name: _OF_PRESETS[preset.rank] for name, preset in PRESETS.items() if preset.rank < len(_OF_PRESETS)
-}
+_KNOWN = _FAMILIES | _PRESETS
 
 
 def encoding_styles(names: Iterable[str]) -> dict[str, EncodingStyle]:
