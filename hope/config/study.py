@@ -12,7 +12,6 @@ from hope.catalogue.custom import source_file
 from hope.catalogue.spectra import Spectrum
 from hope.config.data import Corpus, Tokens, Windows
 from hope.config.encodings import Encoding, EncodingDefinition
-from hope.config.extensions import LongRope
 from hope.config.measures import Analysis, Extrapolation, Retrieval
 from hope.config.messages import describe
 from hope.config.tasks import Tasks
@@ -133,7 +132,7 @@ class Study(Section):
     def _extensions_fit_the_head(self) -> "Study":
         components = self.model.head_dim // 2
         for number, extension in enumerate(self.extrapolation.extensions):
-            for key in ("short", "long") if isinstance(extension, LongRope) else ():
+            for key in extension.by_component:
                 if len(getattr(extension, key)) != components:
                     raise ValueError(
                         f"extrapolation.extensions.{number}.{key}: {len(getattr(extension, key))} factors, but a head "
@@ -171,8 +170,8 @@ class Study(Section):
 
     def is_rotary(self, name: str) -> bool:
         """Return whether the encoding ``name`` belongs to the rotary family."""
-        family = self.encoding(name).family
-        return not is_custom(family) and FAMILIES[family].rotary
+        family = FAMILIES.get(self.encoding(name).family)
+        return family is not None and family.rotary
 
     def spectrum(self, name: str) -> Spectrum | None:
         """Return the frequencies of the encoding ``name`` at this study's sizes; None if it is not rotary.
@@ -181,11 +180,11 @@ class Study(Section):
             ValueError: its settings do not fit the sizes.
         """
         encoding = self.encoding(name)
-        family = None if is_custom(encoding.family) else FAMILIES[encoding.family]
-        if family is None or family.spectrum is None:
-            return None
+        family = FAMILIES.get(encoding.family)
         try:
-            return family.spectrum(self.model.head_dim, self.training.length, **encoding.settings)
+            if family is None:
+                return None
+            return family.spectrum_at(encoding.settings, self.model.head_dim, self.training.length)
         except UserError as error:
             raise ValueError(f"definitions.{name}.settings: {error}") from None
 

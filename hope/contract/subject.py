@@ -9,7 +9,6 @@ from torch import Tensor
 
 from hope import config
 from hope.catalogue import FAMILIES, PRESETS
-from hope.catalogue.presets import Preset
 from hope.encodings.base import Encoding
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import EncodingShape, encoding_shape
@@ -63,9 +62,10 @@ class Subject:
         Raises:
             UserError: there is no such encoding, or it does not take the settings.
         """
-        preset = PRESETS.get(name, Preset(name, name, purpose=""))
-        encoding = config.Encoding(name=name, family=preset.family, settings=preset.settings | settings)
-        family = FAMILIES.get(preset.family)
+        preset = PRESETS.get(name)
+        known, own = (preset.family, preset.settings) if preset else (name, {})
+        encoding = config.Encoding(name=name, family=known, settings=own | settings)
+        family = FAMILIES.get(known)
         subject = cls(
             lambda shape: build_encoding(encoding, shape),
             shift_invariant=None if family is None else family.shift_invariant,

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from hope import config
 from hope.catalogue import family_settings
-from hope.encodings.base import EncodingShape
 from hope.encodings.registry import build_encoding
 from hope.encodings.rotary import Rotary
+from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 from hope.files import sha256_of_file, sha256_of_json, write_json
 from hope.interchange.rotation import FREQUENCY_TOLERANCE, prefix_of, rotary_share
@@ -110,16 +110,7 @@ def matching_encoding(stock_config: StockConfig, length: int) -> config.Encoding
 
 
 def _has_frequencies(encoding: config.Encoding, stock_config: StockConfig, length: int) -> bool:
-    shape = stock_config.shape
-    sizes = EncodingShape(
-        layers=shape.layers,
-        width=shape.width,
-        heads=shape.heads,
-        kv_heads=shape.kv_heads or shape.heads,
-        head_dim=shape.head_dim,
-        length=length,
-    )
-    built = build_encoding(encoding, sizes)
+    built = build_encoding(encoding, encoding_shape(stock_config.shape, length))
     if not isinstance(built, Rotary):
         return not stock_config.frequencies.any()
     return torch.allclose(built.frequencies, stock_config.frequencies, rtol=FREQUENCY_TOLERANCE, atol=0)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from hope.encodings.base import Encoding
-from hope.encodings.none import NoEncoding
 from hope.encodings.rotary import Rotary, rope_frequencies
 from hope.errors import UserError
 
@@ -32,10 +31,13 @@ def rotation_of(encoding: Encoding, name: str) -> Tensor:
     Raises:
         UserError: positions enter in another way, which no stock architecture has.
     """
-    if isinstance(encoding, NoEncoding):
-        return torch.zeros(encoding.shape.head_dim // 2, dtype=torch.float64)
-    if isinstance(encoding, Rotary) and _is_plain(encoding):
-        return encoding.frequencies.to("cpu", torch.float64)
+    frequencies = None
+    if not encoding.own_hooks():
+        frequencies = torch.zeros(encoding.shape.head_dim // 2, dtype=torch.float64)
+    elif isinstance(encoding, Rotary):
+        frequencies = encoding.frequencies.to("cpu", torch.float64)
+    if frequencies is not None and _is_plain(encoding, frequencies):
+        return frequencies
     raise UserError(
         f"encoding '{name}' does not rotate by angles linear in position, and no stock architecture has it; "
         "after `import hope` the model folder itself loads with AutoModelForCausalLM"
@@ -43,7 +45,7 @@ def rotation_of(encoding: Encoding, name: str) -> Tensor:
 
 
 @torch.no_grad()
-def _is_plain(encoding: Rotary) -> bool:
+def _is_plain(encoding: Encoding, frequencies: Tensor) -> bool:
     """Return whether the hooks do what the frequencies say, on random input, and nothing else."""
     if encoding.has_bias or encoding.has_logits or encoding.recodes or encoding.longest is not None:
         return False
@@ -57,7 +59,7 @@ def _is_plain(encoding: Rotary) -> bool:
         for heads in (shape.heads, shape.kv_heads)
     ]
     prepared = encoding.prepare(positions)
-    angles = positions[:, None] * encoding.frequencies.to("cpu", torch.float64)
+    angles = positions[:, None] * frequencies
     for layer in range(shape.layers):
         rotated = encoding.rotate(given[0], given[1], prepared, hidden, layer)
         for before, after in zip(given, rotated, strict=True):

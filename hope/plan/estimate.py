@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.config import Study
 from hope.errors import UserError
-from hope.plan.activations import OWN_QUERIES, Kind, Pass
+from hope.plan.activations import Kind, Pass
 from hope.plan.compute import forward, measuring_flops, training_flops
 from hope.plan.devices import DEVICES, GIB, ROOM, UTILISATION, Device, find_device
 from hope.plan.disk import Disk, disk_space
@@ -263,5 +263,5 @@ def _notes(study: Study, parameters: dict[str, Parameters]) -> list[str]:
 
 
 def _is_counted(study: Study, name: str) -> bool:
-    family = study.encoding(name).family
-    return is_custom(family) or (FAMILIES[family].kernel == "fused" and family not in OWN_QUERIES)
+    family = FAMILIES.get(study.encoding(name).family)
+    return family is None or (family.kernel == "fused" and not family.own_queries)

@@ -15,7 +15,7 @@ from hope import config
 from hope.analysis.attention import AnalyzedModel, analyze_windows
 from hope.analysis.text_windows import FEWEST, text_windows
 from hope.analysis.ushape import FEWEST_KEYS
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.config.data import Files
 from hope.data.sources.readers import collect
 from hope.errors import UserError
@@ -161,7 +161,7 @@ def _study(checkpoint: Path, opened: Opened, asked: config.Analysis, trained: in
     """Return the config of a study of this one model, as the tables and figures ask for one."""
     encoding, frequencies = opened.encoding, getattr(opened.model.encoding, "frequencies", None)
     family, settings = encoding.family, encoding.settings
-    if looked != trained and frequencies is not None and not is_custom(family) and FAMILIES[family].rotary:
+    if looked != trained and frequencies is not None and family in FAMILIES and FAMILIES[family].rotary:
         # Some rotary families derive their frequencies from the training length, which another one stands for here.
         family, settings = "rotary", {"frequencies": frequencies.tolist()}
     name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name_of(checkpoint))

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.catalogue.spectra import Spectrum
 from hope.config import Study, from_json
 from hope.encodings.identities import coinciding
@@ -153,8 +153,8 @@ class StudyTables:
 
     def bounded(self, encoding: str) -> bool:
         """Return whether an encoding has no positions past the training length."""
-        family = self.study.encoding(encoding).family
-        return not is_custom(family) and FAMILIES[family].bounded
+        family = FAMILIES.get(self.study.encoding(encoding).family)
+        return family is not None and family.bounded
 
     def spectrum(self, encoding: str) -> Spectrum:
         """Return the frequencies of a rotary encoding."""

@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+from hope.catalogue import FAMILIES
 from hope.reporting.figures.data import Drawing, StudyTables
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.rotary import octave_mean
 from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
 
-_SWEPT = {"rope": "Oranges", "hope": "Blues"}
+_SWEPT = {name: family.shades for name, family in FAMILIES.items() if family.shades}
 """Families that are swept over bases, and the colours that grow darker with the base."""
 _MARKS = 0.12
 """From one marker of a line to the next, as a share of the panel's diagonal."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hope import __version__
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.files import sha256_of_file, write_text
 from hope.reporting import words
 from hope.reporting.figures.data import StudyTables
@@ -84,7 +84,7 @@ def _encodings(tables: StudyTables) -> list[dict[str, Any]]:
     found = []
     for name in tables.encodings:
         encoding = tables.study.encoding(name)
-        family = None if is_custom(encoding.family) else FAMILIES[encoding.family]
+        family = FAMILIES.get(encoding.family)
         turning = f"{tables.kept(name)} of {tables.study.model.head_dim // 2}" if tables.study.is_rotary(name) else ""
         found.append(
             {
