@@ -23,8 +23,7 @@ from hope.files import write_json, write_text
 from hope.interchange.opening import Opened, open_checkpoint
 from hope.paths import StudyPaths
 from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.draw import draw_one
-from hope.reporting.figures.style import save
+from hope.reporting.figures.draw import draw_one, write_figure
 from hope.reporting.page.checkpoint import PICTURES, checkpoint_page
 
 LONGEST = 512
@@ -103,8 +102,7 @@ def analyze_checkpoint(
         for name in PICTURES:
             drawing = draw_one(tables, name)
             if len(drawing.data):
-                save(drawing.figure, paths.figures / name)
-                drawing.data.to_csv(paths.figures / f"{name}.csv", index=False, float_format="%.8g")
+                write_figure(drawing, paths.figures / name)
         write_text(
             paths.report / "index.html",
             checkpoint_page(tables, _facts(checkpoint, opened, given, trained) | {"limit": limit}),

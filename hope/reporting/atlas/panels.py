@@ -19,8 +19,8 @@ from hope.encodings.pope import Pope
 from hope.encodings.rotary import Rotary
 from hope.encodings.shape import EncodingShape
 from hope.encodings.xpos import Xpos
+from hope.reporting.figures.kernels import octave_mean
 from hope.reporting.figures.legends import add_legend, name_lines
-from hope.reporting.figures.rotary import octave_mean
 from hope.reporting.figures.style import MUTED, EncodingStyle, encoding_styles, length_axis, new_figure
 
 FARTHEST = 4
