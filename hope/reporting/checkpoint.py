@@ -150,8 +150,8 @@ def _windows(opened: Opened, texts: list[str], count: int, length: int, past: bo
     longest = max(map(len, encoded))
     raise UserError(
         f"--text: {FEWEST} windows of {length + 1 - len(opened.start):,} tokens are needed, each within a document, "
-        f"but "
-        f"the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them, or lower --length"
+        f"but the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them, or lower "
+        "--length"
     )
 
 

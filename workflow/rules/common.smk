@@ -12,6 +12,7 @@ from hope.data.sources.files import find_files
 from hope.errors import UserError
 from hope.paths import StudyPaths, snapshot_files
 from hope.reporting.claims_check import checked_claims
+from hope.reporting.figures.declaration import declared_figures
 
 
 def checked(function, *arguments):
