@@ -23,8 +23,7 @@ from hope.files import write_json, write_text
 from hope.interchange.opening import Opened, open_checkpoint
 from hope.paths import StudyPaths
 from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.draw import draw_one
-from hope.reporting.figures.style import save
+from hope.reporting.figures.draw import draw_one, write_figure
 from hope.reporting.page.checkpoint import PICTURES, checkpoint_page
 
 LONGEST = 512
@@ -103,8 +102,7 @@ def analyze_checkpoint(
         for name in PICTURES:
             drawing = draw_one(tables, name)
             if len(drawing.data):
-                save(drawing.figure, paths.figures / name)
-                drawing.data.to_csv(paths.figures / f"{name}.csv", index=False, float_format="%.8g")
+                write_figure(drawing, paths.figures / name)
         write_text(
             paths.report / "index.html",
             checkpoint_page(tables, _facts(checkpoint, opened, given, trained) | {"limit": limit}),
@@ -152,8 +150,8 @@ def _windows(opened: Opened, texts: list[str], count: int, length: int, past: bo
     longest = max(map(len, encoded))
     raise UserError(
         f"--text: {FEWEST} windows of {length + 1 - len(opened.start):,} tokens are needed, each within a document, "
-        f"but "
-        f"the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them, or lower --length"
+        f"but the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them, or lower "
+        "--length"
     )
 
 

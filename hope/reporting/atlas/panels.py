@@ -16,8 +16,8 @@ from hope.catalogue import FAMILIES, family_settings
 from hope.catalogue.custom import load
 from hope.encodings.base import Encoding
 from hope.encodings.shape import EncodingShape
+from hope.reporting.figures.kernels import octave_mean
 from hope.reporting.figures.legends import add_legend, name_lines
-from hope.reporting.figures.rotary import octave_mean
 from hope.reporting.figures.style import MUTED, EncodingStyle, encoding_styles, length_axis, new_figure
 
 FARTHEST = 4

@@ -17,7 +17,8 @@ from hope.reporting.atlas.identities import identity_rows
 from hope.reporting.atlas.panels import FARTHEST, family_figure, overview
 from hope.reporting.atlas.spectra import all_spectra, listed, longer, spectra_figure, spectrum_of
 from hope.reporting.atlas.words import NOTATION, READING
-from hope.reporting.figures.style import paper_style, save_svg
+from hope.reporting.figures.files import save_svg
+from hope.reporting.figures.style import paper_style
 
 PAGE = "encodings.md"
 _WIDTH = 120

@@ -5,12 +5,10 @@ has a marker and a dash pattern of its own beside its colour, so that a grey pri
 """
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,13 +17,10 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLo
 
 from hope.catalogue import FAMILIES, PRESETS
 from hope.catalogue.family import Marker
-from hope.files import whole_file
-from hope.reporting.figures.svg import compact
 
 INK = "#222222"
 MUTED = "#6b6b6b"
 RULE = "#d9d9d9"
-FONTS = "font-family: 'DejaVu Sans', Verdana, sans-serif"
 MARKER = 4.6
 """Size of a marker, in points."""
 VERDICTS = {"supported": "#00734f", "contradicted": "#b34700", "inconclusive": "#6b6b6b"}
@@ -181,35 +176,3 @@ def length_name(multiple: float) -> str:
         return "L" if multiple == 1 else f"{multiple:g}L"
     inverse = 1.0 / multiple
     return f"L/{inverse:.0f}" if abs(inverse - round(inverse)) < 1e-9 else f"{multiple:g}L"
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG and as PNG beside it (``path`` without suffix), each whole, equal bytes for equal data."""
-    with whole_file(path.with_name(f"{path.name}.svg")) as temporary:
-        save_svg(figure, temporary)
-    with whole_file(path.with_name(f"{path.name}.png")) as temporary, paper_style():
-        figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
-
-
-def save_svg(figure: Figure, target: Path | BinaryIO, outlines: bool = True) -> None:
-    """Write a figure as SVG that names neither the date nor the program that made it.
-
-    Args:
-        figure: what to write.
-        target: a file's name, or an open file.
-        outlines: draw letters as outlines, the same on a machine without the font; otherwise they are text, and
-            the file is half as large.
-    """
-    drawn = io.StringIO()
-    with paper_style():
-        matplotlib.rcParams["svg.fonttype"] = "path" if outlines else "none"
-        figure.savefig(drawn, format="svg", dpi=160, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = compact(drawn.getvalue())
-    if not outlines:  # the font is said once for all of them, and which others will do
-        text = text.replace(" font-family: 'DejaVu Sans';", "")
-        text = text.replace('<style type="text/css">*{', f'<style type="text/css">text{{{FONTS}}} *{{')
-    content = text.encode()
-    if isinstance(target, Path):
-        target.write_bytes(content)
-    else:
-        target.write(content)

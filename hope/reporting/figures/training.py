@@ -1,4 +1,4 @@
-"""The figure of training: when the U-shape appears, and when components become activated."""
+"""Figures of training: the losses, when the U-shape appears, and when components become activated."""
 
 import math
 from typing import Any
@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
 
+from hope.reporting.figures.components import mark_cutoff
 from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
+from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import INK, MUTED, new_figure
 
@@ -24,6 +26,20 @@ _START = 0.25
 """Where the moment before the first step stands: so many times the first moment, on an axis of logarithms."""
 
 
+@figure(
+    title="How it comes to be",
+    look=(
+        "The U-shape and the loss of held-out text before the first step (0), at moments of training and at its end "
+        "(1); wide intervals are cut at the edge. Below, how far each component bends the logits over distance; "
+        "circles are the activated ones of each moment, and above the dashed line a component completes no turn "
+        "within L."
+    ),
+    alt=(
+        "U-shape index and loss over the course of training, one line an encoding, and the spread of each frequency "
+        "component at each moment."
+    ),
+    needs=("analysis/dynamics.parquet",),
+)
 def training_dynamics(tables: StudyTables) -> Drawing | None:
     """Draw the U-shape index and the loss at moments of training, and below the spread of each rotary component.
 
@@ -31,8 +47,6 @@ def training_dynamics(tables: StudyTables) -> Drawing | None:
     layers, heads and seeds; a circle marks a component that counts as activated in more than half of the seeds.
     """
     frame = tables.read("dynamics")
-    if frame.empty:
-        return None
     frame = frame.assign(share=frame["step"] / frame.groupby("encoding")["step"].transform("max"))
     curves = _curves(frame, tables)
     parts = _components(frame)
@@ -99,8 +113,7 @@ def _heatmap(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame,
     spots = [places[share] for share in marked["share"]], marked["component"]
     axes.scatter(*spots, **look)
     axes.scatter(*spots, **look | {"edgecolors": INK, "linewidths": 0.9})
-    cutoff = int(np.sum(tables.wavelengths(encoding) <= 1.0))
-    axes.axhline(cutoff - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    mark_cutoff(axes.axhline, tables, encoding)
     axes.set_xticks(range(grid.shape[1]), [_name(float(share)) for share in grid.columns], rotation=45)
     axes.set_title(tables.label(encoding))
     axes.set_xlabel("share of training")
@@ -130,3 +143,53 @@ def _share_axis(axes: Axes, shares: list[float]) -> None:
 def _name(share: float) -> str:
     """Return a share of the training in words: 0, 1/8, 1; moments are halvings, but for the rounding of steps."""
     return f"{share:g}" if share in (0.0, 1.0) else f"1/{2 ** round(-math.log2(share))}"
+
+
+@figure(
+    title="Training",
+    look=(
+        "All models of a seed see the same batches. Thin lines are seeds, bold ones their mean. Synthetic examples "
+        "count on their answer tokens only."
+    ),
+    alt="Training loss on text and on synthetic examples over tokens seen, one line an encoding.",
+    needs=("model/history.parquet",),
+)
+def training_loss(tables: StudyTables) -> Drawing | None:
+    """Draw the losses over training: the mean over seeds as a line, each seed thin behind it."""
+    frame = tables.read("history")
+    names = {"text_loss": "Text", "synthetic_loss": "Synthetic examples (answers only)"}
+    shown = [column for column in names if column in frame and (frame[column].notna() & (frame[column] != 0)).any()]
+    if not shown:
+        shown, names = ["loss"], {"loss": "Loss"}
+    keys = ["encoding", "seed", "step", "tokens"]
+    long = frame[[*keys, *shown]].melt(keys, shown, "part", "nats").dropna(subset="nats")
+    long = long.rename(columns={"nats": "loss"})
+    long["part"] = long["part"].str.removesuffix("_loss")
+    figure, rows = new_figure(7.6 if len(shown) > 1 else 5.6, 3.5, 1, len(shown))
+    for axes, column in zip(rows[0], shown, strict=True):
+        part = long[long["part"] == column.removesuffix("_loss")]
+        for encoding in tables.encodings:
+            own, style = part[part["encoding"] == encoding], tables.styles[encoding]
+            if own.empty or (own["loss"] == 0).all():  # an arm that trains on text alone has no such loss
+                continue
+            for _, run in own.groupby("seed"):
+                axes.plot(run["tokens"], run["loss"], color=style.color, linewidth=0.6, alpha=0.45)
+            mean = own.groupby("tokens")["loss"].mean()
+            every = max(1, len(mean) // 8)
+            axes.plot(mean.index, mean, label=tables.label(encoding), markevery=every, **style.line())
+        axes.set_title(names[column])
+        axes.set_xlabel("tokens seen")
+        axes.xaxis.set_major_formatter(FuncFormatter(_tokens_in_words))
+        high = np.nanquantile(part["loss"], 0.995)
+        axes.set_ylim(max(0.0, part["loss"].min() * 0.95), high * 1.05)
+    rows[0][0].set_ylabel("loss (nats/token)")
+    add_legend(figure)
+    return Drawing(figure, long.sort_values(["part", "encoding", "seed", "step"], ignore_index=True))
+
+
+def _tokens_in_words(value: float, _: object) -> str:
+    """Return a number of tokens with its unit: 1.6M, 20k."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"

@@ -1,4 +1,4 @@
-"""Figures of decay with distance: by theory over bases and encodings, and with trained queries and keys."""
+"""Figures of decay with distance: by theory, over bases and encodings, and with trained queries and keys."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,23 +10,98 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from hope.catalogue import FAMILIES
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.data import Drawing, StudyTables, band
+from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
-from hope.reporting.figures.rotary import octave_mean
 from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
 
+_FLOORS = 4
+"""So many floors are named in the kernel's figure itself, more in the legend."""
 _SWEPT = {name: family.shades for name, family in FAMILIES.items() if family.shades}
 """Families that are swept over bases, and the colours that grow darker with the base."""
 _MARKS = 0.12
 """From one marker of a line to the next, as a share of the panel's diagonal."""
 _CURVES = {"value": "mean kernel g(D)", "bound": "summation bound,\nrelative to D = 1"}
+_OF_TRAINED = {"value": "logit of the mean query and key", "bound": "bound on it by summation by parts"}
 
 
+@figure(
+    title="Decay in theory",
+    look=(
+        "g(D) is the logit of a query and a key that are equal in every component, relative to distance 0; it needs "
+        "no model. Bold lines are means over an octave. Past L, HoPE keeps a floor where RoPE goes on falling. The "
+        "bound beside it depends on the order of the components and is a worst case, not what models do."
+    ),
+    alt="Theoretical mean kernel and summation bound of the rotary encodings over distances to 16 training lengths.",
+    needs=("theory/kernel.parquet",),
+)
+def kernel(tables: StudyTables) -> Drawing | None:
+    """Draw the mean kernel g(D), and the summation bound where the table has it, from 1 to 16 L."""
+    frame = tables.theory("kernel")
+    frame = frame.sort_values(["encoding", "distance"], ignore_index=True)
+    frame.insert(1, "distance_in_lengths", frame["distance"] / tables.length)
+    curves = {"value": "mean kernel g(D)", "bound": "summation bound, relative to D = 1"}
+    shown = [column for column in curves if column in frame]
+    parts = []
+    for encoding in tables.rotary():
+        own = frame[frame["encoding"] == encoding].copy()
+        for column in shown:
+            own[f"{column}_smoothed"] = octave_mean(own["distance"].to_numpy(), own[column].to_numpy())
+        parts.append(own)
+    data = pd.concat(parts, ignore_index=True)
+    figure, (row,) = new_figure(8.6 if len(shown) > 1 else 6.2, 3.7, 1, len(shown))
+    floors = _floors(tables)
+    for axes, column in zip(row, shown, strict=True):
+        for encoding in tables.rotary():
+            own, style = data[data["encoding"] == encoding], tables.styles[encoding]
+            scale = own[column].iloc[0] if column == "bound" else 1.0
+            x = own["distance_in_lengths"]
+            axes.plot(x, own[column] / scale, color=style.color, linewidth=0.5, alpha=0.35)
+            label = encoding
+            if encoding in floors and len(floors) > _FLOORS:
+                label += f" (floor {floors[encoding]:.2f})"
+            bold = {"markevery": max(1, len(own) // 10), "label": label, "linewidth": 2.0}
+            axes.plot(x, own[f"{column}_smoothed"] / scale, **style.line(**bold))
+        axes.set_ylabel(curves[column])
+        length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L", every=2)
+    for place, (encoding, floor) in enumerate(floors.items()):
+        color = tables.styles[encoding].color
+        row[0].axhline(floor, color=color, linewidth=1.0, linestyle=(0, (1, 2)))
+        if len(floors) <= _FLOORS:
+            words = f"floor of {encoding}: 1 − 2K/d = {floor:.2f}"
+            row[0].text(0.02, 0.025 + 0.055 * place, words, transform=row[0].transAxes, color=color, fontsize=8.5)
+    row[0].axhline(0.0, color=MUTED, linewidth=1.0)
+    add_legend(figure)
+    return Drawing(figure, data)
+
+
+def _floors(tables: StudyTables) -> dict[str, float]:
+    """Return the mean of g over far distances, 1 - 2K/d, of each encoding where it is not 0."""
+    half = tables.study.model.head_dim // 2
+    return {name: 1 - tables.kept(name) / half for name in tables.rotary() if tables.kept(name) < half}
+
+
+def octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return the mean of ``value`` within half an octave to either side of each distance."""
+    sums = np.concatenate([[0.0], np.cumsum(value)])
+    low = np.searchsorted(distance, distance / np.sqrt(2))
+    high = np.searchsorted(distance, distance * np.sqrt(2), side="right")
+    return (sums[high] - sums[low]) / (high - low)
+
+
+@figure(
+    title="Decay in theory, by base and encoding",
+    look=(
+        "The same two curves over bases, darker the larger, and of other rotary encodings at their usual settings; "
+        "means over an octave, no model is in them. A larger base moves the fall of RoPE to the right, and HoPE's "
+        "floor up, for it stops more components."
+    ),
+    alt="Mean kernel and summation bound over distance, of RoPE and HoPE at several bases and of other encodings.",
+    needs=("theory/kernel_sweep.parquet",),
+)
 def kernel_sweep(tables: StudyTables) -> Drawing | None:
     """Draw mean kernel and summation bound of RoPE and HoPE at several bases, and of other rotary encodings."""
     frame = tables.theory("kernel_sweep")
-    if frame.empty:
-        return None
     frame = frame.sort_values(["encoding", "base", "distance"], ignore_index=True)
     frame.insert(2, "distance_in_lengths", frame["distance"] / tables.length)
     parts = [part.copy() for _, part in frame.groupby(["encoding", "base"])]
@@ -76,14 +151,21 @@ def _base_name(base: float) -> str:
     return f"base {base:g}"
 
 
+@figure(
+    title="Decay with trained queries and keys",
+    look=(
+        "The same two curves with the mean query and key of each head in the place of equal ones, in logits; means "
+        "over an octave. Lines are means over heads and seeds, bands hold the middle half of the heads."
+    ),
+    alt="Kernel and bound of the trained heads' mean queries and keys over distances to 16 training lengths.",
+    needs=("analysis/kernel_trained.parquet",),
+)
 def kernel_trained(tables: StudyTables) -> Drawing | None:
     """Draw the kernel and its bound with the mean queries and keys of the trained heads, in logits.
 
     Lines are means over heads and seeds, smoothed over an octave of distance; bands hold the middle half of the heads.
     """
     frame = tables.read("kernel_trained")
-    if frame.empty:
-        return None
     present = [name for name in tables.rotary() if name in set(frame["encoding"])]
     data = pd.concat([_of_heads(frame[frame["encoding"] == name]).assign(encoding=name) for name in present])
     data.insert(1, "distance_in_lengths", data["distance"] / tables.length)
@@ -91,20 +173,14 @@ def kernel_trained(tables: StudyTables) -> Drawing | None:
     for axes, (column, words) in zip(row, _OF_TRAINED.items(), strict=True):
         for encoding in present:
             own, style = data[data["encoding"] == encoding], tables.styles[encoding]
-            x = own["distance_in_lengths"]
-            axes.plot(x, own[column], **style.line(markevery=_MARKS, label=tables.label(encoding)))
-            axes.fill_between(
-                x, own[f"{column}_low"], own[f"{column}_high"], color=style.color, alpha=0.16, linewidth=0
-            )
+            own = own.rename(columns={column: "estimate", f"{column}_low": "low", f"{column}_high": "high"})
+            band(axes, own["distance_in_lengths"], own, style, tables.label(encoding), markevery=_MARKS)
         axes.set_ylabel(words)
         length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L", every=2)
     row[0].axhline(0.0, color=MUTED, linewidth=1.0)
     row[1].set_ylim(bottom=0.0)
     add_legend(figure)
     return Drawing(figure, data[["encoding", *(name for name in data if name != "encoding")]])
-
-
-_OF_TRAINED = {"value": "logit of the mean query and key", "bound": "bound on it by summation by parts"}
 
 
 def _of_heads(frame: pd.DataFrame) -> pd.DataFrame:
