@@ -58,8 +58,10 @@ format: $(INSTALLED)
 pins: $(INSTALLED)
 	$(BIN)/python envs/pin.py
 
+# What is made from the types of hope/config: the JSON schema and config.yaml.
 schema: $(INSTALLED)
 	$(BIN)/python -m hope schema > workflow/schemas/config.schema.json
+	$(BIN)/python -m hope defaults > config.yaml.new && mv config.yaml.new config.yaml
 
 # The page of encodings with its pictures.
 docs: $(INSTALLED)

@@ -29,7 +29,7 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.evaluation import finish, resident_kb, spread, windows
+from benchmarks.evaluation import finish, resident_kb, times_in_ms, windows
 from hope import config
 from hope.analysis.components import Components
 from hope.analysis.divergence import Divergence
@@ -50,7 +50,7 @@ GOAL = (
 )
 SIDES = ("hope", "plain", "transformers")
 
-Side = Callable[[Tensor], Any]
+Contestant = Callable[[Tensor], Any]
 Masses = dict[tuple[int, str], NDArray[np.float64]]
 
 
@@ -116,15 +116,15 @@ def timed(length: int, sides: list[str], rounds: int) -> dict[str, Any]:
     """Return the times of the sides, taken in turn, and the ratios of the rounds, after comparing what they find."""
     run = contestants(sides, length)
     tokens = text(length)
-    found = {side: run[side](tokens) for side in sides}  # the pass that does not count
+    results = {side: run[side](tokens) for side in sides}  # the pass that does not count
     result: dict[str, Any] = {}
-    if "transformers" in found:
-        ours, theirs = found["hope"], found["transformers"]
+    if "transformers" in results:
+        ours, theirs = results["hope"], results["transformers"]
         apart = max(float(np.abs(ours[key] - theirs[key]).max()) for key in theirs)
         if not apart < TOLERANCE:
             sys.exit(f"the two sides differ by {apart:.1e} at {length} tokens: their times say nothing")
         result["largest_difference"] = apart
-    del found
+    del results
     times: dict[str, list[float]] = {side: [] for side in sides}
     processor: dict[str, list[float]] = {side: [] for side in sides}
     for number in range(rounds):
@@ -138,7 +138,7 @@ def timed(length: int, sides: list[str], rounds: int) -> dict[str, Any]:
     result["processor_of_plain"] = median_ratio(processor["hope"], processor["plain"])
     if "transformers" in times:
         result["ratio"] = median_ratio(times["transformers"], times["hope"])
-    return result | spread(times)
+    return result | times_in_ms(times)
 
 
 def median_ratio(above: list[float], below: list[float]) -> float:
@@ -146,13 +146,13 @@ def median_ratio(above: list[float], below: list[float]) -> float:
     return round(statistics.median(one / other for one, other in zip(above, below, strict=True)), 3)
 
 
-def contestants(sides: list[str], length: int) -> dict[str, Side]:
+def contestants(sides: list[str], length: int) -> dict[str, Contestant]:
     """Return the sides over the same weights: token ids ``[1, length]`` to masses, or to nothing that is read."""
     shape = config.Model(layers=LAYERS, heads=HEADS, width=WIDTH, mlp_width=MLP_WIDTH)
     encoding = config.Encoding(name="rope", family="rope", settings={"base": BASE})
     ours = Decoder(shape, VOCABULARY, length // 4, encoding).initialise(0).eval()
     scope = Scope(LAYERS, HEADS, [length // 4, length // 2, length], QUERIES, 1)
-    run: dict[str, Side] = {
+    run: dict[str, Contestant] = {
         "hope": lambda tokens: streamed(ours, tokens, scope),
         "plain": torch.inference_mode()(ours.forward),
     }
@@ -176,15 +176,15 @@ def streamed(model: Decoder, tokens: Tensor, scope: Scope) -> Masses:
 def whole_maps(model: torch.nn.Module, tokens: Tensor, scope: Scope) -> Masses:
     """Return the same from the maps of all layers."""
     maps = model(input_ids=tokens, output_attentions=True, use_cache=False).attentions
-    found: Masses = {}
+    masses: Masses = {}
     for end in scope.ends:
         rows = torch.stack([full[0, :, end - QUERIES : end, :end] for full in maps]).double()
-        found[end, "key"] = rows.mean(dim=2).numpy()
+        masses[end, "key"] = rows.mean(dim=2).numpy()
         # Row i is the query at end - Q + i: turned around and shifted, its keys stand at their distances.
         shifted = [torch.nn.functional.pad(row.flip(-1), (0, QUERIES)) for row in rows.unbind(2)]
         away = [row.roll(number + 1 - QUERIES, -1)[..., :end] for number, row in enumerate(shifted)]
-        found[end, "distance"] = torch.stack(away).mean(dim=0).numpy()
-    return found
+        masses[end, "distance"] = torch.stack(away).mean(dim=0).numpy()
+    return masses
 
 
 def text(length: int) -> Tensor:

@@ -31,13 +31,13 @@ from torch import Tensor
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from benchmarks.evaluation import added_peak, alternate, finish, spread, windows
+from benchmarks.evaluation import added_peak, alternate, finish, times_in_ms, windows
 from hope import config
 from hope.catalogue import family_settings
 from hope.encodings.base import Encoding
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import encoding_shape
-from hope.model.attention import Place, attend, causal_bias
+from hope.model.attention import LayerEncoding, attend, causal_bias
 from hope.model.decoder import Decoder
 
 LAYER = ("rope", "hope", "alibi", "kerple_log")
@@ -53,7 +53,7 @@ GOAL = (
     f"longer than transformers' (ratio, theirs / ours, at least {SLOWEST_RATIO})"
 )
 
-Side = Callable[[Tensor], Tensor]
+Contestant = Callable[[Tensor], Tensor]
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
 
@@ -72,7 +72,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.peak:
         side = whole_or_not(options.peak) if ":" in options.peak else layer(options.peak)
-        print(*(peak(side, length) for length in options.lengths))
+        print(*(peak_at_length(side, length) for length in options.lengths))
         return
     print(f"device: {torch.cuda.get_device_name() if GPU else 'CPU'}, threads: {options.threads}")
     layers, biases, rotation = compare_layers(options), compare_biases(options), compare_rotation(options)
@@ -80,7 +80,7 @@ def main() -> None:
     shares = {name: share(longest[name], longest["rope"]) for name in LAYER}
     held = all(shares[name] is not None and shares[name] <= MEMORY_SHARE for name in BIASED)
     ratio = min(row[name]["ratio"] for row in rotation for name in ("rope", "hope"))
-    found = {
+    results = {
         "goal": GOAL,
         "ratio": ratio,
         "memory_shares": shares,
@@ -92,7 +92,7 @@ def main() -> None:
         "bias_path": "FlexAttention" if GPU else "tiles; FlexAttention not run, for lack of a GPU",
         "rotation": rotation,
     }
-    finish(found, options, "attention")
+    finish(results, options, "attention")
 
 
 def share(one: float | None, other: float | None) -> float | None:
@@ -109,8 +109,11 @@ def compare_layers(options: argparse.Namespace) -> list[dict[str, Any]]:
     for index, length in enumerate(options.lengths):
         times = alternate(sides, windows(VOCABULARY, length)[:, :-1], options.rounds)
         added = {name: peaks[name][index] for name in LAYER}
-        rows.append({"tokens": length, "added_peak_mb": added} | spread(times))
-        print(f"{length:>7}" + "".join(f"{shown(times[name]) + f', {added[name]}':>34}" for name in LAYER), flush=True)
+        rows.append({"tokens": length, "added_peak_mb": added} | times_in_ms(times))
+        print(
+            f"{length:>7}" + "".join(f"{times_text(times[name]) + f', {added[name]}':>34}" for name in LAYER),
+            flush=True,
+        )
     return rows
 
 
@@ -131,8 +134,8 @@ def compare_biases(options: argparse.Namespace) -> list[dict[str, Any]]:
             times = alternate(sides, tokens, options.rounds)
             added = {way: peaks[f"{name}:{way}"][index] for way in sides}
             ratios = against(times["whole"], times["ours"])
-            row[name] = ratios | {"added_peak_mb": added} | spread(times)
-            cells += "".join(f"{shown(times[way]) + f', {added[way]}':>34}" for way in sides)
+            row[name] = ratios | {"added_peak_mb": added} | times_in_ms(times)
+            cells += "".join(f"{times_text(times[way]) + f', {added[way]}':>34}" for way in sides)
         rows.append(row)
         print(f"{length:>7}{cells}", flush=True)
     return rows
@@ -157,16 +160,16 @@ def compare_rotation(options: argparse.Namespace) -> list[dict[str, Any]]:
             "rope_to_itself": noise,
             "within_noise": to_rope["ratio"] <= noise["quartiles"][1],
         }
-        rows.append(row | {"times": spread(times)})
+        rows.append(row | {"times": times_in_ms(times)})
         print(f"\nrotation of {batch} x {tokens} tokens in {LAYERS} layers, {REPEATS} times, ms:")
         for name in sides:
-            print(f"  {name:20} {shown(times[name])}")
+            print(f"  {name:20} {times_text(times[name])}")
         print(f"  theirs / ours: rope {row['rope']['ratio']}, hope {row['hope']['ratio']}")
         print(f"  hope / rope: {to_rope['ratio']}; rope / itself: quartiles {noise['quartiles']}", flush=True)
     return rows
 
 
-def encoding_of(name: str) -> tuple[config.Encoding, Encoding]:
+def drawn_encoding(name: str) -> tuple[config.Encoding, Encoding]:
     """Return an encoding's config and its module, drawn, at the sizes of the default study."""
     entry = config.Encoding(name=name, family=name, settings=family_settings(name, {}))
     built = build_encoding(entry, encoding_shape(config.Model(), TRAINING_LENGTH))
@@ -174,10 +177,10 @@ def encoding_of(name: str) -> tuple[config.Encoding, Encoding]:
     return entry, built.to(DEVICE)
 
 
-def layer(name: str) -> Side:
+def layer(name: str) -> Contestant:
     """Return a forward and backward pass through a decoder of one layer, from token ids ``[1, tokens]``."""
     shape = config.Model(layers=1)
-    model = Decoder(shape, VOCABULARY, TRAINING_LENGTH, encoding_of(name)[0]).initialise(0).to(DEVICE)
+    model = Decoder(shape, VOCABULARY, TRAINING_LENGTH, drawn_encoding(name)[0]).initialise(0).to(DEVICE)
 
     def side(tokens: Tensor) -> Tensor:
         model.zero_grad()
@@ -188,10 +191,10 @@ def layer(name: str) -> Side:
     return side
 
 
-def whole_or_not(name: str) -> Side:
+def whole_or_not(name: str) -> Contestant:
     """Return attention with a bias, forward and backward: ``name:ours``, or ``name:whole`` with the bias whole."""
     name, way = name.split(":")
-    shape, (_, encoding) = config.Model(), encoding_of(name)
+    shape, (_, encoding) = config.Model(), drawn_encoding(name)
     parameters = list(encoding.parameters())
 
     def side(tokens: Tensor) -> Tensor:
@@ -199,36 +202,36 @@ def whole_or_not(name: str) -> Side:
         random = torch.Generator().manual_seed(length)
         size = (3, 1, shape.heads, length, shape.head_dim)
         inputs = [one.to(DEVICE).requires_grad_() for one in torch.randn(size, generator=random)]
-        place, scale = Place(encoding, 0, torch.arange(length, device=DEVICE)), shape.head_dim**-0.5
+        layer_encoding, scale = LayerEncoding(encoding, 0, torch.arange(length, device=DEVICE)), shape.head_dim**-0.5
         if way == "ours":
-            found = attend(*inputs, place, scale)
+            attended = attend(*inputs, layer_encoding, scale)
         else:
-            mask = causal_bias(place.bias(shape.heads), place.positions, 0, length)
-            found = F.scaled_dot_product_attention(*inputs, mask, scale=scale)
-        gradients = torch.autograd.grad(found.sum(), [*inputs, *parameters])
-        return settled(torch.cat([one.detach().flatten() for one in (found, *gradients)]))
+            mask = causal_bias(layer_encoding.bias(shape.heads), layer_encoding.positions, 0, length)
+            attended = F.scaled_dot_product_attention(*inputs, mask, scale=scale)
+        gradients = torch.autograd.grad(attended.sum(), [*inputs, *parameters])
+        return settled(torch.cat([one.detach().flatten() for one in (attended, *gradients)]))
 
     return side
 
 
-def rotations(batch: int, tokens: int) -> dict[str, Side]:
+def rotations(batch: int, tokens: int) -> dict[str, Contestant]:
     """Return the rotation of all layers, forward and backward, by each side, from positions ``[tokens]``."""
     shape = config.Model()
     random = torch.Generator().manual_seed(tokens)
     size = (2, batch, tokens, shape.heads, shape.head_dim)
     queries, keys = (one.transpose(1, 2).to(DEVICE).requires_grad_() for one in torch.randn(size, generator=random))
 
-    def repeated(rotated: Callable[[Tensor], list[Tensor]]) -> Side:
+    def repeated(rotated: Callable[[Tensor], list[Tensor]]) -> Contestant:
         def side(positions: Tensor) -> Tensor:
             for _ in range(REPEATS):
-                found = rotated(positions)
-                gradients = torch.autograd.grad(sum(one.sum() for one in found), (queries, keys))
-            return settled(torch.stack([*(one.detach() for one in found[:2]), *gradients]))
+                outputs = rotated(positions)
+                gradients = torch.autograd.grad(sum(one.sum() for one in outputs), (queries, keys))
+            return settled(torch.stack([*(one.detach() for one in outputs[:2]), *gradients]))
 
         return side
 
-    def ours(name: str) -> Side:
-        encoding = encoding_of(name)[1]
+    def ours(name: str) -> Contestant:
+        encoding = drawn_encoding(name)[1]
 
         def rotated(positions: Tensor) -> list[Tensor]:
             prepared = encoding.prepare(positions)
@@ -236,7 +239,7 @@ def rotations(batch: int, tokens: int) -> dict[str, Side]:
 
         return repeated(rotated)
 
-    def theirs(**parameters: Any) -> Side:
+    def theirs(**parameters: Any) -> Contestant:
         stock = LlamaConfig(
             hidden_size=shape.width,
             num_attention_heads=shape.heads,
@@ -251,7 +254,7 @@ def rotations(batch: int, tokens: int) -> dict[str, Side]:
 
         return repeated(rotated)
 
-    kept = int((encoding_of("hope")[1].frequencies > 0).sum())
+    kept = int((drawn_encoding("hope")[1].frequencies > 0).sum())
     return {
         "rope": ours("rope"),
         "hope": ours("hope"),
@@ -261,11 +264,11 @@ def rotations(batch: int, tokens: int) -> dict[str, Side]:
     }
 
 
-def settled(found: Tensor) -> Tensor:
-    """Return ``found`` once a GPU is done with it."""
+def settled(result: Tensor) -> Tensor:
+    """Return ``result`` once a GPU is done with it."""
     if GPU:
         torch.cuda.synchronize()
-    return found
+    return result
 
 
 def agree(one: Tensor, other: Tensor, what: str) -> None:
@@ -282,17 +285,17 @@ def against(theirs: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:
     return {"ratio": round(statistics.median(ratios), 3), "quartiles": [round(low, 3), round(high, 3)]}
 
 
-def shown(times: Sequence[float]) -> str:
+def times_text(times: Sequence[float]) -> str:
     """Return median, fastest and slowest of some times, in milliseconds."""
     return f"{1e3 * statistics.median(times):.1f} ({1e3 * min(times):.1f}-{1e3 * max(times):.1f})"
 
 
-def heads_of(names: Sequence[str] | dict[str, Side]) -> str:
+def heads_of(names: Sequence[str] | dict[str, Contestant]) -> str:
     """Return the heads of a table's columns."""
     return "".join(f"{name:>34}" for name in names)
 
 
-def peak(side: Side, length: int) -> float | None:
+def peak_at_length(side: Contestant, length: int) -> float | None:
     """Return what a pass adds to the memory of this process, or of its GPU, in MB; None where nobody tells."""
     tokens = windows(VOCABULARY, length)[:, :-1]
     if not GPU:

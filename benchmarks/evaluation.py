@@ -81,9 +81,9 @@ def main() -> None:
     finish(compare(sides, options), options, "evaluation")
 
 
-def finish(found: dict[str, Any], options: argparse.Namespace, name: str) -> None:
+def finish(results: dict[str, Any], options: argparse.Namespace, name: str) -> None:
     """Report a result of computing with torch beside transformers."""
-    report(name, found | {"threads": options.threads}, ["torch", "transformers"], options.keep)
+    report(name, results | {"threads": options.threads}, ["torch", "transformers"], options.keep)
 
 
 def compare(sides: dict[str, Contestant], options: argparse.Namespace) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def compare(sides: dict[str, Contestant], options: argparse.Namespace) -> dict[s
                 "ratio_max": round(max(ratios), 3),
                 "largest_difference_nats": apart,
             }
-            | spread(times)
+            | times_in_ms(times)
         )
         shown = [f"{1e3 * statistics.median(t):7.1f} ({1e3 * min(t):.1f}-{1e3 * max(t):.1f})" for t in times.values()]
         print(f"{length:>7} {shown[0]:>22} {shown[1]:>22} {ratio:>6.2f}", flush=True)
@@ -117,8 +117,8 @@ def compare(sides: dict[str, Contestant], options: argparse.Namespace) -> dict[s
         vocabulary: {side: peak_of(side, vocabulary, COMPARED_MEMORY, options.threads) for side in sides}
         for vocabulary in vocabularies
     }
-    for vocabulary, found in peaks.items():
-        cells = ", ".join(f"{side} {peak} MB" for side, peak in found.items())
+    for vocabulary, added in peaks.items():
+        cells = ", ".join(f"{side} {peak} MB" for side, peak in added.items())
         print(f"memory that a pass over {COMPARED_MEMORY:,} tokens adds, vocabulary {vocabulary:,}: {cells}")
     growth = {length: peak_of("hope", LARGE_VOCABULARY, length, options.threads) for length in LENGTHS}
     print("here as lengths double: " + ", ".join(f"{length:,}: {peak} MB" for length, peak in growth.items()))
@@ -205,15 +205,15 @@ def alternate(sides: dict[str, Contestant], tokens: Tensor, rounds: int) -> dict
     return times
 
 
-def spread(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+def times_in_ms(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """Return median, fastest and slowest pass of each side, in milliseconds."""
     return {
         side: {
-            "median_ms": round(1e3 * statistics.median(found), 2),
-            "min_ms": round(1e3 * min(found), 2),
-            "max_ms": round(1e3 * max(found), 2),
+            "median_ms": round(1e3 * statistics.median(seconds), 2),
+            "min_ms": round(1e3 * min(seconds), 2),
+            "max_ms": round(1e3 * max(seconds), 2),
         }
-        for side, found in times.items()
+        for side, seconds in times.items()
     }
 
 
@@ -245,8 +245,8 @@ def peak_of(side: str, vocabulary: int, length: int, threads: int) -> int | None
     command = [sys.executable, "-m", "benchmarks.evaluation", "--peak", side, "--length", str(length)]
     command += ["--threads", str(threads), "--vocabulary", str(vocabulary)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
-    found = done.stdout.split()[-1]
-    return None if found == "None" else int(found)
+    peak = done.stdout.split()[-1]
+    return None if peak == "None" else int(peak)
 
 
 if __name__ == "__main__":

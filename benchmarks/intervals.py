@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="write the JSON, and the tables into docs/statistics.md")
     options = parser.parse_args()
     cells = list(coverages(options.replicates))
-    found = {
+    results = {
         "goal": GOAL,
         "ratio": None,
         "met": all(LEAST <= cell["crossed"] <= MOST for cell in cells if cell["noise"] in NAMED),
@@ -74,13 +74,13 @@ def main() -> None:
         "mixtures": list(mixtures(options.replicates // 2)),
         "families": list(families(options.replicates // 5)),
     }
-    text = tables(found)
+    text = tables(results)
     print(text)
     if options.keep:
         before, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
         after = rest.split(END, 1)[1]
         DOCS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-    report("intervals", found, ["numpy", "scipy"], options.keep)
+    report("intervals", results, ["numpy", "scipy"], options.keep)
 
 
 def differences(shares: tuple[float, float, float], seeds: int, units: int, replicates: int) -> Array:
@@ -258,13 +258,14 @@ def _any_after_holm(p: Array) -> float:
     return float(np.mean([min(holm(row)) < ALPHA for row in p.tolist()]))
 
 
-def tables(found: dict[str, Any]) -> str:
+def tables(results: dict[str, Any]) -> str:
     """Return the tables in Markdown, a coverage outside the band in bold."""
-    cells, error = found["cells"], math.sqrt(0.05 * 0.95 / found["replicates"])
+    cells, studies = results["cells"], results["replicates"]
+    error = math.sqrt(0.05 * 0.95 / studies)
     lines = [
         "",
-        f"Coverage of 95% intervals, in percent, over {found['replicates']:,} simulated studies a row (standard error "
-        f"{100 * error:.1f} points; {found['replicates'] // 5:,} studies and {100 * math.sqrt(5) * error:.1f} points "
+        f"Coverage of 95% intervals, in percent, over {studies:,} simulated studies a row (standard error "
+        f"{100 * error:.1f} points; {studies // 5:,} studies and {100 * math.sqrt(5) * error:.1f} points "
         "where answers are right or wrong). False alarms are the rest of 100. What lies outside of "
         f"{LEAST:.0%} to {MOST:.0%} is bold.",
         "",
@@ -279,12 +280,12 @@ def tables(found: dict[str, Any]) -> str:
         "",
         "Least and most coverage over all mixtures of seeds, documents and rest in steps of a tenth (standard error "
         f"{100 * math.sqrt(2) * error:.1f} points), with the shares (seeds / documents / rest) where they are met, and "
-        f"how many of the {found['mixtures'][0]['mixtures']} mixtures lie outside.",
+        f"how many of the {results['mixtures'][0]['mixtures']} mixtures lie outside.",
         "",
         "| interval | seeds | documents | least | at | most | at | below | above |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in sorted(found["mixtures"], key=lambda row: row["interval"] != "crossed"):
+    for row in sorted(results["mixtures"], key=lambda row: row["interval"] != "crossed"):
         where = [" / ".join(f"{share:.1f}" for share in row[key]) for key in ("least_at", "most_at")]
         lines.append(
             f"| {row['interval']} | {row['seeds']} | {row['units']} | {_percent(row['least'])} | {where[0]} | "
@@ -299,7 +300,7 @@ def tables(found: dict[str, Any]) -> str:
         "any, after Holm, with Satterthwaite |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in found["families"]:
+    for row in results["families"]:
         keys = ("one", "any", "any_after_holm", "any_after_holm_satterthwaite")
         shown = [f"{100 * row[key]:.1f}" for key in keys]
         lines.append(f"| {row['noise']} | {row['seeds']} | {row['units']} | {' | '.join(shown)} |")

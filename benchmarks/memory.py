@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.report import report
 from hope import config
 from hope.files import sha256_of_file, sha256_of_json, write_json
-from hope.plan.reckon import Asked, reckon
+from hope.plan.estimate import PlanOptions, estimate_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN = 0.15
@@ -73,19 +73,19 @@ def main() -> None:
             f"{row['ratio']:>6.2f} {row['left_alone_mib']:>11.0f}",
             flush=True,
         )
-    found = {
+    results = {
         "goal": GOAL,
         "met": all(abs(row["ratio"] - 1) <= WITHIN for row in rows),
         "results": rows,
         "threads": options.threads,
     }
-    report("memory", found, ["torch", "deepspeed"], options.keep)
+    report("memory", results, ["torch", "deepspeed"], options.keep)
 
 
 def compare(case: dict[str, Any], threads: int = 1) -> dict[str, Any]:
     """Return what a case takes, as reckoned and as measured with freed memory handed on."""
     study = case_study(case, threads)
-    plan = reckon(study, Asked(cpu=True))
+    plan = estimate_plan(study, PlanOptions(cpu=True))
     reckoned, measured = plan.memory[study.training.zero_stage].total, taken(case, threads, HANDED_ON)
     return {
         "parameters": plan.parameters[plan.largest].total,
@@ -98,7 +98,8 @@ def compare(case: dict[str, Any], threads: int = 1) -> dict[str, Any]:
 def taken(case: dict[str, Any], threads: int, environment: dict[str, str]) -> int:
     """Return the bytes that a case takes at its peak, beside Python with its libraries."""
     bare = NEXT_TO_NOTHING | {name: value for name, value in case.items() if name not in NEXT_TO_NOTHING}
-    return peak(case_study(case, threads), environment) - peak(case_study(bare, threads), environment)
+    whole, without = (largest_memory(case_study(one, threads), environment) for one in (case, bare))
+    return whole - without
 
 
 def case_study(case: dict[str, Any], threads: int) -> config.Study:
@@ -123,7 +124,7 @@ def case_study(case: dict[str, Any], threads: int) -> config.Study:
     return config.parse_study(content, "benchmarks/memory.py")
 
 
-def peak(study: config.Study, environment: dict[str, str]) -> int:
+def largest_memory(study: config.Study, environment: dict[str, str]) -> int:
     """Train the study's model and return the largest resident memory of any of its processes, in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
@@ -138,16 +139,16 @@ def peak(study: config.Study, environment: dict[str, str]) -> int:
             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
             "sys.exit(done.returncode)"
         )
-        found = subprocess.run(
+        run = subprocess.run(
             [sys.executable, "-c", code, *command],
             cwd=ROOT,
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
         )
-        if found.returncode:
-            raise RuntimeError(f"the training failed:\n{found.stderr}")
-        return int(found.stdout) * 1024
+        if run.returncode:
+            raise RuntimeError(f"the training failed:\n{run.stderr}")
+        return int(run.stdout) * 1024
 
 
 def write_tokens(folder: Path, vocabulary: int, tokens: int) -> None:

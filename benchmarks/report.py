@@ -14,19 +14,19 @@ from hope.tracking.provenance import git_state, machine
 RESULTS = Path(__file__).parent / "results"
 
 
-def report(name: str, found: dict[str, Any], packages: list[str], keep: bool, file: str | None = None) -> None:
+def report(name: str, results: dict[str, Any], packages: list[str], keep: bool, file: str | None = None) -> None:
     """Print a result with its provenance as one line of JSON, and keep it if asked.
 
     Args:
         name: of the benchmark.
-        found: its figures.
+        results: its figures.
         packages: whose versions it depends on.
         keep: write it into ``benchmarks/results/`` as well.
         file: name of that file without its ending; the benchmark's if None.
     """
     line = json.dumps(
         {"benchmark": name}
-        | found
+        | results
         | {
             "processor": machine()["processor"],
             "cores": os.cpu_count(),

@@ -37,7 +37,7 @@ AGREE = {"float32": 1e-3, "bfloat16": 3e-2}  # largest relative difference of th
 FIRST_STEPS = 3
 
 
-class Side:
+class ContestantProcess:
     """A contestant's process."""
 
     def __init__(self, name: str, setting: Setting) -> None:
@@ -75,15 +75,18 @@ def main() -> None:
         return
     setting = make_setting(options)
     names = [name for name in sides_at_hand(setting) if name not in options.without]
-    products = Side("products", setting)
+    products = ContestantProcess("products", setting)
     ceilings = [products.steps(1)["flops"]]
-    sides: dict[str, Side] = {}
+    sides: dict[str, ContestantProcess] = {}
     for name in names:
-        sides[name] = Side(name, setting)
+        sides[name] = ContestantProcess(name, setting)
         first = sides[name].steps(1)
         more = sides[name].steps(FIRST_STEPS - 1)
         sides[name].first = first | {"losses": first["losses"] + more["losses"]}
-        print(f"{name}: first step after {first['since_start']:.1f} s, losses {show(sides[name].first)}", flush=True)
+        print(
+            f"{name}: first step after {first['since_start']:.1f} s, losses {losses_text(sides[name].first)}",
+            flush=True,
+        )
     check_losses(sides, names, setting)
 
     training = setting.stage.training
@@ -167,12 +170,12 @@ def compiler_found() -> bool:
     return True
 
 
-def show(first: dict[str, Any]) -> str:
+def losses_text(first: dict[str, Any]) -> str:
     """Return the first losses in words."""
     return ", ".join(f"{loss:.4f}" for loss in first["losses"])
 
 
-def check_losses(sides: dict[str, Side], names: list[str], setting: Setting) -> None:
+def check_losses(sides: dict[str, ContestantProcess], names: list[str], setting: Setting) -> None:
     """See that all sides with RoPE train alike: their first losses agree."""
     largest = AGREE[setting.stage.training.precision]
     for name in names:
@@ -183,7 +186,7 @@ def check_losses(sides: dict[str, Side], names: list[str], setting: Setting) -> 
             sys.exit(f"'{name}' and '{names[0]}' train differently: their times say nothing")
 
 
-def conclude(options: argparse.Namespace, setting: Setting, sides: list[Side], ceiling: float) -> None:
+def conclude(options: argparse.Namespace, setting: Setting, sides: list[ContestantProcess], ceiling: float) -> None:
     """Print the table and the line of JSON, and keep the line if asked to."""
     stage, kind = setting.stage, setting.device.type
     training = stage.training
@@ -232,7 +235,7 @@ def conclude(options: argparse.Namespace, setting: Setting, sides: list[Side], c
         "loss_memory": memory is None or memory < LOSS_MEMORY_MB,
     }
     device = {"device": torch.cuda.get_device_name()} if kind == "cuda" else {}
-    found = device | {
+    results = device | {
         "goal": words,
         "ratio": ratio[1],
         "ratio_quartiles": [ratio[0], ratio[2]],
@@ -258,10 +261,10 @@ def conclude(options: argparse.Namespace, setting: Setting, sides: list[Side], c
     }
     other = [option for option in (options.size, options.precision) if option not in ("default", None)]
     packages = ["torch", "deepspeed", "transformers"]
-    report("training", found, packages, options.keep, "-".join(["training", *other]))
+    report("training", results, packages, options.keep, "-".join(["training", *other]))
 
 
-def fastest(sides: list[Side]) -> Side:
+def fastest(sides: list[ContestantProcess]) -> ContestantProcess:
     """Return the side with the highest median rate."""
     return max(sides, key=lambda side: statistics.median(side.rates))
 

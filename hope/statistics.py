@@ -78,9 +78,9 @@ class Noise:
             middle = (low + high) / 2
             reaches = self.half_width(np.exp(middle)) > gap
             low, high = np.where(reaches, middle, low), np.where(reaches, high, middle)
-        found = np.where(self.half_width(SMALLEST_TAIL) <= gap, 0.0, np.exp((low + high) / 2))
+        tail = np.where(self.half_width(SMALLEST_TAIL) <= gap, 0.0, np.exp((low + high) / 2))
         # Equal in all cells: no noise is left to explain a gap, and none is needed to explain its absence.
-        return np.where(gap == 0, 0.5, np.where(np.isnan(self.variance), np.nan, found))
+        return np.where(gap == 0, 0.5, np.where(np.isnan(self.variance), np.nan, tail))
 
 
 @dataclass(frozen=True)

@@ -182,11 +182,6 @@ def test_a_text_only_arm_differs_by_its_mixture_alone():
     assert text.training == mixed.training and text.model == mixed.model
 
 
-def test_the_default_config_says_the_defaults():
-    study = load_study([ROOT / "config.yaml"])
-    assert study == Study(study="default", encodings=study.encodings, seeds=study.seeds)
-
-
 def test_the_config_is_read_without_any_numerical_library():
     program = (
         "import sys, hope.config, hope.paths, hope.cli\n"

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from hope.analysis.columns import Axes, Columns, long_columns, stacked
 from hope.analysis.components import Components, turns
-from hope.analysis.tables import Axes, Columns, long_columns, stacked
 
 SHARES = (0.0625, 0.125, 0.25, 0.375, 0.5)
 """Shares of the turning components that are tried as thresholds, beside the study's own."""

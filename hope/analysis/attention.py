@@ -10,21 +10,20 @@ from torch import Tensor
 
 from hope import config
 from hope.analysis.activation import activated_components, activation_columns
+from hope.analysis.columns import stacked
 from hope.analysis.component_sets import component_sets
 from hope.analysis.components import Components
 from hope.analysis.divergence import Divergence
 from hope.analysis.intervention import write_intervention
-from hope.analysis.kernels import trained_kernel_columns
 from hope.analysis.profile import Profile
 from hope.analysis.stream import Scope, observe_attention
-from hope.analysis.tables import stacked
+from hope.analysis.trained_kernels import trained_kernel_columns
 from hope.analysis.ushape import FEWEST_KEYS, UShape
 from hope.data.windows import analysis_length, evaluation_windows
 from hope.encodings.rotary import Rotary
 from hope.errors import UserError
 from hope.model.decoder import Decoder
-from hope.model.inputs import open_inputs
-from hope.model.loading import initial_model, read_description
+from hope.model.loading import initial_model, open_model_with_data, read_description
 from hope.seeding import generator
 from hope.tables import write_table
 
@@ -34,7 +33,7 @@ SUBJECTS = ("trained", "initial", "shuffled")
 
 
 @dataclass(frozen=True)
-class Subject:
+class AnalyzedModel:
     """A model that is looked at.
 
     Attributes:
@@ -58,7 +57,7 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
     with their tokens in random order. For a rotary encoding also ``components.parquet``
     (:class:`hope.analysis.components.Components`), ``activation.parquet``
     (:func:`hope.analysis.activation.activation_columns`), ``kernel_trained.parquet``
-    (:func:`hope.analysis.kernels.trained_kernel_columns`) and ``intervention.parquet``
+    (:func:`hope.analysis.trained_kernels.trained_kernel_columns`) and ``intervention.parquet``
     (:mod:`hope.analysis.intervention`), in which sets of components, chosen on the first half of the documents,
     are changed on the second half.
 
@@ -76,18 +75,18 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
             documents are long enough, a query position leaves too few keys, or the model's attention is
             not finite.
     """
-    trained, corpus = open_inputs(model, data, settings.threads)
+    trained, corpus = open_model_with_data(model, data, settings.threads)
     query_ends(settings, trained.training_length)
     windows = config.Windows.model_validate(read_description(model)["windows"])
     reach = analysis_length(settings, trained.training_length)
     cut, documents = evaluation_windows(corpus, settings.documents, 1, reach, windows, seed=WINDOW_SEED)
-    subject = Subject(model, trained, lambda: initial_model(model))
+    subject = AnalyzedModel(model, trained, lambda: initial_model(model))
     analyze_windows(settings, subject, cut, windows.start_token, documents, output)
 
 
 def analyze_windows(
     settings: config.Analysis,
-    subject: Subject,
+    subject: AnalyzedModel,
     cut: np.ndarray,
     start_token: bool,
     documents: np.ndarray,

@@ -13,7 +13,7 @@ from hope.seeding import generator
 
 DRAWS = 4
 """Random sets, and matched sets, whose effects are averaged."""
-SETS = ("activated", "slow", "fast", "random", "matched")
+COMPONENT_SETS = ("activated", "slow", "fast", "random", "matched")
 TRIED = 1024
 """Random orders of the other components in which a set of the wanted share is looked for."""
 
@@ -23,7 +23,7 @@ class ComponentSet:
     """Sets of components that are changed one at a time, and whose effects are averaged.
 
     Attributes:
-        name: one of :data:`SETS`, or ``none``.
+        name: one of :data:`COMPONENT_SETS`, or ``none``.
         sets: indices of the components of each.
         variance_share: the share of the logit variance that such a set carries, mean over the sets.
     """
@@ -57,7 +57,7 @@ def component_sets(components: Components, share: float) -> list[ComponentSet]:
     frequencies, shares = components.frequencies, components.chosen_shares()
     activated, others = activated_components(components.spread(), frequencies, share)
     once = turns(frequencies, components.length) >= 1
-    found = {
+    candidates = {
         "activated": [activated],
         "slow": [np.flatnonzero(~once).tolist()],
         "fast": [np.flatnonzero(once).tolist()],
@@ -65,8 +65,8 @@ def component_sets(components: Components, share: float) -> list[ComponentSet]:
         "matched": matched_sets(activated, others, shares),
     }
     groups = []
-    for name in SETS:
-        sets = [chosen for chosen in found[name] if chosen]
+    for name in COMPONENT_SETS:
+        sets = [chosen for chosen in candidates[name] if chosen]
         if sets:
             groups.append(ComponentSet(name, sets, float(np.mean([shares[chosen].sum() for chosen in sets]))))
     return groups
@@ -99,6 +99,6 @@ def matched_sets(activated: Sequence[int], others: Sequence[int], shares: NDArra
     draw = generator("analysis", "matched components", *activated, "of", *others)
     orders, wanted = draw.permuted(np.tile(np.array(others), (TRIED, 1)), axis=1), shares[list(activated)].sum()
     ends = np.abs(shares[orders].cumsum(axis=1) - wanted).argmin(axis=1)
-    found = {tuple(sorted(order[: end + 1].tolist())) for order, end in zip(orders, ends, strict=True)}
-    by_gap = sorted(found, key=lambda chosen: (abs(shares[list(chosen)].sum() - wanted), chosen))
+    drawn = {tuple(sorted(order[: end + 1].tolist())) for order, end in zip(orders, ends, strict=True)}
+    by_gap = sorted(drawn, key=lambda chosen: (abs(shares[list(chosen)].sum() - wanted), chosen))
     return sorted(list(chosen) for chosen in by_gap[:DRAWS])

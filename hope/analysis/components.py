@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hope.analysis.bins import bin_edges
-from hope.analysis.pairs import as_pairs, pair_products
+from hope.analysis.columns import Axes, Columns, long_columns
+from hope.analysis.pair_products import as_pairs, pair_products
 from hope.analysis.stream import Observed, Scope
-from hope.analysis.tables import Axes, Columns, long_columns
 
 FINE_BINS = 64
 """Bins of width 1 at either end of a long training length; lengths of up to 256 have no others."""

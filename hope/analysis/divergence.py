@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hope.analysis.columns import Axes, Columns, long_columns
 from hope.analysis.stream import Observed, Scope, pooled
-from hope.analysis.tables import Axes, Columns, long_columns
 
 
 class Divergence:
@@ -39,8 +39,8 @@ class Divergence:
             return
         if seen.end not in self._tables:
             self._tables[seen.end] = class_table(self.length, seen.end, self.scope.queries)
-        found = pooled(seen.weights, self._tables[seen.end]).transpose(0, 1).cpu().numpy()
-        self.distributions[self.ends.index(seen.end), seen.layer, :, seen.rows] = found
+        mass = pooled(seen.weights, self._tables[seen.end]).transpose(0, 1).cpu().numpy()
+        self.distributions[self.ends.index(seen.end), seen.layer, :, seen.rows] = mass
 
     def divergences(self) -> NDArray[np.float64]:
         """Return the divergence ``[ends past L, layers, heads, documents]``."""

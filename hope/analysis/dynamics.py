@@ -11,16 +11,15 @@ from torch import Tensor
 from hope import config
 from hope.analysis.activation import activated_components
 from hope.analysis.attention import WINDOW_SEED
+from hope.analysis.columns import Axes, Columns, long_columns, stacked
 from hope.analysis.components import Components
 from hope.analysis.stream import Scope, observe_attention
-from hope.analysis.tables import Axes, Columns, long_columns, stacked
 from hope.analysis.ushape import UShape
 from hope.data.windows import analysis_length, evaluation_windows
 from hope.encodings.rotary import Rotary
 from hope.errors import UserError
 from hope.model.decoder import Decoder
-from hope.model.inputs import open_inputs
-from hope.model.loading import initial_model, load_snapshot, read_description
+from hope.model.loading import initial_model, load_snapshot, open_model_with_data, read_description
 from hope.model.loss import losses_of_rows
 from hope.tables import write_table
 
@@ -47,7 +46,7 @@ def write_dynamics(settings: config.DynamicsStage, model: Path, data: Path, outp
             documents are long enough, or the encoding ends before L.
     """
     asked = settings.analysis
-    trained, corpus = open_inputs(model, data, asked.threads)
+    trained, corpus = open_model_with_data(model, data, asked.threads)
     length, encoding = trained.training_length, trained.encoding
     reach = min((limit for limit in (encoding.longest, encoding.span) if limit is not None), default=length)
     if reach < length:
@@ -59,7 +58,7 @@ def write_dynamics(settings: config.DynamicsStage, model: Path, data: Path, outp
     tokens = torch.from_numpy(cut)[:, : length + 1]
     parts = []
     for step, snapshot in _moments(settings, model, trained):
-        parts += measured(snapshot, tokens, documents, asked, step, step * settings.batch_tokens)
+        parts += moment_columns(snapshot, tokens, documents, asked, step, step * settings.batch_tokens)
     write_table(output / "dynamics.parquet", stacked(parts))
 
 
@@ -73,7 +72,7 @@ def _moments(settings: config.DynamicsStage, folder: Path, trained: Decoder) -> 
     yield settings.steps, trained
 
 
-def measured(
+def moment_columns(
     model: Decoder, tokens: Tensor, documents: NDArray[np.int64], asked: config.Analysis, step: int, seen: int
 ) -> list[Columns]:
     """Return the rows of one moment.
@@ -107,19 +106,19 @@ def measured(
         return long_columns(axes, {"value": values})
 
     layers = range(scope.layers)
-    found = [rows("loss", losses(model, tokens)[None, None], [ALL], [ALL])]
+    columns = [rows("loss", losses_within(model, tokens)[None, None], [ALL], [ALL])]
     for name in INDICES:
         # The only end, and the mean over heads.
-        found.append(rows(name, ushape.measures()[name][0].mean(axis=1)[:, None], layers, [ALL]))
+        columns.append(rows(name, ushape.measures()[name][0].mean(axis=1)[:, None], layers, [ALL]))
     if components is not None:
         numbers = range(len(components.frequencies))
         chosen, _ = activated_components(components.spread(), components.frequencies, asked.active_share)
         spreads = np.vstack([components.spread(), components.head_spreads().mean(axis=1)])
-        found.append(rows("spread", spreads[..., None], range(ALL, scope.layers), numbers))
-        found.append(rows("activated", np.isin(numbers, chosen).astype(np.float64)[None, :, None], [ALL], numbers))
-    return found
+        columns.append(rows("spread", spreads[..., None], range(ALL, scope.layers), numbers))
+        columns.append(rows("activated", np.isin(numbers, chosen).astype(np.float64)[None, :, None], [ALL], numbers))
+    return columns
 
 
-def losses(model: Decoder, tokens: Tensor) -> NDArray[np.float64]:
+def losses_within(model: Decoder, tokens: Tensor) -> NDArray[np.float64]:
     """Return the mean loss of each document within L, in nats a token, ``[documents]``."""
     return losses_of_rows(model, tokens, "loss at a moment of training").double().mean(dim=1).numpy()

@@ -9,17 +9,17 @@ import pyarrow
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hope.analysis.component_sets import DRAWS, SETS, ComponentSet
-from hope.analysis.intervened import MODES, REACH, Mode, intervened, mean_contributions
+from hope.analysis.component_sets import COMPONENT_SETS, DRAWS, ComponentSet
+from hope.analysis.intervened_model import MODES, REACH, Mode, intervened, mean_contributions
 from hope.analysis.stream import Scope, observe_attention
 from hope.analysis.ushape import UShape
 from hope.model.decoder import Decoder
 from hope.model.loss import losses_of_rows
 from hope.tables import write_table
 
-MOST_RUNS = 1 + len(MODES) * (len(SETS) - 2 + 2 * DRAWS)
+MOST_RUNS = 1 + len(MODES) * (len(COMPONENT_SETS) - 2 + 2 * DRAWS)
 """Runs over the tested documents at most: of the model as it is, and of every set in every mode."""
-COLUMNS = ("document", "mode", "set", "components", "variance_share", "measure", "value")
+INTERVENTION_COLUMNS = ("document", "mode", "set", "components", "variance_share", "measure", "value")
 
 
 def intervene(
@@ -37,8 +37,8 @@ def intervene(
         tokens: int64 ``[documents, tokens + 1]``, at least L tokens and one to tell.
         queries: neighbouring queries of the U-shape index.
         chosen: indices of the components; none for the model as it is.
-        mode: what becomes of them (:mod:`hope.analysis.intervened`).
-        means: for ``mean``, what takes their place (:func:`hope.analysis.intervened.mean_contributions`).
+        mode: what becomes of them (:mod:`hope.analysis.intervened_model`).
+        means: for ``mean``, what takes their place (:func:`hope.analysis.intervened_model.mean_contributions`).
 
     Returns:
         By name, one number a document: ``index_without_sink``, the U-shape index at the last queries
@@ -85,12 +85,12 @@ def write_intervention(
         queries: neighbouring queries of the U-shape index.
         groups: what is changed (:func:`hope.analysis.component_sets.component_sets`).
     """
-    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    columns: dict[str, list] = {name: [] for name in INTERVENTION_COLUMNS}
 
     def add(mode: str, group: ComponentSet, runs: list[dict[str, NDArray[np.float64]]]) -> None:
         for measure in runs[0]:
             labels = mode, group.name, group.labels(), group.variance_share, measure
-            for name, label in zip(COLUMNS[1:-1], labels, strict=True):
+            for name, label in zip(INTERVENTION_COLUMNS[1:-1], labels, strict=True):
                 columns[name] += [label] * len(documents)
             columns["document"] += documents.tolist()
             columns["value"] += np.mean([run[measure] for run in runs], axis=0).tolist()

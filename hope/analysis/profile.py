@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hope.analysis.bins import bin_edges
+from hope.analysis.columns import Axes, Columns, long_columns, stacked
 from hope.analysis.stream import Observed, Scope
-from hope.analysis.tables import Axes, Columns, long_columns, stacked
 
 FINE_BINS = 128
 """Bins of width 1 at either end of a long context; contexts of up to 512 keys have no others."""

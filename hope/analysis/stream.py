@@ -1,7 +1,7 @@
 """The attention of a few queries, layer by layer, while the model runs.
 
 No L x L map is ever made: in each layer only the queries that are asked for meet all their keys, and
-what they attend to goes at once into measures that hold sums.
+what they attend to goes at once into accumulators that hold sums.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hope.model.attention import Place, causal_logits
+from hope.model.attention import LayerEncoding, causal_logits
+from hope.model.bounded_passes import row_slices
 from hope.model.decoder import Decoder
-from hope.model.inputs import batches
 
 
 @dataclass(frozen=True)
@@ -64,27 +64,27 @@ class Observed:
     weights: Tensor
 
 
-class Measure(Protocol):
+class Accumulator(Protocol):
     """Something that sums up attention."""
 
     def add(self, seen: Observed) -> None:
         """Take in what was observed."""
 
 
-def observe_attention(model: Decoder, tokens: Tensor, scope: Scope, measures: Sequence[Measure]) -> None:
+def observe_attention(model: Decoder, tokens: Tensor, scope: Scope, accumulators: Sequence[Accumulator]) -> None:
     """Run the model over documents and show every measure the attention of each group of queries.
 
     Args:
         model: the language model.
         tokens: int64 ``[documents, tokens]``, no fewer tokens than the last end, past which none is read.
         scope: which queries are looked at.
-        measures: what is told of each layer, group and batch of documents.
+        accumulators: what is told of each layer, group and batch of documents.
     """
     device = next(model.parameters()).device
     tokens = tokens[:, : scope.ends[-1]]
     with torch.inference_mode():
-        for rows in batches(len(tokens), tokens.shape[1], device, "attention"):
-            told = partial(_tell, rows, model.shape.head_dim**-0.5, scope, measures)
+        for rows in row_slices(len(tokens), tokens.shape[1], device, "attention"):
+            told = partial(_tell, rows, model.shape.head_dim**-0.5, scope, accumulators)
             model(tokens[rows].to(device), observe=told)
 
 
@@ -92,19 +92,19 @@ def _tell(
     rows: slice,
     scale: float,
     scope: Scope,
-    measures: Sequence[Measure],
+    accumulators: Sequence[Accumulator],
     layer: int,
     queries: Tensor,
     keys: Tensor,
-    place: Place,
+    layer_encoding: LayerEncoding,
 ) -> None:
     for end in scope.ends:
         start = end - scope.queries
         some, seen = queries[:, :, start:end].float(), keys[:, :, :end].float()
-        logits = causal_logits(some, seen, place, scale)
-        found = Observed(layer, end, rows, some, seen, scale, logits, logits.softmax(dim=-1))
-        for measure in measures:
-            measure.add(found)
+        logits = causal_logits(some, seen, layer_encoding, scale)
+        observed = Observed(layer, end, rows, some, seen, scale, logits, logits.softmax(dim=-1))
+        for accumulator in accumulators:
+            accumulator.add(observed)
 
 
 def pooled(weights: Tensor, table: Tensor) -> Tensor:

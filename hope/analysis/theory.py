@@ -1,18 +1,17 @@
 """The decay of rotary kernels with distance, from their settings alone: no model, no data."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hope import config
-from hope.analysis.tables import Columns, long_columns, stacked
-from hope.catalogue import family_settings
+from hope.analysis.columns import Columns, long_columns, stacked
+from hope.catalogue import FAMILIES, family_settings
 from hope.encodings.base import Encoding, EncodingShape
-from hope.encodings.pope import Pope
 from hope.encodings.registry import build_encoding
 from hope.encodings.rotary import Rotary
-from hope.encodings.xpos import Xpos
 from hope.errors import UserError
 from hope.tables import write_table
 
@@ -22,12 +21,9 @@ EXACT = 2
 """Up to this many training lengths every distance is listed."""
 DISTANCES_PER_OCTAVE = 256
 """How many of the farther distances are listed."""
-SWEPT = ("rope", "hope")
-"""Families whose kernels are listed at every base."""
 BASES = (1e3, 1e4, 1e5, 5e5, 1e6)
-"""The bases; 10,000 is RoPE's own, 500,000 that of many models with long contexts."""
-OTHERS = ("p_rope", "partial_rope", "clipped_rope", "xpos", "pope")
-"""Families whose kernels are listed at their default settings; DaRoPE's depends on more than the distance."""
+"""Bases at which the kernels of some families are listed: 10,000 is RoPE's own, 500,000 that of many models of long
+contexts."""
 
 
 def write_kernel(encodings: list[config.Encoding], head_dim: int, length: int, output: Path) -> None:
@@ -35,7 +31,7 @@ def write_kernel(encodings: list[config.Encoding], head_dim: int, length: int, o
 
     One row an encoding and distance: ``value`` is the mean kernel (:func:`mean_kernel`), ``bound`` what
     summation by parts says (:func:`summation_bound`). The first holds the study's encodings; the second RoPE
-    and HoPE over a sweep of bases, and other encodings that turn queries and keys, whatever the study has.
+    and HoPE over a sweep of bases, and other families that have a kernel, whatever the study has.
 
     Args:
         encodings: rotary encodings.
@@ -46,8 +42,10 @@ def write_kernel(encodings: list[config.Encoding], head_dim: int, length: int, o
     distance = distances(length)
     parts: list[Columns] = []
     for encoding in encodings:
-        values = decay(phasors(_built(encoding, head_dim, length), distance))
-        parts.append(long_columns({"encoding": np.array([encoding.name]), "distance": distance}, values))
+        phasors = _built(encoding, head_dim, length).phasors(distance)
+        assert phasors is not None, f"{encoding.name} is no rotary encoding"
+        labels = {"encoding": np.array([encoding.name]), "distance": distance}
+        parts.append(long_columns(labels, decay(phasors)))
     empty = {"encoding": np.array([], dtype=str), "distance": distance[:0], "value": np.empty(0), "bound": np.empty(0)}
     write_table(output / "kernel.parquet", stacked([empty, *parts]))
     write_table(output / "kernel_sweep.parquet", sweep_columns(head_dim, length))
@@ -55,17 +53,20 @@ def write_kernel(encodings: list[config.Encoding], head_dim: int, length: int, o
 
 def sweep_columns(head_dim: int, length: int) -> Columns:
     """Return the rows of ``kernel_sweep.parquet``; settings that do not fit the sizes have none."""
-    swept = [(family, {"base": base}) for family in SWEPT for base in BASES]
     distance, parts = distances(length), []
-    for family, chosen in [*swept, *((family, {}) for family in OTHERS)]:
-        settings = family_settings(family, chosen)
-        encoding = config.Encoding(name=family, family=family, settings=settings)
-        try:
-            values = decay(phasors(_built(encoding, head_dim, length), distance))
-        except UserError:
-            continue  # few dimensions cannot be split as some encodings ask
-        labels = {"encoding": np.array([family]), "base": np.array([settings["base"]]), "distance": distance}
-        parts.append(long_columns(labels, values))
+    for family in FAMILIES.values():
+        swept: list[dict[str, Any]] = [{"base": base} for base in BASES] if family.shades else [{}]
+        for chosen in [] if family.given else swept:
+            settings = family_settings(family.name, chosen)
+            encoding = config.Encoding(name=family.name, family=family.name, settings=settings)
+            try:
+                phasors = _built(encoding, head_dim, length).phasors(distance)
+            except UserError:
+                continue  # few dimensions cannot be split as some encodings ask
+            if phasors is not None:
+                base = settings.get("base", np.nan)
+                labels = {"encoding": np.array([family.name]), "base": np.array([base]), "distance": distance}
+                parts.append(long_columns(labels, decay(phasors)))
     return stacked(parts)
 
 
@@ -88,25 +89,9 @@ def _built(encoding: config.Encoding, head_dim: int, length: int) -> Encoding:
     return build_encoding(encoding, shape)
 
 
-def phasors(encoding: Encoding, distance: NDArray[np.int64]) -> NDArray[np.complex128]:
-    """Return what distance makes of each component of a logit, complex ``[distances, components]``.
-
-    A component that is 1 at distance 0 is the real part of this at distance D: ``exp(i D theta_j)`` for a
-    rotation; times ``zeta_j^(D / scale_base)`` for xPos; ``exp(i D theta_c)``, c = 0 .. d - 1, for PoPE
-    with phases of 0, as they begin.
-    """
-    if isinstance(encoding, Pope):
-        return np.exp(1j * distance[:, None] * encoding.theta.numpy())
-    if isinstance(encoding, Xpos):
-        fading = encoding.zeta.numpy() ** (distance[:, None] / encoding.scale_base)
-        return fading * np.exp(1j * distance[:, None] * encoding.theta.numpy())
-    assert isinstance(encoding, Rotary), f"{type(encoding).__name__} is no rotary encoding"
-    return np.exp(1j * distance[:, None] * encoding.frequencies.numpy())
-
-
-def decay(found: NDArray[np.complex128]) -> dict[str, NDArray[np.float64]]:
+def decay(phasors: NDArray[np.complex128]) -> dict[str, NDArray[np.float64]]:
     """Return mean kernel (``value``) and summation bound (``bound``) for phasors ``[distances, components]``."""
-    return {"value": found.real.mean(axis=1), "bound": np.abs(found.cumsum(axis=1)).mean(axis=1)}
+    return {"value": phasors.real.mean(axis=1), "bound": np.abs(phasors.cumsum(axis=1)).mean(axis=1)}
 
 
 def mean_kernel(frequencies: NDArray[np.float64], distance: NDArray[np.int64]) -> NDArray[np.float64]:

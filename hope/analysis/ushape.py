@@ -5,10 +5,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hope.analysis.columns import Axes, Columns, long_columns
 from hope.analysis.stream import Observed, Scope
-from hope.analysis.tables import Axes, Columns, long_columns
 
-MEASURES = ("first", "first_without_sink", "near", "middle", "index", "index_without_sink")
+USHAPE_MEASURES = ("first", "first_without_sink", "near", "middle", "index", "index_without_sink")
 FEWEST_KEYS = 16
 """Keys that a query must see for the regions to mean something."""
 
@@ -63,7 +63,7 @@ class UShape:
         """Return the measures by name, each ``[ends, layers, heads, documents]``."""
         first, near, middle, index = np.moveaxis(self.means[1], -1, 0)
         first_rest, _, _, index_rest = np.moveaxis(self.means[0], -1, 0)
-        return dict(zip(MEASURES, (first, first_rest, near, middle, index, index_rest), strict=True))
+        return dict(zip(USHAPE_MEASURES, (first, first_rest, near, middle, index, index_rest), strict=True))
 
     def columns(self, subject: str, documents: NDArray[np.int64]) -> Columns:
         """Return the rows of ``ushape.parquet``; ``documents`` are the documents' numbers."""

@@ -1,19 +1,36 @@
 """What positional encodings there are: names, settings, formulas and sources, without loading torch.
 
-One entry a family. The implementation is named as ``module:Class`` and imported only where a model is
-built, so that checking a config or listing the encodings needs pydantic alone. A user's own encoding
-needs no entry: a definition in the config names its ``module:Class`` as the family.
+Every module of :mod:`hope.catalogue.families` declares a family, or a few that are one. Checking a config or listing
+the encodings needs pydantic alone. A user's own encoding needs no declaration: a definition in the config names its
+``module:Class`` as the family.
 """
 
-from hope.catalogue.additive import ADDITIVE
-from hope.catalogue.family import Family
-from hope.catalogue.presets import PRESETS
-from hope.catalogue.rotary import ROTARY
+import importlib
+import pkgutil
+
+from hope.catalogue import families
+from hope.catalogue.family import Family, Preset
 from hope.errors import UserError, nearest
 
 __all__ = ["FAMILIES", "NAMES", "PRESETS", "Family", "family_settings", "is_custom"]
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (*ROTARY, *ADDITIVE)}
+_MODULES = [
+    importlib.import_module(f"{families.__name__}.{module.name}") for module in pkgutil.iter_modules(families.__path__)
+]
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in sorted(
+        (declared for module in _MODULES for declared in vars(module).values() if isinstance(declared, Family)),
+        key=lambda family: (family.rank, family.name),
+    )
+}
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in sorted(
+        (preset for module in _MODULES for preset in getattr(module, "PRESETS", ())),
+        key=lambda preset: (preset.rank, preset.name),
+    )
+}
 NAMES: list[str] = [*FAMILIES, *PRESETS]
 """What a study may list without a definition of its own."""
 

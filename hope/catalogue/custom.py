@@ -7,12 +7,18 @@ import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hope.errors import UserError
 from hope.files import sha256_of_file
 
 Base = TypeVar("Base")
+
+
+def load(name: str) -> Any:
+    """Return what ``module:attribute`` names; its module is imported."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def load_class(implementation: str, base: type[Base], key: str, public: str) -> type[Base]:
@@ -27,9 +33,8 @@ def load_class(implementation: str, base: type[Base], key: str, public: str) -> 
     Raises:
         UserError: there is no such module or class, or it is no subclass of ``base``.
     """
-    module, _, attribute = implementation.partition(":")
     try:
-        kind = getattr(importlib.import_module(module), attribute)
+        kind = load(implementation)
     except (ImportError, AttributeError) as error:
         raise UserError(
             f"{key}: '{implementation}' cannot be loaded ({error}); "

@@ -1,16 +1,24 @@
-"""What the catalogue tells of one family of encodings."""
+"""What one family of encodings declares: everything that the rest of the project knows of it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from hope.catalogue.spectra import Spectrum
 
-Product = tuple[str | int, ...]
-"""Factors: numbers, and sizes named as in :class:`hope.encodings.shape.EncodingShape`."""
+LAST = 1000
+"""Rank of what declares none: it is listed last, by name."""
+
+ROTATION = "Component j adds A_j cos(D theta_j + phi_j) to the logit."
+UNSEEN = "Components that complete no turn within L reach angles D theta_j that training did not show."
+DRAWN = "The picture has the numbers that training starts from, drawn at random."
+
+Marker = str | tuple[int, int, int]
+"""A letter of matplotlib's, or the corners of a star, its kind and its turn in degrees."""
+Positive = Annotated[float, Field(gt=0.0)]
 
 
 class Settings(BaseModel):
@@ -23,43 +31,165 @@ class NoSettings(Settings):
     """An encoding without settings."""
 
 
+class RotarySettings(Settings):
+    """Settings of a rotary encoding."""
+
+    base: Positive = Field(10_000.0, description="base b of the frequencies b^(-2j/d)")
+
+
+def number_or(word: str, low: float, high: float, expected: str) -> PlainValidator:
+    """Return a check for a number from ``low`` (itself left out) to ``high``, or one word in its place."""
+
+    def check(value: Any) -> float | str:
+        if value == word:
+            return word
+        try:
+            # YAML reads 5e5, without a point, as text.
+            number = None if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or not low < number <= high:
+            raise ValueError(f"input should be {expected}, or '{word}'")
+        return number
+
+    return PlainValidator(check)
+
+
 @dataclass(frozen=True)
-class Family:
-    """One family of encodings.
+class EncodingShape:
+    """The sizes that an encoding may depend on.
+
+    Attributes:
+        layers: decoder layers.
+        width: size of the residual stream.
+        heads: query heads.
+        kv_heads: key and value heads.
+        head_dim: width of one head.
+        length: the training length L, in tokens.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a family that have a name of their own, so that a study can list them as they are.
 
     Attributes:
         name: the name by which a config lists it.
-        implementation: ``module:Class`` of the :class:`hope.encodings.base.Encoding`.
-        settings: the model of its settings.
-        formula: the encoding in one line.
-        source: the paper that defined it.
-        spectrum: for one that rotates queries and keys by angles linear in position: maps ``head_dim``,
-            ``length`` and the settings to the frequencies.
-        parameters: how many it learns, as a sum of products; none if empty.
-        kernel: how its attention runs: ``fused``, or with a ``bias`` on the logits, or with ``logits`` of its own.
-        shift_invariant: whether logits depend on positions through their difference alone.
-        bounded: whether it has no positions past the training length.
+        family: the family's name.
+        purpose: what it is compared for.
+        settings: those that differ from the family's defaults.
+        rank: its place in listings, from 0, which also sets its style in figures.
     """
 
     name: str
-    implementation: str
-    settings: type[Settings]
+    family: str
+    purpose: str
+    settings: dict[str, Any]
+    rank: int = LAST
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family of encodings.
+
+    One of ``spectrum``, ``bias`` and ``implementation`` says how it is computed. A function of the family takes its
+    settings first, an object of the class ``settings``; ``head_dim`` and ``length`` are d and L.
+
+    Attributes:
+        name: the name by which a config lists it.
+        rank: its place in listings.
+        settings: the model of its settings.
+        formula: the encoding in one line.
+        source: the paper that defined it.
+        in_short: what it does to a logit over distance, in a few words.
+        over_distance: the same, with the bound that holds.
+        past_length: what it does at positions and distances past the training length L.
+        color: of its lines in figures, no other family's.
+        marker: on these lines, no other family's.
+        marker_size: how much larger than others the marker is drawn: stars have little area.
+        shades: matplotlib's map of colours that grow darker with the base, for a family whose theoretical kernel is
+            listed and drawn at several bases.
+        acts_on: where positions come in; one that acts on logits adds a bias to them.
+        spectrum: ``(settings, head_dim, length)``: the frequencies, where queries and keys turn by angles linear in
+            position and nothing else happens.
+        bias: ``(settings, shape, heads, queries, keys)``: what is added to the logits, where nothing is learned, as
+            :meth:`hope.encodings.base.Encoding.bias` describes it; written with methods of the tensors that come in.
+        implementation: ``module:Class`` of the :class:`hope.encodings.base.Encoding`, which takes the settings as
+            keyword arguments.
+        parameters: how many it learns, as a sum of products of numbers and of sizes of :class:`EncodingShape`.
+        shift_invariant: whether logits depend on positions through their difference alone.
+        bounded: whether it has no positions past the training length.
+        given: whether it is no method of its own but takes what comes from elsewhere; left out of comparisons.
+        own_queries: whether it makes queries and keys of its own on the fused kernel, and so keeps more for the
+            backward pass than a rotation does.
+        floor: ``(settings, head_dim, length)``: the mean of its kernel g(D) over far distances, worked out
+            independently of ``spectrum``; None where no formula is known.
+        remark: ``(settings, head_dim, length)``: what a study's listing notes beside the settings.
+        aliases: ``(head_dim, length)``: settings at which it is another family at these sizes, or may be.
+        panels: ``module:function`` that makes its panels in the atlas from a shape, where those that all have do
+            not show what it does.
+    """
+
+    name: str
+    rank: int = LAST
+    settings: type[Settings] = NoSettings
     formula: str
     source: str
-    spectrum: Callable[..., Spectrum] | None = None
-    parameters: tuple[Product, ...] = ()
-    kernel: Literal["fused", "bias", "logits"] = "fused"
+    in_short: str
+    over_distance: str
+    past_length: str
+    color: str
+    marker: Marker
+    marker_size: float = 1.0
+    shades: str | None = None
+    acts_on: Literal["queries and keys", "logits", "embeddings", "nothing"] = "queries and keys"
+    spectrum: Callable[[Any, int, int], Spectrum] | None = None
+    bias: Callable[..., Any] | None = None
+    implementation: str | None = None
+    parameters: tuple[tuple[str | int, ...], ...] = ()
     shift_invariant: bool = True
     bounded: bool = False
+    given: bool = False
+    own_queries: bool = False
+    floor: Callable[[Any, int, int], float | None] = lambda settings, head_dim, length: None
+    remark: Callable[[Any, int, int], str | None] = lambda settings, head_dim, length: None
+    aliases: Callable[[int, int], Iterable[dict[str, Any]]] = lambda head_dim, length: ()
+    panels: str | None = None
 
     @property
     def rotary(self) -> bool:
         """Whether it rotates queries and keys by an angle linear in position."""
         return self.spectrum is not None
 
-    def parameter_count(self, sizes: Mapping[str, int]) -> int:
+    @property
+    def kernel(self) -> Literal["fused", "bias"]:
+        """How its attention runs: on the fused kernel, or with a bias on the logits."""
+        return "bias" if self.acts_on == "logits" else "fused"
+
+    def spectrum_at(self, settings: dict[str, Any], head_dim: int, length: int) -> Spectrum | None:
+        """Return the frequencies that it has with these settings; None if it is not rotary.
+
+        Raises:
+            UserError: the settings do not fit the sizes.
+        """
+        if self.spectrum is None:
+            return None
+        return self.spectrum(self.settings.model_validate(settings), head_dim, length)
+
+    def parameter_count(self, shape: EncodingShape) -> int:
         """Return how many parameters it learns in a model of these sizes."""
         return sum(
-            math.prod(sizes[factor] if isinstance(factor, str) else factor for factor in product)
+            math.prod(getattr(shape, factor) if isinstance(factor, str) else factor for factor in product)
             for product in self.parameters
         )
+
+    def preset(self, name: str, purpose: str, rank: int = LAST, **settings: Any) -> Preset:
+        """Return a preset of this family."""
+        return Preset(name, self.name, purpose, settings, rank)

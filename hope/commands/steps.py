@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SETTINGS = required("--settings", "this step's part of the config, as JSON", str)
 DATA = required("--data", "the study's folder of tokens")
-STUDY = required("--study", "folder of the study's results")
+STUDY_FOLDER = required("--study", "folder of the study's results")
 FOLDER = required("--output", "folder of the results")
 FILE = required("--output", "the file to write")
 ON_MODEL = (SETTINGS, required("--model", "folder of a trained model"), DATA, FOLDER)
@@ -112,7 +112,7 @@ def check_lengths(options: argparse.Namespace) -> None:
     write_json(options.output, check_lengths(from_json(LengthStage, options.settings), options.data))
 
 
-@command(STUDY, FILE, argument("--uri", default="", help="an MLflow server in place of the study's own store"))
+@command(STUDY_FOLDER, FILE, argument("--uri", default="", help="an MLflow server in place of the study's own store"))
 def init_tracking(options: argparse.Namespace) -> None:
     """Create the tracking store."""
     from hope.files import write_json
@@ -216,7 +216,7 @@ def retrieve(options: argparse.Namespace) -> None:
         retrieve(settings, options.model, options.data, options.output)
 
 
-@command(STUDY, required("--claims", "the file of claims"))
+@command(STUDY_FOLDER, required("--claims", "the file of claims"))
 def judge(options: argparse.Namespace) -> None:
     """Compute tables and judge the claims."""
     from hope.reporting.claims import judge
@@ -226,7 +226,7 @@ def judge(options: argparse.Namespace) -> None:
     judge(options.study, options.claims)
 
 
-@command(STUDY)
+@command(STUDY_FOLDER)
 def draw(options: argparse.Namespace) -> None:
     """Draw the figures."""
     from hope.reporting.figures.draw import draw
@@ -234,7 +234,9 @@ def draw(options: argparse.Namespace) -> None:
     draw(options.study)
 
 
-@command(required("--template", "the notebook"), STUDY, FILE, required("--work", "folder for a notebook that failed"))
+@command(
+    required("--template", "the notebook"), STUDY_FOLDER, FILE, required("--work", "folder for a notebook that failed")
+)
 def notebook(options: argparse.Namespace) -> None:
     """Run a notebook and render it to HTML."""
     from hope.reporting.articles.notebooks import render
@@ -242,7 +244,7 @@ def notebook(options: argparse.Namespace) -> None:
     render(options.template, options.study, options.output, options.work)
 
 
-@command(STUDY)
+@command(STUDY_FOLDER)
 def report(options: argparse.Namespace) -> None:
     """Write the final report."""
     from hope.reporting.page.write import write_report

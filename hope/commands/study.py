@@ -37,11 +37,11 @@ def check(options: argparse.Namespace) -> None:
 def plan(options: argparse.Namespace) -> None:
     """Report what a study will take before anything runs: parameters, FLOPs, memory, disk and hours."""
     from hope.config import load_study, with_base
-    from hope.plan.reckon import Asked, reckon
-    from hope.plan.show import shown
+    from hope.plan.estimate import PlanOptions, estimate_plan
+    from hope.plan.text import plan_text
 
     study = load_study(with_base(options.configfile))
-    asked = Asked(
+    asked = PlanOptions(
         devices=options.gpus,
         gpu=options.gpu,
         flops=options.flops,
@@ -51,8 +51,8 @@ def plan(options: argparse.Namespace) -> None:
         tokens_per_second=options.tokens_per_second,
         vocabulary=options.vocabulary,
     )
-    found = reckon(study, asked)
-    print(json.dumps(found.as_json(), indent=2) if options.json else shown(study, found))
+    estimate = estimate_plan(study, asked)
+    print(json.dumps(estimate.as_json(), indent=2) if options.json else plan_text(study, estimate))
 
 
 @command(
@@ -73,9 +73,9 @@ def reproduce(options: argparse.Namespace) -> int:
 )
 def status(options: argparse.Namespace) -> None:
     """Show how far the trainings of a study are."""
-    from hope.training.status import show
+    from hope.training.status import study_status
 
-    print(show(options.study, options.configfile))
+    print(study_status(options.study, options.configfile))
 
 
 @command()
@@ -84,3 +84,11 @@ def schema(options: argparse.Namespace) -> None:
     from hope.config import Study
 
     print(json.dumps(Study.model_json_schema(by_alias=True), indent=2, sort_keys=True))
+
+
+@command()
+def defaults(options: argparse.Namespace) -> None:
+    """Print config.yaml: the default study, with a comment on every key."""
+    from hope.config.default import default_yaml
+
+    print(default_yaml(), end="")

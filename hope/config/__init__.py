@@ -1,7 +1,7 @@
 """The study's config: typed, strict, and readable without any numerical library.
 
-:class:`Study` is the single source of what a config may say; ``config.yaml`` holds the default
-study's values, and ``workflow/schemas/config.schema.json`` is generated from the classes here. Each
+:class:`Study` is the single source of what a config may say and of its defaults: ``config.yaml`` and
+``workflow/schemas/config.schema.json`` are generated from the classes here. Each
 rule of the workflow gets only its own part, one of the stages of :class:`Study`, as sorted JSON.
 """
 
@@ -12,7 +12,6 @@ from hope.config.extensions import Extension
 from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
 from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
 from hope.config.messages import describe
-from hope.config.section import Section
 from hope.config.study import (
     Arm,
     DynamicsStage,
@@ -23,9 +22,10 @@ from hope.config.study import (
     TheoryStage,
     TrainStage,
 )
-from hope.config.tasks import SETTINGS as TASK_SETTINGS
-from hope.config.tasks import TASKS, TaskDefinition, Tasks
+from hope.config.tasks import TASKS, Tasks
 from hope.config.training import Mixture, Model, Training
+from hope.section import Section
+from hope.tasks import TaskDefinition
 
 __all__ = [
     "Analysis",
@@ -53,7 +53,6 @@ __all__ = [
     "Strided",
     "Study",
     "TASKS",
-    "TASK_SETTINGS",
     "TaskDefinition",
     "Tasks",
     "TheoryStage",

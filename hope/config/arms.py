@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from hope.config.messages import describe
-from hope.config.section import Section
+from hope.section import Section
 from hope.config.study import NAME, Arm
 from hope.errors import UserError, nearest
 
@@ -15,14 +15,14 @@ MAIN = "main"
 
 
 class Tracking(Section):
-    """Where runs are tracked."""
+    """The MLflow store in which runs are tracked."""
 
-    uri: str | None = Field(None, description="an MLflow server; null is the store in the study's own folder")
-    live: bool = Field(True, description="send metrics while a model trains")
+    uri: str | None = Field(None, description="address of an MLflow server; null: the store in the study's own folder")
+    live: bool = Field(True, description="send metrics while a model trains; false: when the study ends")
 
 
 class Report(Section):
-    """What the report says of the study."""
+    """The report on the study."""
 
     title: str = Field("HoPE against RoPE", description="title of the report")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
@@ -39,11 +39,14 @@ class Run(NamedTuple):
 class Study(Section):
     """A whole study, every arm with every setting filled in."""
 
-    study: str = Field(description="name of the study: its results lie in results/<study>")
+    study: str = Field(description="name of the study; everything it makes lies in results/<study>")
     arms: dict[str, Arm] = Field(min_length=1, description="groups of models that differ in encoding and seed alone")
     tracking: Tracking = Tracking()
     report: Report = Report()
-    claims: str = Field("workflow/claims.yaml", description="the claims under test")
+    claims: str = Field(
+        "workflow/claims.yaml",
+        description="file of the claims: what is measured for each, and when it counts as supported",
+    )
 
     @model_validator(mode="after")
     def _names_are_sound(self) -> "Study":

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hope.config.section import COMMIT, Section, Share
+from hope.section import COMMIT, Section, Share
 
 
 class Files(Section):
@@ -20,33 +20,39 @@ class Hub(Section):
     """A corpus from the Hugging Face hub, streamed; nothing of it is executed."""
 
     dataset: str = Field("", description="name of the dataset on the hub")
-    name: str | None = Field(None, description="configuration of the dataset")
-    split: str = Field("train", description="split of the dataset")
-    revision: str = Field("", description="commit of the dataset: 40 hexadecimal digits")
+    name: str | None = Field(None, description="its configuration, where it has several")
+    split: str = Field("train", description="its split")
+    revision: str = Field("", description="its commit, 40 hexadecimal digits, so that a rerun reads the same text")
     text_field: str = Field("text", description="field that holds the text")
-    documents: int = Field(10_000, ge=2, description="how many documents are taken")
+    documents: int = Field(10_000, ge=2, description="documents taken, from the first")
 
 
 class Validation(Section):
     """What is held out of training."""
 
     share: Share = Field(0.1, description="share of the characters held out, by whole documents")
-    long_documents: int = Field(32, ge=1, description="held-out documents that must be long")
+    long_documents: int = Field(
+        32, ge=1, description="held-out documents that must be long, for evaluation past the training length"
+    )
     long_characters: int = Field(8_000, ge=1, description="characters from which a document is long")
 
 
 class Corpus(Section):
-    """Where the text comes from, and what is held out."""
+    """The text that models are trained on, and what of it is held out."""
 
-    source: Literal["python_stdlib", "files", "hub"] = "python_stdlib"
+    source: Literal["python_stdlib", "files", "hub"] = Field(
+        "python_stdlib",
+        description="python_stdlib: source text of this interpreter's standard library, without its tests; "
+        "files: your own, under `files`; hub: a dataset of the Hugging Face hub, under `hub`",
+    )
     files: Files = Files()
     hub: Hub = Hub()
     validation: Validation = Validation()
     max_document_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.02, description="a document is cut to this share of the corpus's characters"
+        0.02, description="a longer document is cut to this share of the corpus's characters"
     )
     near_duplicate_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.5, description="documents that share more of their lines stay on one side of the split"
+        0.5, description="documents that share more of their lines than this stay on one side of the split"
     )
     seed: int = Field(0, ge=0, description="seed of the split; the models' seeds do not touch it")
 
@@ -66,12 +72,15 @@ class Tokens(Section):
     """How text becomes token ids."""
 
     tokenizer: Literal["bpe", "pretrained"] = Field(
-        "bpe", description="fit a byte-level BPE on the training text, or load one"
+        "bpe",
+        description="bpe: a byte-level BPE fitted on the training text; pretrained: the one that `pretrained` names",
     )
-    vocabulary: int = Field(2_048, ge=300, le=1_000_000, description="tokens of a fitted tokenizer")
-    pretrained: str | None = Field(None, description="folder, tokenizer.json or hub name of a pretrained one")
+    vocabulary: int = Field(
+        2_048, ge=300, le=1_000_000, description="tokens of a fitted tokenizer, special ones included"
+    )
+    pretrained: str | None = Field(None, description="folder, tokenizer.json or hub name of a pretrained tokenizer")
     revision: str | None = Field(None, description="commit of a pretrained tokenizer on the hub")
-    shard_tokens: int = Field(50_000_000, ge=1_000, description="tokens in a shard file at most")
+    shard_tokens: int = Field(50_000_000, ge=1_000, description="largest number of tokens in one shard file")
 
     @model_validator(mode="after")
     def _pretrained_is_given(self) -> "Tokens":
@@ -90,6 +99,6 @@ class Windows(Section):
     """How tokens become windows, in training and in evaluation alike."""
 
     boundaries: Literal["crossed", "kept"] = Field(
-        "kept", description="'kept': a window lies within one document; 'crossed': documents are joined"
+        "kept", description="kept: a window lies within one document; crossed: documents are joined"
     )
     start_token: bool = Field(False, description="begin every window with the start token")

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hope.config.section import Section
+from hope.section import Section
 
 
 class EncodingDefinition(Section):

@@ -1,19 +1,27 @@
 """Length extensions of trained rotary encodings, as a config names them: what is changed at evaluation, untrained."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hope.config.section import Section
+from hope.section import Section
 
 Factor = Annotated[float, Field(ge=1.0)]
 Slowest = Literal["spectrum", "kept"]
+_KEPT = {"spectrum": "", "kept": "-kept"}
 
 
 class LengthExtension(Section):
-    """What all extensions share."""
+    """What all extensions share.
+
+    Attributes:
+        by_component: settings that list one number for each component of a head.
+    """
+
+    by_component: ClassVar[tuple[str, ...]] = ()
 
     name: str | None = Field(None, min_length=1, description="label in tables; made of kind and settings if null")
+    kind: str
 
     @property
     def label(self) -> str:
@@ -26,19 +34,25 @@ class LengthExtension(Section):
         raise NotImplementedError
 
 
-class Linear(LengthExtension):
+class Scaling(LengthExtension):
+    """An extension by a factor."""
+
+    factor: Factor
+
+    @property
+    def usual_name(self) -> str:
+        """Kind and factor."""
+        return f"{self.kind}-{self.factor:g}"
+
+
+class LinearScaling(Scaling):
     """Position interpolation: every angle divided by the factor."""
 
     kind: Literal["linear"]
     factor: Factor = Field(description="how far positions are squeezed")
 
-    @property
-    def usual_name(self) -> str:
-        """Kind and factor."""
-        return f"linear-{self.factor:g}"
 
-
-class Ntk(LengthExtension):
+class Ntk(Scaling):
     """NTK-aware scaling: a larger base, so that the slowest component alone is slowed by the whole factor."""
 
     kind: Literal["ntk"]
@@ -50,10 +64,10 @@ class Ntk(LengthExtension):
     @property
     def usual_name(self) -> str:
         """Kind and factor, and ``kept`` where the slowest kept component sets the base."""
-        return f"ntk{_KEPT[self.slowest]}-{self.factor:g}"
+        return f"{self.kind}{_KEPT[self.slowest]}-{self.factor:g}"
 
 
-class DynamicNtk(LengthExtension):
+class DynamicNtk(Scaling):
     """NTK-aware scaling by a factor that grows with the tokens read; none within the training length."""
 
     kind: Literal["dynamic-ntk"]
@@ -62,11 +76,11 @@ class DynamicNtk(LengthExtension):
 
     @property
     def usual_name(self) -> str:
-        """Kind and factor, and ``kept`` where the slowest kept component sets the base."""
-        return f"dynamic-ntk{_KEPT[self.slowest]}-{self.factor:g}"
+        """As in ntk."""
+        return f"{self.kind}{_KEPT[self.slowest]}-{self.factor:g}"
 
 
-class Yarn(LengthExtension):
+class Yarn(Scaling):
     """YaRN: fast components stay, slow ones are interpolated, and the logits are sharpened."""
 
     kind: Literal["yarn"]
@@ -80,14 +94,11 @@ class Yarn(LengthExtension):
             raise ValueError(f"fast {self.fast:g} is not above slow {self.slow:g}")
         return self
 
-    @property
-    def usual_name(self) -> str:
-        """Kind and factor."""
-        return f"yarn-{self.factor:g}"
 
-
-class LongRope(LengthExtension):
+class LongRope(Scaling):
     """LongRoPE with given factors: one set within the training length, one past it."""
+
+    by_component = ("short", "long")
 
     kind: Literal["longrope"]
     factor: Factor = Field(description="the factor that the sets were made for; it sharpens the logits")
@@ -96,11 +107,6 @@ class LongRope(LengthExtension):
     sharpness: Annotated[float, Field(gt=0.0)] | None = Field(
         None, description="factor of queries and of keys; sqrt(1 + ln(factor) / ln(L)) if null"
     )
-
-    @property
-    def usual_name(self) -> str:
-        """Kind and factor."""
-        return f"longrope-{self.factor:g}"
 
 
 class ReRope(LengthExtension):
@@ -112,10 +118,8 @@ class ReRope(LengthExtension):
     @property
     def usual_name(self) -> str:
         """Kind and window."""
-        return f"rerope-{self.window:g}L"
+        return f"{self.kind}-{self.window:g}L"
 
 
-_KEPT = {"spectrum": "", "kept": "-kept"}
-
-Extension = Annotated[Linear | Ntk | DynamicNtk | Yarn | LongRope | ReRope, Field(discriminator="kind")]
+Extension = Annotated[LinearScaling | Ntk | DynamicNtk | Yarn | LongRope | ReRope, Field(discriminator="kind")]
 """One entry of ``extrapolation.extensions``; its ``kind`` says which."""

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from hope.config.arms import Study, resolve
 from hope.config.messages import describe
-from hope.config.section import Section
 from hope.errors import UserError
+from hope.section import Section
 
 BASE = Path("config.yaml")
 """The default study, under every overlay; in the project's root."""

@@ -5,11 +5,11 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from hope.config.extensions import Extension, Yarn
-from hope.config.section import Section
+from hope.section import Section
 
 
 class Analysis(Section):
-    """The attention analysis."""
+    """Attention mass over distance, the U-shape, and the rotary components."""
 
     documents: int = Field(24, ge=2, description="validation documents looked at")
     multiples: list[Annotated[float, Field(gt=0.0)]] = Field(
@@ -17,7 +17,7 @@ class Analysis(Section):
     )
     queries: int = Field(8, ge=1, description="neighbouring query positions averaged at each multiple")
     active_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.25, description="share of the frequency components that counts as activated"
+        0.25, description="share of the frequency components that counts as activated (ours)"
     )
     threads: int = Field(1, ge=1, description="CPU threads of the job")
 
@@ -33,7 +33,9 @@ class Strided(Section):
     """Windows that slide over the text: the usual perplexity, every token scored once."""
 
     window: Annotated[float, Field(gt=0.0)] = Field(1.0, description="tokens read at a time, in training lengths")
-    stride: Annotated[float, Field(gt=0.0)] = Field(0.5, description="tokens from one window to the next, the same")
+    stride: Annotated[float, Field(gt=0.0)] = Field(
+        0.5, description="tokens from one window to the next, in training lengths"
+    )
 
     @model_validator(mode="after")
     def _overlaps(self) -> "Strided":
@@ -47,21 +49,27 @@ class Strided(Section):
 class Extrapolation(Section):
     """The loss past the training length."""
 
-    documents: int = Field(24, ge=2, description="validation documents evaluated")
+    documents: int = Field(24, ge=2, description="validation documents evaluated, the same ones for every model")
     windows: int = Field(2, ge=1, description="windows of each document")
     longest: int = Field(16, ge=1, description="longest context, in training lengths")
     bin_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.125, description="width of a position bin, as a share of the training length"
     )
     contexts: list[Annotated[float, Field(gt=0.0)]] = Field(
-        default=[0.5, 1.0, 2.0, 4.0, 8.0, 16.0], description="contexts of the fixed targets, in training lengths"
+        default=[0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+        description="contexts given to the fixed target tokens, in training lengths",
     )
     targets: int = Field(32, ge=1, description="fixed target tokens of a window, at its end")
     extensions: list[Extension] = Field(
         default=[Yarn(kind="yarn", factor=4.0)],
-        description="length extensions of rotary encodings, each measured",
+        description="length extensions, each measured with every encoding that it can extend; "
+        "kinds: linear, ntk, dynamic-ntk, yarn, longrope, rerope (docs/extensions.md)",
     )
-    strided: Strided | None = Field(None, description="also the loss in windows that slide; null: not measured")
+    strided: Strided | None = Field(
+        None,
+        description="the usual perplexity too, in windows that slide; null: not measured",
+        examples=[{"window": 1.0, "stride": 0.5}],
+    )
     threads: int = Field(1, ge=1, description="CPU threads of the job")
 
     @model_validator(mode="after")
@@ -85,14 +93,19 @@ class Extrapolation(Section):
 
 
 class Retrieval(Section):
-    """The retrieval tasks."""
+    """The accuracy on retrieval tasks: whether a model finds in its context what it is asked for."""
 
     tasks: list[str] = Field(
-        default=["copy", "copy_text", "few_shot", "recall", "induction"], description="tasks evaluated"
+        default=["copy", "copy_text", "few_shot", "recall", "induction"],
+        description="tasks evaluated: those of `tasks`, trained on or not",
     )
     multiples: list[Annotated[float, Field(gt=0.0)]] = Field(
         default=[0.125, 0.25, 0.5, 1.0, 2.0, 4.0], description="prompt lengths, in training lengths"
     )
-    prompts: int = Field(400, ge=2, description="prompts of each task and length; depths of a task share them")
+    prompts: int = Field(
+        400,
+        ge=2,
+        description="prompts of each task and length, the same ones for every model; depths of a task share them",
+    )
     seed: int = Field(1_000_003, ge=0, description="seed of the prompts; disjoint from training's")
     threads: int = Field(1, ge=1, description="CPU threads of the job")

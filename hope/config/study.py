@@ -14,13 +14,13 @@ from hope.catalogue.custom import source_file
 from hope.catalogue.spectra import Spectrum
 from hope.config.data import Corpus, Tokens, Windows
 from hope.config.encodings import Encoding, EncodingDefinition
-from hope.config.extensions import LongRope
 from hope.config.measures import Analysis, Extrapolation, Retrieval
 from hope.config.messages import describe
-from hope.config.section import Section
-from hope.config.tasks import TaskDefinition, Tasks
+from hope.config.tasks import Tasks
 from hope.config.training import Mixture, Model, Training
 from hope.errors import UserError, nearest
+from hope.section import Section
+from hope.tasks import TaskDefinition
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]
@@ -31,16 +31,23 @@ class Seeds(Section):
     """How many models of each encoding are trained."""
 
     first: int = Field(0, ge=0, description="the first seed; the others follow it")
-    count: int = Field(1, ge=1, description="models of an encoding that per_encoding does not name")
-    per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(default={}, description="models by encoding")
+    count: int = Field(1, ge=1, description="models of each encoding that per_encoding does not name")
+    per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={}, description="models by encoding; an interval on a difference needs several of both"
+    )
 
 
 class Arm(Section):
     """A group of models that share everything but the encoding and the seed."""
 
-    encodings: list[EncodingName] = Field(min_length=1, description="encodings compared, by name")
+    encodings: list[EncodingName] = Field(
+        min_length=1,
+        description="The encodings compared, by name: of those in `python -m hope encodings` and under `definitions`.",
+    )
     definitions: dict[str, EncodingDefinition] = Field(
-        default={}, description="encodings with settings, under names of your own"
+        default={},
+        description="Encodings with settings, under names of your own",
+        examples=[{"rope_text": {"family": "rope", "settings": {"base": 500_000}, "text_only": True}}],
     )
     seeds: Seeds = Seeds()
     trained_on: Literal["text", "tasks"] = Field(
@@ -89,7 +96,7 @@ class Arm(Section):
         """See that nothing asks for text where there is none."""
         for key, names in (("mixture.tasks", self.mixture.tasks), ("retrieval.tasks", self.retrieval.tasks)):
             for name in names:
-                if self.tasks.needs_text(name):
+                if self.tasks.reads_text(name):
                     raise ValueError(
                         f"{key}: '{name}' makes its prompts of text, which models that are trained on tasks alone do not "
                         "read; leave it out, or set trained_on: text"
@@ -125,7 +132,7 @@ class Arm(Section):
     def _extensions_fit_the_head(self) -> "Arm":
         components = self.model.head_dim // 2
         for number, extension in enumerate(self.extrapolation.extensions):
-            for key in ("short", "long") if isinstance(extension, LongRope) else ():
+            for key in extension.by_component:
                 if len(getattr(extension, key)) != components:
                     raise ValueError(
                         f"extrapolation.extensions.{number}.{key}: {len(getattr(extension, key))} factors, but a head "
@@ -163,8 +170,8 @@ class Arm(Section):
 
     def is_rotary(self, name: str) -> bool:
         """Return whether the encoding ``name`` belongs to the rotary family."""
-        family = self.encoding(name).family
-        return not is_custom(family) and FAMILIES[family].rotary
+        family = FAMILIES.get(self.encoding(name).family)
+        return family is not None and family.rotary
 
     def spectrum(self, name: str) -> Spectrum | None:
         """Return the frequencies of the encoding ``name`` at this study's sizes; None if it is not rotary.
@@ -173,11 +180,11 @@ class Arm(Section):
             ValueError: its settings do not fit the sizes.
         """
         encoding = self.encoding(name)
-        family = None if is_custom(encoding.family) else FAMILIES[encoding.family]
-        if family is None or family.spectrum is None:
-            return None
+        family = FAMILIES.get(encoding.family)
         try:
-            return family.spectrum(self.model.head_dim, self.training.length, **encoding.settings)
+            if family is None:
+                return None
+            return family.spectrum_at(encoding.settings, self.model.head_dim, self.training.length)
         except UserError as error:
             raise ValueError(f"definitions.{name}.settings: {error}") from None
 

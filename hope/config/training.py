@@ -5,19 +5,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from hope.config.data import Windows
-from hope.config.section import Section, Share
+from hope.section import Section, Share
 
 
 class Model(Section):
-    """The decoder's size: RMSNorm, SwiGLU, no biases, as in Llama."""
+    """The decoder: RMSNorm, SwiGLU, no biases (Touvron et al. 2023, arXiv 2302.13971). Sizes for two cores (ours)."""
 
-    layers: int = Field(4, ge=1)
+    layers: int = Field(4, ge=1, description="decoder layers")
     width: int = Field(96, ge=2, description="size of the residual stream")
-    heads: int = Field(3, ge=1, description="query heads")
-    kv_heads: int | None = Field(None, ge=1, description="key and value heads; as many as heads if null")
+    heads: int = Field(3, ge=1, description="query heads; width / heads is the head dimension d")
+    kv_heads: int | None = Field(None, ge=1, description="key and value heads; null: as many as heads")
     mlp_width: int = Field(256, ge=1, description="size of the hidden layer of the MLP")
     tied_embeddings: bool = Field(True, description="one matrix for the input and the output embedding")
-    norm_epsilon: float = Field(1e-5, gt=0.0)
+    norm_epsilon: float = Field(1e-5, gt=0.0, description="added to the mean square in RMSNorm")
 
     @property
     def head_dim(self) -> int:
@@ -49,34 +49,56 @@ WHERE_IT_RUNS = (
 
 
 class Training(Section):
-    """One training: sizes, schedule, and how it runs."""
+    """The training of each model: its sizes and schedule, and how it runs."""
 
-    length: int = Field(128, ge=8, description="tokens of a training window: the training length L")
-    tokens: int = Field(1_800_000, ge=1, description="tokens seen in all; rounded up to whole batches")
-    batch_windows: int = Field(8, ge=1, description="windows of a global batch")
-    micro_batch_windows: int | None = Field(None, ge=1, description="windows of one forward pass a process")
-    learning_rate: float = Field(3e-3, gt=0.0, description="peak learning rate of AdamW")
+    length: int = Field(128, ge=8, description="tokens of a window: the training length L")
+    tokens: int = Field(1_800_000, ge=1, description="tokens seen by each model; rounded up to whole batches")
+    batch_windows: int = Field(8, ge=1, description="windows of a global batch, over all processes")
+    micro_batch_windows: int | None = Field(
+        None, ge=1, description="windows of one forward pass of a process; null: its whole part of the batch"
+    )
+    learning_rate: float = Field(3e-3, gt=0.0, description="peak of AdamW's learning rate")
     final_learning_rate: float = Field(1e-6, ge=0.0, description="learning rate at the end of the cosine")
-    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
-    weight_decay: float = Field(0.1, ge=0.0, description="of matrices; norms and encodings get none")
+    warmup_steps: int = Field(100, ge=0, description="optimiser steps of linear warm-up")
+    weight_decay: float = Field(0.1, ge=0.0, description="of matrices; norms and encoding parameters get none")
     betas: tuple[float, float] = Field((0.9, 0.95), strict=False, description="AdamW's averaging factors")
     clip: float = Field(1.0, gt=0.0, description="largest norm of the gradient")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the forward and backward pass")
-    zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
-    offload: bool = Field(False, description="keep the optimiser state in the memory of the host")
-    activation_checkpointing: bool = Field(False, description="recompute each layer in the backward pass")
-    compile: bool = Field(False, description="compile the model; on a CPU that needs a C++ compiler")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the forward and backward pass: float32 or bfloat16"
+    )
+    zero_stage: Literal[0, 1, 2, 3] = Field(
+        0, description="DeepSpeed ZeRO stage, 0 to 3: what is sharded over the processes"
+    )
+    offload: bool = Field(False, description="keep the optimiser state in the host's memory")
+    activation_checkpointing: bool = Field(
+        False, description="recompute each layer in the backward pass: less memory, more time"
+    )
+    compile: bool = Field(
+        False, description="compile the model: faster steps after a minute or so; on a CPU it needs a C++ compiler"
+    )
     processes: int = Field(1, ge=1, description="processes of one training on a node: GPUs, or CPU processes")
     nodes: int = Field(1, ge=1, description="nodes of one training")
-    hostfile: str | None = Field(None, description="file that names the nodes, one a line, where Slurm does not")
-    threads: int = Field(1, ge=1, description="CPU threads of one process; part of the result's bits")
-    checkpoint_seconds: float = Field(30.0, ge=0.0, description="seconds between checkpoints")
-    log_steps: int = Field(10, ge=1, description="steps between points of the loss curve")
-    snapshots: int = Field(
-        8, ge=0, description="weights kept on the way: those at 1/2, 1/4, 1/8, ... of the steps, so many; 0: none"
+    hostfile: str | None = Field(
+        None, description="file that names the nodes, one per line, this one first; null: Slurm or torchrun names them"
     )
-    spike_factor: float = Field(2.0, gt=1.0, description="a loss this often above its median of late is reported")
-    bad_steps: int = Field(50, ge=1, description="steps with such a loss, in a row, that end the training")
+    threads: int = Field(
+        1, ge=1, description="CPU threads of one process; set here so that results do not depend on --cores"
+    )
+    checkpoint_seconds: float = Field(30.0, ge=0.0, description="seconds between checkpoints")
+    log_steps: int = Field(10, ge=1, description="optimiser steps between points of the loss curve")
+    snapshots: int = Field(
+        8, ge=0, description="weights kept on the way: at 1/2, 1/4, 1/8, ... of the steps, this many; 0: none"
+    )
+    spike_factor: float = Field(
+        2.0,
+        gt=1.0,
+        description="report a loss above so many times its median over the last 100 steps, with its batch (ours)",
+    )
+    bad_steps: int = Field(
+        50,
+        ge=1,
+        description="so many such steps in a row end the training (ours); a loss that is not finite does at once",
+    )
     windows: Windows = Windows()
 
     @model_validator(mode="after")
@@ -130,14 +152,16 @@ class Training(Section):
 
 
 class Mixture(Section):
-    """Synthetic examples mixed into training, with the loss on their answers only."""
+    """Synthetic examples mixed into training, with the loss on their answers only (ours)."""
 
     share: Share = Field(0.3, description="share of a batch's windows that hold a synthetic example")
     weight: float = Field(1.0, ge=0.0, description="weight of the synthetic loss beside the text loss")
     tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
         default={"copy": 0.7, "recall": 0.3},
-        description="tasks by their share of the synthetic windows",
+        description="tasks, by their share of the synthetic windows",
     )
     multiples: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
-        default=[0.125, 0.25, 0.5, 1.0], min_length=1, description="lengths of the examples, in training lengths"
+        default=[0.125, 0.25, 0.5, 1.0],
+        min_length=1,
+        description="lengths of the examples, in training lengths, each as likely",
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hope.contract import hooks, passes
+from hope.contract import decoder_checks, hook_checks
 from hope.contract.subject import Broken, Subject
 from hope.model.threads import cpu_threads
 
@@ -16,21 +16,21 @@ Check = Callable[[Subject], str]
 CHECKS: dict[str, Check] = {
     check.__name__: cpu_threads(1)(check)  # for models this small further ones only wait
     for check in (
-        hooks.declarations,
-        hooks.shapes,
-        hooks.dtypes,
-        hooks.bias,
-        hooks.far,
-        passes.causality,
-        passes.gradients,
-        passes.lengths,
-        passes.cache,
-        passes.batch,
-        passes.positions,
-        passes.shift,
-        passes.determinism,
-        passes.state,
-        passes.gpu,
+        hook_checks.declarations,
+        hook_checks.shapes,
+        hook_checks.dtypes,
+        hook_checks.bias,
+        hook_checks.far,
+        decoder_checks.causality,
+        decoder_checks.gradients,
+        decoder_checks.lengths,
+        decoder_checks.cache,
+        decoder_checks.batch,
+        decoder_checks.positions,
+        decoder_checks.shift,
+        decoder_checks.determinism,
+        decoder_checks.state,
+        decoder_checks.gpu,
     )
 }
 """All checks, by the name of the property."""

@@ -19,10 +19,10 @@ def check_encoding(name: str, settings: str) -> bool:
         UserError: there is no such encoding, or it does not take the settings.
     """
     broken = []
-    for found in examine(Subject.named(name, parse_settings(settings))):
-        print(f"{'ok' if found.holds else 'FAILED':6}  {found.name:12}  {found.said}", flush=True)
-        if not found.holds:
-            broken.append(found.name)
+    for finding in examine(Subject.named(name, parse_settings(settings))):
+        print(f"{'ok' if finding.holds else 'FAILED':6}  {finding.name:12}  {finding.said}", flush=True)
+        if not finding.holds:
+            broken.append(finding.name)
     print(f"\n{name}: " + (f"breaks {', '.join(broken)}" if broken else "holds to the contract"))
     return not broken
 

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from hope import config
 from hope.catalogue import FAMILIES, PRESETS
-from hope.catalogue.presets import Preset
 from hope.encodings.base import Encoding
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import EncodingShape, encoding_shape
@@ -17,7 +16,7 @@ from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.seeding import seed_of
 
-SHAPE = config.Model(layers=2, width=64, heads=4, kv_heads=2, mlp_width=96)
+DECODER_SHAPE = config.Model(layers=2, width=64, heads=4, kv_heads=2, mlp_width=96)
 """Two layers, with two query heads to each head of keys and values, of 16 dimensions."""
 LENGTH = 32
 """The training length."""
@@ -43,7 +42,7 @@ class Subject:
     """
 
     make: Callable[[EncodingShape], Encoding]
-    shape: config.Model = field(default_factory=SHAPE.model_copy)
+    shape: config.Model = field(default_factory=DECODER_SHAPE.model_copy)
     length: int = LENGTH
     shift_invariant: bool | None = None
 
@@ -63,9 +62,10 @@ class Subject:
         Raises:
             UserError: there is no such encoding, or it does not take the settings.
         """
-        preset = PRESETS.get(name, Preset(name, name, purpose=""))
-        encoding = config.Encoding(name=name, family=preset.family, settings=preset.settings | settings)
-        family = FAMILIES.get(preset.family)
+        preset = PRESETS.get(name)
+        known, own = (preset.family, preset.settings) if preset else (name, {})
+        encoding = config.Encoding(name=name, family=known, settings=own | settings)
+        family = FAMILIES.get(known)
         subject = cls(
             lambda shape: build_encoding(encoding, shape),
             shift_invariant=None if family is None else family.shift_invariant,

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from hope import config
 from hope.data.duplicates import content_lines, group_near_duplicates
-from hope.data.progress import Heartbeat
+from hope.data.progress import ProgressLines
 from hope.data.sources import collect
 from hope.data.sources.document import Document
 from hope.data.split import held_out
 from hope.errors import UserError
 from hope.files import read_json, sha256_of_file, whole_file, write_json
 
-SCHEMA = pa.schema(
+DOCUMENT_SCHEMA = pa.schema(
     [
         ("document", pa.int64()),
         ("name", pa.string()),
@@ -46,10 +46,10 @@ def prepare_corpus(settings: config.Corpus, output: Path) -> None:
         UserError: the source cannot be read, is empty, or cannot be split as asked.
     """
     (output / "corpus.json").unlink(missing_ok=True)  # An older one must not vouch for newer documents.
-    found = collect(settings)
-    documents = _without_copies(found.documents)
-    dropped = len(found.documents) - len(documents)
-    documents, cut = _cut(documents, settings.max_document_share)
+    collection = collect(settings)
+    documents = _without_copies(collection.documents)
+    dropped = len(collection.documents) - len(documents)
+    documents, cut = _cut_long(documents, settings.max_document_share)
     groups = group_near_duplicates(list(_lines(documents)), settings.near_duplicate_share)
     characters = np.array([len(document.text) for document in documents], dtype=np.int64)
     validation = held_out(characters, groups, settings.validation, settings.seed)
@@ -59,12 +59,12 @@ def prepare_corpus(settings: config.Corpus, output: Path) -> None:
         output / "corpus.json",
         {
             "source": settings.source,
-            "origin": found.origin,
+            "origin": collection.origin,
             "documents": len(documents),
             "characters": int(characters.sum()),
             "digest": digest_of(document.text for document in documents),
             "documents_sha256": sha256_of_file(output / "documents.parquet"),
-            "dropped_empty": found.empty,
+            "dropped_empty": collection.empty,
             "dropped_duplicates": dropped,
             "groups": int(groups.max()) + 1,
             "largest_group": int(np.bincount(groups).max()),
@@ -120,7 +120,7 @@ def _without_copies(documents: list[Document]) -> list[Document]:
     return list(first.values())
 
 
-def _cut(documents: list[Document], share: float) -> tuple[list[Document], int]:
+def _cut_long(documents: list[Document], share: float) -> tuple[list[Document], int]:
     """Cut each document to ``share`` of all characters; return them and how many were cut.
 
     Never below twice the mean length: of few documents each is a large share, and cutting them all would
@@ -139,10 +139,10 @@ def _cut(documents: list[Document], share: float) -> tuple[list[Document], int]:
 
 
 def _lines(documents: list[Document]) -> Iterator[NDArray[np.uint64]]:
-    heartbeat = Heartbeat("corpus near copies")
+    progress = ProgressLines("corpus near copies")
     for number, document in enumerate(documents):
         yield content_lines(document.text)
-        heartbeat.beat(f"lines of {number + 1:,} of {len(documents):,} documents")
+        progress.report(f"lines of {number + 1:,} of {len(documents):,} documents")
 
 
 def _counts(characters: NDArray[np.int64], is_long: NDArray[np.bool_], side: NDArray[np.bool_]) -> dict[str, int]:
@@ -157,7 +157,7 @@ def _write_documents(
     path: Path, documents: list[Document], groups: NDArray[np.int64], validation: NDArray[np.bool_]
 ) -> None:
     """Write the table of documents in row groups of a bounded size."""
-    with whole_file(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, DOCUMENT_SCHEMA, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
         pending = 0
         for index, (name, text) in enumerate(documents):
@@ -175,5 +175,5 @@ def _write_documents(
             )
             pending += characters
             if pending >= ROW_GROUP_CHARACTERS or index == len(documents) - 1:
-                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+                writer.write_table(pa.Table.from_pylist(rows, DOCUMENT_SCHEMA))
                 rows, pending = [], 0

@@ -3,7 +3,7 @@
 import time
 
 
-class Heartbeat:
+class ProgressLines:
     """Prints how far a piece of work is, at most once in a few seconds."""
 
     def __init__(self, label: str, seconds: float = 5.0) -> None:
@@ -17,7 +17,7 @@ class Heartbeat:
         self._seconds = seconds
         self._started = self._last = time.monotonic()
 
-    def beat(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Print ``text`` if the last line is long enough ago."""
         now = time.monotonic()
         if now - self._last >= self._seconds:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from hope import config
 from hope.data.corpus import read_corpus, read_texts
-from hope.data.progress import Heartbeat
+from hope.data.progress import ProgressLines
 from hope.data.tokenizer import encode, fit_tokenizer, load_pretrained, save_tokenizer, special_ids, vocabulary_size
 from hope.data.tokens import FORMAT, shard_name
 from hope.files import sha256_of_file, sha256_of_json, whole_file, write_json
@@ -63,7 +63,7 @@ def _write_split(
     lengths: list[int] = []
     encoded = _encoded(tokenizer, read_texts(corpus, split), lengths, f"tokenize {split}", expected["documents"])
     shards = []
-    for index, shard in enumerate(_cut((ids.astype(dtype) for ids in encoded), settings.shard_tokens)):
+    for index, shard in enumerate(_recut((ids.astype(dtype) for ids in encoded), settings.shard_tokens)):
         path = folder / shard_name(index)
         _write_array(path, shard)
         shards.append({"file": path.name, "tokens": len(shard), "sha256": sha256_of_file(path)})
@@ -118,13 +118,13 @@ def _encoded(
     tokenizer: Tokenizer, texts: Iterable[str], lengths: list[int], label: str, documents: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the tokens of each text with the end token behind; append their number to ``lengths``."""
-    heartbeat = Heartbeat(label)
+    progress = ProgressLines(label)
     end = special_ids(tokenizer)["end"]
     for batch in _batches(texts):
         for ids in encode(tokenizer, batch):
             lengths.append(len(ids) + 1)
             yield np.append(ids, end)
-        heartbeat.beat(f"{len(lengths):,} of {documents:,} documents, {sum(lengths):,} tokens")
+        progress.report(f"{len(lengths):,} of {documents:,} documents, {sum(lengths):,} tokens")
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -141,7 +141,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _cut(pieces: Iterable[NDArray[Any]], size: int) -> Iterator[NDArray[Any]]:
+def _recut(pieces: Iterable[NDArray[Any]], size: int) -> Iterator[NDArray[Any]]:
     """Join pieces and cut them anew: every array but the last has ``size`` elements."""
     waiting: list[NDArray[Any]] = []
     held = 0

@@ -61,9 +61,9 @@ class TokenCorpus:
             dtype = np.dtype(manifest["dtype"]).newbyteorder("<")
             counts = [shard["tokens"] for shard in manifest["shards"]]
             for shard in manifest["shards"]:
-                _check(folder / shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"], verify)
+                _check_file(folder / shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"], verify)
             documents = folder / "documents.bin"
-            _check(documents, (manifest["documents"] + 1) * 8, manifest["documents_sha256"], verify)
+            _check_file(documents, (manifest["documents"] + 1) * 8, manifest["documents_sha256"], verify)
             offsets = np.fromfile(documents, dtype="<i8")
             consistent = sum(counts) == offsets[-1] == manifest["tokens"] and offsets[0] == 0
             if not consistent or (np.diff(offsets) < 1).any():
@@ -162,7 +162,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _check(path: Path, size: int, sha256: str, verify: bool) -> None:
+def _check_file(path: Path, size: int, sha256: str, verify: bool) -> None:
     """Compare a file with what the manifest says of it.
 
     Raises:

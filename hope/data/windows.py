@@ -142,21 +142,21 @@ def check_lengths(settings: config.LengthStage, data: Path) -> dict[str, Any]:
     }
     for stage, (documents, length, key) in asked.items():
         body = _body(length, settings.windows)
-        found = int((validation.lengths >= body).sum())
-        if found < documents:
+        enough = int((validation.lengths >= body).sum())
+        if enough < documents:
             per_token = validation.manifest["characters"] / validation.tokens
             raise UserError(
                 _too_few(validation, documents, body, f"{stage}.documents")
                 + f"; lower {stage}.documents or {key}, or {RAISE} (about {math.ceil(body * per_token):,} characters)"
             )
-        result[stage] = {"window": body, "documents": documents, "found": found}
+        result[stage] = {"window": body, "documents": documents, "found": enough}
     return result
 
 
 def _too_few(corpus: TokenCorpus, documents: int, body: int, who: str) -> str:
-    found = int((corpus.lengths >= body).sum())
+    enough = int((corpus.lengths >= body).sum())
     return (
-        f"{who}: asks for {documents:,} documents of at least {body:,} tokens, but {corpus.folder} has {found:,} of "
+        f"{who}: asks for {documents:,} documents of at least {body:,} tokens, but {corpus.folder} has {enough:,} of "
         f"{corpus.documents:,} (the longest has {corpus.lengths.max():,})"
     )
 

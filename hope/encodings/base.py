@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hope.encodings.shape import EncodingShape
+from hope.catalogue.family import EncodingShape
 
 __all__ = ["Encoding", "EncodingShape"]
+
+_HOOKS = ("embed", "prepare", "rotate", "bias", "logits")
 
 
 class Encoding(nn.Module):
@@ -40,6 +44,11 @@ class Encoding(nn.Module):
         """Keep ``shape``; a subclass takes its settings as further keyword arguments."""
         super().__init__()
         self.shape = shape
+
+    @classmethod
+    def own_hooks(cls) -> set[str]:
+        """Return the names of the hooks that the class does not leave as they are here."""
+        return {hook for hook in _HOOKS if getattr(cls, hook) is not getattr(Encoding, hook)}
 
     def initialise(self, generator: Callable[[str], torch.Generator]) -> None:
         """Fill the encoding's own parameters; ``generator(name)`` depends on the seed and the name alone."""
@@ -98,3 +107,11 @@ class Encoding(nn.Module):
             layer: index of the layer, from 0.
         """
         raise NotImplementedError
+
+    def phasors(self, distance: NDArray[np.int64]) -> NDArray[np.complex128] | None:
+        """Return what distance makes of each component of a logit, ``[distances, components]``, for theory and figures.
+
+        A component that is 1 at distance 0 is the real part of this at distance D. None where a logit is no sum of
+        such components, or where more than the distance counts.
+        """
+        return None

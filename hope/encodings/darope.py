@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from hope.catalogue.spectra import TURN
 from hope.encodings.base import Encoding, EncodingShape
-from hope.encodings.rotary import hope_frequencies, rope_frequencies, turn
+from hope.encodings.rotary import rope_frequencies, turn
 
 EPSILON = 1e-6
 
@@ -22,11 +23,12 @@ class Darope(Encoding):
     of their key head: one rotation then still depends on the difference of two values of one clock.
     """
 
-    def __init__(self, shape: EncodingShape, base: float = 10_000.0, w_std: float = 0.1, alpha: float = 0.5) -> None:
+    def __init__(self, shape: EncodingShape, base: float, w_std: float, alpha: float) -> None:
         """Make DaRoPE of the given base; w begins normal with standard deviation ``w_std``, alpha as given."""
         super().__init__(shape)
-        frequencies, kept = rope_frequencies(shape.head_dim, base), hope_frequencies(shape.head_dim, base, shape.length)
-        self.fast, self.slow = frequencies[kept > 0], frequencies[kept == 0]
+        frequencies = rope_frequencies(shape.head_dim, base)
+        slow = frequencies < TURN / shape.length
+        self.fast, self.slow = frequencies[~slow], frequencies[slow]
         self.w_std, self.start = w_std, alpha
         self.w = nn.Parameter(torch.zeros(shape.layers, shape.kv_heads, shape.width))
         self.alpha = nn.Parameter(torch.full((shape.layers, shape.kv_heads), float(alpha)))

@@ -3,7 +3,7 @@
 Each turns an encoding into another one, which takes its place within :func:`extended`. Only the angles of
 the components change (and, where the method says so, a factor of all logits): a component that stands still
 stays so, whatever set of components the training froze, and no extension computes that set anew. What
-applies to what, and why, is told in ``docs/extensions.md``; :func:`refusal` gives the reason in one line.
+applies to what, and why, stands in ``docs/extensions.md``; :func:`refusal` gives the reason in one line.
 
 Below, theta_j is the angle of component j a token, s the factor, d the head dimension, L the training length.
 """
@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 
 from hope.config import Extension
-from hope.config.extensions import DynamicNtk, Linear, LongRope, Ntk, Slowest, Yarn
+from hope.config.extensions import DynamicNtk, LinearScaling, LongRope, Ntk, ReRope, Slowest, Yarn
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.rotary import Rotary, turn, turn_both
-from hope.encodings.rotary_variants import PartialRope
 from hope.errors import UserError
 
 
@@ -103,62 +102,71 @@ class ReRotary(Rotary):
         return torch.where(distances < self.window, found, far @ plain.transpose(2, 3))
 
 
+class Refused(ValueError):
+    """An extension has no meaning for an encoding; the text is the reason."""
+
+
 def extend(encoding: Encoding, extension: Extension) -> Encoding:
     """Return an encoding in the place of ``encoding``, for longer texts than it was trained on.
 
     Raises:
         UserError: the extension has no meaning for this encoding; the line says why.
     """
-    reason = refusal(encoding, extension)
-    if reason is not None:
-        raise UserError(f"extension {extension.label}: {reason}")
-    assert isinstance(encoding, Rotary), "refusal() lets no other pass"
-    shape, theta = encoding.shape, encoding.frequencies
-    if isinstance(extension, Linear):
-        return Extended(shape, theta / extension.factor)
-    if isinstance(extension, Ntk):
-        return Extended(shape, ntk_frequencies(theta, extension.factor, _last(encoding, extension.slowest)))
-    if isinstance(extension, DynamicNtk):
-        factor, last, length = extension.factor, _last(encoding, extension.slowest), shape.length
-        return Resized(shape, lambda tokens: ntk_frequencies(theta, dynamic_factor(factor, tokens, length), last))
-    if isinstance(extension, Yarn):
-        found = yarn_frequencies(theta, extension.factor, shape.length, extension.fast, extension.slow)
-        return Extended(shape, found, 0.1 * math.log(extension.factor) + 1)
-    if isinstance(extension, LongRope):
-        short, long = (
-            theta / torch.tensor(divisors, dtype=torch.float64) for divisors in (extension.short, extension.long)
-        )
-        length = shape.length
-        sharpness = extension.sharpness or math.sqrt(1 + math.log(extension.factor) / math.log(length))
-        return Resized(shape, lambda tokens: long if tokens > length else short, sharpness)
-    return ReRotary(shape, theta, max(1, round(extension.window * shape.length)))
+    try:
+        return _computed(encoding, extension)
+    except Refused as reason:
+        raise UserError(f"extension {extension.label}: {reason}") from None
 
 
 def refusal(encoding: Encoding, extension: Extension) -> str | None:
     """Return why an extension has no meaning for an encoding, or None if it has one."""
-    name = type(encoding).__name__
-    if not _only_rotates(encoding):
-        return f"{name} does not place tokens by angles that are linear in position, and those alone are extended"
-    assert isinstance(encoding, Rotary)
-    turning = encoding.frequencies.nonzero()[:, 0]
-    if not len(turning):
-        return f"no component of this {name} turns: there is no angle to change"
-    if isinstance(extension, Ntk | DynamicNtk):
-        if not int(turning[-1]):
-            return f"of this {name} only the first component turns, and NTK-aware scaling leaves that one as it is"
-        if extension.slowest == "kept" and int(turning[-1]) == _last(encoding, "spectrum"):
-            return f"the slowest component of this {name}'s spectrum turns: slowest 'spectrum' says the same"
-    if isinstance(extension, Yarn) and int(turning[-1]) and _step(encoding.frequencies) is None:
-        return f"the fastest components of this {name} are no geometric series: YaRN's ramp has no place for them"
-    if isinstance(extension, LongRope):
-        components = len(encoding.frequencies)
-        for key, divisors in (("short", extension.short), ("long", extension.long)):
-            if len(divisors) != components:
-                return (
-                    f"{key} has {len(divisors)} factors, but a head of {2 * components} dimensions has "
-                    f"{components} components; give one for each, those that stand still included"
-                )
+    try:
+        _computed(encoding, extension)
+    except Refused as reason:
+        return str(reason)
     return None
+
+
+def _computed(encoding: Encoding, extension: Extension) -> Encoding:
+    if not (isinstance(encoding, Rotary) and _only_rotates(encoding)):
+        raise Refused(
+            f"{getattr(encoding, 'name', type(encoding).__name__)} does not place tokens by angles that are linear in "
+            "position, and those alone are extended"
+        )
+    if not encoding.frequencies.any():
+        raise Refused(f"no component of this {encoding.name} turns: there is no angle to change")
+    components = len(encoding.frequencies)
+    for key in extension.by_component:
+        if len(getattr(extension, key)) != components:
+            raise Refused(
+                f"{key} has {len(getattr(extension, key))} factors, but a head of {2 * components} dimensions has "
+                f"{components} components; give one for each, those that stand still included"
+            )
+    shape, theta, length = encoding.shape, encoding.frequencies, encoding.shape.length
+    match extension:
+        case LinearScaling(factor=factor):
+            return Extended(shape, theta / factor)
+        case Ntk(factor=factor, slowest=slowest):
+            return Extended(shape, ntk_frequencies(theta, factor, _slowed_wholly(encoding, slowest)))
+        case DynamicNtk(factor=factor, slowest=slowest):
+            last = _slowed_wholly(encoding, slowest)
+            return Resized(shape, lambda tokens: ntk_frequencies(theta, dynamic_factor(factor, tokens, length), last))
+        case Yarn(factor=factor):
+            if theta[1:].any() and _step(theta) is None:
+                raise Refused(
+                    f"the fastest components of this {encoding.name} are no geometric series: "
+                    "YaRN's ramp has no place for them"
+                )
+            slowed = yarn_frequencies(theta, factor, length, extension.fast, extension.slow)
+            return Extended(shape, slowed, 0.1 * math.log(factor) + 1)
+        case LongRope(factor=factor):
+            short, long = (
+                theta / torch.tensor(divisors, dtype=torch.float64) for divisors in (extension.short, extension.long)
+            )
+            sharpness = extension.sharpness or math.sqrt(1 + math.log(factor) / math.log(length))
+            return Resized(shape, lambda tokens: long if tokens > length else short, sharpness)
+        case ReRope(window=window):
+            return ReRotary(shape, theta, max(1, round(window * length)))
 
 
 class HasEncoding(Protocol):
@@ -181,6 +189,20 @@ def extended(model: HasEncoding, extension: Extension | None) -> Iterator[None]:
         yield
     finally:
         model.encoding = before
+
+
+def _slowed_wholly(encoding: Rotary, slowest: Slowest) -> int:
+    """Return the index of the component that NTK-aware scaling slows by the whole factor."""
+    kept = int(encoding.frequencies.nonzero()[-1, 0])
+    if not kept:
+        raise Refused(
+            f"of this {encoding.name} only the first component turns, and NTK-aware scaling leaves that one as it is"
+        )
+    if slowest == "kept" and kept == encoding.slowest:
+        raise Refused(
+            f"the slowest component of this {encoding.name}'s spectrum turns: slowest 'spectrum' says the same"
+        )
+    return kept if slowest == "kept" else encoding.slowest
 
 
 def ntk_frequencies(frequencies: Tensor, factor: float, last: int) -> Tensor:
@@ -227,19 +249,7 @@ def _step(frequencies: Tensor) -> float | None:
     return steps[0] if same else None
 
 
-def _only_rotates(encoding: Encoding) -> bool:
+def _only_rotates(encoding: Rotary) -> bool:
     """Return whether turning by angles linear in position is all that an encoding does."""
     own = type(encoding)
-    hooks = ("embed", "bias", "logits")
-    return (
-        isinstance(encoding, Rotary)
-        and (own.prepare, own.rotate) == (Rotary.prepare, Rotary.rotate)
-        and all(getattr(own, hook) is getattr(Encoding, hook) for hook in hooks)
-    )
-
-
-def _last(encoding: Rotary, slowest: Slowest) -> int:
-    """Return the index of the component that NTK-aware scaling slows by the whole factor."""
-    if slowest == "kept" or isinstance(encoding, PartialRope):  # whose spectrum spans what turns
-        return int(encoding.frequencies.nonzero()[-1, 0])
-    return len(encoding.frequencies) - 1
+    return (own.prepare, own.rotate) == (Rotary.prepare, Rotary.rotate) and own.own_hooks() == {"prepare", "rotate"}

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from hope.encodings.base import Encoding, EncodingShape
-from hope.errors import UserError
 
 WIDTH = 32
 EPSILON = 1e-6
@@ -34,13 +33,8 @@ class Fire(Encoding):
             shape: the sizes.
             threshold: at the start. The paper's is 512, at which the denominator would be constant in
                 training up to that length; None is ``min(512, L / 4)``.
-
-        Raises:
-            UserError: ``threshold`` is not above 0.
         """
         super().__init__(shape)
-        if threshold is not None and not threshold > 0:
-            raise UserError(f"threshold {threshold} is not above 0")
         self.threshold = min(LARGEST_THRESHOLD, shape.length / 4) if threshold is None else float(threshold)
         self.c = nn.Parameter(torch.full((shape.layers,), C))
         self.factor = nn.Parameter(torch.ones(shape.layers))

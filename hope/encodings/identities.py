@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 
 from hope import config
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.encodings.shape import EncodingShape
 
 DIGITS = 12
@@ -28,12 +28,10 @@ def coinciding(encodings: list[config.Encoding], shape: EncodingShape) -> dict[s
 
 
 def _what_it_does(encoding: config.Encoding, shape: EncodingShape) -> Hashable:
-    family = None if is_custom(encoding.family) else FAMILIES[encoding.family]
-    frequencies: tuple[float, ...] | None = None
-    if encoding.family == "none":
-        frequencies = (0.0,) * (shape.head_dim // 2)
-    elif family is not None and family.spectrum is not None:
-        frequencies = family.spectrum(shape.head_dim, shape.length, **encoding.settings).frequencies
-    if frequencies is not None:
-        return tuple(f"{frequency:.{DIGITS}g}" for frequency in frequencies)
+    family = FAMILIES.get(encoding.family)
+    if family is not None and family.acts_on == "nothing":
+        return ("0",) * (shape.head_dim // 2)
+    spectrum = None if family is None else family.spectrum_at(encoding.settings, shape.head_dim, shape.length)
+    if spectrum is not None:
+        return tuple(f"{frequency:.{DIGITS}g}" for frequency in spectrum.frequencies)
     return encoding.family, repr(sorted(encoding.settings.items()))

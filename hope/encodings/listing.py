@@ -1,10 +1,9 @@
 """The encodings as tables of text: all that there are, and those of one study."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hope.catalogue import FAMILIES, PRESETS, Family, is_custom, spectra
+from hope.catalogue import FAMILIES, PRESETS, Family
 from hope.config import Study
 from hope.encodings.identities import coinciding
 from hope.encodings.shape import EncodingShape, encoding_shape
@@ -80,19 +79,19 @@ def parameters_formula(family: Family) -> str:
 
 def _of_study(study: Study, name: str, shape: EncodingShape, same: str | None) -> tuple[str, ...]:
     encoding, spectrum = study.encoding(name), study.spectrum(name)
-    family = None if is_custom(encoding.family) else FAMILIES[encoding.family]
-    remarks = [f"the same as {same}"] if same else []
-    if encoding.settings.get("base") == "fast":
-        remarks.append(f"base {spectra.fast_base(shape.head_dim, shape.length):.4g}")
-    if encoding.text_only:
-        remarks.append("trained on text alone")
+    family = FAMILIES.get(encoding.family)
+    remarks = [
+        f"the same as {same}" if same else None,
+        None if family is None else family.remark(family.settings(**encoding.settings), shape.head_dim, shape.length),
+        "trained on text alone" if encoding.text_only else None,
+    ]
     return (
         name,
         described(encoding.family, encoding.settings),
         NOTHING if spectrum is None else f"{spectrum.kept} of {len(spectrum.frequencies)}",
-        "its own" if family is None else str(family.parameter_count(dataclasses.asdict(shape))),
+        "its own" if family is None else str(family.parameter_count(shape)),
         "its own" if family is None else family.kernel,
-        ", ".join(remarks),
+        ", ".join(filter(None, remarks)),
     )
 
 

@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hope.encodings.base import Encoding, EncodingShape
-from hope.errors import UserError
 
 
 class Pope(Encoding):
@@ -22,17 +23,9 @@ class Pope(Encoding):
     share the keys.
     """
 
-    def __init__(
-        self, shape: EncodingShape, base: float = 10_000.0, delta: Literal["zero", "uniform"] = "zero"
-    ) -> None:
-        """Make PoPE of the given base, its phases beginning at 0 or anywhere within their range.
-
-        Raises:
-            UserError: ``base`` is not above 0.
-        """
+    def __init__(self, shape: EncodingShape, base: float, delta: Literal["zero", "uniform"]) -> None:
+        """Make PoPE of the given base, its phases beginning at 0 or anywhere within their range."""
         super().__init__(shape)
-        if not base > 0:
-            raise UserError(f"base {base} is not above 0")
         self.begins = delta
         exponents = torch.arange(shape.head_dim, dtype=torch.float64, device="cpu") / shape.head_dim
         self.theta = base**-exponents
@@ -50,6 +43,10 @@ class Pope(Encoding):
         """Return cosine and sine ``[tokens, d]`` in float32; the angles are computed in float64."""
         angles = positions.to(torch.float64)[:, None] * self.theta.to(positions.device)
         return angles.cos().float(), angles.sin().float()
+
+    def phasors(self, distance: NDArray[np.int64]) -> NDArray[np.complex128]:
+        """Return ``exp(i D theta_c)``, c = 0 .. d - 1, with phases of 0, as they begin."""
+        return np.exp(1j * distance[:, None] * self.theta.numpy())
 
     def rotate(
         self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor], hidden: Tensor, layer: int

@@ -1,13 +1,17 @@
 """From a config's encoding to its module."""
 
+import functools
 import inspect
+from typing import Any
 
 from pydantic import ValidationError
 
 from hope import config
-from hope.catalogue import FAMILIES, family_settings, is_custom
+from hope.catalogue import FAMILIES, Family, family_settings
 from hope.catalogue.custom import load_class
 from hope.encodings.base import Encoding, EncodingShape
+from hope.encodings.fixed_bias import FixedBias
+from hope.encodings.rotary import Rotary
 from hope.errors import UserError
 
 
@@ -18,30 +22,37 @@ def build_encoding(encoding: config.Encoding, shape: EncodingShape) -> Encoding:
         UserError: the family or one of its settings is unknown or does not fit the shape, or a user's
             ``module:Class`` cannot be imported, is no :class:`Encoding`, or does not take the settings.
     """
-    key = f"definitions.{encoding.name}.settings"
-    if is_custom(encoding.family):
-        kind, settings = _load(encoding.family, encoding.name), encoding.settings
-        try:
-            inspect.signature(kind).bind(shape, **settings)
-        except TypeError as error:
-            raise UserError(f"{key}: {encoding.family}: {error}") from None
-        try:
-            return kind(shape, **settings)
-        except (UserError, ValueError) as error:
-            raise UserError(f"{key}: {error}") from error
+    key = f"definitions.{encoding.name}"
     try:
         # Those of a model's config.json come unchecked.
         settings = family_settings(encoding.family, encoding.settings)
     except UserError as error:
-        raise UserError(f"definitions.{encoding.name}.family: {error}") from None
+        raise UserError(f"{key}.family: {error}") from None
     except ValidationError as error:
-        raise UserError(config.describe(error, FAMILIES[encoding.family].settings, key)) from None
-    kind = _load(FAMILIES[encoding.family].implementation, encoding.name)
+        raise UserError(config.describe(error, FAMILIES[encoding.family].settings, f"{key}.settings")) from None
+    family = FAMILIES.get(encoding.family)
+    if family is not None and family.implementation is None:
+        make = functools.partial(_declared, family, settings, shape)
+    else:
+        implementation = encoding.family if family is None else str(family.implementation)
+        kind = load_class(implementation, Encoding, f"{key}.family", "hope.encodings.base.Encoding")
+        make = functools.partial(kind, shape, **settings)
+        try:
+            inspect.signature(kind).bind(shape, **settings)
+        except TypeError as error:
+            raise UserError(f"{key}.settings: {encoding.family}: {error}") from None
     try:
-        return kind(shape, **settings)
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
+        return make()
+    except (UserError, ValueError) as error:
+        raise UserError(f"{key}.settings: {error}") from error
 
 
-def _load(implementation: str, name: str) -> type[Encoding]:
-    return load_class(implementation, Encoding, f"definitions.{name}.family", "hope.encodings.base.Encoding")
+def _declared(family: Family, settings: dict[str, Any], shape: EncodingShape) -> Encoding:
+    """Return the module of a family whose declaration has the function that computes it."""
+    spectrum = family.spectrum_at(settings, shape.head_dim, shape.length)
+    if spectrum is not None:
+        return Rotary.of(spectrum, shape, family.name)
+    assert family.bias is not None, f"{family.name} declares no spectrum, no bias and no implementation"
+    return FixedBias(
+        shape, functools.partial(family.bias, family.settings.model_validate(settings), shape), family.name
+    )

@@ -1,62 +1,60 @@
-"""Rotary encodings: RoPE (Su et al. 2021, arXiv 2104.09864) and HoPE (Chen et al. 2025, arXiv 2410.21216).
+"""Encodings that rotate queries and keys by angles linear in position.
 
 Component j of a head is the pair of dimensions (j, j + d/2). At position m it turns by the angle
 ``m * theta_j``, so a logit depends on positions through their difference alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from hope.catalogue import spectra
+from hope.catalogue.spectra import Spectrum, geometric
 from hope.encodings.base import Encoding, EncodingShape
-
-Base = float | Literal["fast"]
 
 
 def rope_frequencies(head_dim: int, base: float) -> Tensor:
-    """Return ``theta_j = base^(-2j/d)`` for j = 0 .. d/2 - 1, in radians a token, float64 ``[d/2]``.
-
-    Source: Su et al. 2021, equation 15.
+    """Return ``theta_j = base^(-2j/d)`` for j = 0 .. d/2 - 1, in radians per token, float64 ``[d/2]``.
 
     Raises:
         UserError: ``head_dim`` is odd, or ``base`` is not above 0.
     """
-    return tensor_of(spectra.rope(head_dim, 0, base))
+    return _on_cpu(geometric(head_dim, base))
 
 
-def hope_frequencies(head_dim: int, base: float, length: int, cutoff: float = 1.0) -> Tensor:
-    """Return RoPE's frequencies with the slow ones set to 0, float64 ``[d/2]``.
-
-    A component stays when it completes ``cutoff`` turns within the training length:
-    ``theta_j >= 2 pi * cutoff / length``. The others have angle 0 at every position. Source: Chen et al.
-    2025. With ``cutoff`` 0 this is RoPE.
-    """
-    return tensor_of(spectra.hope(head_dim, length, base, cutoff))
-
-
-def tensor_of(spectrum: spectra.Spectrum) -> Tensor:
-    """Return the frequencies of a spectrum, float64 ``[d/2]``."""
+def _on_cpu(frequencies: tuple[float, ...]) -> Tensor:
     # The device is named so that a model made on the meta device has its frequencies all the same.
-    return torch.tensor(spectrum.frequencies, dtype=torch.float64, device="cpu")
+    return torch.tensor(frequencies, dtype=torch.float64, device="cpu")
 
 
 class Rotary(Encoding):
     """A rotation of queries and keys by angles linear in position.
 
     Attributes:
-        frequencies: ``theta_j`` in radians a token, float64 ``[d/2]``; 0 is a component without position.
+        frequencies: ``theta_j`` in radians per token, float64 ``[d/2]``; 0 is a component without position.
+        slowest: index of the slowest component of the whole spectrum, before any was stopped.
+        name: what errors call it.
     """
 
-    def __init__(self, shape: EncodingShape, frequencies: Tensor) -> None:
-        """Keep the frequencies of the components."""
+    def __init__(
+        self, shape: EncodingShape, frequencies: Tensor, slowest: int | None = None, name: str | None = None
+    ) -> None:
+        """Keep the frequencies of the components; ``slowest`` is the last one if left out."""
         super().__init__(shape)
         self.frequencies = frequencies
+        self.slowest = len(frequencies) - 1 if slowest is None else slowest
+        self.name = name or type(self).__name__
+
+    @classmethod
+    def of(cls, spectrum: Spectrum, shape: EncodingShape, name: str | None = None) -> Self:
+        """Return the rotation by the frequencies of a spectrum."""
+        return cls(shape, _on_cpu(spectrum.frequencies), spectrum.slowest, name)
 
     def prepare(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return cosine and sine ``[tokens, d/2]`` in float32; the angles are computed in float64.
@@ -71,6 +69,10 @@ class Rotary(Encoding):
     ) -> tuple[Tensor, Tensor]:
         """Turn every component by its angle; queries stand at the last of the positions."""
         return turn_both(queries, keys, prepared)
+
+    def phasors(self, distance: NDArray[np.int64]) -> NDArray[np.complex128]:
+        """Return ``exp(i D theta_j)``."""
+        return np.exp(1j * distance[:, None] * self.frequencies.numpy())
 
     @contextmanager
     def replaced(self, frequencies: Tensor) -> Iterator[None]:
@@ -119,30 +121,3 @@ class _Turn(Function):
         cosine, sine = ctx.saved_tensors
         swapped = (gradient * sine).roll(gradient.shape[-1] // 2, dims=-1)
         return swapped.addcmul_(gradient, cosine), None, None
-
-
-class Rope(Rotary):
-    """RoPE: every component turns."""
-
-    def __init__(self, shape: EncodingShape, base: Base = 10_000.0) -> None:
-        """Make RoPE of the given base; see :func:`hope.catalogue.spectra.rope`."""
-        super().__init__(shape, tensor_of(spectra.rope(shape.head_dim, shape.length, base)))
-
-
-class Hope(Rotary):
-    """HoPE: components too slow to turn within the training length stand still; or an ablation of it."""
-
-    def __init__(
-        self,
-        shape: EncodingShape,
-        base: float = 10_000.0,
-        cutoff: float = 1.0,
-        freeze: Literal["slow", "fast", "band", "listed", "random"] = "slow",
-        band: Sequence[float] | None = None,
-        components: Sequence[int] | None = None,
-        count: int | None = None,
-        seed: int | None = None,
-    ) -> None:
-        """Make HoPE of the given settings; see :func:`hope.catalogue.spectra.hope`."""
-        spectrum = spectra.hope(shape.head_dim, shape.length, base, cutoff, freeze, band, components, count, seed)
-        super().__init__(shape, tensor_of(spectrum))

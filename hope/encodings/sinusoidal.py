@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from hope.encodings.base import Encoding, EncodingShape
-from hope.errors import UserError
 
 
 def sinusoids(positions: Tensor, width: int, base: float) -> Tensor:
@@ -30,15 +29,9 @@ class Sinusoidal(Encoding):
     amplitude 1. There is a row for every position, however far.
     """
 
-    def __init__(self, shape: EncodingShape, base: float = 10_000.0) -> None:
-        """Make the encoding of the given base.
-
-        Raises:
-            UserError: ``base`` is not above 0.
-        """
+    def __init__(self, shape: EncodingShape, base: float) -> None:
+        """Make the encoding of the given base."""
         super().__init__(shape)
-        if not base > 0:
-            raise UserError(f"base {base} is not above 0")
         self.base = base
 
     def embed(self, embeddings: Tensor, positions: Tensor) -> Tensor:

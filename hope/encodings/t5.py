@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from hope.encodings.base import Encoding, EncodingShape
-from hope.errors import UserError
 
 BUCKETS = 32
 
@@ -39,15 +38,9 @@ class T5(Encoding):
 
     has_bias = True
 
-    def __init__(self, shape: EncodingShape, max_distance: int = 128) -> None:
-        """Make the table ``[heads, 32]``.
-
-        Raises:
-            UserError: ``max_distance`` lies among the distances that have a bucket each.
-        """
+    def __init__(self, shape: EncodingShape, max_distance: int) -> None:
+        """Make the table ``[heads, 32]``."""
         super().__init__(shape)
-        if max_distance <= BUCKETS // 2:
-            raise UserError(f"max_distance {max_distance} is not above {BUCKETS // 2}, half of the {BUCKETS} buckets")
         self.max_distance = max_distance
         self.table = nn.Parameter(torch.zeros(shape.heads, BUCKETS))
 

@@ -1,6 +1,8 @@
 """xPos: RoPE whose components also decay with distance (Sun et al. 2022, arXiv 2212.10554)."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hope.encodings.base import Encoding, EncodingShape
@@ -23,7 +25,7 @@ class Xpos(Encoding):
 
     recodes = True
 
-    def __init__(self, shape: EncodingShape, base: float = 10_000.0, scale_base: float = 512.0) -> None:
+    def __init__(self, shape: EncodingShape, base: float, scale_base: float) -> None:
         """Make xPos with RoPE of the given base, decaying by zeta over ``scale_base`` tokens."""
         super().__init__(shape)
         self.theta = rope_frequencies(shape.head_dim, base)
@@ -50,6 +52,11 @@ class Xpos(Encoding):
         fade = zeta ** ((reference - positions) / self.scale_base)[:, None]
         tables = cosine[-self.together :] * grow, sine[-self.together :] * grow, cosine * fade, sine * fade
         return tuple(table.float() for table in tables)  # type: ignore[return-value]
+
+    def phasors(self, distance: NDArray[np.int64]) -> NDArray[np.complex128]:
+        """Return ``zeta_j^(D / scale_base) exp(i D theta_j)``."""
+        fading = self.zeta.numpy() ** (distance[:, None] / self.scale_base)
+        return fading * np.exp(1j * distance[:, None] * self.theta.numpy())
 
     def rotate(
         self,

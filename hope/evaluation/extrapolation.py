@@ -18,17 +18,17 @@ from hope import config
 from hope.data.windows import evaluation_windows, extrapolation_length
 from hope.encodings.extensions import extended, refusal
 from hope.errors import UserError
-from hope.evaluation.passes import Losses, Tokens, context_losses, strided_losses, window_losses
+from hope.evaluation.window_losses import Losses, TokenIds, context_losses, strided_losses, window_losses
 from hope.model.decoder import Decoder
-from hope.model.inputs import open_inputs
+from hope.model.loading import open_model_with_data
 from hope.tables import write_table
 
 _WINDOW = {"extension": "string", "document": "int64", "window": "int64"}
 _SUM = {"tokens": "int64", "nll": "float64"}
-POSITIONS = _WINDOW | {"start": "int64", "end": "int64"} | _SUM
-CONTEXTS = _WINDOW | {"context": "int64"} | _SUM
-STRIDED = _WINDOW | {"read": "int64", "stride": "int64", "context": "int64"} | _SUM
-_TABLES = {"extrapolation": POSITIONS, "context": CONTEXTS, "strided": STRIDED}
+POSITION_SCHEMA = _WINDOW | {"start": "int64", "end": "int64"} | _SUM
+CONTEXT_SCHEMA = _WINDOW | {"context": "int64"} | _SUM
+STRIDED_SCHEMA = _WINDOW | {"read": "int64", "stride": "int64", "context": "int64"} | _SUM
+_TABLES = {"extrapolation": POSITION_SCHEMA, "context": CONTEXT_SCHEMA, "strided": STRIDED_SCHEMA}
 
 Columns = dict[str, Any]
 
@@ -52,7 +52,7 @@ def extrapolate(settings: config.Extrapolation, windows: config.Windows, model: 
         UserError: a file is missing, too few held-out documents are long enough, the targets do not
             fit into the shortest context, or a loss is not finite.
     """
-    decoder, corpus = open_inputs(model, data, settings.threads)
+    decoder, corpus = open_model_with_data(model, data, settings.threads)
     context_lengths(settings, decoder.training_length)
     tokens, documents = evaluation_windows(
         corpus,
@@ -74,8 +74,8 @@ def extrapolate(settings: config.Extrapolation, windows: config.Windows, model: 
                 continue
             print(f"extension {label}", flush=True)
         with extended(decoder, extension):
-            found = _measure(settings, decoder, tokens, start)
-        for name, columns in found.items():
+            tables = _measure(settings, decoder, tokens, start)
+        for name, columns in tables.items():
             if not np.isfinite(columns["nll"]).all():
                 raise UserError(
                     f"{model}: the loss is not finite on the held-out text (extension {label}); if training "
@@ -87,7 +87,7 @@ def extrapolate(settings: config.Extrapolation, windows: config.Windows, model: 
         write_table(output / f"{name}.parquet", joined, schema)
 
 
-def bin_edges(settings: config.Extrapolation, training_length: int) -> np.ndarray:
+def position_edges(settings: config.Extrapolation, training_length: int) -> np.ndarray:
     """Return the edges of the position bins, int64, from 0 to the longest context.
 
     Each training length is cut into ``round(1 / bin_share)`` bins, at most one a token, as equal as whole
@@ -112,7 +112,7 @@ def context_lengths(settings: config.Extrapolation, training_length: int) -> lis
     return contexts
 
 
-def _measure(settings: config.Extrapolation, model: Decoder, tokens: Tokens, start: int | None) -> dict[str, Columns]:
+def _measure(settings: config.Extrapolation, model: Decoder, tokens: TokenIds, start: int | None) -> dict[str, Columns]:
     """Return the columns of each table that differ within a window, ``[windows, rows of a window]``."""
     length, targets = model.training_length, settings.targets
     whole, contexts = tokens.shape[1] - 1, context_lengths(settings, length)
@@ -120,16 +120,16 @@ def _measure(settings: config.Extrapolation, model: Decoder, tokens: Tokens, sta
     on_targets = context_losses(model, tokens, targets, [c for c in contexts if c != whole], start)
     if whole in contexts and losses.shape[1] == whole:
         on_targets[whole] = losses[:, -targets:]  # the last pass has read the whole window
-    found = {
-        "extrapolation": _by_position(losses, bin_edges(settings, length)),
+    tables = {
+        "extrapolation": _by_position(losses, position_edges(settings, length)),
         "context": _by_context(on_targets, targets),
         "strided": _slid(np.empty((len(tokens), 0), dtype=np.float32), 1, 1),
     }
     if settings.strided is not None:
         size = max(1, round(settings.strided.window * length))
         stride = min(size, max(1, round(settings.strided.stride * length)))
-        found["strided"] = _slid(strided_losses(model, tokens, size, stride, start), size, stride)
-    return found
+        tables["strided"] = _slid(strided_losses(model, tokens, size, stride, start), size, stride)
+    return tables
 
 
 def _by_position(losses: Losses, edges: np.ndarray) -> Columns:
@@ -141,7 +141,7 @@ def _by_position(losses: Losses, edges: np.ndarray) -> Columns:
 
 def _by_context(losses: dict[int, Losses], targets: int) -> Columns:
     """Return a row for each context: the summed loss of the same targets."""
-    sums = np.stack([found.astype(np.float64).sum(axis=1) for found in losses.values()], axis=1)
+    sums = np.stack([one.astype(np.float64).sum(axis=1) for one in losses.values()], axis=1)
     contexts = np.array(list(losses), dtype=np.int64)
     return {"context": contexts, "tokens": np.full_like(contexts, targets), "nll": sums}
 

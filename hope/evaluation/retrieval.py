@@ -12,20 +12,20 @@ import numpy as np
 import torch
 
 from hope import config
+from hope.data.mixture import Examples
+from hope.data.mixture import digest as digest_of
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import read_json
+from hope.model.bounded_passes import pass_over
 from hope.model.decoder import Decoder
-from hope.model.inputs import open_inputs, pass_over
-from hope.model.loading import trained_tasks
+from hope.model.loading import open_model_with_data, trained_tasks
 from hope.model.loss import CHUNK_LOGITS
 from hope.seeding import generator
 from hope.tables import write_table
 from hope.tasks import Example, Task, Vocabulary, build_task
-from hope.tasks.mixture import Examples
-from hope.tasks.mixture import digest as digest_of
 
-SCHEMA = {
+PROMPT_SCHEMA = {
     "task": "string",
     "trained": "bool",
     "length": "int64",
@@ -57,7 +57,7 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
         UserError: a file is missing, a task does not fit into a prompt or the vocabulary, or the model was trained
             on one of the prompts.
     """
-    decoder, corpus = open_inputs(model, data, settings.retrieval.threads)
+    decoder, corpus = open_model_with_data(model, data, settings.retrieval.threads)
     vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
     trained = trained_tasks(model)
     seen = seen_in_training(model, data) if trained else set()
@@ -65,7 +65,7 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
     lengths = [round(multiple * decoder.training_length) for multiple in settings.retrieval.multiples]
     lengths = [length for length in dict.fromkeys(lengths) if longest is None or length <= longest]
 
-    table: dict[str, list] = {column: [] for column in SCHEMA}
+    table: dict[str, list] = {column: [] for column in PROMPT_SCHEMA}
     for name in settings.retrieval.tasks:
         definition = settings.tasks[name]
         task = build_task(name, definition, vocabulary, corpus)
@@ -90,8 +90,8 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
             table["accuracy"] += accuracy.tolist()
             table["exact"] += (accuracy == 1.0).astype(int).tolist()
             table["margin"] += margin.tolist()
-            table["prompts_sha256"] += [found for cell in cells for found in [digest(cell)] * count]
-    write_table(output / "retrieval.parquet", table, SCHEMA)
+            table["prompts_sha256"] += [digest for cell in cells for digest in [prompt_digest(cell)] * count]
+    write_table(output / "retrieval.parquet", table, PROMPT_SCHEMA)
 
 
 def seen_in_training(model: Path, data: Path) -> set[int]:
@@ -122,7 +122,7 @@ def prompts(name: str, task: Task, seed: int, length: int, count: int, depth: fl
     return [task.example(generator("prompt", seed, name, length, number), length, depth) for number in range(count)]
 
 
-def digest(examples: list[Example]) -> str:
+def prompt_digest(examples: list[Example]) -> str:
     """Return the SHA-256 of the tokens and answer marks of prompts, in hexadecimal."""
     summed = hashlib.sha256()
     for example in examples:
@@ -141,7 +141,7 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
     Args:
         model: the model.
         examples: prompts of one length.
-        what: names the work in the heartbeat line.
+        what: names the work in the progress line.
 
     Returns:
         Accuracy and margin, float64 ``[examples]``.
@@ -159,8 +159,8 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
         asked = torch.from_numpy(tokens[rows][row, column]).to(device)
         others = torch.from_numpy(candidates[rows][row]).to(device)
         parts = (part.split(max(1, CHUNK_LOGITS // model.vocabulary)) for part in (hidden, asked, others))
-        found = [_compare(model.logits(part).float(), *rest) for part, *rest in zip(*parts, strict=True)]
-        right, ahead = (torch.cat(part).double().cpu().numpy() for part in zip(*found, strict=True))
+        scores = [_compare(model.logits(part).float(), *rest) for part, *rest in zip(*parts, strict=True)]
+        right, ahead = (torch.cat(part).double().cpu().numpy() for part in zip(*scores, strict=True))
         count = np.bincount(row)
         return np.bincount(row, right) / count, np.bincount(row, ahead) / count
 
@@ -186,4 +186,4 @@ def _compare(logits: torch.Tensor, asked: torch.Tensor, candidates: torch.Tensor
 def _padded(candidates: list[np.ndarray]) -> np.ndarray:
     """Stack sets of candidates, int64 ``[examples, most]``; a smaller set repeats its last candidate."""
     most = max(map(len, candidates))
-    return np.stack([np.pad(found, (0, most - len(found)), mode="edge") for found in candidates])
+    return np.stack([np.pad(one, (0, most - len(one)), mode="edge") for one in candidates])

@@ -16,16 +16,16 @@ def provenance_of(model: Path, description: dict[str, Any]) -> dict[str, str]:
         model: the model's folder.
         description: its ``config.json``.
     """
-    found: dict[str, Any] = {"SHA-256 of its model.safetensors": sha256_of_file(model / "model.safetensors")}
+    origin: dict[str, Any] = {"SHA-256 of its model.safetensors": sha256_of_file(model / "model.safetensors")}
     imported = description.get("imported")
     if imported:
-        return found | {f"SHA-256 of the imported {name}": digest for name, digest in imported["sha256"].items()}
-    found |= {"training's fingerprint": description.get("fingerprint"), "seed": description.get("seed")}
+        return origin | {f"SHA-256 of the imported {name}": digest for name, digest in imported["sha256"].items()}
+    origin |= {"training's fingerprint": description.get("fingerprint"), "seed": description.get("seed")}
     record_file = model / "run.json"
     if record_file.is_file():
         record = read_json(record_file)
         data = [digest for given in record.get("inputs", {}).values() for digest in given.get("manifests", {}).values()]
-        found |= {
+        origin |= {
             "SHA-256 of the training's settings": record.get("settings_sha256"),
             "SHA-256 of the training's code": record.get("code"),
             "commit": record.get("commit"),
@@ -33,7 +33,7 @@ def provenance_of(model: Path, description: dict[str, Any]) -> dict[str, str]:
             "environment": record.get("environment"),
             "trained": record.get("ended"),
         }
-    return {label: str(value) for label, value in found.items() if value is not None}
+    return {label: str(value) for label, value in origin.items() if value is not None}
 
 
 def model_card(

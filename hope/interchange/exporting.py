@@ -8,11 +8,11 @@ from torch import Tensor
 
 from hope.files import write_json, write_text
 from hope.interchange.card import model_card, provenance_of
-from hope.interchange.folder import whole_folder
 from hope.interchange.gguf_file import write_gguf
 from hope.interchange.rotation import prefix_of, rotation_of
 from hope.interchange.stock import describe_rotation, stock_llama, stock_partial_rotary
 from hope.interchange.tokenizer import ModelTokenizer, find_tokenizer
+from hope.interchange.whole_folder import whole_folder
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model, read_description
 
@@ -38,18 +38,18 @@ def export_model(folder: Path, output: Path, kind: str = "llama", tokenizer: str
     model = load_model(folder).to("cpu")
     name = description["encoding"]["name"]
     frequencies = rotation_of(model.encoding, name)
-    found = find_tokenizer(folder, tokenizer, model.vocabulary)
+    model_tokenizer = find_tokenizer(folder, tokenizer, model.vocabulary)
     rotation = describe_rotation(frequencies, prefix_of(frequencies))
-    card = model_card(kind, description, rotation, found is not None, provenance_of(folder, description))
+    card = model_card(kind, description, rotation, model_tokenizer is not None, provenance_of(folder, description))
     with whole_folder(output) as temporary:
         if kind == "gguf":
             start_token = description["windows"]["start_token"]
             title = f"{name} at {model.training_length} tokens"
-            write_gguf(model, frequencies, found, start_token, title, temporary / "model.gguf")
+            write_gguf(model, frequencies, model_tokenizer, start_token, title, temporary / "model.gguf")
         else:
-            write_stock(model, frequencies, kind, name, found, temporary)
+            write_stock(model, frequencies, kind, name, model_tokenizer, temporary)
         write_text(temporary / "README.md", card)
-    beside = "with its tokenizer" if found else "without a tokenizer: none was found or none was asked for"
+    beside = "with its tokenizer" if model_tokenizer else "without a tokenizer: none was found or none was asked for"
     return f"{output}: {kind}, {rotation}; {beside}"
 
 

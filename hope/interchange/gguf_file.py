@@ -13,7 +13,7 @@ from hope.interchange.tokenizer import ModelTokenizer
 from hope.model.decoder import Decoder
 from hope.model.llama import llama_weights
 
-NAMES = {
+GGUF_LAYER_NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
@@ -25,7 +25,7 @@ NAMES = {
     "post_attention_layernorm": "ffn_norm",
 }
 """Weights of a layer: Llama's name, then llama.cpp's."""
-OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+GGUF_OUTER_NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
 def write_gguf(
@@ -87,7 +87,7 @@ def write_gguf(
 def _gguf_name(name: str) -> str:
     """Return llama.cpp's name of a weight of Llama."""
     stem = name.removesuffix(".weight")
-    if stem in OUTER:
-        return f"{OUTER[stem]}.weight"
+    if stem in GGUF_OUTER_NAMES:
+        return f"{GGUF_OUTER_NAMES[stem]}.weight"
     _, _, layer, inner = stem.split(".", 3)
-    return f"blk.{layer}.{NAMES[inner]}.weight"
+    return f"blk.{layer}.{GGUF_LAYER_NAMES[inner]}.weight"

@@ -17,23 +17,25 @@ LLAMA3 = (
 """The pattern by which Llama 3 cuts text before it merges bytes."""
 
 
-def add_tokenizer(writer: "GGUFWriter", found: ModelTokenizer | None, vocabulary: int, start_token: bool) -> None:
+def add_tokenizer(
+    writer: "GGUFWriter", model_tokenizer: ModelTokenizer | None, vocabulary: int, start_token: bool
+) -> None:
     """Add a tokenizer to a GGUF file: tokens, merges, and how text is cut before it is merged.
 
     Args:
         writer: the file.
-        found: the tokenizer; None leaves it out, and llama.cpp then takes token ids alone.
+        model_tokenizer: the tokenizer; None leaves it out, and llama.cpp then takes token ids alone.
         vocabulary: token ids that the model has.
         start_token: whether a text begins with the start token.
 
     Raises:
         UserError: llama.cpp has no such tokenizer.
     """
-    if found is None:
+    if model_tokenizer is None:
         writer.add_tokenizer_model("no_vocab")
         return
-    content = description(found.tokenizer)
-    model, where = content["model"], found.folder / "tokenizer.json"
+    content = description(model_tokenizer.tokenizer)
+    model, where = content["model"], model_tokenizer.folder / "tokenizer.json"
     if model["type"] != "BPE" or model.get("byte_fallback") or content["normalizer"] is not None:
         raise UserError(f"{where}: no plain byte-level BPE, the only kind written to GGUF; use --tokenizer none")
     merges_ignored = bool(model.get("ignore_merges"))
@@ -53,11 +55,11 @@ def add_tokenizer(writer: "GGUFWriter", found: ModelTokenizer | None, vocabulary
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]])
-    if found.start is not None:
-        writer.add_bos_token_id(found.start)
-    if found.end is not None:
-        writer.add_eos_token_id(found.end)
-    writer.add_add_bos_token(start_token and found.start is not None)
+    if model_tokenizer.start is not None:
+        writer.add_bos_token_id(model_tokenizer.start)
+    if model_tokenizer.end is not None:
+        writer.add_eos_token_id(model_tokenizer.end)
+    writer.add_add_bos_token(start_token and model_tokenizer.start is not None)
     writer.add_add_eos_token(False)
 
 

@@ -9,18 +9,18 @@ from torch import Tensor
 
 from hope import config
 from hope.catalogue import family_settings
-from hope.encodings.base import EncodingShape
 from hope.encodings.registry import build_encoding
 from hope.encodings.rotary import Rotary
+from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 from hope.files import sha256_of_file, sha256_of_json, write_json
-from hope.interchange.folder import whole_folder
-from hope.interchange.foreign import Foreign, read_foreign
-from hope.interchange.rotation import TOLERANCE, prefix_of, rotary_share
+from hope.interchange.rotation import FREQUENCY_TOLERANCE, prefix_of, rotary_share
 from hope.interchange.stock import partial_rotary_order, reorder_heads
+from hope.interchange.stock_config import StockConfig, read_stock_config
 from hope.interchange.tokenizer import open_tokenizer
 from hope.interchange.vocabulary import fit_vocabulary
 from hope.interchange.weights import read_weights, weight_files
+from hope.interchange.whole_folder import whole_folder
 from hope.model.decoder import Decoder
 from hope.model.llama import decoder_weights
 from hope.model.registration import MODEL_TYPE
@@ -46,30 +46,30 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
     if length is not None and length < 1:
         raise UserError(f"--length: {length} is no number of tokens")
     files = weight_files(folder)
-    foreign = read_foreign(folder / "config.json")
-    length = length or foreign.longest
-    encoding = encoding_of(foreign, length)
+    stock_config = read_stock_config(folder / "config.json")
+    length = length or stock_config.longest
+    encoding = matching_encoding(stock_config, length)
     with whole_folder(output) as temporary:
-        theirs = _of_llama(read_weights(files, foreign.kind, foreign.shape), foreign)
-        weights = decoder_weights(theirs, foreign.shape)
-        vocabulary = foreign.vocabulary
+        theirs = _of_llama(read_weights(files, stock_config.kind, stock_config.shape), stock_config)
+        weights = decoder_weights(theirs, stock_config.shape)
+        vocabulary = stock_config.vocabulary
         if data is not None:
-            vocabulary = fit_vocabulary(weights, folder, data, foreign.start, foreign.end)
-        _check_shapes(weights, foreign.shape, vocabulary, folder)
+            vocabulary = fit_vocabulary(weights, folder, data, stock_config.start, stock_config.end)
+        _check_shapes(weights, stock_config.shape, vocabulary, folder)
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
         source = {path.name: sha256_of_file(path) for path in [folder / "config.json", *files]}
-        description = _describe(foreign, encoding, length, vocabulary, source)
+        description = _describe(stock_config, encoding, length, vocabulary, source)
         write_json(temporary / "config.json", description)
         tokenizer = folder if data is None else data / "tokenizer"
         if (tokenizer / "tokenizer.json").is_file():
             open_tokenizer(tokenizer).copy(temporary)
     return (
-        f"{output}: {foreign.kind} of {sum(weight.numel() for weight in weights.values()):,} weights, "
+        f"{output}: {stock_config.kind} of {sum(weight.numel() for weight in weights.values()):,} weights, "
         f"encoding '{encoding.name}', L = {length}, {vocabulary} token ids"
     )
 
 
-def open_stock(folder: Path) -> tuple[Decoder, config.Encoding, Foreign]:
+def open_stock(folder: Path) -> tuple[Decoder, config.Encoding, StockConfig]:
     """Return the model of a stock checkpoint on the CPU, its encoding by name, and what its config says.
 
     Its training length is the checkpoint's ``max_position_embeddings``.
@@ -78,59 +78,50 @@ def open_stock(folder: Path) -> tuple[Decoder, config.Encoding, Foreign]:
         UserError: the checkpoint is of another kind, is a pickle or is damaged.
     """
     files = weight_files(folder)
-    foreign = read_foreign(folder / "config.json")
-    encoding = encoding_of(foreign, foreign.longest)
-    theirs = _of_llama(read_weights(files, foreign.kind, foreign.shape), foreign)
-    weights = decoder_weights(theirs, foreign.shape)
-    _check_shapes(weights, foreign.shape, foreign.vocabulary, folder)
-    model = Decoder(foreign.shape, foreign.vocabulary, foreign.longest, encoding)
+    stock_config = read_stock_config(folder / "config.json")
+    encoding = matching_encoding(stock_config, stock_config.longest)
+    theirs = _of_llama(read_weights(files, stock_config.kind, stock_config.shape), stock_config)
+    weights = decoder_weights(theirs, stock_config.shape)
+    _check_shapes(weights, stock_config.shape, stock_config.vocabulary, folder)
+    model = Decoder(stock_config.shape, stock_config.vocabulary, stock_config.longest, encoding)
     model.load_state_dict(weights)
-    return model, encoding, foreign
+    return model, encoding, stock_config
 
 
-def encoding_of(foreign: Foreign, length: int) -> config.Encoding:
+def matching_encoding(stock_config: StockConfig, length: int) -> config.Encoding:
     """Return the encoding whose frequencies are the checkpoint's, by the simplest name that there is.
 
     Args:
-        foreign: the checkpoint.
+        stock_config: the checkpoint.
         length: the training length L.
     """
-    shape, prefix = foreign.shape, prefix_of(foreign.frequencies)
+    shape, prefix = stock_config.shape, prefix_of(stock_config.frequencies)
     named: list[tuple[str, dict[str, Any]]] = []
     if prefix is not None:
         based = {"base": prefix.base}
         share = rotary_share(shape.head_dim, shape.heads, prefix.kept)
         named = [("none", {}), ("rope", based), ("hope", based), ("p_rope", based | {"p": share})]
-    named.append(("rotary", {"frequencies": foreign.frequencies.tolist()}))
+    named.append(("rotary", {"frequencies": stock_config.frequencies.tolist()}))
     for family, settings in named:
         encoding = config.Encoding(name=family, family=family, settings=family_settings(family, settings))
-        if _has_frequencies(encoding, foreign, length):
+        if _has_frequencies(encoding, stock_config, length):
             return encoding
     raise AssertionError("a list of frequencies is not what it says")
 
 
-def _has_frequencies(encoding: config.Encoding, foreign: Foreign, length: int) -> bool:
-    shape = foreign.shape
-    sizes = EncodingShape(
-        layers=shape.layers,
-        width=shape.width,
-        heads=shape.heads,
-        kv_heads=shape.kv_heads or shape.heads,
-        head_dim=shape.head_dim,
-        length=length,
-    )
-    built = build_encoding(encoding, sizes)
+def _has_frequencies(encoding: config.Encoding, stock_config: StockConfig, length: int) -> bool:
+    built = build_encoding(encoding, encoding_shape(stock_config.shape, length))
     if not isinstance(built, Rotary):
-        return not foreign.frequencies.any()
-    return torch.allclose(built.frequencies, foreign.frequencies, rtol=TOLERANCE, atol=0)
+        return not stock_config.frequencies.any()
+    return torch.allclose(built.frequencies, stock_config.frequencies, rtol=FREQUENCY_TOLERANCE, atol=0)
 
 
-def _of_llama(weights: dict[str, Tensor], foreign: Foreign) -> dict[str, Tensor]:
+def _of_llama(weights: dict[str, Tensor], stock_config: StockConfig) -> dict[str, Tensor]:
     """Return the weights as Llama has them; Phi-3 fuses projections and turns the front of a head."""
-    if foreign.kind != "phi3":
+    if stock_config.kind != "phi3":
         return weights
-    shape = foreign.shape
-    order = partial_rotary_order(shape.head_dim, list(range(foreign.turning or 0)))
+    shape = stock_config.shape
+    order = partial_rotary_order(shape.head_dim, list(range(stock_config.turning or 0)))
     back = torch.tensor(order).argsort().tolist()
     sizes = [number * shape.head_dim for number in (shape.heads, *[shape.kv_heads or shape.heads] * 2)]
     for layer in range(shape.layers):
@@ -166,7 +157,7 @@ def _check_shapes(weights: dict[str, Tensor], shape: config.Model, vocabulary: i
 
 
 def _describe(
-    foreign: Foreign, encoding: config.Encoding, length: int, vocabulary: int, source: dict[str, str]
+    stock_config: StockConfig, encoding: config.Encoding, length: int, vocabulary: int, source: dict[str, str]
 ) -> dict[str, Any]:
     """Return the content of ``config.json``."""
     return {
@@ -176,11 +167,11 @@ def _describe(
         "training_length": length,
         # Of the fresh model that an analysis compares with; how this one began is not known.
         "seed": 0,
-        "shape": foreign.shape.model_dump(),
+        "shape": stock_config.shape.model_dump(),
         "encoding": encoding.model_dump(),
         "windows": config.Windows().model_dump(),
         "trained_tasks": [],
         "dtype": "float32",
         "fingerprint": sha256_of_json(source)[:16],
-        "imported": {"architecture": foreign.kind, "sha256": source},
+        "imported": {"architecture": stock_config.kind, "sha256": source},
     }

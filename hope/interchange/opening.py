@@ -19,7 +19,7 @@ from hope.model.decoder import Decoder
 from hope.model.loading import initial_model, load_model, on_best_device, read_description
 from hope.model.registration import MODEL_TYPE
 
-STUDY = "a model of a study"
+MODEL_OF_A_STUDY = "a model of a study"
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Opened:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.tokenizer.encode_special_tokens = True
-        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(one.ids, dtype=np.int64) for one in found]
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(one.ids, dtype=np.int64) for one in encodings]
 
 
 def open_checkpoint(folder: Path) -> Opened:
@@ -68,25 +68,25 @@ def open_checkpoint(folder: Path) -> Opened:
         model, encoding = load_model(folder), config.Encoding.model_validate(description["encoding"])
         tokenizer = _tokenizer(folder, model.vocabulary)
         start = tokenizer.token_to_id(SPECIAL["start"]) if description["windows"]["start_token"] else None
-        kind, initial = STUDY, lambda: initial_model(folder)
+        kind, initial = MODEL_OF_A_STUDY, lambda: initial_model(folder)
     else:
-        stock, encoding, foreign = open_stock(folder)
+        stock, encoding, stock_config = open_stock(folder)
         model = on_best_device(stock)
-        tokenizer = _tokenizer(folder, foreign.vocabulary)
+        tokenizer = _tokenizer(folder, stock_config.vocabulary)
         # Where the tokenizer itself puts one before a text, the model has seen no text without it.
         marked = tokenizer.encode("").ids
-        start = foreign.start if marked[:1] == [foreign.start] else None
-        kind = f"a stock checkpoint, model_type {foreign.kind}"
+        start = stock_config.start if marked[:1] == [stock_config.start] else None
+        kind = f"a stock checkpoint, model_type {stock_config.kind}"
 
         def initial() -> Decoder:
-            made = Decoder(foreign.shape, foreign.vocabulary, foreign.longest, encoding)
+            made = Decoder(stock_config.shape, stock_config.vocabulary, stock_config.longest, encoding)
             return on_best_device(made.initialise(0))
 
     return Opened(
         model=model,
         encoding=encoding,
         kind=kind,
-        trained_here=kind == STUDY,
+        trained_here=kind == MODEL_OF_A_STUDY,
         initial=initial,
         tokenizer=tokenizer,
         start=[] if start is None else [start],
@@ -95,7 +95,7 @@ def open_checkpoint(folder: Path) -> Opened:
 
 
 def _tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
-    found = find_tokenizer(folder, None, vocabulary)
-    if found is None:
+    tokenizer = find_tokenizer(folder, None, vocabulary)
+    if tokenizer is None:
         raise UserError(f"{folder}: holds no tokenizer.json, and text cannot be read without; put the model's there")
-    return found.tokenizer
+    return tokenizer.tokenizer

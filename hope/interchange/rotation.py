@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from hope.encodings.base import Encoding
-from hope.encodings.none import NoEncoding
 from hope.encodings.rotary import Rotary, rope_frequencies
 from hope.errors import UserError
 
-TOLERANCE = 1e-9
+FREQUENCY_TOLERANCE = 1e-9
 """Relative difference below which two frequencies are one: far below what float32 tells apart."""
 STILL = 1e30
 """A factor that stops a component: at position 10^9 it has turned by less than 10^-20 radians."""
@@ -32,10 +31,13 @@ def rotation_of(encoding: Encoding, name: str) -> Tensor:
     Raises:
         UserError: positions enter in another way, which no stock architecture has.
     """
-    if isinstance(encoding, NoEncoding):
-        return torch.zeros(encoding.shape.head_dim // 2, dtype=torch.float64)
-    if isinstance(encoding, Rotary) and _is_plain(encoding):
-        return encoding.frequencies.to("cpu", torch.float64)
+    frequencies = None
+    if not encoding.own_hooks():
+        frequencies = torch.zeros(encoding.shape.head_dim // 2, dtype=torch.float64)
+    elif isinstance(encoding, Rotary):
+        frequencies = encoding.frequencies.to("cpu", torch.float64)
+    if frequencies is not None and _is_plain(encoding, frequencies):
+        return frequencies
     raise UserError(
         f"encoding '{name}' does not rotate by angles linear in position, and no stock architecture has it; "
         "after `import hope` the model folder itself loads with AutoModelForCausalLM"
@@ -43,7 +45,7 @@ def rotation_of(encoding: Encoding, name: str) -> Tensor:
 
 
 @torch.no_grad()
-def _is_plain(encoding: Rotary) -> bool:
+def _is_plain(encoding: Encoding, frequencies: Tensor) -> bool:
     """Return whether the hooks do what the frequencies say, on random input, and nothing else."""
     if encoding.has_bias or encoding.has_logits or encoding.recodes or encoding.longest is not None:
         return False
@@ -57,10 +59,10 @@ def _is_plain(encoding: Rotary) -> bool:
         for heads in (shape.heads, shape.kv_heads)
     ]
     prepared = encoding.prepare(positions)
-    angles = positions[:, None] * encoding.frequencies.to("cpu", torch.float64)
+    angles = positions[:, None] * frequencies
     for layer in range(shape.layers):
-        found = encoding.rotate(given[0], given[1], prepared, hidden, layer)
-        for before, after in zip(given, found, strict=True):
+        rotated = encoding.rotate(given[0], given[1], prepared, hidden, layer)
+        for before, after in zip(given, rotated, strict=True):
             components = torch.complex(*before.double().chunk(2, dim=-1))
             turned = components * torch.polar(torch.ones_like(angles), angles)
             expected = torch.cat((turned.real, turned.imag), dim=-1)
@@ -107,7 +109,7 @@ def geometric_base(turning: Tensor, half: int) -> float | None:
     """
     if len(turning) < 2:
         # One component turns by a radian a token at any base.
-        is_one = len(turning) == 0 or abs(float(turning[0]) - 1) < TOLERANCE
+        is_one = len(turning) == 0 or abs(float(turning[0]) - 1) < FREQUENCY_TOLERANCE
         return 10_000.0 if is_one else None
     if not 0 < float(turning[1]) < 1:
         return None
@@ -117,7 +119,7 @@ def geometric_base(turning: Tensor, half: int) -> float | None:
     # The root of a rounded power differs from the base in its last digits.
     for base in (float(f"{inferred:.12g}"), inferred):
         expected = rope_frequencies(2 * half, base)[: len(turning)]
-        if torch.allclose(turning, expected, rtol=TOLERANCE, atol=0):
+        if torch.allclose(turning, expected, rtol=FREQUENCY_TOLERANCE, atol=0):
             return base
     return None
 
@@ -142,7 +144,7 @@ def frequency_factors(frequencies: Tensor) -> tuple[float, list[float]]:
     for base in bases:
         if 1 < base < 1e30:
             factors = (rope_frequencies(2 * half, base) / frequencies).tolist()
-            ones = [1.0 if abs(factor - 1) < TOLERANCE else factor for factor in factors]
+            ones = [1.0 if abs(factor - 1) < FREQUENCY_TOLERANCE else factor for factor in factors]
             ranked.append((ones.count(1.0), -len(repr(base)), base, ones))
     _, _, base, chosen = max(ranked)
     return base, [factor if abs(factor) < STILL else STILL for factor in chosen]

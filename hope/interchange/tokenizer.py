@@ -12,7 +12,7 @@ from hope.data.tokenizer import vocabulary_size
 from hope.errors import UserError
 from hope.files import read_json
 
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """Files of a tokenizer that are taken along where they are there."""
 
 
@@ -34,7 +34,7 @@ class ModelTokenizer:
 
     def copy(self, folder: Path) -> None:
         """Copy the tokenizer's files into ``folder``."""
-        for name in FILES:
+        for name in TOKENIZER_FILES:
             if (self.folder / name).is_file():
                 shutil.copyfile(self.folder / name, folder / name)
 
@@ -56,16 +56,16 @@ def find_tokenizer(model: Path, given: str | None, vocabulary: int) -> ModelToke
     above = model.absolute().parents
     of_study = [above[2] / "data" / "tokenizer"] if len(above) > 2 and above[1].name == "models" else []
     places = [Path(given).expanduser()] if given else [model, *of_study]
-    found = next((place for place in places if (place / "tokenizer.json").is_file()), None)
-    if found is None:
+    folder = next((place for place in places if (place / "tokenizer.json").is_file()), None)
+    if folder is None:
         if given:
             raise UserError(f"--tokenizer: {given} holds no tokenizer.json; name its folder, or 'none' to leave it out")
         return None
-    opened = open_tokenizer(found)
+    opened = open_tokenizer(folder)
     size = vocabulary_size(opened.tokenizer)
     if size > vocabulary:
         raise UserError(
-            f"{found / 'tokenizer.json'}: has {size} tokens, but {model} has {vocabulary}; "
+            f"{folder / 'tokenizer.json'}: has {size} tokens, but {model} has {vocabulary}; "
             "name the model's own with --tokenizer"
         )
     return opened

@@ -70,23 +70,23 @@ def read_weights(files: list[Path], kind: str, shape: config.Model) -> dict[str,
         UserError: a file is damaged; a weight is missing, is no float, or has no place in a decoder of ours.
     """
     wanted = set(_names(kind, shape))
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for path in files:
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118 (no mapping)
                     if name in wanted:
-                        found[name] = _wide(file.get_tensor(name), name, path)
+                        weights[name] = _wide(file.get_tensor(name), name, path)
                     elif not _is_needless(name):
                         raise UserError(f"{path}: {name} has no place in a decoder without biases and extra norms")
         except SafetensorError as error:
             raise UserError(f"{path}: not a safetensors file ({error})") from None
-    missing = sorted(wanted - set(found))
+    missing = sorted(wanted - set(weights))
     if missing:
         raise UserError(
             f"{files[0].parent}: {missing[0]} is missing{f', and {len(missing) - 1} more' * (len(missing) > 1)}"
         )
-    return found
+    return weights
 
 
 def _names(kind: str, shape: config.Model) -> list[str]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from hope.encodings.base import Encoding
-from hope.model.tiles import Bias, attend_in_tiles, causal
+from hope.model.tiles import BlockBias, attend_in_tiles, causal
 
 # As few logits as this are made in one piece on a CPU, and kept for the backward pass.
 WHOLE = 2**19
@@ -19,7 +19,7 @@ LEAST_FLEX_DIM = 16
 
 
 @dataclass(frozen=True)
-class Place:
+class LayerEncoding:
     """Where the queries and keys of one layer stand.
 
     Attributes:
@@ -32,15 +32,15 @@ class Place:
     layer: int
     positions: Tensor
 
-    def bias(self, heads: int) -> Bias | None:
+    def bias(self, heads: int) -> BlockBias | None:
         """Return the encoding's bias for all of a layer's ``heads`` query heads; None if it has none."""
         if not self.encoding.has_bias:
             return None
         index = torch.arange(heads, device=self.positions.device)[:, None, None]
 
         def bias(queries: Tensor, keys: Tensor) -> Tensor:
-            found = self.encoding.bias(index, queries[:, None], keys, self.layer)
-            return found.expand(heads, len(queries), len(keys))
+            logit_bias = self.encoding.bias(index, queries[:, None], keys, self.layer)
+            return logit_bias.expand(heads, len(queries), len(keys))
 
         return bias
 
@@ -57,7 +57,7 @@ class Place:
         return self.encoding.bias(head, query, key, self.layer)
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, place: Place, scale: float) -> Tensor:
+def attend(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerEncoding, scale: float) -> Tensor:
     """Return causal attention ``[batch, heads, queries, value_dim]``.
 
     Without a bias this is one call of the fused kernel. A bias is compiled into FlexAttention on a GPU, where
@@ -68,31 +68,31 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, place: Place, scale: f
         queries: ``[batch, heads, queries, dim]``, at the last of the keys' positions.
         keys: ``[batch, kv_heads, keys, dim]``.
         values: ``[batch, kv_heads, keys, value_dim]``.
-        place: where they stand.
+        layer_encoding: where they stand.
         scale: factor of the logits.
     """
     batch, heads, count, dim = queries.shape
-    total, encoding, on_cpu = keys.shape[2], place.encoding, queries.device.type == "cpu"
+    total, encoding, on_cpu = keys.shape[2], layer_encoding.encoding, queries.device.type == "cpu"
     if encoding.has_logits:
-        return _own_logits(queries, keys, values, place, scale)
-    bias = place.bias(heads)
+        return _own_logits(queries, keys, values, layer_encoding, scale)
+    bias = layer_encoding.bias(heads)
     if bias is not None and queries.is_cuda and count == total and flexible(encoding, dim):
         from hope.model.flex import attend_flex
 
-        return attend_flex(queries, keys, values, place.single_bias, place.positions, scale)
+        return attend_flex(queries, keys, values, layer_encoding.single_bias, layer_encoding.positions, scale)
     width = values.shape[3]
     if on_cpu and width != dim:
         # The CPU's fused kernel knows equal widths alone; without it all logits would be held.
         queries, keys, values = (F.pad(one, (0, max(width, dim) - one.shape[3])) for one in (queries, keys, values))
     if bias is None and count in (1, total):
-        found = _fused(queries, keys, values, scale, causal=count == total)
+        attended = _fused(queries, keys, values, scale, causal=count == total)
     elif on_cpu and batch * heads * count * total <= WHOLE:
-        mask = causal_bias(bias, place.positions, total - count, total)
-        found = _fused(queries, keys, values, scale, mask=mask)
+        mask = causal_bias(bias, layer_encoding.positions, total - count, total)
+        attended = _fused(queries, keys, values, scale, mask=mask)
     else:
-        parameters = place.parameters() if bias else []
-        found = attend_in_tiles(queries, keys, values, bias or _no_bias, place.positions, scale, parameters)
-    return found[..., :width]
+        parameters = layer_encoding.parameters() if bias else []
+        attended = attend_in_tiles(queries, keys, values, bias or _no_bias, layer_encoding.positions, scale, parameters)
+    return attended[..., :width]
 
 
 def flexible(encoding: Encoding, dim: int) -> bool:
@@ -116,7 +116,7 @@ def _no_bias(queries: Tensor, keys: Tensor) -> Tensor:
     return torch.zeros(1, len(queries), len(keys), device=queries.device)
 
 
-def _own_logits(queries: Tensor, keys: Tensor, values: Tensor, place: Place, scale: float) -> Tensor:
+def _own_logits(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerEncoding, scale: float) -> Tensor:
     """Return attention with the encoding's own logits, a block of queries at a time."""
     (batch, heads, count, _), total = queries.shape, keys.shape[2]
     held = HELD_ON_CPU if queries.device.type == "cpu" else HELD_ON_GPU
@@ -125,7 +125,7 @@ def _own_logits(queries: Tensor, keys: Tensor, values: Tensor, place: Place, sca
     for start in range(0, count, step):
         stop = min(start + step, count)
         seen = total - count + stop
-        part = (queries[:, :, start:stop], keys[:, :, :seen], values[:, :, :seen], place, scale)
+        part = (queries[:, :, start:stop], keys[:, :, :seen], values[:, :, :seen], layer_encoding, scale)
         if step < count and torch.is_grad_enabled():
             blocks.append(checkpoint(_explicit, *part, use_reentrant=False))
         else:
@@ -133,34 +133,36 @@ def _own_logits(queries: Tensor, keys: Tensor, values: Tensor, place: Place, sca
     return torch.cat(blocks, dim=2)
 
 
-def _explicit(queries: Tensor, keys: Tensor, values: Tensor, place: Place, scale: float) -> Tensor:
+def _explicit(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerEncoding, scale: float) -> Tensor:
     """Return the attention of queries at the last of the keys, with all of their logits held."""
-    weights = causal_logits(queries, keys, place, scale).softmax(dim=-1).to(values.dtype)
+    weights = causal_logits(queries, keys, layer_encoding, scale).softmax(dim=-1).to(values.dtype)
     return weights @ _for_each_head(values, queries.shape[1])
 
 
-def causal_logits(queries: Tensor, keys: Tensor, place: Place, scale: float) -> Tensor:
+def causal_logits(queries: Tensor, keys: Tensor, layer_encoding: LayerEncoding, scale: float) -> Tensor:
     """Return the attention logits, whole: float32 ``[batch, heads, queries, keys]``, -inf at later keys.
 
     Args:
         queries: ``[batch, heads, queries, dim]``, at the last of the keys' positions.
         keys: ``[batch, kv_heads, keys, dim]``, from the first position on; each serves ``heads / kv_heads``
             neighbouring heads.
-        place: where they stand.
+        layer_encoding: where they stand.
         scale: factor of the inner products.
     """
     batch, heads, count, dim = queries.shape
     stop = keys.shape[2]
-    if place.encoding.has_logits:
+    if layer_encoding.encoding.has_logits:
         repeated = _for_each_head(keys, heads)
-        products = place.encoding.logits(queries, repeated, place.positions[:stop], place.layer).float()
+        products = layer_encoding.encoding.logits(
+            queries, repeated, layer_encoding.positions[:stop], layer_encoding.layer
+        ).float()
     else:
         grouped = queries.float().reshape(batch, keys.shape[1], -1, dim)
         products = (grouped @ keys.float().transpose(2, 3)).view(batch, heads, count, stop)
-    return products * scale + causal_bias(place.bias(heads), place.positions, stop - count, stop)
+    return products * scale + causal_bias(layer_encoding.bias(heads), layer_encoding.positions, stop - count, stop)
 
 
-def causal_bias(bias: Bias | None, positions: Tensor, start: int, stop: int) -> Tensor:
+def causal_bias(bias: BlockBias | None, positions: Tensor, start: int, stop: int) -> Tensor:
     """Return the bias of queries ``start`` to ``stop - 1`` on keys up to ``stop - 1``, -inf on later keys.
 
     Returns:

@@ -13,12 +13,12 @@ from hope.encodings.base import Encoding
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
-from hope.model.attention import Place, attend
+from hope.model.attention import LayerEncoding, attend
 from hope.model.cache import Cache
-from hope.model.operators import Linear, RMSNorm, linear, swiglu
+from hope.model.operators import Projection, RMSNorm, linear, swiglu
 from hope.seeding import seed_of
 
-Observer = Callable[[int, Tensor, Tensor, Place], None]
+Observer = Callable[[int, Tensor, Tensor, LayerEncoding], None]
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Attention(nn.Module):
         self.layer = layer
         self.heads, self.head_dim = shape.heads, shape.head_dim
         self.kv_heads = shape.kv_heads or shape.heads
-        self.qkv = Linear(shape.width, (self.heads + 2 * self.kv_heads) * self.head_dim)
-        self.output = Linear(self.heads * self.head_dim, shape.width)
+        self.qkv = Projection(shape.width, (self.heads + 2 * self.kv_heads) * self.head_dim)
+        self.output = Projection(self.heads * self.head_dim, shape.width)
 
     def forward(
         self, hidden: Tensor, encoding: Encoding, frames: list[Frame], cache: Cache | None, observe: Observer | None
@@ -86,10 +86,10 @@ class Attention(nn.Module):
         if encoding.recodes:
             rows = hidden[:, frame.start : frame.stop]
             queries, keys = encoding.rotate(queries, keys, frame.prepared, rows, self.layer)
-        place = Place(encoding, self.layer, frame.positions)
+        layer_encoding = LayerEncoding(encoding, self.layer, frame.positions)
         if observe is not None:
-            observe(self.layer, queries, keys, place)
-        return attend(queries, keys, values, place, self.head_dim**-0.5)
+            observe(self.layer, queries, keys, layer_encoding)
+        return attend(queries, keys, values, layer_encoding, self.head_dim**-0.5)
 
 
 class Mlp(nn.Module):
@@ -98,8 +98,8 @@ class Mlp(nn.Module):
     def __init__(self, shape: config.Model) -> None:
         """Make the projections."""
         super().__init__()
-        self.gate_up = Linear(shape.width, 2 * shape.mlp_width)
-        self.down = Linear(shape.mlp_width, shape.width)
+        self.gate_up = Projection(shape.width, 2 * shape.mlp_width)
+        self.down = Projection(shape.mlp_width, shape.width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the MLP's output ``[batch, tokens, width]``."""
@@ -154,7 +154,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(vocabulary, shape.width)
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
         self.norm = RMSNorm(shape.width, shape.norm_epsilon)
-        self.head = None if shape.tied_embeddings else Linear(shape.width, vocabulary)
+        self.head = None if shape.tied_embeddings else Projection(shape.width, vocabulary)
         self.encoding = build_encoding(encoding, encoding_shape(shape, length))
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._dynamo import config as dynamo
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-Bias = Callable[[Tensor, Tensor, Tensor], Tensor]
+PairBias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Maps single numbers, a head and the positions of a query and of a key, to what is added to their logit."""
 
 BLOCK = 128
@@ -21,7 +21,9 @@ KERNELS = 512
 """Kernels that one process may compile: one for each bias, and for each layer where the bias differs by it."""
 
 
-def attend_flex(queries: Tensor, keys: Tensor, values: Tensor, bias: Bias, positions: Tensor, scale: float) -> Tensor:
+def attend_flex(
+    queries: Tensor, keys: Tensor, values: Tensor, bias: PairBias, positions: Tensor, scale: float
+) -> Tensor:
     """Return causal attention ``[batch, heads, tokens, value_dim]`` of tokens to themselves.
 
     On a CPU this is FlexAttention's definition, which holds all logits: for tests alone.
@@ -46,11 +48,11 @@ def attend_flex(queries: Tensor, keys: Tensor, values: Tensor, bias: Bias, posit
 def _compiled(*arguments: Any, **options: Any) -> Any:
     # Past its limit the compiler would silently fall back on the definition.
     with dynamo.patch(recompile_limit=KERNELS, accumulated_recompile_limit=KERNELS):
-        return _kernel()(*arguments, **options)
+        return _compiled_kernel()(*arguments, **options)
 
 
 @functools.cache
-def _kernel() -> Callable[..., Any]:
+def _compiled_kernel() -> Callable[..., Any]:
     return torch.compile(flex_attention, fullgraph=True)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from hope import config
 from hope.model.decoder import Decoder
 
-OUTER = {
+LLAMA_OUTER_NAMES = {
     "embedding.weight": "model.embed_tokens.weight",
     "norm.weight": "model.norm.weight",
     "head.weight": "lm_head.weight",
@@ -47,7 +47,7 @@ def llama_weights(model: Decoder) -> dict[str, Tensor]:
     """Return a decoder's weights under the names of ``LlamaForCausalLM``: fused projections are split."""
     ours = model.state_dict()
     ours.setdefault("head.weight", ours["embedding.weight"])
-    weights = {theirs: ours[name] for name, theirs in OUTER.items()}
+    weights = {theirs: ours[name] for name, theirs in LLAMA_OUTER_NAMES.items()}
     heads, kv_heads = model.shape.heads, model.shape.kv_heads or model.shape.heads
     sizes = [number * model.shape.head_dim for number in (heads, kv_heads, kv_heads)]
     for index in range(model.shape.layers):
@@ -62,7 +62,7 @@ def llama_weights(model: Decoder) -> dict[str, Tensor]:
 
 def llama_names(shape: config.Model) -> list[str]:
     """Return the names of Llama's weights for a decoder of the given sizes; a tied head is none of them."""
-    outer = [theirs for name, theirs in OUTER.items() if name != "head.weight" or not shape.tied_embeddings]
+    outer = [theirs for name, theirs in LLAMA_OUTER_NAMES.items() if name != "head.weight" or not shape.tied_embeddings]
     inner = [*INNER.values(), *QKV, *GATE_UP]
     return outer + [f"model.layers.{index}.{name}" for index in range(shape.layers) for name in inner]
 
@@ -74,7 +74,7 @@ def decoder_weights(theirs: dict[str, Tensor], shape: config.Model) -> dict[str,
         theirs: all of :func:`llama_names`. They are taken out one by one: a large model is not held twice.
         shape: the sizes.
     """
-    weights = {name: theirs.pop(other) for name, other in OUTER.items() if other in theirs}
+    weights = {name: theirs.pop(other) for name, other in LLAMA_OUTER_NAMES.items() if other in theirs}
     for index in range(shape.layers):
         here, there = f"blocks.{index}", f"model.layers.{index}"
         for name, other in INNER.items():

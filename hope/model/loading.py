@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from hope import config
 from hope.catalogue import is_custom
 from hope.catalogue.custom import source_digest, source_file
+from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import read_json, whole_file, write_json
 from hope.model.decoder import Decoder
@@ -126,6 +127,28 @@ def _fill(model: Decoder, path: Path) -> dict[str, str]:
     except RuntimeError as error:
         raise UserError(f"{path}: does not fit config.json: {' '.join(str(error).split())[:200]}") from None
     return noted
+
+
+def open_model_with_data(model: Path, data: Path, threads: int) -> tuple[Decoder, TokenCorpus]:
+    """Return the trained model and the held-out tokens.
+
+    Args:
+        model: folder of the trained model.
+        data: folder that holds ``validation/``.
+        threads: CPU threads of all that follows in this process.
+
+    Raises:
+        UserError: one of them is missing or damaged, or they do not belong together.
+    """
+    torch.set_num_threads(threads)
+    corpus = TokenCorpus.open(data / "validation")
+    decoder = load_model(model)
+    if corpus.vocabulary != decoder.vocabulary:
+        raise UserError(
+            f"{data / 'validation'}: holds ids of {corpus.vocabulary} tokens, but {model} was trained on "
+            f"{decoder.vocabulary}; give the data that the model was trained on"
+        )
+    return decoder, corpus
 
 
 def initial_model(folder: Path) -> Decoder:

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from hope.model.bounded_passes import pass_over
 from hope.model.decoder import Decoder
-from hope.model.inputs import pass_over
-from hope.model.long import last_hidden
+from hope.model.long_pass import last_hidden
 from hope.model.operators import product, weight_gradient
 
 CHUNK_LOGITS = 2**26
@@ -83,10 +83,10 @@ class _WeightedLoss(Function):
         of_hidden, of_projection = torch.zeros_like(hidden), None
         for index in supervised.split(chunk_rows(len(projection), hidden.device)):
             rows, weight = hidden.index_select(0, index), weights.index_select(0, index)
-            found, gradient = of_logits(product(rows, projection), targets.index_select(0, index), weight)
-            found = found.where(weight != 0, 0.0)
-            losses.index_copy_(0, index, found.to(losses.dtype))
-            total += found @ weight.to(found.dtype)
+            losses_of_chunk, gradient = of_logits(product(rows, projection), targets.index_select(0, index), weight)
+            losses_of_chunk = losses_of_chunk.where(weight != 0, 0.0)
+            losses.index_copy_(0, index, losses_of_chunk.to(losses.dtype))
+            total += losses_of_chunk @ weight.to(losses_of_chunk.dtype)
             of_hidden.index_copy_(0, index, product(gradient, projection.t()))
             part = weight_gradient(gradient, rows)
             # Summed in float32: in bfloat16 a chunk's part would vanish beside those before it.
@@ -135,7 +135,7 @@ def chunk_rows(vocabulary: int, device: torch.device) -> int:
 def token_losses(model: Decoder, tokens: Tensor) -> Tensor:
     """Return the loss of every token given those before it, in nats, float32 ``[batch, tokens]``.
 
-    The logits are held for a chunk of positions only, and a long text is read in pieces (:mod:`hope.model.long`).
+    The logits are held for a chunk of positions only, and a long text is read in pieces (:mod:`hope.model.long_pass`).
 
     Args:
         model: the language model.
@@ -151,7 +151,7 @@ def losses_of_rows(model: Decoder, tokens: Tensor, what: str) -> Tensor:
     Args:
         model: the language model.
         tokens: int64 ``[rows, tokens + 1]``.
-        what: names the work in the heartbeat line.
+        what: names the work in the progress line.
     """
     device = model.embedding.weight.device
 

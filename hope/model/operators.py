@@ -54,7 +54,7 @@ def weight_gradient(gradient: Tensor, inputs: Tensor) -> Tensor:
     return product(inputs.t(), gradient.t()).t()
 
 
-class Linear(nn.Linear):
+class Projection(nn.Linear):
     """A projection without bias."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -69,11 +69,11 @@ class Linear(nn.Linear):
 def linear(inputs: Tensor, weight: Tensor) -> Tensor:
     """Return ``inputs @ weight.T`` ``[..., out]`` of ``[..., in]`` and ``[out, in]``."""
     if _with_onednn(inputs):
-        return _Linear.apply(inputs, weight)
+        return _Projection.apply(inputs, weight)
     return F.linear(inputs, weight)
 
 
-class _Linear(Function):
+class _Projection(Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor) -> Tensor:
         rows = inputs.flatten(0, -2)

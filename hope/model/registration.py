@@ -15,7 +15,7 @@ MODEL_TYPE = "hope_decoder"
 """Tells transformers, in ``config.json``, which class reads it."""
 AUTO = "transformers.models.auto.configuration_auto"
 """The module of transformers that every Auto class starts from."""
-OURS = "hope.model.huggingface_config"
+CONFIG_MODULE = "hope.model.huggingface_config"
 """The module of ours that registers itself when it is imported."""
 
 
@@ -62,7 +62,7 @@ class _Notice:
 def _register() -> None:
     """Import the class that registers itself; whatever goes wrong, transformers goes on without it."""
     try:
-        importlib.import_module(OURS)
+        importlib.import_module(CONFIG_MODULE)
     except Exception as error:
         warnings.warn(
             f"models trained by hope do not load with transformers here: {type(error).__name__}: {error}",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Bias = Callable[[Tensor, Tensor], Tensor]
+BlockBias = Callable[[Tensor, Tensor], Tensor]
 """Maps positions of queries ``[queries]`` and of keys ``[keys]`` to ``[heads, queries, keys]``."""
 
 # Logits of a tile. On a CPU it stays in the cache; a GPU wants work for all of its cores at once.
@@ -28,7 +28,7 @@ def attend_in_tiles(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
-    bias: Bias,
+    bias: BlockBias,
     positions: Tensor,
     scale: float,
     parameters: Sequence[Tensor] = (),
@@ -92,7 +92,7 @@ def tiles(count: int, total: int, area: int) -> Iterator[list[Tile]]:
 class _Logits:
     """What is added to inner products, and what they are multiplied by."""
 
-    bias: Bias
+    bias: BlockBias
     positions: Tensor
     scale: float
 
@@ -106,8 +106,8 @@ class _Logits:
         As wide as the queries, and float32 at least: the CPU's fused kernel would misread a narrower one.
         """
         rows, columns = self.places(tile, queries.shape[2])
-        found = self.bias(rows, columns).to(torch.promote_types(queries.dtype, torch.float32))
-        return (causal(found, rows, columns) if tile.diagonal else found)[None]
+        bias = self.bias(rows, columns).to(torch.promote_types(queries.dtype, torch.float32))
+        return (causal(bias, rows, columns) if tile.diagonal else bias)[None]
 
 
 class _Tiled(torch.autograd.Function):
@@ -121,15 +121,15 @@ class _Tiled(torch.autograd.Function):
         output = queries.new_empty(*queries.shape[:3], values.shape[3])
         norm = torch.empty(queries.shape[:3], dtype=exact, device=queries.device)
         for first, *others in tiles(queries.shape[2], keys.shape[2], _area(queries, _is_fused(queries))):
-            found, log = _read(logits, queries, keys, values, first)
-            found = found.to(exact)
+            attended, log = _attend_tile(logits, queries, keys, values, first)
+            attended = attended.to(exact)
             for tile in others:
-                more, other = _read(logits, queries, keys, values, tile)
+                more, other = _attend_tile(logits, queries, keys, values, tile)
                 joined = torch.logaddexp(log, other)
-                found.mul_((log - joined).exp_()[..., None])
-                found.addcmul_(more.to(exact), (other - joined).exp_()[..., None])
+                attended.mul_((log - joined).exp_()[..., None])
+                attended.addcmul_(more.to(exact), (other - joined).exp_()[..., None])
                 log = joined
-            output[:, :, first.rows], norm[:, :, first.rows] = found, log
+            output[:, :, first.rows], norm[:, :, first.rows] = attended, log
         context.save_for_backward(queries, keys, values, output, norm, *parameters)
         context.logits = logits
         return output
@@ -141,10 +141,10 @@ class _Tiled(torch.autograd.Function):
         tensors = (queries, keys, values, output, norm, gradient)
         learned: list[Tensor | None] = [None] * len(parameters)
         if _is_fused(queries) and not any(context.needs_input_grad[4:]):
-            found = _gradients_fused(context.logits, *tensors)
+            gradients = _gradients_fused(context.logits, *tensors)
         else:
-            found = _gradients_plain(context.logits, *tensors, parameters, learned)
-        return *(one.to(queries.dtype) for one in found), None, *learned
+            gradients = _gradients_plain(context.logits, *tensors, parameters, learned)
+        return *(one.to(queries.dtype) for one in gradients), None, *learned
 
 
 def _is_fused(queries: Tensor) -> bool:
@@ -159,7 +159,7 @@ def _area(queries: Tensor, fused: bool) -> int:
     return size // (heads if fused else batch * heads)
 
 
-def _read(logits: _Logits, queries: Tensor, keys: Tensor, values: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
+def _attend_tile(logits: _Logits, queries: Tensor, keys: Tensor, values: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
     """Return a tile's attention ``[batch, heads, queries, value_dim]`` and the logarithm of its denominator."""
     mask = logits.mask(tile, queries)
     queries, keys, values = queries[:, :, tile.rows], keys[:, :, tile.columns], values[:, :, tile.columns]
@@ -185,7 +185,7 @@ def _gradients_fused(
     logits: _Logits, queries: Tensor, keys: Tensor, values: Tensor, output: Tensor, norm: Tensor, gradient: Tensor
 ) -> list[Tensor]:
     """Return the gradients of queries, keys and values by the CPU's fused kernel."""
-    found = [torch.zeros_like(one, dtype=norm.dtype) for one in (queries, keys, values)]
+    gradients = [torch.zeros_like(one, dtype=norm.dtype) for one in (queries, keys, values)]
     for block in tiles(queries.shape[2], keys.shape[2], _area(queries, fused=True)):
         rows = block[0].rows
         given, some, read, log = (one[:, :, rows].contiguous() for one in (gradient, queries, output, norm))
@@ -193,9 +193,9 @@ def _gradients_fused(
             columns, mask = tile.columns, logits.mask(tile, queries)
             seen = keys[:, :, columns], values[:, :, columns]
             parts = _fused_backward(given, some, *seen, read, log, 0.0, False, attn_mask=mask, scale=logits.scale)
-            for whole, part, where in zip(found, parts, (rows, columns, columns), strict=True):
+            for whole, part, where in zip(gradients, parts, (rows, columns, columns), strict=True):
                 whole[:, :, where] += part
-    return found
+    return gradients
 
 
 def _gradients_plain(
@@ -233,8 +233,8 @@ def _gradients_plain(
             for_values[:, tile.columns].baddbmm_(folded_weights.mT, given)
             change = (given @ read.mT).view_as(weights).sub_(inner[:, :, rows, None]).mul_(weights)
             if bias.requires_grad:
-                found = torch.autograd.grad(bias, parameters, change.sum(0).to(bias.dtype), allow_unused=True)
-                for index, more in enumerate(found):
+                of_parameters = torch.autograd.grad(bias, parameters, change.sum(0).to(bias.dtype), allow_unused=True)
+                for index, more in enumerate(of_parameters):
                     before = learned[index]
                     learned[index] = more if before is None else before if more is None else before + more
             folded_change = _folded(change, keys)

@@ -17,8 +17,6 @@ CHUNK_LOGITS = {"cpu": 2**20, "gpu": 2**26}
 """Logits that the loss holds at once (:mod:`hope.model.loss`)."""
 FEWEST_ROWS = {"cpu": 256, "gpu": 1}
 """Rows of logits that the loss holds at once at least."""
-OWN_QUERIES = ("darope", "pope")
-"""Families on the fused kernel that keep more than a rotation does, for queries and keys of their own making."""
 
 
 @dataclass(frozen=True)

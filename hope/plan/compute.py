@@ -73,16 +73,16 @@ def measuring_flops(study: Study, vocabulary: int, rotary: bool) -> float:
     windows = asked.documents * asked.windows
     contexts = [asked.longest, *(context for context in asked.contexts if context != asked.longest)]
     times = 1 + (len(asked.extensions) if rotary else 0)
-    found = times * sum(passes(context, windows) for context in contexts)
+    flops = times * sum(passes(context, windows) for context in contexts)
     if asked.strided is not None:
         slid = windows * max(1.0, (asked.longest - asked.strided.window) / asked.strided.stride + 1)
-        found += times * passes(asked.strided.window, slid)
+        flops += times * passes(asked.strided.window, slid)
     retrieval = study.retrieval
-    found += len(retrieval.tasks) * sum(passes(multiple, retrieval.prompts) for multiple in retrieval.multiples)
+    flops += len(retrieval.tasks) * sum(passes(multiple, retrieval.prompts) for multiple in retrieval.multiples)
     analysis = study.analysis
-    found += 2 * passes(analysis.multiples[-1], analysis.documents)
+    flops += 2 * passes(analysis.multiples[-1], analysis.documents)
     if rotary:
         # Each run is one pass over L for the attention, and one over 2 L for the loss.
         reach = min(2.0, analysis.multiples[-1])
-        found += INTERVENTION_RUNS * (passes(1.0, analysis.documents / 2) + passes(reach, analysis.documents / 2))
-    return found
+        flops += INTERVENTION_RUNS * (passes(1.0, analysis.documents / 2) + passes(reach, analysis.documents / 2))
+    return flops

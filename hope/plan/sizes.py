@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.config import Encoding, Model, Study
+from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 
 SPECIAL_TOKENS = ("<|start|>", "<|end|>", "<|separator|>", "<|query|>")
@@ -65,11 +66,8 @@ def attention_widths(shape: Model) -> tuple[int, int]:
 
 
 def _encoding_parameters(shape: Model, encoding: Encoding, length: int) -> int | None:
-    if is_custom(encoding.family):
-        return None
-    sizes = {"layers": shape.layers, "width": shape.width, "heads": shape.heads, "head_dim": shape.head_dim}
-    sizes |= {"kv_heads": shape.kv_heads or shape.heads, "length": length}
-    return FAMILIES[encoding.family].parameter_count(sizes)
+    family = FAMILIES.get(encoding.family)
+    return None if family is None else family.parameter_count(encoding_shape(shape, length))
 
 
 def vocabulary_of(study: Study, given: int | None = None) -> int:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hope import config
-from hope.analysis.attention import Subject, analyze_windows
-from hope.analysis.texts import FEWEST, text_windows
+from hope.analysis.attention import AnalyzedModel, analyze_windows
+from hope.analysis.text_windows import FEWEST, text_windows
 from hope.analysis.ushape import FEWEST_KEYS
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.config.data import Files
 from hope.data.sources.readers import collect
 from hope.errors import UserError
@@ -23,8 +23,7 @@ from hope.files import write_json, write_text
 from hope.interchange.opening import Opened, open_checkpoint
 from hope.paths import StudyPaths
 from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.draw import draw_one
-from hope.reporting.figures.style import save
+from hope.reporting.figures.draw import draw_one, write_figure
 from hope.reporting.page.checkpoint import PICTURES, checkpoint_page
 
 LONGEST = 512
@@ -97,14 +96,13 @@ def analyze_checkpoint(
         write_json(paths.config, study.model_dump(mode="json", by_alias=True))
         folder = paths.run(opened.encoding.name, 0).analysis
         numbers = np.arange(len(given.windows))
-        subject = Subject(checkpoint, opened.model, opened.initial)
+        subject = AnalyzedModel(checkpoint, opened.model, opened.initial)
         analyze_windows(asked, subject, given.windows, bool(opened.start), numbers, folder)
         tables = StudyTables(temporary)
         for name in PICTURES:
             drawing = draw_one(tables, name)
             if len(drawing.data):
-                save(drawing.figure, paths.figures / name)
-                drawing.data.to_csv(paths.figures / f"{name}.csv", index=False, float_format="%.8g")
+                write_figure(drawing, paths.figures / name)
         write_text(
             paths.report / "index.html",
             checkpoint_page(tables, _facts(checkpoint, opened, given, trained) | {"limit": limit}),
@@ -152,8 +150,8 @@ def _windows(opened: Opened, texts: list[str], count: int, length: int, past: bo
     longest = max(map(len, encoded))
     raise UserError(
         f"--text: {FEWEST} windows of {length + 1 - len(opened.start):,} tokens are needed, each within a document, "
-        f"but "
-        f"the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them, or lower --length"
+        f"but the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them, or lower "
+        "--length"
     )
 
 
@@ -161,7 +159,7 @@ def _study(checkpoint: Path, opened: Opened, asked: config.Analysis, trained: in
     """Return the config of a study of this one model, as the tables and figures ask for one."""
     encoding, frequencies = opened.encoding, getattr(opened.model.encoding, "frequencies", None)
     family, settings = encoding.family, encoding.settings
-    if looked != trained and frequencies is not None and not is_custom(family) and FAMILIES[family].rotary:
+    if looked != trained and frequencies is not None and family in FAMILIES and FAMILIES[family].rotary:
         # Some rotary families derive their frequencies from the training length, which another one stands for here.
         family, settings = "rotary", {"frequencies": frequencies.tolist()}
     name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name_of(checkpoint))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hope.catalogue import FAMILIES
 from hope.config import Study, from_json
 from hope.errors import UserError
 from hope.files import whole_file
@@ -234,17 +235,13 @@ def _of_kernels(paths: StudyPaths, settings: Study) -> Iterator[tuple[str, str, 
 
 
 def kernel_floor(settings: Study, encoding: str) -> float | None:
-    """Return 1 - 2K/d, K the components that turn, of RoPE and of HoPE.
+    """Return 1 - 2K/d, K the components that turn, where the family has a formula for it, else None.
 
-    Counted from the formula theta_j >= 2 pi cutoff / L, not from the model's own frequencies, so that the
-    kernel that is computed from those has something to be checked against. None for other encodings.
+    The formula does not use the model's own frequencies, so that the kernel that is computed from those has
+    something to be checked against.
     """
     definition = settings.encoding(encoding)
-    if definition.family == "rope":
-        return 0.0
-    if definition.family != "hope" or definition.settings["freeze"] != "slow":
+    family = FAMILIES.get(definition.family)
+    if family is None:
         return None
-    half = settings.model.head_dim // 2
-    frequencies = definition.settings["base"] ** (-np.arange(half) / half)
-    turning = frequencies >= 2 * np.pi * definition.settings["cutoff"] / settings.training.length
-    return float(1 - turning.sum() / half)
+    return family.floor(family.settings(**definition.settings), settings.model.head_dim, settings.training.length)

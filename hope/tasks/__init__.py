@@ -1,6 +1,9 @@
-"""Tasks that ask a model to bring something back from its context; one small file each."""
+"""Tasks in which a model must retrieve something from its context; one file each, found by its name.
 
-from hope.tasks.registry import build_task
+The config reads the settings of tasks from here, so importing this room loads no numerical library.
+"""
+
+from hope.tasks.registry import BUILT_IN, TaskDefinition, build_task
 from hope.tasks.task import Example, Source, Task, Vocabulary
 
-__all__ = ["Example", "Source", "Task", "Vocabulary", "build_task"]
+__all__ = ["BUILT_IN", "Example", "Source", "Task", "TaskDefinition", "Vocabulary", "build_task"]

@@ -5,23 +5,28 @@
     def open ( path SEPARATOR def | open ( path
                                     answer
 
-Some of a text can be told without its copy, and a guess is made among the distinct tokens of the span: compare
-with another model's score rather than with chance alone.
+Some tokens of a text can be guessed without copying, and a guess is made among the distinct tokens of the span, so
+chance understates the baseline: compare with another model's score.
 """
 
-import numpy as np
-
-from hope.tasks.copy import repeated
-from hope.tasks.task import Example, Task, too_short
+from hope.tasks.built_in import BuiltIn, Material, Random, repeated
+from hope.tasks.task import Example
 
 
-class CopyText(Task):
-    """The copy task over spans of real text."""
+class CopyText(BuiltIn):
+    """Repeat a span of the corpus."""
 
-    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
+    reads_text = True
+
+    @property
+    def shortest(self) -> int:
+        """Tokens of the shortest prompt."""
+        return 5
+
+    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
         """Return a span and its copy; an even ``length`` holds one token more of the text before the span."""
+        import numpy as np
+
         span = (length - 1) // 2
-        if span < 2:
-            raise too_short("copy_text", 5, length)
-        lead, string = np.split(self.source.span(random, length - 1 - span), [length - 1 - 2 * span])
-        return repeated(lead, string, self.vocabulary.special["separator"], np.unique(string))
+        lead, string = np.split(material.source.span(random, length - 1 - span), [length - 1 - 2 * span])
+        return repeated(lead, string, material.separator, np.unique(string))

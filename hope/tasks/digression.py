@@ -6,35 +6,39 @@
     binding         digression              decoy           recent                 answer
 
 The candidates are the two values, so that the margin is how much less likely the decoy is than the right one,
-NLL(decoy) - NLL(right): below 0 where what is near wins. The length of the prompt is that of the digression, and
-9 tokens more and ``recent``.
+NLL(decoy) - NLL(right), in nats: below 0 where the recent value wins. A prompt is 9 + ``recent`` tokens longer than
+its digression.
 """
 
-import numpy as np
+from pydantic import Field
 
-from hope.tasks.task import Example, Source, Task, Vocabulary, too_short
+from hope.tasks.built_in import BuiltIn, Material, Random
+from hope.tasks.task import Example
 
 
-class Digression(Task):
-    """A binding, a digression, and a decoy right before the question."""
+class Digression(BuiltIn):
+    """Answer for the first topic, right after another one was bound."""
 
-    def __init__(self, vocabulary: Vocabulary, source: Source, alphabet: int = 64, recent: int = 4) -> None:
-        """Choose the alphabet of topics and values."""
-        super().__init__(vocabulary, source)
-        (self.alphabet,) = vocabulary.alphabets("digression", alphabet)
-        self.recent = recent
+    alphabet: int = Field(64, ge=4, description="distinct tokens that topics and values are drawn from")
+    recent: int = Field(4, ge=0, description="tokens of text between the other binding and the question")
 
-    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
+    reads_text = True
+    sets = ("alphabet",)
+
+    @property
+    def shortest(self) -> int:
+        """Tokens of the shortest prompt."""
+        return 9 + self.recent
+
+    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
         """Return two bindings with text between, and the question about the first."""
-        special = self.vocabulary.special
+        import numpy as np
+
+        (alphabet,) = material.sets
         count = length - 9
-        if count < self.recent:
-            raise too_short("digression", 9 + self.recent, length)
-        text, recent = np.split(self.source.span(random, count), [count - self.recent])
-        topic, other, value, decoy = random.choice(self.alphabet, 4, replace=False)
-        binding, second = [special["separator"], topic, value], [special["separator"], other, decoy]
-        question = [special["query"], topic, value]
+        text, recent = np.split(material.source.span(random, count), [count - self.recent])
+        topic, other, value, decoy = random.choice(alphabet, 4, replace=False)
+        binding, second = [material.separator, topic, value], [material.separator, other, decoy]
+        question = [material.query, topic, value]
         tokens = np.concatenate((binding, text, second, recent, question)).astype(np.int64)
-        answer = np.zeros(length, dtype=bool)
-        answer[-1] = True
-        return Example(tokens, answer, np.array([value, decoy]))
+        return Example(tokens, np.arange(length) == length - 1, np.array([value, decoy]))

@@ -8,56 +8,65 @@
 By number of examples: the setting ``examples``. By distance: ``depths``, the place of the block of examples among
 the filler. Without ``examples`` as many are shown as fit, without filler.
 
-All inputs and outputs of a prompt differ, and come from one alphabet: with outputs from a set of their own a small
-model learns to name any output that it has read, is right once in as many times as there are inputs, and stays there.
+All inputs and outputs of a prompt differ, and come from one alphabet. With outputs from a set of their own, a small
+model learns to name any output that it has read, is right once in ``inputs`` times, and stays there.
 """
 
-from collections.abc import Sequence
+from pydantic import Field, model_validator
 
-import numpy as np
-
-from hope.tasks.task import Example, Source, Task, Vocabulary, place, too_short
-
-_FILLER = 32
+from hope.tasks.built_in import FILLER, BuiltIn, Depths, Material, Random, check_pairs, interleaved, place
+from hope.tasks.task import Example
 
 
-class FewShot(Task):
-    """Few-shot following, as a lookup of input-output pairs each of which may be shown several times."""
+class FewShot(BuiltIn):
+    """Follow a mapping that examples show, new in each prompt."""
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        source: Source,
-        inputs: int = 4,
-        examples: int | None = None,
-        alphabet: int = 64,
-        depths: Sequence[float] = (),
-    ) -> None:
-        """Choose the alphabet and the filler: disjoint sets of tokens."""
-        super().__init__(vocabulary, source)
-        self.count, self.shown, self.depths = inputs, examples, tuple(depths)
-        self.alphabet, self.filler = vocabulary.alphabets("few_shot", alphabet, _FILLER)
+    inputs: int = Field(4, ge=1, description="distinct inputs of the mapping; each is asked once, behind the examples")
+    examples: int | None = Field(
+        None, ge=1, description="examples shown, the rest of the prompt being filler; null: as many as fit"
+    )
+    alphabet: int = Field(64, ge=2, description="distinct tokens that inputs and outputs are drawn from")
+    depths: Depths = Field(
+        default=[],
+        description="places of the block of examples, such as [0.0, 0.5, 1.0], where `examples` leaves room for them",
+    )
 
-    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
+    sets = ("alphabet", FILLER)
+
+    @model_validator(mode="after")
+    def _enough(self) -> "FewShot":
+        check_pairs(self.alphabet, inputs=self.inputs)
+        if self.examples is not None and self.examples < self.inputs:
+            raise ValueError(
+                f"examples {self.examples} is below inputs {self.inputs}: each is shown before it is asked"
+            )
+        return self
+
+    @property
+    def shortest(self) -> int:
+        """Tokens of the shortest prompt."""
+        return 4 if self.examples is None else 2 * (self.examples + self.inputs)
+
+    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
         """Return examples, in which each input comes at least once, and the questions in an order of their own."""
-        shortest = 4 if self.shown is None else 2 * (self.shown + self.count)
-        if length < shortest:
-            raise too_short("few_shot", shortest, length)
-        count = min(self.count, length // 4)
-        shown = length // 2 - count if self.shown is None else self.shown
-        inputs, outputs = np.split(random.choice(self.alphabet, 2 * count, replace=False), 2)
+        import numpy as np
+
+        alphabet, filler = material.sets
+        count = min(self.inputs, length // 4)
+        shown = length // 2 - count if self.examples is None else self.examples
+        inputs, outputs = np.split(random.choice(alphabet, 2 * count, replace=False), 2)
         order = random.permutation(np.concatenate((np.arange(count), random.integers(count, size=shown - count))))
         asked = random.permutation(count)
 
         context = length - 2 * count
-        start = place(random, 1.0 if self.shown is None else depth, context - 2 * shown)
-        tokens = random.choice(self.filler, length).astype(np.int64)
-        tokens[start : start + 2 * shown] = np.stack((inputs[order], outputs[order]), axis=1).reshape(-1)
-        tokens[context:] = np.stack((inputs[asked], outputs[asked]), axis=1).reshape(-1)
+        start = place(random, 1.0 if self.examples is None else depth, context - 2 * shown)
+        tokens = random.choice(filler, length).astype(np.int64)
+        tokens[start : start + 2 * shown] = interleaved(inputs[order], outputs[order])
+        tokens[context:] = interleaved(inputs[asked], outputs[asked])
         answer = np.zeros(length, dtype=bool)
         answer[context + 1 :: 2] = True
         taught = answer.copy()
         first = np.unique(order, return_index=True)[1]
         # An input that was shown before is a question too.
         taught[start + 1 + 2 * np.setdiff1d(np.arange(shown), first)] = True
-        return Example(tokens, answer, self.alphabet, taught)
+        return Example(tokens, answer, alphabet, taught)

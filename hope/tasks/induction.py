@@ -1,4 +1,4 @@
-"""Induction: random tokens come again, with nothing that says so (Olsson et al. 2022, arXiv 2209.11895).
+"""Induction: random tokens come again, and nothing marks the repetition (Olsson et al. 2022, arXiv 2209.11895).
 
 ::
 
@@ -9,26 +9,33 @@ The period is drawn for each prompt, from a quarter to a half of its length, and
 no place and no token is the same in two prompts, only the rule that what followed a token once follows it again.
 """
 
-import numpy as np
+from pydantic import Field
 
-from hope.tasks.task import Example, Source, Task, Vocabulary, too_short
+from hope.tasks.built_in import BuiltIn, Material, Random
+from hope.tasks.task import Example
 
 
-class Induction(Task):
-    """A repeated string of random tokens of the whole vocabulary."""
+class Induction(BuiltIn):
+    """Go on with a string that came before; nothing marks that it comes again."""
 
-    def __init__(self, vocabulary: Vocabulary, source: Source, alphabet: int = 64) -> None:
-        """Keep how many distinct tokens a prompt draws from."""
-        super().__init__(vocabulary, source)
-        self.ordinary, self.alphabet = vocabulary.ordinary, min(alphabet, len(vocabulary.ordinary))
+    alphabet: int = Field(64, ge=2, description="distinct tokens of a prompt, drawn anew from the whole vocabulary")
 
-    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
+    @property
+    def symbols(self) -> int:
+        """Ordinary tokens that a vocabulary must have for the task."""
+        return self.alphabet
+
+    @property
+    def shortest(self) -> int:
+        """Tokens of the shortest prompt."""
+        return 4
+
+    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
         """Return a string of distinct tokens, as far as the alphabet goes, again and again."""
-        if length < 4:
-            raise too_short("induction", 4, length)
+        import numpy as np
+
         period = int(random.integers(max(2, length // 4), length // 2 + 1))
-        alphabet = random.choice(self.ordinary, self.alphabet, replace=False)
+        ordinary = material.vocabulary.ordinary
+        alphabet = random.choice(ordinary, min(self.alphabet, len(ordinary)), replace=False)
         string = random.permutation(np.resize(alphabet, period))
-        tokens = np.resize(string, length).astype(np.int64)
-        answer = np.arange(length) > period
-        return Example(tokens, answer, alphabet)
+        return Example(np.resize(string, length).astype(np.int64), np.arange(length) > period, alphabet)

@@ -5,46 +5,53 @@
     k1 v1 k2 v2 k3 v3 | k2 v2 . . k1 v1 . . . . . k3 v3 . .
                            answer    answer          answer
 
-All bindings stand at the beginning; each key comes again once, scattered, and is answered at once. As there the
-gaps follow a power law, so that most keys come again soon; here an answer is read like any token after it was told.
+All bindings stand at the beginning; each key comes again once, scattered, with its value right behind it. As in Zoology
+the gaps follow a power law, so that most keys come again soon; here later tokens may read an answer that was given.
 """
 
-import numpy as np
+from pydantic import Field, model_validator
 
-from hope.tasks.task import Example, Source, Task, Vocabulary, too_short
+from hope.tasks.built_in import FILLER, BuiltIn, Material, Random, check_pairs, interleaved
+from hope.tasks.task import Example
 
-_FILLER = 32
 
+class Mqar(BuiltIn):
+    """Multi-query associative recall: bindings first, keys scattered behind (Arora et al. 2023, arXiv 2312.04927)."""
 
-class Mqar(Task):
-    """Multi-query associative recall with bindings that are new in each example."""
+    pairs: int = Field(4, ge=1, description="bindings in a prompt")
+    alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
+    power: float = Field(
+        0.1,
+        gt=0.0,
+        description="a gap before a key comes again has probability ~ gap^(power - 1); below 1 most are short",
+    )
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        source: Source,
-        pairs: int = 4,
-        alphabet: int = 64,
-        power: float = 0.1,
-    ) -> None:
-        """Choose the alphabet of keys and values and the filler: disjoint sets of tokens."""
-        super().__init__(vocabulary, source)
-        self.pairs, self.power = pairs, power
-        self.alphabet, self.filler = vocabulary.alphabets("mqar", alphabet, _FILLER)
+    sets = ("alphabet", FILLER)
 
-    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
+    @model_validator(mode="after")
+    def _enough(self) -> "Mqar":
+        check_pairs(self.alphabet, pairs=self.pairs)
+        return self
+
+    @property
+    def shortest(self) -> int:
+        """Tokens of the shortest prompt."""
+        return 4
+
+    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
         """Return bindings and their keys again; a short prompt has fewer of them."""
+        import numpy as np
+
+        alphabet, filler = material.sets
         pairs = min(self.pairs, length // 4)
-        if pairs < 1:
-            raise too_short("mqar", 4, length)
-        keys, values = np.split(random.choice(self.alphabet, 2 * pairs, replace=False), 2)
+        keys, values = np.split(random.choice(alphabet, 2 * pairs, replace=False), 2)
         cells = np.arange(1, (length - 2 * pairs) // 2 + 1)
         likely = cells ** (self.power - 1.0)
         # Cells of two tokens, one for each key: no two of them overlap.
         starts = 2 * pairs + 2 * (random.choice(cells, pairs, replace=False, p=likely / likely.sum()) - 1)
-        tokens = random.choice(self.filler, length).astype(np.int64)
-        tokens[: 2 * pairs] = np.stack((keys, values), axis=1).reshape(-1)
+        tokens = random.choice(filler, length).astype(np.int64)
+        tokens[: 2 * pairs] = interleaved(keys, values)
         tokens[starts], tokens[starts + 1] = keys, values
         answer = np.zeros(length, dtype=bool)
         answer[starts + 1] = True
-        return Example(tokens, answer, self.alphabet)
+        return Example(tokens, answer, alphabet)

@@ -8,41 +8,46 @@
 What is asked for stands at its depth, the others at random places.
 """
 
-from collections.abc import Sequence
+from pydantic import Field, model_validator
 
-import numpy as np
+from hope.tasks.built_in import EVENLY, BuiltIn, Depths, Material, Random, place, scatter
+from hope.tasks.task import Example
 
-from hope.tasks.task import Example, Source, Task, Vocabulary, place, scatter, too_short
 
+class Needle(BuiltIn):
+    """Find one of several bindings in text of the corpus."""
 
-class Needle(Task):
-    """A binding in real text, among others."""
+    needles: int = Field(4, ge=1, description="bindings in the text, one of which is asked for")
+    alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
+    tokens: int = Field(2, ge=1, description="tokens of a value")
+    depths: Depths = Field(default=EVENLY, description="places of the binding that is asked for")
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        source: Source,
-        needles: int = 4,
-        alphabet: int = 64,
-        tokens: int = 2,
-        depths: Sequence[float] = (),
-    ) -> None:
-        """Choose the alphabet of keys and values."""
-        super().__init__(vocabulary, source)
-        self.needles, self.size, self.depths = needles, tokens, tuple(depths)
-        (self.alphabet,) = vocabulary.alphabets("needle", alphabet)
+    reads_text = True
+    sets = ("alphabet",)
 
-    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
+    @model_validator(mode="after")
+    def _enough(self) -> "Needle":
+        if self.needles * (self.tokens + 1) > self.alphabet:
+            raise ValueError(f"needles {self.needles} of {self.tokens + 1} tokens are above alphabet {self.alphabet}")
+        return self
+
+    @property
+    def shortest(self) -> int:
+        """Tokens of the shortest prompt."""
+        return 2 * (self.tokens + 2) + 1
+
+    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
         """Return a text with needles in it, and the question; a short prompt has fewer needles."""
-        special, block = self.vocabulary.special, self.size + 2
+        import numpy as np
+
+        (alphabet,) = material.sets
+        block = self.tokens + 2
         context = length - block
         # Half of the context is text, unless it holds no more than the one that is asked for.
         needles = max(1, min(self.needles, context // (2 * block)))
-        if context <= block:
-            raise too_short("needle", 2 * block + 1, length)
-        text = self.source.span(random, context - needles * block)
-        drawn = random.choice(self.alphabet, (needles, 1 + self.size), replace=False)
-        blocks = np.column_stack((np.full(needles, special["separator"]), drawn))
+        text = material.source.span(random, context - needles * block)
+        drawn = random.choice(alphabet, (needles, 1 + self.tokens), replace=False)
+        blocks = np.column_stack((np.full(needles, material.separator), drawn))
         body = context - block
         start = place(random, depth, body)
         others = scatter(random, needles - 1, block, body)
@@ -51,10 +56,8 @@ class Needle(Task):
         others = others + np.where(others >= start, block, 0)
 
         tokens, free = np.empty(length, dtype=np.int64), np.ones(length, dtype=bool)
-        for first, found in zip((start, *others), blocks, strict=True):
-            tokens[first : first + block], free[first : first + block] = found, False
-        tokens[context:], free[context:] = np.append(special["query"], blocks[0, 1:]), False
+        for first, needle in zip((start, *others), blocks, strict=True):
+            tokens[first : first + block], free[first : first + block] = needle, False
+        tokens[context:], free[context:] = np.append(material.query, blocks[0, 1:]), False
         tokens[free] = text
-        answer = np.zeros(length, dtype=bool)
-        answer[length - self.size :] = True
-        return Example(tokens, answer, self.alphabet)
+        return Example(tokens, np.arange(length) >= length - self.tokens, alphabet)

@@ -5,38 +5,38 @@
     the text QUERY p1 p2 p3 goes on and on QUERY | p1 p2 p3
              depth                                 answer
 
-The key's place in the text is its depth. There the marker is a sentence; here it is a token, since a small model
+The key's place in the text is its depth. In the paper the marker is a sentence; here it is a token, since a small model
 reads no instructions.
 """
 
-from collections.abc import Sequence
+from pydantic import Field
 
-import numpy as np
+from hope.tasks.built_in import EVENLY, BuiltIn, Depths, Material, Random, place
+from hope.tasks.task import Example
 
-from hope.tasks.task import Example, Source, Task, Vocabulary, place, too_short
 
+class Passkey(BuiltIn):
+    """Find a key in text of the corpus (Mohtashami and Jaggi 2023, arXiv 2305.16300)."""
 
-class Passkey(Task):
-    """A key in real text, asked for by the marker before it."""
+    digits: int = Field(4, ge=1, description="tokens of the key")
+    alphabet: int = Field(10, ge=2, description="distinct tokens that the key is drawn from")
+    depths: Depths = Field(default=EVENLY, description="places of the key")
 
-    def __init__(
-        self, vocabulary: Vocabulary, source: Source, digits: int = 4, alphabet: int = 10, depths: Sequence[float] = ()
-    ) -> None:
-        """Choose the tokens of keys."""
-        super().__init__(vocabulary, source)
-        self.digits, self.depths = digits, tuple(depths)
-        (self.alphabet,) = vocabulary.alphabets("passkey", alphabet)
-        self.query = vocabulary.special["query"]
+    reads_text = True
+    sets = ("alphabet",)
 
-    def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
+    @property
+    def shortest(self) -> int:
+        """Tokens of the shortest prompt."""
+        return 2 * (self.digits + 1) + 1
+
+    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
         """Return a text with a key at ``depth``, and the question."""
-        block = self.digits + 1
-        if length <= 2 * block:
-            raise too_short("passkey", 2 * block + 1, length)
-        text = self.source.span(random, length - 2 * block)
-        key = np.append(self.query, random.choice(self.alphabet, self.digits))
+        import numpy as np
+
+        (alphabet,) = material.sets
+        text = material.source.span(random, length - 2 * (self.digits + 1))
+        key = np.append(material.query, random.choice(alphabet, self.digits))
         start = place(random, depth, len(text))
         tokens = np.concatenate((text[:start], key, text[start:], key)).astype(np.int64)
-        answer = np.zeros(length, dtype=bool)
-        answer[length - self.digits :] = True
-        return Example(tokens, answer, self.alphabet)
+        return Example(tokens, np.arange(length) >= length - self.digits, alphabet)

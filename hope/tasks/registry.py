@@ -1,39 +1,44 @@
-"""From a task's name to the task."""
+"""From a task's name to the task; the built-in ones are the files of this room."""
 
+import importlib
 import inspect
+import pkgutil
+from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from hope import config
 from hope.catalogue import is_custom
 from hope.catalogue.custom import load_class
 from hope.errors import UserError
-from hope.tasks.copy import Copy
-from hope.tasks.copy_text import CopyText
-from hope.tasks.digression import Digression
-from hope.tasks.few_shot import FewShot
-from hope.tasks.induction import Induction
-from hope.tasks.mqar import Mqar
-from hope.tasks.needle import Needle
-from hope.tasks.passkey import Passkey
-from hope.tasks.recall import Recall
+from hope.section import Section
+from hope.tasks.built_in import BoundTask, BuiltIn
 from hope.tasks.task import Source, Task, Vocabulary
 
-KINDS: dict[str, type[Task]] = {
-    "copy": Copy,
-    "copy_text": CopyText,
-    "few_shot": FewShot,
-    "recall": Recall,
-    "mqar": Mqar,
-    "passkey": Passkey,
-    "needle": Needle,
-    "digression": Digression,
-    "induction": Induction,
-}
+
+def _built_in() -> dict[str, type[BuiltIn]]:
+    """Return the built-in tasks by name, that of the file in which a task is defined, in alphabetical order."""
+    tasks = {}
+    for _, name, _ in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        module = importlib.import_module(f"hope.tasks.{name}")
+        for kind in vars(module).values():
+            if isinstance(kind, type) and issubclass(kind, BuiltIn) and kind.__module__ == module.__name__:
+                tasks[name] = kind
+    del tasks["built_in"]
+    return tasks
 
 
-def build_task(name: str, definition: config.TaskDefinition, vocabulary: Vocabulary, source: Source) -> Task:
+BUILT_IN = _built_in()
+
+
+class TaskDefinition(Section):
+    """A task with settings, under a name of the user's."""
+
+    task: str = Field(description="a built-in task, or my_module:MyClass for one of your own")
+    settings: dict[str, Any] = Field(default={}, description="its settings, laid over those of `tasks`")
+
+
+def build_task(name: str, definition: TaskDefinition, vocabulary: Vocabulary, source: Source) -> Task:
     """Return the task ``name`` of a study.
 
     Args:
@@ -43,25 +48,24 @@ def build_task(name: str, definition: config.TaskDefinition, vocabulary: Vocabul
         source: text to draw from.
 
     Raises:
-        UserError: the task or one of its settings is unknown or does not fit the vocabulary, or a user's
-            ``module:Class`` cannot be imported, is no :class:`Task`, or does not take the settings.
+        UserError: a setting is unknown or does not fit the vocabulary, or a user's ``module:Class`` cannot be
+            imported, is no :class:`Task`, or does not take the settings.
     """
     key = f"tasks.definitions.{name}" if is_custom(definition.task) or name != definition.task else f"tasks.{name}"
-    settings: dict[str, Any] = definition.settings
-    if is_custom(definition.task):
-        kind = load_class(definition.task, Task, f"{key}.task", "hope.tasks.Task")
-        key = f"{key}.settings"
+    if not is_custom(definition.task):
         try:
-            inspect.signature(kind).bind(vocabulary, source, **settings)
-        except TypeError as error:
-            raise UserError(f"{key}: {definition.task}: {error}") from None
-        try:
-            return kind(vocabulary, source, **settings)
-        except ValueError as error:
-            raise UserError(f"{key}: {error}") from error
-    section = config.TASK_SETTINGS[definition.task]
+            settings = BUILT_IN[definition.task].model_validate(definition.settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(f"{'.'.join(map(str, (key, *first['loc'])))}: {first['msg']}") from None
+        return BoundTask(definition.task, settings, vocabulary, source)
+    kind = load_class(definition.task, Task, f"{key}.task", "hope.tasks.Task")
+    key = f"{key}.settings"
     try:
-        settings = section.model_validate(settings).model_dump()
-    except ValidationError as error:
-        raise UserError(config.describe(error, section, key)) from None
-    return KINDS[definition.task](vocabulary, source, **settings)
+        inspect.signature(kind).bind(vocabulary, source, **definition.settings)
+    except TypeError as error:
+        raise UserError(f"{key}: {definition.task}: {error}") from None
+    try:
+        return kind(vocabulary, source, **definition.settings)
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from error

@@ -1,12 +1,18 @@
-"""What a retrieval task is."""
+"""What a retrieval task is: the tokens that it draws from, its examples, and the class that a user's own derives from.
+
+The config imports this room for the settings of its tasks, so numpy is imported only where examples are drawn.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 from hope.errors import UserError
-from hope.seeding import generator
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,11 @@ class Vocabulary:
     size: int
     special: dict[str, int]
 
-    @property
+    @cached_property
     def ordinary(self) -> np.ndarray:
         """The ids that are no special token, int64, rising."""
+        import numpy as np
+
         return np.setdiff1d(np.arange(self.size), list(self.special.values()))
 
     def alphabets(self, purpose: str, *sizes: int) -> list[np.ndarray]:
@@ -39,6 +47,10 @@ class Vocabulary:
         Raises:
             UserError: the vocabulary has too few ordinary tokens.
         """
+        import numpy as np
+
+        from hope.seeding import generator
+
         ordinary = self.ordinary
         if sum(sizes) > len(ordinary):
             raise UserError(
@@ -66,7 +78,7 @@ class Example:
 
     Attributes:
         tokens: token ids, int64 ``[length]``.
-        answer: bool ``[length]``; True for tokens that are scored: told from those before them.
+        answer: bool ``[length]``; True for tokens that are scored: each is predicted from the tokens before it.
         candidates: token ids that answers of the example are drawn from, int64: a guess is made among them.
         taught: bool ``[length]``; tokens that training learns from: the answers if None.
     """
@@ -79,7 +91,7 @@ class Example:
     @property
     def chance(self) -> float:
         """Expected token accuracy of a guess among the candidates, each as likely."""
-        return 1 / len(np.unique(self.candidates))
+        return 1 / len(set(self.candidates.tolist()))
 
     @property
     def lessons(self) -> np.ndarray:
@@ -113,23 +125,3 @@ class Task:
             UserError: the task does not fit into so few tokens.
         """
         raise NotImplementedError
-
-
-def too_short(task: str, shortest: int, length: int) -> UserError:
-    """Return the error of a prompt that a task does not fit into."""
-    return UserError(f"{task} needs prompts of {shortest} tokens or more, not {length}: raise the multiple of L")
-
-
-def place(random: np.random.Generator, depth: float | None, room: int) -> int:
-    """Return where something starts that may stand ``room`` tokens or fewer behind the beginning."""
-    return int(random.integers(room + 1)) if depth is None else round(depth * room)
-
-
-def scatter(random: np.random.Generator, count: int, size: int, room: int) -> np.ndarray:
-    """Return starts of ``count`` disjoint blocks of ``size`` tokens within ``room``, int64, rising.
-
-    Every arrangement has the same probability: the starts are drawn among the cells that are left when each
-    block is one cell, then each is moved behind the blocks before it.
-    """
-    cells = np.sort(random.choice(room - count * (size - 1), count, replace=False))
-    return cells + np.arange(count) * (size - 1)

@@ -45,7 +45,7 @@ class Digests:
             write_json(self.path, self._used)
 
 
-def bring_in_line(folder: Path, artifacts: dict[str, Path], listing: dict[str, dict[str, Any]]) -> bool:
+def mirror_artifacts(folder: Path, artifacts: dict[str, Path], listing: dict[str, dict[str, Any]]) -> bool:
     """Make ``folder`` hold exactly ``artifacts`` and their ``digests.json``; return whether that changed it.
 
     Args:
@@ -60,7 +60,7 @@ def bring_in_line(folder: Path, artifacts: dict[str, Path], listing: dict[str, d
     for name, source in artifacts.items():
         target = folder / name
         if not _holds(target, source, listing[name]):
-            _place(source, target)
+            _link(source, target)
             changed = True
     if not _reads(folder / DIGESTS, listing):
         write_json(folder / DIGESTS, listing)
@@ -98,7 +98,7 @@ def _reads(path: Path, content: Any) -> bool:
     return path.is_file() and read_json(path) == content
 
 
-def _place(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path) -> None:
     """Link ``source`` as ``target``; copy where that cannot be, as across file systems."""
     with whole_file(target) as temporary:
         try:

@@ -88,17 +88,17 @@ def connect(study: Path, uri: str | None) -> Tracker:
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         # The UI would else show its pages on language model agents, which a study has none of.
         tags = {"mlflow.experimentKind": "custom_model_development"}
         identifier = client.create_experiment(name, artifact_location=artifacts, tags=tags)
         if artifacts:
             _hide_default_experiment(client)
         return identifier
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return found.experiment_id
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
 
 
 def _hide_default_experiment(client: MlflowClient) -> None:

@@ -41,15 +41,15 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ROOMS = {
     "prepare-corpus": {"data"},
     "tokenize": {"data"},
-    "train": {"data", "tasks", "encodings", "model", "training"},
+    "train": {"data", "encodings", "model", "training"},
     "analyze-attention": {"data", "encodings", "model", "analysis"},
     "analyze-dynamics": {"data", "encodings", "model", "analysis"},
     "theory": {"encodings", "analysis"},
     "extrapolate": {"data", "encodings", "model", "evaluation"},
-    "retrieve": {"data", "tasks", "encodings", "model", "evaluation"},
+    "retrieve": {"data", "encodings", "model", "evaluation"},
 }
 """Folders of the package that the results of a stage depend on."""
-GROUND = {"catalogue", "config"}
+GROUND = {"catalogue", "config", "tasks"}
 """Folders that every stage depends on, as it does on the modules at the package's root."""
 CALLERS = {"__main__", "cli", "reproduce", "study_files"}
 """Modules at the package's root that only call the others."""
@@ -88,8 +88,12 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
         "started": _iso(started),
         "ended": _iso(ended),
         "seconds": round(ended - started, 3),
-        "inputs": {_name(path, base): describe_input(path) for path in inputs},
-        "outputs": {_name(path, base): found for path in _files(outputs) if (found := _describe_file(path))},
+        "inputs": {_relative_name(path, base): describe_input(path) for path in inputs},
+        "outputs": {
+            _relative_name(path, base): described
+            for path in _files_within(outputs)
+            if (described := _describe_file(path))
+        },
     }
 
 
@@ -132,7 +136,8 @@ def git_state() -> dict[str, Any]:
 @functools.cache
 def environment_digest() -> str:
     """Return the SHA-256 over the Python version and all installed distributions with their versions."""
-    lines = {f"{(found.name or '').lower().replace('_', '-')}=={found.version}" for found in metadata.distributions()}
+    packages = metadata.distributions()
+    lines = {f"{(package.name or '').lower().replace('_', '-')}=={package.version}" for package in packages}
     return hashlib.sha256("\n".join([platform.python_version(), *sorted(lines)]).encode()).hexdigest()
 
 
@@ -161,14 +166,16 @@ def describe_input(path: Path) -> dict[str, Any]:
     if path.is_file():
         return _describe_file(path) or {"sha256": None}
     manifests = [path / "manifest.json", *sorted(path.glob("*/manifest.json"))]
-    found = {_name(manifest, path): _manifest_digest(manifest) for manifest in manifests if manifest.is_file()}
-    if found:
-        return {"manifests": found}
+    digests = {
+        _relative_name(manifest, path): _manifest_digest(manifest) for manifest in manifests if manifest.is_file()
+    }
+    if digests:
+        return {"manifests": digests}
     if (path / "model.safetensors").is_file():
         named = [path / "config.json", path / "model.safetensors"]
     else:
-        named = _files([path])
-    return {"files": {_name(file, path): described for file in named if (described := _describe_file(file))}}
+        named = _files_within([path])
+    return {"files": {_relative_name(file, path): described for file in named if (described := _describe_file(file))}}
 
 
 def _manifest_digest(path: Path) -> str:
@@ -185,13 +192,13 @@ def _describe_file(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _files(paths: list[Path]) -> list[Path]:
+def _files_within(paths: list[Path]) -> list[Path]:
     """Return files, and those within folders, but for hidden ones: parts of files still being written."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         inside = [path] if path.is_file() else path.rglob("*") if path.is_dir() else []
-        found += [file for file in inside if file.is_file() and not file.name.startswith(".")]
-    return sorted(set(found))
+        files += [file for file in inside if file.is_file() and not file.name.startswith(".")]
+    return sorted(set(files))
 
 
 def _common_folder(paths: list[Path]) -> Path:
@@ -201,7 +208,7 @@ def _common_folder(paths: list[Path]) -> Path:
     return Path(os.path.commonpath([path.absolute().parent for path in paths]))
 
 
-def _name(path: Path, base: Path) -> str:
+def _relative_name(path: Path, base: Path) -> str:
     return Path(os.path.relpath(path.absolute(), base.absolute())).as_posix()
 
 

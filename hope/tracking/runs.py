@@ -13,7 +13,7 @@ from hope.files import read_json, sha256_of_json, write_json
 from hope.paths import RunPaths
 from hope.tracking import artifacts
 from hope.tracking.client import Tracker
-from hope.tracking.contents import RunContent, live_content
+from hope.tracking.run_content import RunContent, live_content
 from hope.tracking.study_run import ARTIFACTS_ADDRESS
 from hope.tracking.summaries import Point
 
@@ -36,27 +36,27 @@ OUR_TAGS = (
     "stage",
 )
 # History files may keep fewer digits than the live points had.
-TOLERANCE = 1e-6
+VALUE_TOLERANCE = 1e-6
 
 Item = TypeVar("Item")
 
 
 def find_runs(tracker: Tracker) -> dict[str, list[Run]]:
     """Return the study's runs by their key, newest first."""
-    found: dict[str, list[Run]] = {}
+    runs: dict[str, list[Run]] = {}
     token = None
     while True:
         page = tracker.client.search_runs([tracker.experiment], max_results=1_000, page_token=token)
         for run in page:
             if KEY in run.data.tags:
-                found.setdefault(run.data.tags[KEY], []).append(run)
+                runs.setdefault(run.data.tags[KEY], []).append(run)
         token = page.token
         if not token:
-            return found
+            return runs
 
 
-def bring_in_line(
-    tracker: Tracker, content: RunContent, found: Sequence[Run], parent: str | None, digests: artifacts.Digests
+def update_run(
+    tracker: Tracker, content: RunContent, runs: Sequence[Run], parent: str | None, digests: artifacts.Digests
 ) -> tuple[str, bool]:
     """Make one run say what ``content`` says, exactly once; return its id and whether anything changed.
 
@@ -66,18 +66,18 @@ def bring_in_line(
     Args:
         tracker: the open store.
         content: the run as it should be.
-        found: the runs that have its key; all but the first are removed.
+        runs: the runs that have its key; all but the first are removed.
         parent: id of the run that it is nested in.
         digests: of the artifacts.
     """
     listing = digests.listing(content.artifacts)
     wanted = _digest(content, parent, listing)
-    run = found[0] if found else None
-    for double in found[1:]:
+    run = runs[0] if runs else None
+    for double in runs[1:]:
         delete(tracker, double)
-    changed = len(found) > 1
+    changed = len(runs) > 1
     if run is not None and run.data.tags.get(DIGEST) == wanted and run.info.status == "FINISHED":
-        return run.info.run_id, _place(tracker, run, content, listing) or changed
+        return run.info.run_id, _mirror(tracker, run, content, listing) or changed
     if run is not None and _in_the_way(tracker, run, content):
         delete(tracker, run)
         run = None
@@ -92,7 +92,7 @@ def bring_in_line(
     if tracker.artifact_folder(run.info.artifact_uri) is None:
         _upload(tracker, run, content, listing)
     else:
-        _place(tracker, run, content, listing)
+        _mirror(tracker, run, content, listing)
     tracker.client.set_terminated(identifier, "FINISHED", end_time=content.ended)
     tracker.client.set_tag(identifier, DIGEST, wanted)
     return identifier, True
@@ -117,15 +117,15 @@ class LiveRun:
         """
         content = live_content(paths, settings)
         self.client = tracker.client
-        found = find_runs(tracker).get(content.key, [])
+        runs = find_runs(tracker).get(content.key, [])
         self._seen: set[tuple[str, int]] = set()
-        if found and _goes_on(found[0], content):
-            self.id = found[0].info.run_id
-            for name in found[0].data.metrics:
+        if runs and _goes_on(runs[0], content):
+            self.id = runs[0].info.run_id
+            for name in runs[0].data.metrics:
                 self._seen |= {(name, point.step) for point in self.client.get_metric_history(self.id, name)}
             self.client.update_run(self.id, status="RUNNING")
             return
-        for run in found:
+        for run in runs:
             delete(tracker, run)
         run = _create(tracker, content, round(time.time() * 1000))
         self.id = run.info.run_id
@@ -178,9 +178,9 @@ def _history(tracker: Tracker, run: Run) -> list[Point]:
     """Return all points that the store has of a run."""
     client, identifier = tracker.client, run.info.run_id
     return [
-        Point(found.key, found.step, found.value, found.timestamp)
+        Point(metric.key, metric.step, metric.value, metric.timestamp)
         for name in run.data.metrics
-        for found in client.get_metric_history(identifier, name)
+        for metric in client.get_metric_history(identifier, name)
     ]
 
 
@@ -192,11 +192,11 @@ def _in_the_way(tracker: Tracker, run: Run, content: RunContent) -> bool:
     wanted = {(point.name, point.step): point.value for point in content.points}
     seen: set[tuple[str, int]] = set()
     for point in _history(tracker, run):
-        place = (point.name, point.step)
-        value = wanted.get(place)
-        if value is None or place in seen or not math.isclose(value, point.value, rel_tol=TOLERANCE, abs_tol=1e-12):
+        key = (point.name, point.step)
+        value = wanted.get(key)
+        if value is None or key in seen or not math.isclose(value, point.value, rel_tol=VALUE_TOLERANCE, abs_tol=1e-12):
             return True
-        seen.add(place)
+        seen.add(key)
     if tracker.artifact_folder(run.info.artifact_uri) is None:
         return not _listed(tracker, run.info.run_id) <= {*content.artifacts, artifacts.DIGESTS}
     return False
@@ -205,8 +205,8 @@ def _in_the_way(tracker: Tracker, run: Run, content: RunContent) -> bool:
 def _listed(tracker: Tracker, identifier: str, folder: str | None = None) -> set[str]:
     """Return the names of the artifacts that a server has of a run."""
     names: set[str] = set()
-    for found in tracker.client.list_artifacts(identifier, folder):
-        names |= _listed(tracker, identifier, found.path) if found.is_dir else {found.path}
+    for entry in tracker.client.list_artifacts(identifier, folder):
+        names |= _listed(tracker, identifier, entry.path) if entry.is_dir else {entry.path}
     return names
 
 
@@ -233,7 +233,7 @@ def _tag(tracker: Tracker, run: Run, content: RunContent, parent: str | None) ->
         KEY: content.key,
         **content.tags,
         "mlflow.runName": content.name,
-        "mlflow.note.content": _cut(content.note.replace(ARTIFACTS_ADDRESS, address)),
+        "mlflow.note.content": _cut_note(content.note.replace(ARTIFACTS_ADDRESS, address)),
         **({"mlflow.parentRunId": parent} if parent else {}),
     }
     for name in run.data.tags:
@@ -244,17 +244,17 @@ def _tag(tracker: Tracker, run: Run, content: RunContent, parent: str | None) ->
         client.log_batch(identifier, tags=some)
 
 
-def _cut(note: str) -> str:
+def _cut_note(note: str) -> str:
     """Return a description that the store takes whole: by whole lines, up to 6,000 characters."""
     if len(note) <= MOST_TEXT:
         return note
     return note[: note.rfind("\n", 0, MOST_TEXT)] + "\n\n(cut here: the report has the rest)"
 
 
-def _place(tracker: Tracker, run: Run, content: RunContent, listing: dict[str, Any]) -> bool:
+def _mirror(tracker: Tracker, run: Run, content: RunContent, listing: dict[str, Any]) -> bool:
     """Bring the artifacts in the study's folder in line; a server's are taken to be as they were."""
     folder = tracker.artifact_folder(run.info.artifact_uri)
-    return folder is not None and artifacts.bring_in_line(folder, content.artifacts, listing)
+    return folder is not None and artifacts.mirror_artifacts(folder, content.artifacts, listing)
 
 
 def _upload(tracker: Tracker, run: Run, content: RunContent, listing: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ def main() -> None:
             signal.alarm(GRACE_SECONDS)
         if header is not None and (source.ended or time.monotonic() >= due):
             try:
-                run = run or _open(header)
+                run = run or _open_run(header)
                 run.send(points)
                 points = []
                 if source.ended:
@@ -79,7 +79,7 @@ def main() -> None:
             return
 
 
-def _open(header: dict[str, Any]) -> Any:
+def _open_run(header: dict[str, Any]) -> Any:
     """Return the model's run in the store, found or made."""
     from hope.paths import RunPaths
     from hope.tracking.client import connect

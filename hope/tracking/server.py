@@ -26,7 +26,7 @@ PROGRAM = [sys.executable, "-m", "mlflow", "server"]
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 # Without these the server starts nine processes for work that a study has none of.
-ENVIRONMENT = {
+SERVER_ENVIRONMENT = {
     **MLFLOW_ENVIRONMENT,
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
@@ -102,7 +102,7 @@ def running(study: Path, port: int) -> Iterator[Server]:
             process = subprocess.Popen(
                 command,
                 cwd=work,
-                env={**MLFLOW_DEFAULTS, **os.environ, **ENVIRONMENT},
+                env={**MLFLOW_DEFAULTS, **os.environ, **SERVER_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -176,21 +176,21 @@ def addresses(url: str) -> dict[str, str]:
     """
     # Without it the UI shows its pages on language model agents.
     view = "?workflowType=machine_learning"
-    found = {"MLflow UI": url}
+    links = {"MLflow UI": url}
     try:
         experiment = _post(f"{url}/api/2.0/mlflow/experiments/search", {"max_results": 1})["experiments"][0]
         identifier = experiment["experiment_id"]
-        found["MLflow UI"] = f"{url}/#/experiments/{identifier}/runs{view}"
+        links["MLflow UI"] = f"{url}/#/experiments/{identifier}/runs{view}"
         asked = {"experiment_ids": [identifier], "filter": "tags.`hope.run` = 'study'", "max_results": 1}
         run = _post(f"{url}/api/2.0/mlflow/runs/search", asked)["runs"][0]["info"]["run_id"]
         listed = f"{url}/api/2.0/mlflow/artifacts/list?run_id={run}&path=report"
         with urllib.request.urlopen(listed, timeout=20) as answer:
             pages = [file["path"] for file in json.load(answer).get("files", [])]
         if "report/index.html" in pages:
-            found["final report"] = f"{url}/#/experiments/{identifier}/runs/{run}/artifacts/report/index.html{view}"
+            links["final report"] = f"{url}/#/experiments/{identifier}/runs/{run}/artifacts/report/index.html{view}"
     except (OSError, KeyError, IndexError, ValueError):
         pass  # the server's own address serves as well
-    return found
+    return links
 
 
 def _post(url: str, content: dict) -> dict:

@@ -62,23 +62,23 @@ def sync(study: Path | str, uri: str | None = None) -> None:
     """
     from hope.tracking.artifacts import Digests
     from hope.tracking.client import connect, one_line_errors
-    from hope.tracking.runs import DIGEST, bring_in_line, delete, find_runs
+    from hope.tracking.runs import DIGEST, delete, find_runs, update_run
     from hope.tracking.study_run import read_study
 
     started, folder = time.monotonic(), find_study(study)
     with exclusive_lock(StudyPaths(folder).tracking / ".sync.lock", wait=True), one_line_errors(folder, uri):
         tracker = connect(folder, uri)
         contents = read_study(folder)
-        found = find_runs(tracker)
+        stored = find_runs(tracker)
         digests = Digests(folder)
         runs: dict[str, str] = {}
         changes = 0
         for content in contents:
             parent = runs[content.parent] if content.parent else None
-            runs[content.key], changed = bring_in_line(tracker, content, found.pop(content.key, []), parent, digests)
+            runs[content.key], changed = update_run(tracker, content, stored.pop(content.key, []), parent, digests)
             changes += changed
         # What was synced and has no files any more; a run that still trains has no files yet.
-        for run in (run for rest in found.values() for run in rest if DIGEST in run.data.tags):
+        for run in (run for rest in stored.values() for run in rest if DIGEST in run.data.tags):
             delete(tracker, run)
             changes += 1
         digests.save()

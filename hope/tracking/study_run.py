@@ -6,7 +6,7 @@ from typing import Any
 from hope.errors import UserError
 from hope.files import read_json
 from hope.paths import StudyPaths
-from hope.tracking.contents import RunContent, flatten, read_models
+from hope.tracking.run_content import RunContent, flatten, read_models
 from hope.tracking.summaries import Point
 
 STUDY = "study"

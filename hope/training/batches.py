@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hope import config
+from hope.data.mixture import Examples
 from hope.data.tokens import TokenCorpus
 from hope.data.windows import training_windows
 from hope.seeding import generator
 from hope.tasks import Vocabulary
-from hope.tasks.mixture import Examples
 
 
 @dataclass(frozen=True)

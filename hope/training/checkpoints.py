@@ -64,7 +64,7 @@ def save_checkpoint(engine: Any, folder: Path, step: int, state: dict) -> None:
         engine.save_checkpoint(str(folder), tag=written.name, client_state=state, save_latest=False)
         dist.barrier()
         if dist.get_rank() == 0:
-            sums = {str(path.relative_to(written)): sha256_of_file(path) for path in _files(written)}
+            sums = {str(path.relative_to(written)): sha256_of_file(path) for path in _files_of(written)}
             content = {"world": dist.get_world_size(), "files": sums}
             write_json(written / CONTENTS, content | {"sha256": sha256_of_json(content)})
             drop_checkpoint(final)
@@ -88,12 +88,12 @@ def load_checkpoint(engine: Any, folder: Path) -> tuple[int, dict, int] | None:
     Raises:
         CannotRunHere: it holds what no checkpoint holds.
     """
-    found = torch.zeros(2, dtype=torch.int64, device=engine.device)
+    newest = torch.zeros(2, dtype=torch.int64, device=engine.device)
     if dist.get_rank() == 0:
         drop_partial(folder)
-        found += torch.tensor(_newest_whole(folder) or (0, 0), device=engine.device)
-    dist.broadcast(found, 0)
-    step, world = found.tolist()
+        newest += torch.tensor(_newest_whole(folder) or (0, 0), device=engine.device)
+    dist.broadcast(newest, 0)
+    step, world = newest.tolist()
     if not step:
         return None
     tag = checkpoint_folder(folder, step).name
@@ -153,7 +153,7 @@ def drop_checkpoint(checkpoint: Path) -> None:
         shutil.rmtree(doomed)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files_of(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 

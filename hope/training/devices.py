@@ -40,15 +40,15 @@ def installed_devices() -> list[str]:
         count = ctypes.c_uint()
         if library.nvmlDeviceGetCount_v2(ctypes.byref(count)):
             return []
-        found = []
+        identifiers = []
         for number in range(count.value):
             handle, name = ctypes.c_void_p(), ctypes.create_string_buffer(96)
             if library.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(handle)) or library.nvmlDeviceGetUUID(
                 handle, name, len(name)
             ):
                 return []
-            found.append(name.value.decode())
-        return found
+            identifiers.append(name.value.decode())
+        return identifiers
     finally:
         library.nvmlShutdown()
 
@@ -63,17 +63,17 @@ def visible_devices(installed: list[str], variable: str | None) -> list[str]:
     """
     if variable is None:
         return installed
-    found: list[str] = []
+    visible: list[str] = []
     for entry in filter(None, (part.strip() for part in variable.split(","))):
         if entry.isdigit() and int(entry) < len(installed):
-            found.append(installed[int(entry)])
+            visible.append(installed[int(entry)])
         elif entry.startswith("MIG-"):
-            found.append(entry)
+            visible.append(entry)
         elif len(matches := [name for name in installed if entry.startswith("GPU-") and name.startswith(entry)]) == 1:
-            found += matches
+            visible += matches
         else:
             break
-    return found
+    return visible
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def circumstances(settings: config.Training, data: Path) -> str:
             "environment": environment_digest(),
             # What counts as a failure of the loss.
             "watch": [settings.spike_factor, settings.bad_steps],
-            "data": [[path.name, (found := path.stat()).st_size, found.st_ctime_ns] for path in files],
+            "data": [[path.name, (entry := path.stat()).st_size, entry.st_ctime_ns] for path in files],
             # What fails on a CPU may pass on a GPU.
             "gpu": bool(installed_devices()),
         }

@@ -50,9 +50,9 @@ def edited_source(stage: config.TrainStage) -> str | None:
     return next((str(source_file(family)) for family in edited), None)
 
 
-def differences(one: Any, other: Any, name: str = "") -> list[str]:
+def differing_keys(one: Any, other: Any, name: str = "") -> list[str]:
     """Return the full names of the keys at which two identities differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = sorted(one.keys() | other.keys())
-        return [found for key in keys for found in differences(one.get(key), other.get(key), f"{name}.{key}")]
+        return [key_name for key in keys for key_name in differing_keys(one.get(key), other.get(key), f"{name}.{key}")]
     return [] if one == other else [name.removeprefix(".stage").removeprefix(".")]

@@ -38,11 +38,11 @@ class Heartbeat:
         if now - self.last < BEAT_SECONDS and done < self.settings.steps:
             return
         self.longest, self.last = max(self.longest, now - self.last), now
-        found = self._write(done, point, max(SILENT_SECONDS, 5 * self.longest))
-        loss = "-" if found["loss"] is None else f"{found['loss']:.3f}"
+        state = self._write(done, point, max(SILENT_SECONDS, 5 * self.longest))
+        loss = "-" if state["loss"] is None else f"{state['loss']:.3f}"
         print(
             f"step {done} of {self.settings.steps} ({done / self.settings.steps:.0%})  loss {loss}  "
-            f"{found['tokens_per_second']:,.0f} tokens/s  {duration(found['seconds_left'])} left",
+            f"{state['tokens_per_second']:,.0f} tokens/s  {duration(state['seconds_left'])} left",
             flush=True,
         )
 

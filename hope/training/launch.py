@@ -24,8 +24,9 @@ from hope.paths import RunPaths, snapshot_files
 from hope.tracking.provenance import code_digest
 from hope.training.devices import VISIBLE, CannotRunHere, claimed_devices, installed_devices, visible_devices
 from hope.training.failures import circumstances, failure_note, lasting, note_failure, noted_failure
-from hope.training.fingerprint import differences, fingerprint, identity, run_name
-from hope.training.meeting import (
+from hope.training.fingerprint import differing_keys, fingerprint, identity, run_name
+from hope.training.processes import spawn
+from hope.training.rendezvous import (
     DONE,
     STOP,
     TRAIN,
@@ -37,8 +38,7 @@ from hope.training.meeting import (
     open_store,
     tell,
 )
-from hope.training.processes import spawn
-from hope.training.topology import Place, brought_in, find_place, read_hostfile, run_step, this_command
+from hope.training.topology import ProcessRole, brought_in, find_role, read_hostfile, run_step, this_command
 
 COLLECTIVE = datetime.timedelta(minutes=10)
 """How long a process waits for the others within a step."""
@@ -82,12 +82,12 @@ class Job:
     def is_done(self) -> bool:
         """Whether the model is there, with its snapshots."""
         try:
-            found = read_json(self.output / "config.json").get("fingerprint")
+            key = read_json(self.output / "config.json").get("fingerprint")
         except UserError:
             return False
         snapshots = snapshot_files(self.output, self.stage.training.snapshot_steps)
         wanted = [self.output / "model.safetensors", *snapshots]
-        return bool(found == self.key) and all(path.exists() for path in wanted)
+        return bool(key == self.key) and all(path.exists() for path in wanted)
 
 
 def launch(stage: config.TrainStage, data: Path, output: Path, checkpoints: Path, tracking: str) -> bool:
@@ -114,30 +114,30 @@ def launch(stage: config.TrainStage, data: Path, output: Path, checkpoints: Path
         SystemExit: a signal ended it, or another of its processes says what was wrong.
     """
     job = Job(stage, data, output, checkpoints, tracking)
-    place = find_place(stage.training)
+    role = find_role(stage.training)
     hosts: list[str] = []
-    if place is None:
+    if role is None:
         if stage.training.hostfile is None:
             if status := run_step(stage.training, _command(job)):
                 sys.exit(status)
             return False
         hosts = read_hostfile(Path(stage.training.hostfile), stage.training)
-        place = Place(0, stage.training.processes, stage.training.world, whole_node=True)
-    if place.leads:
-        _lead(job, place, hosts)
+        role = ProcessRole(0, stage.training.processes, stage.training.world, whole_node=True)
+    if role.leads:
+        _lead(job, role, hosts)
     else:
-        _follow(job, place)
-    return place.leads
+        _follow(job, role)
+    return role.leads
 
 
 def _command(job: Job) -> list[str]:
     return this_command(config.to_json(job.stage), job.data, job.output, job.checkpoints, job.tracking)
 
 
-def _lead(job: Job, place: Place, hosts: list[str]) -> None:
+def _lead(job: Job, role: ProcessRole, hosts: list[str]) -> None:
     """Decide if and when the training starts, and take part in it."""
     name, note = job.name, failure_note(job.checkpoints, job.name)
-    store = open_store(place, hosts[0] if hosts else "")
+    store = open_store(role, hosts[0] if hosts else "")
     try:
         with exclusive_lock(job.checkpoints / f"{name}.lock", wait=True, on_wait=_say):
             if job.is_done:
@@ -149,36 +149,36 @@ def _lead(job: Job, place: Place, hosts: list[str]) -> None:
                     raise UserError(line)
                 note.unlink(missing_ok=True)
                 _name_others(job)
-                with _devices(place), ExitStack() as stack:
-                    tell(store, TRAIN, place)
+                with _held_devices(role), ExitStack() as stack:
+                    tell(store, TRAIN, role)
                     nodes: dict[str, Popen] = {}
                     if store is not None and hosts:
                         nodes = stack.enter_context(brought_in(hosts, address(store), _command(job)))
                     try:
-                        _run(job, place, store, nodes)
+                        _run_here(job, role, store, nodes)
                     except CannotRunHere:
                         raise
                     except UserError as error:
                         line = lasting(str(error), note)
                         note_failure(note, line, circumstances(job.stage.training, job.data))
                         raise UserError(line) from None
-                    await_leaving(store, place)
+                    await_leaving(store, role)
             shutil.rmtree(job.checkpoints / name, ignore_errors=True)
-            tell(store, DONE, place)
+            tell(store, DONE, role)
     except BaseException:
-        tell(store, STOP, place)
+        tell(store, STOP, role)
         raise
 
 
-def _follow(job: Job, place: Place) -> None:
+def _follow(job: Job, role: ProcessRole) -> None:
     """Wait for the word of the training's first process, and do as it says."""
-    store, word = await_word(place)
+    store, word = await_word(role)
     if word == STOP:
         sys.exit(1)
     if word == TRAIN:
-        with _devices(place):
-            _run(job, place, store, {})
-            leave(store, place)
+        with _held_devices(role):
+            _run_here(job, role, store, {})
+            leave(store, role)
 
 
 def _say(line: str) -> None:
@@ -190,48 +190,49 @@ def _name_others(job: Job) -> None:
     folder, mine = job.checkpoints / job.name, identity(job.stage, job.digest)
     for other in sorted(job.checkpoints.glob(f"{job.stage.encoding.name}-seed{job.stage.seed}-*/identity.json")):
         if other.parent != folder and list(other.parent.glob("step-*")):
+            changed = ", ".join(differing_keys(read_json(other), mine))
             _say(
-                f"{other.parent}: an unfinished training with another {', '.join(differences(read_json(other), mine))} "
+                f"{other.parent}: an unfinished training with another {changed} "
                 "lies there and is not taken up; set that back to go on with it, or delete the folder"
             )
     write_json(folder / "identity.json", mine)
 
 
 @contextmanager
-def _devices(place: Place) -> Iterator[None]:
+def _held_devices(role: ProcessRole) -> Iterator[None]:
     """Hold the GPUs that the processes here compute on; nothing on a machine without any."""
     visible = visible_devices(installed_devices(), os.environ.get(VISIBLE)) if torch.version.cuda else []
     if not visible:
         yield
-    elif place.whole_node:
-        with claimed_devices(place.here, visible, on_wait=_say) as taken:
+    elif role.whole_node:
+        with claimed_devices(role.here, visible, on_wait=_say) as taken:
             if taken != visible:
                 os.environ[VISIBLE] = ",".join(taken)
             yield
     else:
         # A launcher gives each process its own device, or all of them the same list.
-        number = place.local if len(visible) > 1 else 0
+        number = role.local if len(visible) > 1 else 0
         if number >= len(visible):
             raise CannotRunHere(
-                f"process {place.local} of this node finds {len(visible)} GPUs; start fewer, or ask for more"
+                f"process {role.local} of this node finds {len(visible)} GPUs; start fewer, or ask for more"
             )
         with claimed_devices(1, [visible[number]], on_wait=None):
             yield
 
 
-def _run(job: Job, place: Place, store: Any, nodes: dict[str, Popen]) -> None:
+def _run_here(job: Job, role: ProcessRole, store: Any, nodes: dict[str, Popen]) -> None:
     """Run the processes that this one stands for to their end."""
-    if place.here > 1 or nodes:
-        spawn(_run_spawned, place.here, (job, place, address(store)), nodes)
+    if role.here > 1 or nodes:
+        spawn(_run_spawned, role.here, (job, role, address(store)), nodes)
         return
     with tempfile.TemporaryDirectory() as folder:
-        _run_process(job, place.first, place.world, place.local, group_store(store, "", folder, place.world))
+        _run_process(job, role.first, role.world, role.local, group_store(store, "", folder, role.world))
 
 
-def _run_spawned(number: int, folder: str, job: Job, place: Place, meeting: str) -> None:
+def _run_spawned(number: int, folder: str, job: Job, role: ProcessRole, meeting: str) -> None:
     """Run process ``number`` of those that were started on this node."""
-    store = group_store(None, meeting, folder, place.world)
-    _run_process(job, place.first + number, place.world, place.local + number, store)
+    store = group_store(None, meeting, folder, role.world)
+    _run_process(job, role.first + number, role.world, role.local + number, store)
 
 
 def _run_process(job: Job, rank: int, world: int, local: int, store: Any) -> None:

@@ -15,7 +15,7 @@ from hope.errors import UserError
 from hope.training.devices import CannotRunHere
 
 PR_SET_PDEATHSIG = 1
-KINDS = {"UserError": UserError, "CannotRunHere": CannotRunHere}
+PASSED_ON_ERRORS = {"UserError": UserError, "CannotRunHere": CannotRunHere}
 
 
 def spawn(work: Callable[..., None], count: int, arguments: tuple, nodes: dict[str, Popen]) -> None:
@@ -72,7 +72,7 @@ def spawn(work: Callable[..., None], count: int, arguments: tuple, nodes: dict[s
 
 def _raise_first(folder: Path) -> None:
     """Raise the error that the first of the processes left behind, if one did."""
-    for name, kind in KINDS.items():
+    for name, kind in PASSED_ON_ERRORS.items():
         for path in sorted(folder.glob(f"{name}-*")):
             raise kind(path.read_text(encoding="utf-8"))
 

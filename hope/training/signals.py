@@ -57,4 +57,4 @@ class Requests:
         lines: list[str | None] = [line] * dist.get_world_size()
         if not self._alone:
             dist.all_gather_object(lines, line, group=self._group)
-        return next((found for found in lines if found), None)
+        return next(filter(None, lines), None)

@@ -41,7 +41,7 @@ class Progress:
     remark: str = ""
 
 
-def show(study: Path | None, configfiles: list[Path]) -> str:
+def study_status(study: Path | None, configfiles: list[Path]) -> str:
     """Return the table of a study's trainings.
 
     Args:
@@ -56,12 +56,12 @@ def show(study: Path | None, configfiles: list[Path]) -> str:
         name = study or Path(described.study)
         # One that has just begun is not found yet, but then the config says where it is.
         folder = RESULTS / name if name == Path(described.study) else find_study(name)
-        return table(study_progress(described, folder))
+        return progress_table(study_progress(described, folder))
     folder = find_study(study)
     resolved = StudyPaths(folder).config
     if not resolved.exists():
         raise UserError(f"{resolved}: not there yet; give the study's config with --configfile")
-    return table(study_progress(config.parse_study(read_json(resolved), str(resolved)), folder))
+    return progress_table(study_progress(config.parse_study(read_json(resolved), str(resolved)), folder))
 
 
 def study_progress(study: config.Study, folder: Path) -> list[Progress]:
@@ -140,10 +140,10 @@ def _last_loss(model: Path) -> float | None:
         return None
 
 
-def table(found: list[Progress]) -> str:
+def progress_table(trainings: list[Progress]) -> str:
     """Return the trainings as lines of text, with a sum of their states at the end."""
     rows = [("model", "state", "done", "loss", "tokens/s", "left", "")]
-    for one in found:
+    for one in trainings:
         rows.append(
             (
                 one.model,
@@ -163,6 +163,7 @@ def table(found: list[Progress]) -> str:
             for column, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         lines.append("  ".join([*cells, row[6]]).rstrip())
-    counts = {state: sum(one.state == state for one in found) for state in STATES}
-    lines.append(f"{len(found)} models: {', '.join(f'{count} {state}' for state, count in counts.items() if count)}")
+    counts = {state: sum(one.state == state for one in trainings) for state in STATES}
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines.append(f"{len(trainings)} models: {summary}")
     return "\n".join(lines)

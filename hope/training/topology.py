@@ -18,7 +18,7 @@ from pathlib import Path
 from hope import config
 from hope.training.devices import CannotRunHere
 
-ENVIRONMENT = "env://"
+FROM_ENVIRONMENT = "env://"
 """Meeting place of the processes that torchrun has started: PyTorch finds it in the environment."""
 NODE = "HOPE_NODE"
 """Number of a node that the first one has brought in."""
@@ -29,7 +29,7 @@ FIRST_PORT, PORTS = 15_000, 15_000
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRole:
     """What this process is to a training.
 
     Attributes:
@@ -37,7 +37,7 @@ class Place:
         here: how many processes it stands for: with one it is that process itself, else it starts them.
         world: processes of the training in all.
         local: number, on this node, of the first process that it stands for.
-        meeting: where the processes meet: ``HOST:PORT``, :data:`ENVIRONMENT`, or empty where all of them
+        meeting: where the processes meet: ``HOST:PORT``, :data:`FROM_ENVIRONMENT`, or empty where all of them
             are started here.
         whole_node: whether it stands for all processes of this node, and so chooses their devices; else the
             launcher that started it has.
@@ -56,7 +56,7 @@ class Place:
         return self.first == 0
 
 
-def find_place(settings: config.Training, environment: Mapping[str, str] = os.environ) -> Place | None:
+def find_role(settings: config.Training, environment: Mapping[str, str] = os.environ) -> ProcessRole | None:
     """Return what this process is to the training, or None where it has yet to bring in other nodes.
 
     Raises:
@@ -66,21 +66,21 @@ def find_place(settings: config.Training, environment: Mapping[str, str] = os.en
     nodes, per_node = settings.nodes, settings.processes
     if "RANK" in environment and "WORLD_SIZE" in environment:
         world = int(environment["WORLD_SIZE"])
-        _agree(world, settings, "WORLD_SIZE")
+        _check_world(world, settings, "WORLD_SIZE")
         rank = int(environment["RANK"])
-        return Place(rank, 1, world, int(environment.get("LOCAL_RANK", rank % per_node)), ENVIRONMENT)
+        return ProcessRole(rank, 1, world, int(environment.get("LOCAL_RANK", rank % per_node)), FROM_ENVIRONMENT)
     if NODE in environment:
         meeting = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
-        return Place(int(environment[NODE]) * per_node, per_node, nodes * per_node, 0, meeting, True)
+        return ProcessRole(int(environment[NODE]) * per_node, per_node, nodes * per_node, 0, meeting, True)
     tasks = int(environment.get("SLURM_STEP_NUM_TASKS") or 1)
     if tasks > 1:
         rank, local = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
         if tasks == nodes and per_node > 1:
-            return Place(rank * per_node, per_node, nodes * per_node, 0, slurm_meeting(environment), True)
-        _agree(tasks, settings, "srun's number of tasks")
-        return Place(rank, 1, tasks, local, slurm_meeting(environment))
+            return ProcessRole(rank * per_node, per_node, nodes * per_node, 0, slurm_meeting(environment), True)
+        _check_world(tasks, settings, "srun's number of tasks")
+        return ProcessRole(rank, 1, tasks, local, slurm_meeting(environment))
     if nodes == 1:
-        return Place(0, per_node, per_node, whole_node=True)
+        return ProcessRole(0, per_node, per_node, whole_node=True)
     if settings.hostfile is None and "SLURM_JOB_ID" not in environment:
         raise CannotRunHere(
             f"training.nodes: {nodes} nodes, but nothing says which; name them in training.hostfile, "
@@ -89,7 +89,7 @@ def find_place(settings: config.Training, environment: Mapping[str, str] = os.en
     return None
 
 
-def _agree(world: int, settings: config.Training, origin: str) -> None:
+def _check_world(world: int, settings: config.Training, origin: str) -> None:
     if world != settings.nodes * settings.processes:
         raise CannotRunHere(
             f"training.processes: {settings.nodes} x {settings.processes} processes (nodes x processes), but "

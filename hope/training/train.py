@@ -24,11 +24,11 @@ from hope.training.devices import CannotRunHere
 from hope.training.engine import full_weights, make_engine
 from hope.training.fingerprint import edited_source, fingerprint
 from hope.training.heartbeat import Heartbeat
+from hope.training.loss_watch import LossWatch
 from hope.training.schedule import learning_rate
 from hope.training.signals import Requests
 from hope.training.snapshots import Snapshots
 from hope.training.step import Steps
-from hope.training.watch import LossWatch
 
 Live = Callable[[dict[str, float]], None]
 
@@ -92,7 +92,7 @@ def train(
     """
     settings, rank = stage.training, dist.get_rank()
     requests = Requests()
-    corpus = _open(data, requests)
+    corpus = _open_corpus(data, requests)
     batches = Batches(stage, corpus)
     decoder = Decoder(
         stage.model, corpus.vocabulary, settings.length, stage.encoding, settings.activation_checkpointing
@@ -155,7 +155,7 @@ def train(
             save_model(decoder, weights, stage, key, output)
 
 
-def _open(data: Path, requests: Requests) -> TokenCorpus:
+def _open_corpus(data: Path, requests: Requests) -> TokenCorpus:
     """Open the training tokens; the first process reads all of them, to see that they are undamaged."""
     corpus = problem = None
     try:

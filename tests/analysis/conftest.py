@@ -15,7 +15,7 @@ from hope.encodings.rotary import Rotary
 from hope.encodings.shape import encoding_shape
 from hope.files import read_json, write_json
 from hope.interchange.stock import stock_llama
-from hope.model.attention import Place
+from hope.model.attention import LayerEncoding
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
 from tests.token_folder import write_held_out
@@ -87,8 +87,8 @@ class Planted(nn.Module):
     def forward(self, tokens: Tensor, observe: Callable) -> None:
         """Show the planted vectors of the documents that ``tokens`` holds the numbers of."""
         rows, length = tokens[:, 0], tokens.shape[1]
-        place = Place(NoEncoding(encoding_shape(self.shape, length)), 0, torch.arange(length))
-        observe(0, self.queries[rows, :, :length], self.keys[rows, :, :length], place)
+        layer_encoding = LayerEncoding(NoEncoding(encoding_shape(self.shape, length)), 0, torch.arange(length))
+        observe(0, self.queries[rows, :, :length], self.keys[rows, :, :length], layer_encoding)
 
     def scope(self, ends: list[int], queries: int) -> Scope:
         """Return a scope over all that is planted."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from hope.analysis.activation import activated_components, activation_columns
 from hope.analysis.components import Components
-from hope.analysis.kernels import bound_by_parts, trained_kernel_columns
 from hope.analysis.stream import observe_attention
+from hope.analysis.trained_kernels import bound_by_parts, trained_kernel_columns
 from hope.encodings.rotary import rope_frequencies
 
 LENGTH, DIM = 48, 16

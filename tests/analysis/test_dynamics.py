@@ -92,7 +92,7 @@ def test_a_planted_change_of_the_weights_shows_at_its_moment(with_snapshots, dat
     expected = torch.nn.functional.cross_entropy(logits.mT, tokens[:, 1:], reduction="none").mean(dim=1)
     own = found[(found["step"] == 10) & (found["measure"] == "loss")].set_index("document")["value"]
     np.testing.assert_allclose(own.loc[documents], expected, rtol=1e-5)
-    # The steps behind it are measured on the model's own weights again.
+    # The steps behind it are moment_columns on the model's own weights again.
     assert not np.allclose(own, found[(found["step"] == 20) & (found["measure"] == "loss")]["value"])
 
 

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from transformers import AttentionInterface
 
 from hope.analysis.component_sets import DRAWS, ComponentSet
-from hope.analysis.intervened import MODES, intervened, mean_contributions
-from hope.analysis.intervention import COLUMNS, MOST_RUNS, intervene, write_intervention
+from hope.analysis.intervened_model import MODES, intervened, mean_contributions
+from hope.analysis.intervention import INTERVENTION_COLUMNS, MOST_RUNS, intervene, write_intervention
 from hope.encodings.rotary import Rotary
-from hope.model import attention, inputs
+from hope.model import attention, bounded_passes
 
 QUERIES = 4
 EVERY = list(range(8))
@@ -163,7 +163,7 @@ def test_long_texts_in_tiles_and_pieces_are_as_short_ones_at_once(decoder, token
     model, chosen = decoder("rope"), [0, 3]
     found = []
     for tokens_at_once, logits_at_once in ((2048, 2**19), (40, 1)):
-        monkeypatch.setattr(inputs, "TOKENS_ON_CPU", tokens_at_once)
+        monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", tokens_at_once)
         monkeypatch.setattr(attention, "WHOLE", logits_at_once)
         means = mean_contributions(model, tokens[:, :-1], [chosen])[0] if mode == "mean" else None
         found.append(intervene(model, tokens, QUERIES, chosen, mode, means))
@@ -213,7 +213,7 @@ def test_the_table_has_every_mode_and_averages_the_sets(decoder, tokens, folder)
     earlier, documents = tokens.flip(1), np.array([5, 6, 9])
     write_intervention(folder / "table.parquet", model, earlier, tokens, documents, QUERIES, groups)
     table = pd.read_parquet(folder / "table.parquet")
-    assert list(table) == list(COLUMNS)
+    assert list(table) == list(INTERVENTION_COLUMNS)
     assert len(table) == 3 * 3 * (1 + 2 * len(MODES))
     assert set(zip(table["mode"], table["set"], strict=True)) == {("none", "none")} | {
         (mode, name) for mode in MODES for name in ("activated", "random")

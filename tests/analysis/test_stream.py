@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hope.analysis.stream import Observed, Scope, observe_attention
 from hope.catalogue import FAMILIES
-from hope.model import inputs
+from hope.model import bounded_passes
 from hope.model.attention import attend
 
 QUERIES = 5
@@ -74,10 +74,10 @@ def test_weights_are_those_that_the_model_reads_with(decoder, tokens, monkeypatc
     """The attention that each model really runs, on values that tell one key from another."""
     model, keep, read = decoder(encoding), Keep(), []
 
-    def attend_to_keys(queries, keys, values, place, scale):
+    def attend_to_keys(queries, keys, values, layer_encoding, scale):
         every = torch.eye(keys.shape[2]).expand(*keys.shape[:3], keys.shape[2])
-        read.append(attend(queries, keys, every, place, scale))
-        return attend(queries, keys, values, place, scale)
+        read.append(attend(queries, keys, every, layer_encoding, scale))
+        return attend(queries, keys, values, layer_encoding, scale)
 
     monkeypatch.setattr("hope.model.decoder.attend", attend_to_keys)
     observe_attention(model, tokens, scope(), [keep])
@@ -92,7 +92,7 @@ def test_weights_are_those_that_the_model_reads_with(decoder, tokens, monkeypatc
 def test_one_document_at_a_time_gives_the_same(decoder, tokens, monkeypatch, encoding):
     model, whole, parts = decoder(encoding), Keep(), Keep()
     observe_attention(model, tokens, scope(), [whole])
-    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 1)
+    monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", 1)
     observe_attention(model, tokens, scope(), [parts])
     assert len(parts.seen) == 3 * len(whole.seen)
     for layer in range(2):

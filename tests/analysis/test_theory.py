@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hope import config
-from hope.analysis.curves import equal_pair
+from hope.analysis.logit_curves import equal_pair
 from hope.analysis.theory import (
     BASES,
     decay,
@@ -99,7 +99,7 @@ def test_the_file_holds_every_encoding_under_its_own_name(folder):
 
 @pytest.mark.parametrize("name", ["rope", "hope", "p_rope", "partial_rope", "clipped_rope", "xpos", "pope"])
 def test_the_kernel_is_the_logit_that_the_encoding_gives_to_equal_pairs(name):
-    """Asked of the hook through which a model is built; far enough for xPos to have faded."""
+    """PlanOptions of the hook through which a model is built; far enough for xPos to have faded."""
     shape = EncodingShape(layers=1, width=DIM, heads=1, kv_heads=1, head_dim=DIM, length=LENGTH)
     built = build_encoding(encoding(name), shape)
     distance = np.array([1, 2, 3, 10, 100, 1000, 2000])

@@ -5,7 +5,7 @@ from torch import Tensor
 from hope import config
 from hope.catalogue import PRESETS, family_settings
 from hope.encodings.base import Encoding
-from hope.model.attention import Place, causal_logits
+from hope.model.attention import LayerEncoding, causal_logits
 
 
 def named(name: str) -> config.Encoding:
@@ -21,4 +21,4 @@ def logits_of(
     if hidden is None:
         hidden = queries.new_zeros(len(queries), len(positions), encoding.shape.width)
     turned = encoding.rotate(queries, keys, encoding.prepare(positions), hidden, layer)
-    return causal_logits(*turned, Place(encoding, layer, positions), 1.0)
+    return causal_logits(*turned, LayerEncoding(encoding, layer, positions), 1.0)

@@ -16,9 +16,9 @@ from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.data.windows import evaluation_windows
 from hope.errors import UserError
-from hope.evaluation.extrapolation import bin_edges, extrapolate
-from hope.evaluation.passes import context_losses
-from hope.model import inputs
+from hope.evaluation.extrapolation import extrapolate, position_edges
+from hope.evaluation.window_losses import context_losses
+from hope.model import bounded_passes
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model
 
@@ -156,7 +156,7 @@ def test_losses_do_not_depend_on_the_size_of_a_pass(
 ) -> None:
     model = make_model("alibi")
     together = run(model, data, tmp_path / "together")
-    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 1)
+    monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", 1)
     alone = run(model, data, tmp_path / "alone")
     for one, other in zip(together, alone, strict=True):
         pd.testing.assert_frame_equal(one, other, rtol=1e-5)
@@ -165,7 +165,7 @@ def test_losses_do_not_depend_on_the_size_of_a_pass(
 @given(share=st.floats(0.001, 1.0), length=st.integers(8, 300), longest=st.integers(1, 16))
 def test_bins_tile_the_positions_and_part_at_training_lengths(share: float, length: int, longest: int) -> None:
     settings = config.Extrapolation(bin_share=share, longest=longest, contexts=[1.0], targets=1)
-    edges = bin_edges(settings, length)
+    edges = position_edges(settings, length)
     assert edges[0] == 0
     assert edges[-1] == longest * length
     assert (np.diff(edges) >= 1).all()
@@ -175,7 +175,7 @@ def test_bins_tile_the_positions_and_part_at_training_lengths(share: float, leng
 
 def test_bins_have_the_asked_share() -> None:
     settings = config.Extrapolation(bin_share=0.125, longest=8, contexts=[1.0])
-    assert bin_edges(settings, 128).tolist() == list(range(0, 1025, 16))
+    assert position_edges(settings, 128).tolist() == list(range(0, 1025, 16))
 
 
 def test_targets_that_do_not_fit_are_an_error(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_diverged_model_is_an_error(
     broken = tiny_decoder()
     with torch.no_grad():
         broken.norm.weight.fill_(float("nan"))
-    monkeypatch.setattr(inputs, "load_model", lambda folder: broken)
+    monkeypatch.setattr(bounded_passes, "load_model", lambda folder: broken)
     with pytest.raises(UserError, match="not finite"):
         extrapolate(SETTINGS, PLAIN, make_model(), data, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -19,9 +19,9 @@ from hope.data.tokens import TokenCorpus
 from hope.data.windows import evaluation_windows
 from hope.encodings.extensions import extended
 from hope.errors import UserError
-from hope.evaluation import passes
-from hope.evaluation.extrapolation import STRIDED, extrapolate
-from hope.evaluation.passes import pass_lengths, strided_losses
+from hope.evaluation import window_losses
+from hope.evaluation.extrapolation import STRIDED_SCHEMA, extrapolate
+from hope.evaluation.window_losses import pass_lengths, strided_losses
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model
 
@@ -172,11 +172,11 @@ def test_no_more_passes_than_the_angles_ask_for(
         read.append(tokens.shape[1] - 1)
         return torch.zeros(tokens.shape[0], tokens.shape[1] - 1)
 
-    monkeypatch.setattr(passes, "losses_of_rows", remember)
+    monkeypatch.setattr(window_losses, "losses_of_rows", remember)
     model = tiny_decoder("rope")
     with extended(model, extension(content) if content else None):
         assert pass_lengths(model, length) == expected
-        passes.window_losses(model, np.zeros((1, length + 1), dtype=np.int64))
+        window_losses.window_losses(model, np.zeros((1, length + 1), dtype=np.int64))
     assert read == expected
 
 
@@ -201,7 +201,7 @@ def test_every_token_is_scored_once_with_enough_context(size: int, stride: int, 
         return (torch.arange(1, size + 1) + 1000 * tokens[:, 1:]).float()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "losses_of_rows", context_and_target)
+        patch.setattr(window_losses, "losses_of_rows", context_and_target)
         found = strided_losses(tiny_decoder(), np.arange(length + 1)[None], size, stride, start)[0]
     targets, contexts = found // 1000, found % 1000
     assert targets.tolist() == list(range(1, length + 1))
@@ -218,7 +218,7 @@ def test_sliding_windows_read_what_they_say(
     extrapolate(settings, windows, model, data, tmp_path / "out")
     table = pd.read_parquet(tmp_path / "out" / "strided.parquet")
     size, stride = 24, 10
-    assert list(table.columns) == list(STRIDED)
+    assert list(table.columns) == list(STRIDED_SCHEMA)
     assert set(table["read"]) == {size} and set(table["stride"]) == {stride}
     assert table["context"].tolist() == [1, size - stride + 1] * SETTINGS.documents
     assert (table.groupby(KEYS)["tokens"].sum() == 4 * LENGTH).all()

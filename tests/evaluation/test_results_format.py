@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hope.evaluation.extrapolation import CONTEXTS, POSITIONS, STRIDED
-from hope.evaluation.retrieval import SCHEMA
+from hope.evaluation.extrapolation import CONTEXT_SCHEMA, POSITION_SCHEMA, STRIDED_SCHEMA
+from hope.evaluation.retrieval import PROMPT_SCHEMA
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "results-format.md"
 
@@ -21,10 +21,10 @@ def documented(table: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("table", "schema"),
     [
-        ("extrapolation.parquet", POSITIONS),
-        ("context.parquet", CONTEXTS),
-        ("strided.parquet", STRIDED),
-        ("retrieval.parquet", SCHEMA),
+        ("extrapolation.parquet", POSITION_SCHEMA),
+        ("context.parquet", CONTEXT_SCHEMA),
+        ("strided.parquet", STRIDED_SCHEMA),
+        ("retrieval.parquet", PROMPT_SCHEMA),
     ],
 )
 def test_documented_columns_are_written(table: str, schema: dict[str, str]) -> None:

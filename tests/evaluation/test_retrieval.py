@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from hope import config
 from hope.errors import UserError
-from hope.evaluation.retrieval import SCHEMA, digest, retrieve, score
+from hope.evaluation.retrieval import PROMPT_SCHEMA, prompt_digest, retrieve, score
 from hope.evaluation.retrieval import prompts as named_prompts
 from hope.files import write_json
-from hope.model import inputs
+from hope.model import bounded_passes
 from hope.model.threads import cpu_threads
 from hope.tasks import Example, Task, Vocabulary, build_task
 
@@ -68,7 +68,7 @@ def lookup(read: list[int]) -> int:
 
 def first_value(read: list[int]) -> int:
     """Name the value of the first binding, whatever is asked."""
-    return ([token for token in read if token in RECALL.alphabet] + [0, 0])[1]
+    return ([token for token in read if token in RECALL.material.sets[0]] + [0, 0])[1]
 
 
 @pytest.mark.parametrize("length", [9, 16, 33])
@@ -97,7 +97,7 @@ def test_naming_one_bound_value_always_is_right_in_one_of_the_questions(length: 
 
 def test_naming_one_value_always_scores_near_the_chance_of_recall() -> None:
     examples = prompts(RECALL, 5, 40, 400)
-    value = int(RECALL.alphabet[3])
+    value = int(RECALL.material.sets[0][3])
     accuracy, _ = score(Planted(lambda read: value), examples)
     chance, answers = examples[0].chance, sum(int(example.answer.sum()) for example in examples)
     assert abs(accuracy.mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / answers)
@@ -105,7 +105,7 @@ def test_naming_one_value_always_scores_near_the_chance_of_recall() -> None:
 
 def test_naming_one_token_always_scores_near_the_chance_of_copy() -> None:
     examples = prompts(COPY, 5, 41, 200)
-    token = int(COPY.alphabet[3])
+    token = int(COPY.material.sets[0][3])
     accuracy, _ = score(Planted(lambda read: token), examples)
     shares = [(example.tokens[example.answer] == token).mean() for example in examples]
     np.testing.assert_allclose(accuracy, shares)
@@ -164,7 +164,7 @@ def test_scores_do_not_depend_on_the_size_of_a_pass(monkeypatch: pytest.MonkeyPa
     examples = prompts(COPY, 1, 24, 7)
     together = score(model, examples)
     alone = [np.concatenate(parts) for parts in zip(*(score(model, [one]) for one in examples), strict=True)]
-    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 60)
+    monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", 60)
     monkeypatch.setattr("hope.evaluation.retrieval.CHUNK_LOGITS", 3 * VOCABULARY)
     pieces = score(model, examples)
     for one, other in ((together, alone), (together, pieces)):
@@ -173,7 +173,7 @@ def test_scores_do_not_depend_on_the_size_of_a_pass(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "TOKENS_ON_CPU", 60)
+    monkeypatch.setattr(bounded_passes, "TOKENS_ON_CPU", 60)
     model, examples = tiny_decoder("hope"), prompts(COPY, 1, 24, 7)
     found = []
     for threads in (1, 2):
@@ -191,22 +191,22 @@ def test_candidates_of_different_number_are_not_mixed() -> None:
 
 def test_a_prompt_depends_on_its_number_alone() -> None:
     few, more = prompts(COPY, 3, 16, 2), prompts(COPY, 3, 16, 5)
-    assert digest(few) == digest(more[:2])
-    assert len({digest([example]) for example in more}) == 5
-    assert digest(few) != digest(prompts(COPY, 4, 16, 2))
+    assert prompt_digest(few) == prompt_digest(more[:2])
+    assert len({prompt_digest([example]) for example in more}) == 5
+    assert prompt_digest(few) != prompt_digest(prompts(COPY, 4, 16, 2))
 
 
 def test_prompts_are_the_same_in_every_process() -> None:
     program = (
         "from hope import config; from hope.tasks import Vocabulary, build_task\n"
-        "from hope.evaluation.retrieval import digest, prompts\n"
+        "from hope.evaluation.retrieval import prompt_digest, prompts\n"
         f"task = build_task('recall', config.Tasks().task('recall'), Vocabulary({VOCABULARY}, {SPECIAL}), None)\n"
-        "print(digest(prompts('recall', task, 3, 40, 4)))"
+        "print(prompt_digest(prompts('recall', task, 3, 40, 4)))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     task = build_task("recall", config.Tasks().task("recall"), Vocabulary(VOCABULARY, SPECIAL), None)  # type: ignore[arg-type]
-    assert done.stdout.strip() == digest(named_prompts("recall", task, 3, 40, 4))
+    assert done.stdout.strip() == prompt_digest(named_prompts("recall", task, 3, 40, 4))
 
 
 def run(model: Path, data: Path, output: Path, settings: config.RetrievalStage = SETTINGS) -> pd.DataFrame:
@@ -216,7 +216,7 @@ def run(model: Path, data: Path, output: Path, settings: config.RetrievalStage =
 
 def test_table_has_a_row_for_each_prompt(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:
     table = run(make_model(), data, tmp_path / "out")
-    assert list(table.columns) == list(SCHEMA)
+    assert list(table.columns) == list(PROMPT_SCHEMA)
     assert len(table) == 2 * 3 * 5
     for (name, length), cell in table.groupby(["task", "length"]):
         task = {"copy": COPY, "recall": RECALL}[name]
@@ -224,7 +224,7 @@ def test_table_has_a_row_for_each_prompt(make_model: Callable[..., Path], data: 
         examples = prompts(task, 11, length, 5)
         assert (cell["chance"] == {"copy": 1 / 8, "recall": 1 / 12}[name]).all()
         assert cell["depth"].isna().all()
-        assert set(cell["prompts_sha256"]) == {digest(examples)}
+        assert set(cell["prompts_sha256"]) == {prompt_digest(examples)}
         accuracy, margin = score(tiny_decoder(), examples)
         np.testing.assert_array_equal(cell["accuracy"], accuracy)
         np.testing.assert_array_equal(cell["exact"], accuracy == 1.0)
@@ -304,7 +304,7 @@ def test_bounded_encoding_with_long_prompts_only_has_an_empty_table(
 ) -> None:
     retrieval = SETTINGS.retrieval.model_copy(update={"multiples": [2.0]})
     table = run(make_model("learned"), data, tmp_path / "out", SETTINGS.model_copy(update={"retrieval": retrieval}))
-    assert table.empty and list(table.columns) == list(SCHEMA)
+    assert table.empty and list(table.columns) == list(PROMPT_SCHEMA)
 
 
 def test_a_task_that_does_not_fit_is_an_error(make_model: Callable[..., Path], data: Path, tmp_path: Path) -> None:

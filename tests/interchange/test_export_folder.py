@@ -11,7 +11,7 @@ from hope.errors import UserError
 from hope.files import sha256_of_file, write_json
 from hope.interchange import exporting
 from hope.interchange.exporting import FORMATS, export_model
-from hope.interchange.folder import whole_folder
+from hope.interchange.whole_folder import whole_folder
 
 
 def test_the_command_writes_the_folder_and_says_what_it_wrote(make, tmp_path, capsys):

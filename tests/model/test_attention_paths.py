@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hope.encodings.base import Encoding
 from hope.model import attention, tiles
-from hope.model.attention import Place, attend, causal_logits
+from hope.model.attention import LayerEncoding, attend, causal_logits
 from tests.model.whole_attention import BIASED, DIM, HEADS, assert_close, both, drawn, encoding_of, whole_attention
 
 SCALE = 0.3
@@ -31,10 +31,10 @@ def kernel(request, monkeypatch):
 
 def compared(name: str, count: int, total: int, kv_heads: int = 2, start: int = 0) -> list:
     encoding = encoding_of(name, kv_heads=kv_heads)
-    place = Place(encoding, 1, torch.arange(total) + start)
+    layer_encoding = LayerEncoding(encoding, 1, torch.arange(total) + start)
     inputs, gradient = drawn(count, total, kv_heads)
-    found = attend(*inputs, place, SCALE)
-    return both(found, whole_attention(*inputs, place, SCALE), gradient, [*inputs, *encoding.parameters()])
+    found = attend(*inputs, layer_encoding, SCALE)
+    return both(found, whole_attention(*inputs, layer_encoding, SCALE), gradient, [*inputs, *encoding.parameters()])
 
 
 @pytest.mark.parametrize("count", [43, 19, 1])
@@ -65,48 +65,48 @@ class Window(Encoding):
 
 @pytest.mark.parametrize("count", [43, 19, 1])
 def test_a_bias_of_no_head_in_tiles_equals_the_formula(count, small_tiles, kernel):
-    place = Place(Window(encoding_of("none").shape), 0, torch.arange(43))
+    layer_encoding = LayerEncoding(Window(encoding_of("none").shape), 0, torch.arange(43))
     inputs, gradient = drawn(count, 43)
-    found = attend(*inputs, place, SCALE)
-    assert_close(both(found, whole_attention(*inputs, place, SCALE), gradient, inputs))
+    found = attend(*inputs, layer_encoding, SCALE)
+    assert_close(both(found, whole_attention(*inputs, layer_encoding, SCALE), gradient, inputs))
 
 
 @pytest.mark.parametrize("name", ["kerple_log", "kerple_power"])
 def test_gradients_equal_differences(name, small_tiles):
     """In float64, by finite differences, of the parameters of the bias too."""
     encoding = encoding_of(name).double()
-    place, parameters = Place(encoding, 0, torch.arange(19)), list(encoding.parameters())
+    layer_encoding, parameters = LayerEncoding(encoding, 0, torch.arange(19)), list(encoding.parameters())
     inputs, _ = drawn(12, 19, dtype=torch.float64)
-    torch.autograd.gradcheck(lambda *_: attend(*inputs, place, SCALE), [*inputs, *parameters], fast_mode=True)
+    torch.autograd.gradcheck(lambda *_: attend(*inputs, layer_encoding, SCALE), [*inputs, *parameters], fast_mode=True)
 
 
 @pytest.mark.parametrize("whole", [0, attention.WHOLE])
 @pytest.mark.parametrize("name", ["alibi", "t5", "none"])
 def test_in_float64_nothing_is_lost_but_what_the_bias_rounds(name, whole, small_tiles, kernel, monkeypatch):
     monkeypatch.setattr(attention, "WHOLE", whole)
-    place = Place(encoding_of(name), 0, torch.arange(43))
+    layer_encoding = LayerEncoding(encoding_of(name), 0, torch.arange(43))
     inputs, gradient = drawn(19, 43, dtype=torch.float64)
-    found = attend(*inputs, place, SCALE)
+    found = attend(*inputs, layer_encoding, SCALE)
     assert found.dtype == torch.float64
-    assert_close(both(found, whole_attention(*inputs, place, SCALE), gradient, inputs), 1e-12)
+    assert_close(both(found, whole_attention(*inputs, layer_encoding, SCALE), gradient, inputs), 1e-12)
 
 
 def test_far_positions_keep_their_distances_beside_bfloat16(small_tiles, kernel):
     """In bfloat16 a bias of ALiBi would lose whole tokens from distance 256 on."""
-    place = Place(encoding_of("alibi"), 0, torch.arange(24) * 41 + 1_000_000)
+    layer_encoding = LayerEncoding(encoding_of("alibi"), 0, torch.arange(24) * 41 + 1_000_000)
     inputs, _ = drawn(24, 24, dtype=torch.bfloat16)
-    found = attend(*inputs, place, SCALE)
+    found = attend(*inputs, layer_encoding, SCALE)
     assert found.dtype == torch.bfloat16
-    assert_close([(found, whole_attention(*inputs, place, SCALE))], 0.02)
+    assert_close([(found, whole_attention(*inputs, layer_encoding, SCALE))], 0.02)
 
 
 def test_nothing_is_recorded_where_no_gradient_is_wanted(small_tiles):
     inputs, _ = drawn(20, 20)
-    place = Place(encoding_of("kerple_log"), 0, torch.arange(20))
+    layer_encoding = LayerEncoding(encoding_of("kerple_log"), 0, torch.arange(20))
     with torch.inference_mode():
-        found = attend(*inputs, place, SCALE)
+        found = attend(*inputs, layer_encoding, SCALE)
     assert found.is_inference()
-    assert_close([(found, whole_attention(*inputs, place, SCALE))])
+    assert_close([(found, whole_attention(*inputs, layer_encoding, SCALE))])
 
 
 class Spread(dict):
@@ -128,9 +128,9 @@ class Spread(dict):
 def test_parameters_that_are_spread_out_are_gathered_first(name, small_tiles):
     encoding, positions = encoding_of(name), torch.arange(20)
     inputs, gradient = drawn(20, 20)
-    expected = whole_attention(*inputs, Place(encoding_of(name), 0, positions), SCALE)
+    expected = whole_attention(*inputs, LayerEncoding(encoding_of(name), 0, positions), SCALE)
     encoding.__dict__["_parameters"] = Spread(encoding._parameters)
-    found = attend(*inputs, Place(encoding, 0, positions), SCALE)
+    found = attend(*inputs, LayerEncoding(encoding, 0, positions), SCALE)
     found.backward(gradient)
     assert_close([(found, expected)])
     assert all(one.grad.shape == one.shape for one in encoding.parameters())
@@ -174,7 +174,7 @@ def operators(count: int, total: int, name: str, kv_heads: int = 2, value_dim: i
     encoding = encoding_of(name, kv_heads=kv_heads)
     inputs, gradient = drawn(count, total, kv_heads, value_dim)
     with Operators() as seen:
-        found = attend(*inputs, Place(encoding, 0, torch.arange(total)), SCALE)
+        found = attend(*inputs, LayerEncoding(encoding, 0, torch.arange(total)), SCALE)
         torch.autograd.grad(found, inputs, gradient)
     return seen
 
@@ -197,8 +197,15 @@ def test_values_of_another_width_equal_the_formula():
     for value_dim in (DIM // 2, 33):
         inputs, gradient = drawn(20, 20, value_dim=value_dim)
         for name in ("none", "alibi"):
-            place = Place(encoding_of(name), 0, torch.arange(20))
-            assert_close(both(attend(*inputs, place, SCALE), whole_attention(*inputs, place, SCALE), gradient, inputs))
+            layer_encoding = LayerEncoding(encoding_of(name), 0, torch.arange(20))
+            assert_close(
+                both(
+                    attend(*inputs, layer_encoding, SCALE),
+                    whole_attention(*inputs, layer_encoding, SCALE),
+                    gradient,
+                    inputs,
+                )
+            )
 
 
 @pytest.mark.parametrize("name", ["alibi", "kerple_log", "t5"])
@@ -236,7 +243,7 @@ def test_what_is_kept_for_the_backward_pass_grows_with_the_length_alone(name, mo
         encoding = Own(encoding_of("none").shape) if name == "own" else encoding_of(name)
         inputs, _ = drawn(total, total)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda one: one):
-            attend(*inputs, Place(encoding, 0, torch.arange(total)), SCALE)
+            attend(*inputs, LayerEncoding(encoding, 0, torch.arange(total)), SCALE)
         kept[total] = sum(storages.values())
     assert kept[1024] <= 2.05 * kept[512]
 
@@ -251,17 +258,19 @@ def test_logits_of_an_encodings_own_are_made_in_blocks(count, monkeypatch):
     monkeypatch.setattr(
         attention, "causal_logits", lambda *where: rows.append(where[0].shape[2]) or causal_logits(*where)
     )
-    found = attend(*inputs, Place(own, 0, positions), SCALE)
+    found = attend(*inputs, LayerEncoding(own, 0, positions), SCALE)
     assert max(rows) == min(count, 5) and sum(rows) == count
-    expected = whole_attention(inputs[0] * own.factor, *inputs[1:], Place(encoding_of("none"), 0, positions), SCALE)
+    expected = whole_attention(
+        inputs[0] * own.factor, *inputs[1:], LayerEncoding(encoding_of("none"), 0, positions), SCALE
+    )
     assert_close(both(found, expected, gradient, [*inputs, own.factor]))
 
 
 def test_logits_whole_equal_the_formula():
     inputs, _ = drawn(9, 20)
     for name in ("none", "alibi", "t5"):
-        place = Place(encoding_of(name), 1, torch.arange(20) + 3)
-        logits = causal_logits(*inputs[:2], place, SCALE)
+        layer_encoding = LayerEncoding(encoding_of(name), 1, torch.arange(20) + 3)
+        logits = causal_logits(*inputs[:2], layer_encoding, SCALE)
         weights = logits.softmax(-1).double() @ inputs[2].double().repeat_interleave(2, 1)
-        assert_close([(weights, whole_attention(*inputs, place, SCALE))])
+        assert_close([(weights, whole_attention(*inputs, layer_encoding, SCALE))])
         assert torch.equal(logits.isinf(), (torch.arange(20) > torch.arange(11, 20)[:, None]).expand_as(logits))

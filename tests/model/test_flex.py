@@ -6,7 +6,7 @@ from torch.nn.attention import flex_attention
 
 from hope.catalogue import FAMILIES
 from hope.model import flex
-from hope.model.attention import Place, attend, flexible
+from hope.model.attention import LayerEncoding, attend, flexible
 from tests.model.whole_attention import BIASED, DIM, assert_close, both, drawn, encoding_of, whole_attention
 
 SCALE = 0.3
@@ -19,28 +19,28 @@ def test_the_definition_and_its_gradients_equal_the_formula(name, monkeypatch):
     """The definition has a backward pass on a CPU, which the front door refuses."""
     monkeypatch.setattr(flex_attention, "_validate_device", lambda *tensors: None)
     encoding = encoding_of(name)
-    place = Place(encoding, 1, torch.arange(150) + 7)
+    layer_encoding = LayerEncoding(encoding, 1, torch.arange(150) + 7)
     inputs, gradient = drawn(150, 150)
-    found = flex.attend_flex(*inputs, place.single_bias, place.positions, SCALE)
-    expected = whole_attention(*inputs, place, SCALE)
+    found = flex.attend_flex(*inputs, layer_encoding.single_bias, layer_encoding.positions, SCALE)
+    expected = whole_attention(*inputs, layer_encoding, SCALE)
     assert_close(both(found, expected, gradient, [*inputs, *encoding.parameters()]))
 
 
 @pytest.mark.filterwarnings("ignore:.*lru_cache")
 def test_the_kernel_and_a_compiled_model_are_traced_whole(monkeypatch):
     """Both by the compiler's first stage, which needs neither a GPU nor a compiler of C++."""
-    place, (inputs, _) = Place(encoding_of("kerple_log"), 0, torch.arange(150)), drawn(150, 150)
+    layer_encoding, (inputs, _) = LayerEncoding(encoding_of("kerple_log"), 0, torch.arange(150)), drawn(150, 150)
     inputs = [one.detach() for one in inputs]
     whole = torch.compile(flex.attend_flex, fullgraph=True, backend="eager")
     kernel = torch.compile(flex_attention.flex_attention, fullgraph=True, backend="eager")
     monkeypatch.setattr(flex, "_kernel", lambda: kernel)
     monkeypatch.setattr(flex, "flex_attention", flex._compiled)
     with torch.no_grad():
-        expected = whole_attention(*inputs, place, SCALE)
-        found = flex.attend_flex(*inputs, place.single_bias, place.positions, SCALE)
+        expected = whole_attention(*inputs, layer_encoding, SCALE)
+        found = flex.attend_flex(*inputs, layer_encoding.single_bias, layer_encoding.positions, SCALE)
         monkeypatch.undo()
         assert_close([(found, expected)])
-        found = whole(*inputs, place.single_bias, place.positions, SCALE)
+        found = whole(*inputs, layer_encoding.single_bias, layer_encoding.positions, SCALE)
         assert_close([(found, expected)])
 
 
@@ -75,11 +75,11 @@ def test_what_can_be_compiled():
 def test_a_gpu_gives_what_the_formula_says(name, count, total, dtype):
     encoding = encoding_of(name)
     inputs, gradient = drawn(count, total, dtype=dtype)
-    expected = whole_attention(*inputs, Place(encoding, 1, torch.arange(total)), SCALE)
+    expected = whole_attention(*inputs, LayerEncoding(encoding, 1, torch.arange(total)), SCALE)
     theirs = torch.autograd.grad(expected, [*inputs, *encoding.parameters()], gradient.double(), allow_unused=True)
     there = [one.detach().cuda().requires_grad_() for one in inputs]
     moved = encoding_of(name).cuda()
-    found = attend(*there, Place(moved, 1, torch.arange(total, device="cuda")), SCALE)
+    found = attend(*there, LayerEncoding(moved, 1, torch.arange(total, device="cuda")), SCALE)
     ours = torch.autograd.grad(found, [*there, *moved.parameters()], gradient.cuda(), allow_unused=True)
     pairs = [(found, expected), *zip(ours, theirs, strict=True)]
     pairs = [(None if one is None else one.cpu(), other) for one, other in pairs]

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hope.model import operators
-from hope.model.operators import Linear, RMSNorm, linear, product, swiglu, weight_gradient
+from hope.model.operators import Projection, RMSNorm, linear, product, swiglu, weight_gradient
 
 
 def random(*size: int, seed: int = 0) -> Tensor:
@@ -41,7 +41,7 @@ def test_linear_of_strided_inputs():
 def test_linear_in_float64_against_finite_differences():
     inputs, weight = random(3, 5).double().requires_grad_(), random(4, 5).double().requires_grad_()
     assert torch.autograd.gradcheck(linear, (inputs, weight))
-    assert torch.autograd.gradcheck(operators._Linear.apply, (inputs, weight))
+    assert torch.autograd.gradcheck(operators._Projection.apply, (inputs, weight))
 
 
 @pytest.mark.parametrize("rows", [0, operators.FEW_ROWS - 1, operators.FEW_ROWS, 200])
@@ -54,7 +54,7 @@ def test_products_on_either_library_are_the_same(rows, sides):
 
 
 def test_a_linear_layer_has_a_weight_and_no_bias():
-    layer = Linear(6, 4)
+    layer = Projection(6, 4)
     assert {name: tuple(one.shape) for name, one in layer.named_parameters()} == {"weight": (4, 6)}
 
 

@@ -76,7 +76,7 @@ def made_up(tmp_path, monkeypatch):
     """Modules in the place of transformers' and of ours, and a way of finding them that has noticed nothing."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registration, "AUTO", "made_up_auto")
-    monkeypatch.setattr(registration, "OURS", "made_up_ours")
+    monkeypatch.setattr(registration, "CONFIG_MODULE", "made_up_ours")
     monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if not isinstance(one, registration._Notice)])
     (tmp_path / "made_up_auto.py").write_text("whole = True\n")
     (tmp_path / "made_up_ours.py").write_text("import made_up_auto\nassert made_up_auto.whole\n")

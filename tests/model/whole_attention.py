@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hope.catalogue import FAMILIES, family_settings
 from hope.encodings.base import Encoding, EncodingShape
-from hope.model.attention import Place
+from hope.model.attention import LayerEncoding
 
 HEADS, DIM = 4, 16
 BIASED = [name for name, family in FAMILIES.items() if family.kernel == "bias"]
@@ -32,15 +32,19 @@ def drawn(count: int, total: int, kv_heads: int = 2, value_dim: int = DIM, dtype
     return inputs, torch.randn(2, HEADS, count, value_dim, generator=random).to(dtype)
 
 
-def whole_attention(queries: Tensor, keys: Tensor, values: Tensor, place: Place, scale: float) -> Tensor:
+def whole_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerEncoding, scale: float
+) -> Tensor:
     """Return causal attention with the encoding's bias, all logits at once, in float64."""
     queries, keys, values = queries.double(), keys.double(), values.double()
     (_, heads, count, _), total = queries.shape, keys.shape[2]
     group = heads // keys.shape[1]
     logits = scale * torch.einsum("bhqd,bhkd->bhqk", queries, keys.repeat_interleave(group, 1))
-    at, seen = place.positions[total - count :], place.positions
-    if place.encoding.has_bias:
-        logits = logits + place.encoding.bias(torch.arange(heads)[:, None, None], at[:, None], seen, place.layer)
+    at, seen = layer_encoding.positions[total - count :], layer_encoding.positions
+    if layer_encoding.encoding.has_bias:
+        logits = logits + layer_encoding.encoding.bias(
+            torch.arange(heads)[:, None, None], at[:, None], seen, layer_encoding.layer
+        )
     logits = logits.masked_fill(seen > at[:, None], float("-inf"))
     return logits.softmax(-1) @ values.repeat_interleave(group, 1)
 

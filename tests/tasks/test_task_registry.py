@@ -10,7 +10,6 @@ from hope.config import from_json, merge, parse_study, to_json
 from hope.errors import UserError
 from hope.seeding import generator
 from hope.tasks import Vocabulary, build_task
-from hope.tasks.registry import KINDS
 from hope.training.fingerprint import fingerprint
 
 VOCABULARY = Vocabulary(100, {"start": 0, "end": 1, "separator": 2, "query": 3})
@@ -53,11 +52,6 @@ def study(**over) -> config.Study:
 
 def last(task: str = "my_tasks:Last", **settings) -> dict:
     return {"definitions": {"last": {"task": task, "settings": settings}}}
-
-
-def test_each_task_has_settings_a_class_and_a_place_in_the_config():
-    assert set(KINDS) == set(config.TASKS) == set(config.TASK_SETTINGS)
-    assert {field.alias or name for name, field in config.Tasks.model_fields.items()} == {*KINDS, "definitions"}
 
 
 def test_a_task_of_the_users_own_is_built_with_its_settings(own):

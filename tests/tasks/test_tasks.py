@@ -9,7 +9,7 @@ from hope import config
 from hope.errors import UserError
 from hope.seeding import generator
 from hope.tasks import Example, Vocabulary, build_task
-from hope.tasks.task import scatter
+from hope.tasks.built_in import scatter
 
 SPECIAL = {"start": 0, "end": 1, "separator": 2, "query": 3}
 VOCABULARY = Vocabulary(600, SPECIAL)
@@ -131,7 +131,7 @@ def test_few_shot_shows_each_input_before_it_asks_and_keeps_to_one_mapping(lengt
 def test_few_shot_by_number_of_examples_and_by_distance(depth, start):
     example = draw("few_shot", 80, depth, inputs=4, examples=12)
     few = task("few_shot", inputs=4, examples=12)
-    block = np.flatnonzero(~np.isin(example.tokens[:72], few.filler))
+    block = np.flatnonzero(~np.isin(example.tokens[:72], few.material.sets[1]))
     assert np.array_equal(block, start + np.arange(24))
     assert example.answer.sum() == 4 and example.lessons.sum() == 4 + 12 - 4
 
@@ -144,7 +144,8 @@ def test_mqar_asks_each_key_once_behind_all_bindings(length):
     places = np.flatnonzero(example.answer)
     assert len(bound) == count == len(places) and (places >= 2 * count + 1).all()
     assert {key: value for key, value in zip(*example.tokens[[places - 1, places]].tolist(), strict=True)} == bound
-    assert np.isin(np.delete(example.tokens, [*range(2 * count), *places, *places - 1]), TASKS["mqar"].filler).all()
+    _, filler = TASKS["mqar"].material.sets
+    assert np.isin(np.delete(example.tokens, [*range(2 * count), *places, *places - 1]), filler).all()
 
 
 def test_mqar_has_more_of_the_short_gaps_the_smaller_the_power():
@@ -235,15 +236,15 @@ def test_every_arrangement_of_blocks_is_as_likely():
 
 def test_alphabets_of_a_task_are_disjoint_and_hold_no_special_token():
     for name in ("few_shot", "recall", "mqar"):
-        together = np.concatenate([TASKS[name].alphabet, TASKS[name].filler])
+        together = np.concatenate(TASKS[name].material.sets)
         assert len(set(together)) == len(together) == 96
         assert not set(together) & set(SPECIAL.values())
 
 
 def test_tasks_share_their_tokens():
     for name in ("few_shot", "recall", "mqar", "needle", "digression"):
-        assert np.array_equal(TASKS[name].alphabet, TASKS["copy"].alphabet)
-    assert set(TASKS["passkey"].alphabet) < set(TASKS["copy"].alphabet)
+        assert np.array_equal(TASKS[name].material.sets[0], TASKS["copy"].material.sets[0])
+    assert set(TASKS["passkey"].material.sets[0]) < set(TASKS["copy"].material.sets[0])
 
 
 def test_a_vocabulary_that_is_too_small_is_one_clear_line():

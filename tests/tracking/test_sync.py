@@ -248,12 +248,12 @@ def test_artifacts_are_copied_where_links_are_not_possible(tmp_path: Path, monke
     files = {"in/a.txt": tmp_path / "study/a.txt"}
     listing = artifacts.Digests(tmp_path / "study").listing(files)
     target = tmp_path / "store/in/a.txt"
-    assert artifacts.bring_in_line(tmp_path / "store", files, listing)
+    assert artifacts.mirror_artifacts(tmp_path / "store", files, listing)
     assert target.read_text() == "text"
     assert not target.samefile(tmp_path / "study/a.txt")
-    assert not artifacts.bring_in_line(tmp_path / "store", files, listing)
+    assert not artifacts.mirror_artifacts(tmp_path / "store", files, listing)
     target.write_text("txet")  # damaged, with its size unchanged
-    assert artifacts.bring_in_line(tmp_path / "store", files, listing)
+    assert artifacts.mirror_artifacts(tmp_path / "store", files, listing)
     assert target.read_text() == "text"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from hope.config import Training
 from hope.config.training import WHERE_IT_RUNS
-from hope.training.fingerprint import differences, fingerprint, identity, run_name
+from hope.training.fingerprint import differing_keys, fingerprint, identity, run_name
 from tests.training.conftest import with_training
 
 OTHERS = {
@@ -45,7 +45,7 @@ def test_a_setting_of_the_training_is_part_of_it_unless_it_says_where_it_runs(ke
     assert getattr(changed.training, key) != getattr(stage.training, key)
     same = fingerprint(changed, "data") == fingerprint(stage, "data")
     assert same == (key in WHERE_IT_RUNS)
-    found = differences(identity(changed, "data"), identity(stage, "data"))
+    found = differing_keys(identity(changed, "data"), identity(stage, "data"))
     assert found == ([] if same else [f"training.{key}"])
 
 
@@ -61,7 +61,7 @@ def test_seed_encoding_model_and_data_are_part_of_it(stage):
     ]
     names = {run_name(other, fingerprint(other, data)) for other, data in [(stage, "data"), *others]}
     assert len(names) == 1 + len(others)
-    assert differences(identity(others[0][0], "data"), identity(stage, "other data")) == ["data", "seed"]
+    assert differing_keys(identity(others[0][0], "data"), identity(stage, "other data")) == ["data", "seed"]
 
 
 def test_what_is_trained_and_where_make_up_the_whole(stage):

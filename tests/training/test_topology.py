@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hope import config
 from hope.training.devices import CannotRunHere
 from hope.training.topology import (
-    ENVIRONMENT,
     FIRST_PORT,
+    FROM_ENVIRONMENT,
     PORTS,
-    Place,
+    ProcessRole,
     brought_in,
-    find_place,
+    find_role,
     first_host,
     read_hostfile,
     slurm_meeting,
@@ -41,38 +41,38 @@ PORT = FIRST_PORT + 4711 * 31 % PORTS
 
 
 def test_alone_on_a_node_it_stands_for_all_processes():
-    assert find_place(settings(), {}) == Place(0, 1, 1, whole_node=True)
-    assert find_place(settings(processes=4), {}) == Place(0, 4, 4, whole_node=True)
+    assert find_role(settings(), {}) == ProcessRole(0, 1, 1, whole_node=True)
+    assert find_role(settings(processes=4), {}) == ProcessRole(0, 4, 4, whole_node=True)
 
 
 def test_torchrun_gives_rank_and_world():
     environment = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
-    assert find_place(settings(processes=2, nodes=2), environment) == Place(3, 1, 4, 1, ENVIRONMENT)
+    assert find_role(settings(processes=2, nodes=2), environment) == ProcessRole(3, 1, 4, 1, FROM_ENVIRONMENT)
 
 
 def test_srun_with_a_task_a_process():
-    assert find_place(settings(processes=2, nodes=2), SLURM) == Place(3, 1, 4, 1, f"gpu07:{PORT}")
+    assert find_role(settings(processes=2, nodes=2), SLURM) == ProcessRole(3, 1, 4, 1, f"gpu07:{PORT}")
 
 
 def test_srun_with_a_task_a_node():
     environment = SLURM | {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
-    place = find_place(settings(processes=4, nodes=2), environment)
-    assert place == Place(4, 4, 8, 0, f"gpu07:{PORT}", whole_node=True)
+    role = find_role(settings(processes=4, nodes=2), environment)
+    assert role == ProcessRole(4, 4, 8, 0, f"gpu07:{PORT}", whole_node=True)
 
 
 def test_one_task_within_a_slurm_job_is_a_plain_process():
     environment = SLURM | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}
-    assert find_place(settings(processes=2), environment) == Place(0, 2, 2, whole_node=True)
+    assert find_role(settings(processes=2), environment) == ProcessRole(0, 2, 2, whole_node=True)
     # In a batch script the job's own variables stand, but no step's.
     script = {"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
-    assert find_place(settings(processes=2), script) == Place(0, 2, 2, whole_node=True)
+    assert find_role(settings(processes=2), script) == ProcessRole(0, 2, 2, whole_node=True)
 
 
 def test_several_nodes_have_to_be_brought_in():
-    assert find_place(settings(nodes=2, hostfile="hosts"), {}) is None
-    assert find_place(settings(nodes=2), {"SLURM_JOB_ID": "1"}) is None
+    assert find_role(settings(nodes=2, hostfile="hosts"), {}) is None
+    assert find_role(settings(nodes=2), {"SLURM_JOB_ID": "1"}) is None
     with pytest.raises(CannotRunHere, match=r"training.nodes: 2 nodes, but nothing says which"):
-        find_place(settings(nodes=2), {})
+        find_role(settings(nodes=2), {})
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_several_nodes_have_to_be_brought_in():
 )
 def test_a_launcher_that_disagrees_with_the_config_is_refused(environment, origin):
     with pytest.raises(CannotRunHere, match=rf"2 x 1 processes \(nodes x processes\), but {origin}"):
-        find_place(settings(nodes=2), environment)
+        find_role(settings(nodes=2), environment)
 
 
 @pytest.mark.parametrize(

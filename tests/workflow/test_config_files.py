@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hope.config import load_study, merge
+from hope.config.default import DEFAULT
 from hope.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,28 +23,13 @@ def read(path: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def keys(schema: dict[str, Any], whole: dict[str, Any], prefix: str = "") -> set[str]:
-    """Return the dotted names of all keys that a schema describes."""
-    found = set()
-    for name, part in schema.get("properties", {}).items():
-        reference = part.get("$ref")
-        if reference:
-            found |= keys(whole["$defs"][reference.rpartition("/")[2]], whole, f"{prefix}{name}.")
-        else:
-            found.add(prefix + name)
-    return found
-
-
-def has(content: Any, key: str) -> bool:
-    for part in key.split("."):
-        if not isinstance(content, dict) or part not in content:
-            return False
-        content = content[part]
-    return True
-
-
 def test_the_schema_is_the_one_that_the_package_prints(hope_command: Any) -> None:
     assert hope_command("schema").stdout == SCHEMA.read_text(encoding="utf-8")
+
+
+def test_the_default_config_is_the_one_that_the_package_prints(hope_command: Any) -> None:
+    assert hope_command("defaults").stdout == BASE.read_text(encoding="utf-8")
+    assert load_study([BASE]) == DEFAULT
 
 
 def test_the_default_study_compares_three_seeds_of_rope_and_hope() -> None:
@@ -74,21 +60,11 @@ def test_the_schema_refuses_what_the_config_refuses() -> None:
         assert not validator.is_valid(merge(read(BASE), over))
 
 
-def test_the_default_config_has_every_key_once_with_a_comment() -> None:
-    content, schema = read(BASE), json.loads(SCHEMA.read_text(encoding="utf-8"))
-    missing = {key for key in keys(schema, schema) if not has(content, key)}
-    assert not missing
+def test_every_key_of_the_default_config_has_a_comment() -> None:
     lines = BASE.read_text(encoding="utf-8").splitlines()
-    bare = []
-    for number, line in enumerate(lines):
-        if not re.match(r" *\w+:", line):
-            continue
-        above = lines[number - 1].strip().startswith("#")
-        # A section speaks through its keys, and what needs no word is what its name says whole.
-        section = line.rstrip().endswith(":")
-        if "#" not in line and not above and not section:
-            bare.append(line.strip())
-    assert bare == ["layers: 4"]
+    keys = [(number, line) for number, line in enumerate(lines) if re.match(r" *\w+:", line)]
+    bare = [line for number, line in keys if "#" not in line and "#" not in lines[number - 1]]
+    assert len(keys) > 100 and not bare
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hope.cli import _parser
+from hope.commands import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 
@@ -46,6 +49,14 @@ def test_a_shell_line_is_one_step_with_every_value_quoted(name: str) -> None:
     assert [value for value in values if not value.endswith(":q")] == []
     # Snakemake quotes an empty value to nothing at all.
     assert not re.search(r"--(uri|tracking) ", command)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_shell_line_gives_a_step_the_arguments_that_it_declares(name: str) -> None:
+    command = "".join(re.findall(r'"([^"]*)"', RULES[name].split("shell:")[1]))
+    arguments = re.sub(r"\{[^}]*\}", "value", command.partition(" > ")[0]).split()[3:]
+    options = vars(_parser().parse_args(arguments))  # an unknown or a missing one exits
+    assert COMMANDS[options["step"]].summary.endswith(".")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -1,25 +1,5 @@
 TABLES = ["losses", "attention", "ushape", "comparisons", "retrieval", "cost"]
-FIGURES = [
-    "claims",
-    "loss_by_position",
-    "context_gain",
-    "extensions",
-    "retrieval",
-    "retrieval_depth",
-    "comparisons",
-    "comparisons_hope",
-    "attention_profile",
-    "ushape_heads",
-    "components",
-    "activation",
-    "intervention",
-    "divergence",
-    "kernel",
-    "kernel_sweep",
-    "kernel_trained",
-    "training_dynamics",
-    "training_loss",
-]
+FIGURES = [declared.name for declared in checked(declared_figures)]
 RESULTS = [
     *for_runs(TRAINED.values(), lambda arm, encoding: True),
     *for_runs(rules.analyze_attention.output, lambda arm, encoding: arm.reads_text and not arm.is_rotary(encoding)),
@@ -71,13 +51,14 @@ rule draw_figures:
         shown=[
             report(
                 PATHS.figures / f"{name}.svg",
-                caption=f"../report/{name}.rst",
+                # Drawn beside the picture: what it shows, and what to look at.
+                caption=(PATHS.figures / f"{name}.rst").absolute(),
                 category="Figures",
                 labels={"figure": name},
             )
             for name in FIGURES
         ],
-        others=expand(PATHS.figures / "{name}.{kind}", name=FIGURES, kind=["png", "csv"]),
+        others=expand(PATHS.figures / "{name}.{kind}", name=FIGURES, kind=["png", "csv", "rst"]),
     log:
         PATHS.logs / "draw_figures.log",
     conda:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hope.errors import UserError, nearest
 
-KINDS = (".txt", ".md", ".jsonl", ".parquet")
+SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
 """Suffixes of the files that are read: a document each, or a document a row."""
 
 REMEDIES = {
@@ -50,8 +50,8 @@ def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]
         matches = list(_expand(given))
         if not matches:
             raise UserError(f"corpus.files.paths: '{given}' leads to no file{_nearby(given)}")
-        known = [match for match in matches if match[0].suffix.lower() in KINDS]
-        others = Counter(path.suffix.lower() for path, _ in matches if path.suffix.lower() not in KINDS)
+        known = [match for match in matches if match[0].suffix.lower() in SUFFIXES]
+        others = Counter(path.suffix.lower() for path, _ in matches if path.suffix.lower() not in SUFFIXES)
         if not known:
             suffix = others.most_common(1)[0][0]
             raise UserError(
@@ -65,7 +65,7 @@ def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]
 
 
 def _similar(suffix: str) -> str:
-    return f"known are {', '.join(KINDS)}{nearest(suffix, KINDS)}"
+    return f"known are {', '.join(SUFFIXES)}{nearest(suffix, SUFFIXES)}"
 
 
 def _nearby(given: str) -> str:

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 from hope.config import Corpus
-from hope.data.progress import Heartbeat
+from hope.data.progress import ProgressLines
 from hope.data.sources.document import Collection, text_of
 from hope.errors import UserError
 
@@ -24,9 +24,9 @@ def collect(settings: Corpus) -> Collection:
     import datasets
 
     hub = settings.hub
-    found = Collection()
+    collection = Collection()
     local = Path(hub.dataset).is_dir()
-    heartbeat = Heartbeat(f"corpus {hub.dataset}")
+    progress = ProgressLines(f"corpus {hub.dataset}")
     datasets.disable_progress_bars()
     try:
         stream = datasets.load_dataset(
@@ -34,8 +34,8 @@ def collect(settings: Corpus) -> Collection:
         )
         for number, row in enumerate(itertools.islice(stream, hub.documents)):
             where = f"corpus.hub: row {number} of '{hub.dataset}'"
-            found.add(f"{hub.split}:{number}", text_of(row, hub.text_field, where, "corpus.hub.text_field"))
-            heartbeat.beat(f"{number + 1:,} of {hub.documents:,} documents")
+            collection.add(f"{hub.split}:{number}", text_of(row, hub.text_field, where, "corpus.hub.text_field"))
+            progress.report(f"{number + 1:,} of {hub.documents:,} documents")
     except UserError:
         raise
     except Exception as error:  # The client lets through errors of a dozen libraries below it.
@@ -44,13 +44,13 @@ def collect(settings: Corpus) -> Collection:
             f"corpus.hub: '{hub.dataset}' cannot be read ({reason}); check dataset, name, split and revision, and the "
             "connection (or use corpus.source 'files' on downloaded files)"
         ) from error
-    if not found.documents:
+    if not collection.documents:
         raise UserError(f"corpus.hub: no document with any text among the first {hub.documents:,} of '{hub.dataset}'")
-    found.origin = {
+    collection.origin = {
         "dataset": Path(hub.dataset).name if local else hub.dataset,
         "name": hub.name,
         "split": hub.split,
         "revision": None if local else hub.revision,
-        "rows": len(found.documents) + found.empty,
+        "rows": len(collection.documents) + collection.empty,
     }
-    return found
+    return collection

@@ -30,7 +30,7 @@ def collect(settings: Corpus) -> Collection:
 
 def collect_folder(root: Path) -> Collection:
     """Return the modules of the standard library that lies in ``root``."""
-    found = Collection()
+    collection = Collection()
     unreadable = 0
     for path in sorted(_modules(root), key=lambda path: path.relative_to(root).as_posix()):
         try:
@@ -40,18 +40,18 @@ def collect_folder(root: Path) -> Collection:
         if decoded is None:
             unreadable += 1
             continue
-        found.add(path.relative_to(root).as_posix(), decoded[0])
-    if not found.documents:
+        collection.add(path.relative_to(root).as_posix(), decoded[0])
+    if not collection.documents:
         raise UserError(
             f"corpus.source: this Python ({platform.python_version()}) has no source text of its standard library; "
             "use another interpreter, or corpus.source 'files'"
         )
-    found.origin = {
+    collection.origin = {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "unreadable_files": unreadable,
     }
-    return found
+    return collection
 
 
 def _modules(root: Path) -> list[Path]:

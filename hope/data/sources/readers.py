@@ -23,14 +23,14 @@ def collect(settings: Corpus) -> Collection:
         UserError: a path leads to nothing, a file cannot be read as what its suffix says, a row lacks the
             text field, or no document has any text.
     """
-    found = Collection()
+    collection = Collection()
     encodings: Counter[str] = Counter()
     odd: list[str] = []
     files, skipped = find_files(settings.files.paths)
     for path, name in files:
         suffix = path.suffix.lower()
         try:
-            encoding = READERS[suffix](path, name, settings.files.text_field, found)
+            encoding = READERS[suffix](path, name, settings.files.text_field, collection)
         except OSError as error:
             reason = " ".join(str(error.strerror or error).split())
             raise UserError(f"{path}: cannot be read ({reason}); mend it or leave it out") from None
@@ -38,19 +38,19 @@ def collect(settings: Corpus) -> Collection:
             encodings[encoding] += 1
             if encoding not in ("utf-8", "utf-16"):
                 odd.append(name)
-    if not found.documents:
+    if not collection.documents:
         raise UserError(
-            f"corpus.files.paths: no document with any text in {len(files)} files ({found.empty} empty documents); "
-            "name files that hold text"
+            f"corpus.files.paths: no document with any text in {len(files)} files ({collection.empty} empty documents)"
+            "; name files that hold text"
         )
-    found.origin = {
+    collection.origin = {
         "paths": [Path(path).name for path in settings.files.paths],
         "files": len(files),
         "files_skipped": skipped,
         "text_encodings": dict(sorted(encodings.items())),
         "read_by_fallback": odd[:NAMED],
     }
-    return found
+    return collection
 
 
 def _read_text(path: Path, name: str, _: str, found: Collection) -> str:

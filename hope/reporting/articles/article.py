@@ -7,8 +7,9 @@ from hope.errors import UserError, nearest
 from hope.reporting import words
 from hope.reporting.articles.findings import FINDINGS
 from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.draw import KINDS, draw_one, kind
-from hope.reporting.figures.style import save_svg
+from hope.reporting.figures.declaration import declared_figures, figure_named
+from hope.reporting.figures.draw import draw_one
+from hope.reporting.figures.files import save_svg
 from hope.reporting.page.claims import claim_views
 from hope.reporting.page.tables import TABLES, one_table
 from hope.reporting.page.templating import environment
@@ -68,13 +69,13 @@ class Article:
         Raises:
             UserError: there is no such figure.
         """
-        _check(name, [known.name for known in KINDS], "figure")
-        drawing = draw_one(self.tables, name)
+        _check(name, [declared.name for declared in declared_figures()], "figure")
+        declared, drawing = figure_named(name), draw_one(self.tables, name)
         if drawing.data.empty:
-            return Piece(f"<p>{kind(name).title}: this study has no data for it.</p>")
+            return Piece(f"<p>{declared.title}: this study has no data for it.</p>")
         picture = BytesIO()
         save_svg(drawing.figure, picture)
-        return self._piece("figure_view", kind(name), data_uri(picture.getvalue()), None)
+        return self._piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), None)
 
     def finding(self, name: str) -> Piece:
         """Return what the study's tables say, in sentences whose numbers are computed now.

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from hope.catalogue import NAMES, PRESETS, family_settings
-from hope.catalogue.spectra import hope
+from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings
 from hope.config import Encoding
 from hope.encodings.identities import coinciding
 from hope.encodings.listing import described
@@ -26,22 +25,10 @@ def identity_rows(shape: EncodingShape) -> Iterator[tuple[str, str]]:
 
 def candidates(shape: EncodingShape) -> list[tuple[str, dict[str, Any]]]:
     """Return families and settings that coincide with others at these sizes, or might."""
-    half = shape.head_dim // 2
-    kept = hope(shape.head_dim, shape.length).kept
     return [
-        ("p_rope", {"p": kept / half}),
-        ("clipped_rope", {"kind": "hard", "count": half - kept}),
-        ("hope", {"freeze": "listed", "components": list(range(kept, half))}),
-        ("hope", {"freeze": "band", "band": [0.0, 1.0]}),
-        ("hope", {"cutoff": 0.0}),
-        ("p_rope", {"p": 1.0}),
-        ("partial_rope", {"share": 1.0}),
-        ("clipped_rope", {"kind": "soft", "count": 0}),
-        ("rope", {"base": 20.0}),
-        ("hope", {"base": 20.0}),
-        ("hope", {"cutoff": 1e9}),
-        ("p_rope", {"p": 0.0}),
-        ("rotary", {"multipliers": [0.0] * half}),
+        (name, settings)
+        for name, family in FAMILIES.items()
+        for settings in family.aliases(shape.head_dim, shape.length)
     ]
 
 

@@ -10,31 +10,26 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from hope import config
-from hope.analysis.curves import at_start, bias_of_heads, clock, equal_pair, position_products
-from hope.analysis.theory import decay, phasors
-from hope.catalogue import family_settings
+from hope.analysis.logit_curves import at_start, bias_of_heads, equal_pair, position_products
+from hope.analysis.theory import decay
+from hope.catalogue import FAMILIES, family_settings
+from hope.catalogue.custom import load
 from hope.encodings.base import Encoding
-from hope.encodings.darope import Darope
-from hope.encodings.pope import Pope
-from hope.encodings.rotary import Rotary
 from hope.encodings.shape import EncodingShape
-from hope.encodings.xpos import Xpos
+from hope.reporting.figures.kernels import octave_mean
 from hope.reporting.figures.legends import add_legend, name_lines
-from hope.reporting.figures.rotary import octave_mean
 from hope.reporting.figures.style import MUTED, EncodingStyle, encoding_styles, length_axis, new_figure
 
 FARTHEST = 4
 """Distances are drawn up to so many training lengths."""
 HEADS = 6
 """Heads drawn of an encoding that treats them differently, evenly chosen."""
-ALPHAS = (0.0, 0.25, 0.5, 1.0)
-"""Weights of the position at which DaRoPE's clock is drawn."""
 _POINTS, _FEW_POINTS = 200, 36
 _MARKS, _FEW_MARKS = 7, 4
 _STEEP = -8.0
 """A bias that falls below this is drawn on an axis that is logarithmic below -1."""
-_DISTANCE = "distance, in training lengths L"
-_RELATIVE = "{}, relative\nto distance 0"
+DISTANCE = "distance, in training lengths L"
+RELATIVE = "{}, relative\nto distance 0"
 
 
 Role = Literal["main", "raw", "bound", "one", "early"]
@@ -71,39 +66,40 @@ class Panel:
 
 def panels(name: str, shape: EncodingShape) -> list[Panel]:
     """Return what is drawn of the family ``name`` with its default settings, at the sizes of ``shape``."""
-    built = at_start(_encoding(name), shape)
-    if isinstance(built, Darope):
-        return [_clocks(shape), _from_two_places(built)]
+    own = FAMILIES[name].panels
+    if own is not None:
+        return load(own)(shape)
+    built = family_at_start(name, shape)
     if built.has_bias:
         return [_bias(built)]
-    if type(built).embed is not Encoding.embed:
-        return [_vectors(built)]
-    return [_pair(built)]
+    return [_vectors(built) if "embed" in built.own_hooks() else _pair(built)]
 
 
-def _encoding(family: str, **settings: float) -> config.Encoding:
-    return config.Encoding(name=family, family=family, settings=family_settings(family, settings))
+def family_at_start(name: str, shape: EncodingShape, **settings: float) -> Encoding:
+    """Return an encoding of the family ``name`` as training starts with it."""
+    encoding = config.Encoding(name=name, family=name, settings=family_settings(name, settings))
+    return at_start(encoding, shape)
 
 
 def _pair(built: Encoding) -> Panel:
     """Return the logit of an equal query and key, and for a rotation the bound beside it."""
-    distance = _tokens(FARTHEST * built.shape.length)
+    distance = tokens_up_to(FARTHEST * built.shape.length)
     logit = equal_pair(built, int(distance[-1]), distance)
     curves = _smoothed(distance, logit)
-    if isinstance(built, Rotary | Xpos | Pope):
-        bound, at_zero = (decay(phasors(built, tokens))["bound"] for tokens in (distance, np.array([0])))
-        bound = bound / at_zero
+    phasors, at_zero = (built.phasors(tokens) for tokens in (distance, np.array([0])))
+    if phasors is not None and at_zero is not None:
+        bound = decay(phasors)["bound"] / decay(at_zero)["bound"]
         curves = (*curves, Curve("summation bound", distance, octave_mean(distance, bound), "bound"))
-    return Panel("equal query and key", _DISTANCE, _RELATIVE.format("logit"), "logit", curves)
+    return Panel("equal query and key", DISTANCE, RELATIVE.format("logit"), "logit", curves)
 
 
 def _vectors(built: Encoding) -> Panel:
     """Return the inner product of the vectors of two positions."""
     last = FARTHEST * built.shape.length if built.longest is None else built.longest - 1
-    distance = _tokens(last)
+    distance = tokens_up_to(last)
     curves = _smoothed(distance, position_products(built, last, distance))
     title = "vectors of two positions"
-    return Panel(title, _DISTANCE, _RELATIVE.format("inner product"), "product", curves)
+    return Panel(title, DISTANCE, RELATIVE.format("inner product"), "product", curves)
 
 
 def _smoothed(distance: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[Curve, ...]:
@@ -117,7 +113,7 @@ def _smoothed(distance: NDArray[np.int64], values: NDArray[np.float64]) -> tuple
 def _bias(built: Encoding) -> Panel:
     """Return the bias of some heads; of one that depends on the query's position, from two positions."""
     length, heads = built.shape.length, _some(built.shape.heads)
-    near, far = (_tokens(query) for query in (length, FARTHEST * length))
+    near, far = (tokens_up_to(query) for query in (length, FARTHEST * length))
     from_near = bias_of_heads(built, length, near)
     from_far = bias_of_heads(built, FARTHEST * length, far)
     if np.allclose(from_near, bias_of_heads(built, FARTHEST * length, near), atol=1e-4):
@@ -125,41 +121,10 @@ def _bias(built: Encoding) -> Panel:
     else:
         curves = [Curve(f"head {head + 1}, query at L", near, from_near[head], "early") for head in heads]
         curves += [Curve(f"head {head + 1}, at {FARTHEST}L", far, from_far[head], "one") for head in heads]
-    return Panel("bias of each head", _DISTANCE, "added to the logit", "bias", tuple(curves))
+    return Panel("bias of each head", DISTANCE, "added to the logit", "bias", tuple(curves))
 
 
-def _clocks(shape: EncodingShape) -> Panel:
-    """Return DaRoPE's clock for content that says nothing, at several weights of the position."""
-    position = _tokens(FARTHEST * shape.length)
-    curves = [
-        Curve(f"α = {alpha:g}", position, clock(_darope(shape, alpha), position) / shape.length, "one")
-        for alpha in ALPHAS
-    ]
-    return Panel(
-        "clock of slow components, w = 0", "position m, in training lengths L", "clock c, in L", "clock", tuple(curves)
-    )
-
-
-def _from_two_places(built: Darope) -> Panel:
-    """Return the logit of an equal query and key from within the training length and from past it."""
-    curves = []
-    roles: dict[int, Role] = {1: "early", FARTHEST: "one"}
-    for multiple, role in roles.items():
-        query = multiple * built.shape.length - 1
-        distance = _tokens(query)
-        label = f"query at {multiple if multiple > 1 else ''}L"
-        curves.append(Curve(label, distance, octave_mean(distance, equal_pair(built, query, distance)), role))
-    title = "equal query and key, mean over an octave"
-    return Panel(title, _DISTANCE, _RELATIVE.format("logit"), "logit", tuple(curves))
-
-
-def _darope(shape: EncodingShape, alpha: float) -> Darope:
-    built = at_start(_encoding("darope", w_std=0.0, alpha=alpha), shape)
-    assert isinstance(built, Darope)
-    return built
-
-
-def _tokens(last: int) -> NDArray[np.int64]:
+def tokens_up_to(last: int) -> NDArray[np.int64]:
     """Return whole numbers from 1 to ``last``, evenly on a logarithmic scale as far as they are dense enough."""
     return np.unique(np.geomspace(1, last, _POINTS).round().astype(np.int64))
 

@@ -38,17 +38,18 @@ def all_spectra(study: Study, shape: EncodingShape) -> dict[str, Spectra]:
     At the longer ones every base is 500,000 but where a preset says another.
     """
     long, of_long = longer(shape), {}
-    for name in NAMES:
+    names = [name for name in NAMES if name in PRESETS or not FAMILIES[name].given]
+    for name in names:
         encoding = listed(study, name)
         if "base" in encoding.settings and not (name in PRESETS and "base" in PRESETS[name].settings):
             encoding = encoding.model_copy(update={"settings": encoding.settings | {"base": LONG_BASE}})
         of_long[name] = spectrum_of(encoding, long)
     by_picture = {
-        "spectra": (shape, _title(shape), {name: spectrum_of(listed(study, name), shape) for name in NAMES}),
+        "spectra": (shape, _title(shape), {name: spectrum_of(listed(study, name), shape) for name in names}),
         "spectra_long": (long, f"{_title(long)}, b = {LONG_BASE:,.0f}", of_long),
     }
     return {
-        picture: Spectra(sizes, title, {name: one for name, one in found.items() if one and name != "rotary"})
+        picture: Spectra(sizes, title, {name: one for name, one in found.items() if one is not None})
         for picture, (sizes, title, found) in by_picture.items()
     }
 
@@ -65,8 +66,7 @@ def longer(shape: EncodingShape) -> EncodingShape:
 
 def spectrum_of(encoding: Encoding, shape: EncodingShape) -> Spectrum | None:
     """Return the frequencies of an encoding at these sizes; None if it is not rotary."""
-    spectrum = FAMILIES[encoding.family].spectrum
-    return None if spectrum is None else spectrum(shape.head_dim, shape.length, **encoding.settings)
+    return FAMILIES[encoding.family].spectrum_at(encoding.settings, shape.head_dim, shape.length)
 
 
 def _title(shape: EncodingShape) -> str:

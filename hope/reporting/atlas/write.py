@@ -1,11 +1,10 @@
 """The atlas of encodings: a page and pictures, made from the catalogue and from the encodings as they are built."""
 
-import dataclasses
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hope.analysis.curves import at_start, widening
+from hope.analysis.logit_curves import at_start, widening
 from hope.catalogue import FAMILIES, PRESETS, Family
 from hope.catalogue.spectra import Spectrum
 from hope.config import Study
@@ -17,8 +16,9 @@ from hope.model.attention import flexible
 from hope.reporting.atlas.identities import identity_rows
 from hope.reporting.atlas.panels import FARTHEST, family_figure, overview
 from hope.reporting.atlas.spectra import all_spectra, listed, longer, spectra_figure, spectrum_of
-from hope.reporting.atlas.words import NOTATION, NOTES, READING
-from hope.reporting.figures.style import paper_style, save_svg
+from hope.reporting.atlas.words import NOTATION, READING
+from hope.reporting.figures.files import save_svg
+from hope.reporting.figures.style import paper_style
 
 PAGE = "encodings.md"
 _WIDTH = 120
@@ -31,7 +31,7 @@ def write_atlas(study: Study, folder: Path) -> None:
     shape = encoding_shape(study.model, study.training.length)
     with paper_style():
         figures = {name: family_figure(name, shape) for name in FAMILIES}
-        figures["overview"] = overview([name for name in FAMILIES if name != "rotary"], shape)
+        figures["overview"] = overview([name for name, family in FAMILIES.items() if not family.given], shape)
         for name, (sizes, title, spectra) in all_spectra(study, shape).items():
             figures[name] = spectra_figure(spectra, sizes.length, title)
     for name, figure in figures.items():
@@ -72,25 +72,25 @@ def _row(family: Family, built: Built, shape: EncodingShape) -> tuple[str, ...]:
     return (
         f"[{family.name}](#{family.name})",
         _acts_on(built),
-        NOTES[family.name].short,
+        family.in_short,
         "yes" if family.shift_invariant else "no",
         "no positions" if family.bounded else "any position",
-        f"{family.parameter_count(dataclasses.asdict(shape)):,}",
+        f"{family.parameter_count(shape):,}",
         _kernel(built),
     )
 
 
 def _section(study: Study, family: Family, built: Built, shape: EncodingShape) -> Iterator[str]:
-    note, count = NOTES[family.name], family.parameter_count(dataclasses.asdict(shape))
+    count = family.parameter_count(shape)
     yield from (f"## {family.name}", "")
-    yield _picture(family.name, f"{family.name}: {note.short}")
+    yield _picture(family.name, f"{family.name}: {family.in_short}")
     yield ""
     yield f"- Formula: `{family.formula}`"
-    yield from _item(f"Over distance: {note.bound}")
+    yield from _item(f"Over distance: {family.over_distance}")
     spectrum = spectrum_of(listed(study, family.name), shape)
     if spectrum is not None:
         yield f"- At these sizes: K = {spectrum.kept} of {len(spectrum.frequencies)}, 1 - 2K/d = {_floor(spectrum)}."
-    yield from _item(f"Past L: {note.past}")
+    yield from _item(f"Past L: {family.past_length}")
     yield f"- Depends on D alone: {'yes' if family.shift_invariant else 'no'}."
     formula = parameters_formula(family)
     yield f"- Learned parameters: {'none' if not family.parameters else f'{formula} = {count:,}'}."
@@ -99,9 +99,8 @@ def _section(study: Study, family: Family, built: Built, shape: EncodingShape) -
 
 
 def _acts_on(built: Built) -> str:
-    kind = type(built)
     hooks = {"embed": "embeddings", "rotate": "queries and keys", "bias": "logits", "logits": "logits"}
-    places = [place for hook, place in hooks.items() if getattr(kind, hook) is not getattr(Built, hook)]
+    places = [place for hook, place in hooks.items() if hook in built.own_hooks()]
     return " and ".join(dict.fromkeys(places)) or "nothing"
 
 

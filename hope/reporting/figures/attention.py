@@ -1,16 +1,28 @@
-"""Figures of where attention goes: profiles, the U-shape head by head, and how it departs past L."""
+"""Figures of where attention goes: profiles, and the U-shape head by head."""
 
 import numpy as np
 import pandas as pd
 
-from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
+from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.lines import panel_grid
 from hope.reporting.figures.style import MUTED, length_axis, length_name, new_figure, plain_log
 
 KEY_BINS = 40
 DISTANCES_PER_OCTAVE = 3
 
 
+@figure(
+    title="Where attention goes",
+    look=(
+        "A U-shape rises at both ends of the upper panels; long-term decay alone would rise at the right end only. "
+        "The first key has a bin of its own: a spike there is the attention sink. Means over layers and heads; bands "
+        "span the seeds."
+    ),
+    alt="Attention density over key position and over distance, at initialisation and trained, one line an encoding.",
+    needs=("analysis/profile.parquet",),
+)
 def attention_profile(tables: StudyTables) -> Drawing | None:
     """Draw the mean attention density over key position and over distance, before and after training.
 
@@ -18,8 +30,6 @@ def attention_profile(tables: StudyTables) -> Drawing | None:
     The mean goes over layers, heads and seeds; the band spans the seeds.
     """
     frame = tables.read("profile")
-    if frame.empty:
-        return None
     data = densities(frame, tables.length, tables.study.analysis.queries)
     data["query_in_lengths"] = (data["query"] + 1) / tables.length
     queries = sorted(set(data["query"]))
@@ -100,22 +110,30 @@ def _uniform_mass(keys: int, queries: int) -> np.ndarray:
     return (np.arange(keys)[:, None] < counts).astype(float) @ (1 / counts) / len(counts)
 
 
+@figure(
+    title="The U-shape, head by head",
+    look=(
+        "One mark a head: the U-shape index without the first token, 0 for uniform attention, below 0 for decay "
+        "alone, above 0 for a U. Heads differ; the claim is about their mean. It must exceed that of the same models "
+        "before training, and on the same tokens in random order."
+    ),
+    alt="U-shape index of every head by layer, trained, at initialisation and on shuffled tokens, a panel an encoding.",
+    needs=("analysis/ushape.parquet",),
+)
 def ushape_heads(tables: StudyTables) -> Drawing | None:
     """Draw the U-shape index without the first token of every head: trained, at initialisation, on shuffled tokens."""
     frame = tables.read("ushape")
-    if frame.empty:
-        return None
     at_length = min(set(frame["query"]), key=lambda query: abs(query + 1 - tables.length))
     frame = frame[frame["query"] == at_length]
     by = ["encoding", "subject", "seed", "layer", "head"]
     data = frame.groupby(by)["index_without_sink"].mean().rename("index").reset_index()
     present = [name for name in tables.encodings if name in set(data["encoding"])]
-    columns = len(present) if len(present) <= 5 else 4
-    lines = -(-len(present) // columns)
-    figure, rows = new_figure(min(9.2, 2.1 * columns + 1.0), 2.7 * lines + 0.4, lines, columns, sharey=True)
-    grid = [axes for row in rows for axes in row]
+    figure, rows, panels = panel_grid(
+        len(present), 5 if len(present) <= 5 else 4, panel=(2.1, 2.7), margin=(1.0, 0.4), sharey=True
+    )
+    figure.set_figwidth(min(9.2, figure.get_figwidth()))
     layers = sorted(set(data["layer"]))
-    for axes, encoding in zip(grid, present, strict=False):
+    for axes, encoding in zip(panels, present, strict=True):
         style = tables.styles[encoding]
         for subject, shift, look in (
             ("initial", -0.26, {"facecolors": "none", "edgecolors": MUTED, "marker": "o", "s": 16}),
@@ -136,63 +154,5 @@ def ushape_heads(tables: StudyTables) -> Drawing | None:
         [], [], s=16, marker="^", facecolors="none", edgecolors=MUTED, linewidths=0.7, label="on tokens in random order"
     )
     rows[0][0].scatter([], [], s=16, color=MUTED, label="trained")
-    for axes in grid[len(present) :]:
-        axes.set_visible(False)
     add_legend(figure)
     return Drawing(figure, data)
-
-
-def divergence(tables: StudyTables) -> Drawing | None:
-    """Draw how far attention past L departs from attention within L: by layer, and against the loss past L.
-
-    The loss is that of the octave of positions that ends at the query, minus the loss within L; one mark a model.
-    """
-    frame = tables.read("divergence")
-    if frame.empty:
-        return None
-    data = summarize(frame, ["encoding", "query", "layer"], "divergence", "document", tables.confidence)
-    queries, layers = sorted(set(data["query"])), sorted(set(data["layer"]))
-    models = frame.groupby(["encoding", "query", "seed"])["divergence"].mean().reset_index()
-    models = models.merge(pd.concat(_rise(tables, query) for query in queries), how="left")
-    # A single checkpoint is looked at without its loss past L.
-    parts = 1 + bool(models["loss_rise"].notna().any())
-    size = max(4.6, 3.4 * len(queries) + 0.8), 3.1 * parts
-    figure, grid = new_figure(*size, parts, len(queries), sharey="row", height_ratios=[1.0, 1.1][:parts])
-    above, below = grid[0], grid[1] if parts > 1 else []
-    for axes, query in zip(above, queries, strict=True):
-        for encoding in tables.encodings:
-            rows = data[(data["encoding"] == encoding) & (data["query"] == query)].sort_values("layer")
-            if not rows.empty:
-                label = tables.label(encoding, int(rows["seeds"].max()))
-                band(axes, rows["layer"], rows, tables.styles[encoding], label)
-        axes.set_title(f"query at {length_name((query + 1) / tables.length)}")
-        axes.set_xticks(layers, [str(layer + 1) for layer in layers])
-        axes.set_xlabel("layer")
-    for axes, query in zip(below, queries, strict=False):
-        for encoding in tables.encodings:
-            rows = models[(models["encoding"] == encoding) & (models["query"] == query)]
-            look = tables.styles[encoding].line(linestyle="none", markersize=6.5)
-            axes.plot(rows["divergence"], rows["loss_rise"], **look)
-        axes.axhline(0.0, color=MUTED, linewidth=1.0)
-        axes.set_xlabel("attention that moved, mean over layers")
-    above[0].set_ylim(0.0, 1.0 if data["estimate"].max() > 0.5 else None)
-    above[0].set_ylabel("attention that moved\n(total variation, 0 to 1)")
-    if below:
-        below[0].set_ylabel("loss past L minus\nloss within (nats/token)")
-    add_legend(figure)
-    return Drawing(figure, pd.concat([data, models.assign(seeds=1)], ignore_index=True))
-
-
-def _rise(tables: StudyTables, query: int) -> pd.DataFrame:
-    """Return by encoding and seed the loss of the octave of positions up to ``query``, minus that within L."""
-    frame, length, end = tables.read("extrapolation"), tables.length, query + 1
-    if frame.empty:
-        return pd.DataFrame({"encoding": [], "seed": [], "loss_rise": [], "query": []})
-
-    def loss(low: float, high: int) -> pd.Series:
-        rows = frame[(frame["start"] >= low) & (frame["end"] <= high)]
-        sums = rows.groupby(["encoding", "seed"])[["nll", "tokens"]].sum()
-        return sums["nll"] / sums["tokens"]
-
-    rise = loss(max(length, end / 2), end) - loss(0, length)
-    return rise.rename("loss_rise").reset_index().assign(query=query)

@@ -11,6 +11,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from hope.files import read_json
 from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.style import INK, MUTED, RULE, SYMBOLS, VERDICTS
 from hope.reporting.words import familiar, interval, signed, threshold
 
@@ -27,10 +28,18 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
+@figure(
+    title="All claims at a glance",
+    look=(
+        "Effects are scaled so that 1 is the smallest that counts (the upright stroke) and the claimed side is right "
+        "of 0; for a non-inferiority the stroke is the margin. A bar is the interval, a diamond an exact number. "
+        "Beyond 2 the axis is logarithmic."
+    ),
+    alt="Forest plot of the primary endpoint of every part of every claim, with intervals and thresholds.",
+    needs=("claims.json",),
+)
 def claims(tables: StudyTables) -> Drawing | None:
     """Draw a forest: effects and intervals in units of the smallest effect that counts, the claimed side right."""
-    if not tables.paths.claims.exists():
-        return None
     judged = read_json(tables.paths.claims)["claims"]
     rows = [_row(claim, part) for claim in judged for part in claim["parts"]]
     if not rows:

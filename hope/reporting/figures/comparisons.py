@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.style import INK, MUTED, RULE, EncodingStyle, new_figure
 from hope.reporting.summaries import baseline_of
 from hope.reporting.words import MINUS
@@ -26,22 +27,39 @@ _POINTS = "accuracy, points"
 _PERPLEXITY = "perplexity, percent"
 
 
-def against_rope(tables: StudyTables) -> Drawing | None:
+@figure(
+    title="All comparisons with RoPE",
+    look=(
+        "Every measure in which encodings are compared, a column an encoding of several seeds. Diamonds are primary "
+        "endpoints of claims, circles are exploratory: the basis of no verdict. A filled mark survives Holm's "
+        "correction within its family; intervals are not corrected. Percent are logarithmic beyond 5."
+    ),
+    alt="Forest plot of the differences of every encoding to RoPE in every measure, with intervals.",
+    needs=("tables/comparisons.parquet",),
+)
+def comparisons(tables: StudyTables) -> Drawing | None:
     """Draw every encoding against RoPE."""
     return _forest(tables, "rope")
 
 
-def against_hope(tables: StudyTables) -> Drawing | None:
+@figure(
+    title="All comparisons with HoPE",
+    look=(
+        "Every measure in which encodings are compared, a column an encoding of several seeds. Diamonds are primary "
+        "endpoints of claims, circles are exploratory: the basis of no verdict. A filled mark survives Holm's "
+        "correction within its family; intervals are not corrected. Percent are logarithmic beyond 5."
+    ),
+    alt="Forest plot of the differences of every encoding to HoPE in every measure, with intervals.",
+    needs=("tables/comparisons.parquet",),
+)
+def comparisons_hope(tables: StudyTables) -> Drawing | None:
     """Draw every encoding against HoPE; RoPE stands in the other figure."""
     return _forest(tables, "hope")
 
 
 def _forest(tables: StudyTables, family: str) -> Drawing | None:
     """Draw a row a measure and a column an encoding; None where no pair has several seeds."""
-    path = tables.paths.tables / "comparisons.parquet"
-    if not path.exists():
-        return None
-    table = pd.read_parquet(path)
+    table = pd.read_parquet(tables.paths.tables / "comparisons.parquet")
     baselines = {name: baseline_of(tables.study, name, family) for name in tables.encodings}
     ours = table["encoding"].map(baselines) == table["baseline"]
     data = _in_units(table[ours & table["low"].notna()])

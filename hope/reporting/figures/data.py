@@ -1,7 +1,6 @@
 """A study's tables as the figures want them: joined over models, with intervals over seeds and units."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.catalogue.spectra import Spectrum
 from hope.config import Study, from_json
 from hope.encodings.identities import coinciding
@@ -42,25 +41,6 @@ class Drawing(NamedTuple):
 
     figure: Figure
     data: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class FigureKind:
-    """One figure of the report.
-
-    Attributes:
-        name: the files' name.
-        title: the figure's title on the page.
-        look: what to look at, in a sentence or two.
-        alt: what a reader who cannot see it is told.
-        draw: makes it; None where the study has no data for it.
-    """
-
-    name: str
-    title: str
-    look: str
-    alt: str
-    draw: Callable[["StudyTables"], Drawing | None]
 
 
 class StudyTables:
@@ -153,8 +133,8 @@ class StudyTables:
 
     def bounded(self, encoding: str) -> bool:
         """Return whether an encoding has no positions past the training length."""
-        family = self.study.encoding(encoding).family
-        return not is_custom(family) and FAMILIES[family].bounded
+        family = FAMILIES.get(self.study.encoding(encoding).family)
+        return family is not None and family.bounded
 
     def spectrum(self, encoding: str) -> Spectrum:
         """Return the frequencies of a rotary encoding."""

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from hope.reporting.figures.data import Drawing, StudyTables, summarize
+from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, new_figure
 from hope.reporting.measures import INTERVENTIONS, SETS
@@ -27,11 +28,20 @@ _LINEAR = 0.1
 """Changes up to this size are drawn to scale, larger ones by their logarithm."""
 
 
+@figure(
+    title="Changing components",
+    look=(
+        "What changes when some of a trained model's components stand still (what they say of tokens stays), when "
+        "their mean at each distance takes their place (what they say of distance stays), and when they are removed. "
+        "Claims 2 and 3 compare the disks of the activated ones with those of the others. Where changes are large, "
+        "the axis is logarithmic beyond 0.1."
+    ),
+    alt="Change of U-shape index and losses when components are frozen, averaged or removed, by set of components.",
+    needs=("analysis/intervention.parquet",),
+)
 def intervention(tables: StudyTables) -> Drawing | None:
     """Draw what each change of each set of components does, paired by seed and document with the model as it is."""
     frame = tables.read("intervention")
-    if frame.empty:
-        return None
     data = _changes(frame, tables.confidence)
     measures = [name for name in _MEASURES if name in set(data["measure"])]
     present = [name for name in tables.rotary() if name in set(data["encoding"])]

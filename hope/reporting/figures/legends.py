@@ -4,10 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.optimize import isotonic_regression
 
 from hope.reporting.figures.style import INK, MUTED
 
@@ -96,17 +98,7 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 
     They are the nearest in the sum of squares. Where there is no room for so many, they go on past 1.
     """
-    # Less the gaps before it, each place need only not fall: pool neighbours that would.
-    pools: list[list[float]] = []
-    for number, place in enumerate(wanted):
-        pools.append([place - number * gap])
-        while len(pools) > 1 and _mean(pools[-2]) > _mean(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    room = max(0.0, 1 - (len(wanted) - 1) * gap)
-    level = [min(max(_mean(pool), 0.0), room) for pool in pools for _ in pool]
-    return [place + number * gap for number, place in enumerate(level)]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    gaps = gap * np.arange(len(wanted))
+    # Less the gaps before it, each place need only not fall.
+    level = isotonic_regression(wanted - gaps).x
+    return (np.clip(level, 0.0, max(0.0, 1 - gaps[-1])) + gaps).tolist()

@@ -1,6 +1,7 @@
-"""The figure of retrieval by depth: accuracy over prompt length and the place of what is asked for."""
+"""Figures of retrieval: accuracy by prompt length, and over length and the place of what is asked for."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,10 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter
 
 from hope.reporting.figures.data import Drawing, StudyTables, summarize
-from hope.reporting.figures.style import INK, length_name, new_figure
+from hope.reporting.figures.declaration import figure
+from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.lines import draw_lines, panel_grid
+from hope.reporting.figures.style import INK, MUTED, length_axis, length_name, new_figure
 
 _ACROSS = 5
 """Panels side by side at most."""
@@ -18,16 +22,59 @@ _COLORS = "cividis"
 """Even in lightness, so that it reads alike in grey and to any colour vision."""
 
 
+@figure(
+    title="Retrieval",
+    look=(
+        "Share of answer tokens that are right, each predicted from the right tokens before it. The dotted line is a "
+        "guess among the task's candidates. Trained tasks were part of training up to L, with other prompts."
+    ),
+    alt="Accuracy of retrieval tasks by prompt length, one panel a task, one line an encoding, with chance.",
+    needs=("evaluation/retrieval.parquet",),
+)
+def retrieval(tables: StudyTables) -> Drawing | None:
+    """Draw token accuracy by prompt length, a panel a task, with the chance level."""
+    frame = tables.read("retrieval")
+    data = _accuracies(frame, tables, ["task", "trained", "encoding", "length"])
+    data.insert(0, "length_in_lengths", data["length"] / tables.length)
+    tasks = [task for task in tables.study.retrieval.tasks if task in set(data["task"])]
+    figure, rows, panels = panel_grid(len(tasks), 2, panel=(2.0, 3.3), margin=(3.6, 0.4), sharey=True)
+    for axes, task in zip(panels, tasks, strict=True):
+        drawn = data[data["task"] == task]
+        draw_lines(axes, tables, drawn, "length_in_lengths")
+        level = drawn.drop_duplicates("length").sort_values("length")
+        look: dict[str, Any] = {"color": MUTED, "linestyle": (0, (1, 1)), "linewidth": 1.3, "label": "chance"}
+        axes.plot(level["length_in_lengths"], level["chance"], **look)
+        axes.set_title(f"{task} ({_trained(drawn)})")
+        axes.set_ylim(-0.03, 1.03)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+        length_axis(axes, drawn["length_in_lengths"], "prompt length, in training lengths L")
+    for row in rows:
+        row[0].set_ylabel("answer tokens right")
+    add_legend(figure)
+    return Drawing(figure, data)
+
+
+@figure(
+    title="Retrieval by length and depth",
+    look=(
+        "Percent of answer tokens that are right, by the place of what is asked for: depth 0 is the beginning of the "
+        "prompt, 1 right before the question. The arrow at the scale is a guess among the task's candidates. An empty "
+        "cell is one that the encoding has no positions for."
+    ),
+    alt="Heatmaps of accuracy over prompt length and depth, one panel an encoding, one row of panels a task.",
+    needs=("evaluation/retrieval.parquet",),
+)
 def retrieval_depth(tables: StudyTables) -> Drawing | None:
     """Draw token accuracy over prompt length and depth, a row of panels a task and a panel an encoding.
 
     Cells are means over seeds and prompts. None where no task of the study has depths.
     """
-    frame = tables.read("retrieval")
-    frame = frame if frame.empty else frame.dropna(subset="depth")
+    frame = tables.read("retrieval").dropna(subset="depth")
     if frame.empty:
         return None
-    data = _cells(frame, tables)
+    data = _accuracies(frame, tables, ["task", "trained", "encoding", "length", "depth"])
+    data = data.rename(columns={"estimate": "accuracy", "units": "prompts"})
+    data.insert(4, "length_in_lengths", data["length"] / tables.length)
     tasks = [task for task in tables.study.retrieval.tasks if task in set(data["task"])]
     encodings = [name for name in tables.encodings if name in set(data["encoding"])]
     columns = min(_ACROSS, len(encodings))
@@ -61,23 +108,23 @@ def retrieval_depth(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, data)
 
 
-def _cells(frame: pd.DataFrame, tables: StudyTables) -> pd.DataFrame:
-    """Return the accuracy of each cell with its interval, chance, and the prompts of one model in it."""
-    by = ["task", "trained", "encoding", "length", "depth"]
+def _accuracies(frame: pd.DataFrame, tables: StudyTables, by: list[str]) -> pd.DataFrame:
+    """Return the accuracy of each cell of ``by`` with its interval, and chance at its task and length."""
     data = summarize(frame, by, "accuracy", "example", tables.confidence)
     data[["low", "high"]] = data[["low", "high"]].clip(0, 1)
     chance = frame.groupby(["task", "length"])["chance"].mean().reset_index()
-    data = data.merge(chance, on=["task", "length"])
-    data = data.rename(columns={"estimate": "accuracy", "units": "prompts"})
-    data.insert(4, "length_in_lengths", data["length"] / tables.length)
-    return data
+    return data.merge(chance, on=["task", "length"])
 
 
 def _words(task: str, data: pd.DataFrame) -> str:
     """Return a task's name with what its numbers rest on."""
     own = data[data["task"] == task]
-    trained = {(True,): "trained", (False,): "untrained"}.get(tuple(sorted(set(own["trained"]))), "trained in some")
-    return f"{task}: {trained}, chance {own['chance'].mean():.2g}, {own['prompts'].max()} prompts a cell"
+    return f"{task}: {_trained(own)}, chance {own['chance'].mean():.2g}, {own['prompts'].max()} prompts a cell"
+
+
+def _trained(rows: pd.DataFrame) -> str:
+    """Return whether the models of these rows were trained on the task."""
+    return {(True,): "trained", (False,): "untrained"}.get(tuple(sorted(set(rows["trained"]))), "trained in some")
 
 
 def _heatmap(axes: Axes, own: pd.DataFrame, length: int) -> None:

@@ -5,34 +5,28 @@ has a marker and a dash pattern of its own beside its colour, so that a grey pri
 """
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from hope.catalogue import PRESETS
-from hope.files import whole_file
-from hope.reporting.figures.svg import compact
+from hope.catalogue import FAMILIES, PRESETS
+from hope.catalogue.family import Marker
 
 INK = "#222222"
 MUTED = "#6b6b6b"
 RULE = "#d9d9d9"
-FONTS = "font-family: 'DejaVu Sans', Verdana, sans-serif"
 MARKER = 4.6
 """Size of a marker, in points."""
 VERDICTS = {"supported": "#00734f", "contradicted": "#b34700", "inconclusive": "#6b6b6b"}
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
 
 Dash = tuple[float, tuple[float, ...]] | str
-Marker = str | tuple[int, int, int]
-"""A letter of matplotlib's, or the corners of a star, its kind and its turn in degrees."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +45,16 @@ class EncodingStyle:
         return look | {"markersize": self.size * changes.get("markersize", MARKER)}
 
 
-# Colour and marker are each family's own. The line tells how position comes in: solid turns queries and keys, dashed
-# adds to the logits, dashed and dotted adds to the embeddings, dotted not at all.
-_BIAS: Dash = (0, (5.0, 1.6))
-_EMBEDDING: Dash = (0, (3.0, 1.2, 1.0, 1.2))
+# The line shows how position comes in; colour and marker are each family's own.
+_DASHES: dict[str, Dash] = {
+    "queries and keys": "-",
+    "logits": (0, (5.0, 1.6)),
+    "embeddings": (0, (3.0, 1.2, 1.0, 1.2)),
+    "nothing": (0, (1.0, 1.4)),
+}
 _FAMILIES = {
-    "hope": EncodingStyle("#0072B2", "o", "-"),
-    "rope": EncodingStyle("#D55E00", "s", "-"),
-    "p_rope": EncodingStyle("#56B4E9", "p", "-", 1.15),
-    "partial_rope": EncodingStyle("#E69F00", "H", "-", 1.1),
-    "clipped_rope": EncodingStyle("#332288", "d", "-", 1.2),
-    "rotary": EncodingStyle("#A5AA99", "h", "-", 1.1),
-    "xpos": EncodingStyle("#661100", "*", "-", 1.6),
-    "pope": EncodingStyle("#7F3C8D", "P", "-", 1.25),
-    "darope": EncodingStyle("#000000", "X", "-", 1.25),
-    "none": EncodingStyle("#4d4d4d", "D", (0, (1.0, 1.4))),
-    "alibi": EncodingStyle("#009E73", "^", _BIAS, 1.1),
-    "kerple_log": EncodingStyle("#80BA5A", "<", _BIAS, 1.1),
-    "kerple_power": EncodingStyle("#999933", ">", _BIAS, 1.1),
-    "t5": EncodingStyle("#A0522D", (4, 1, 0), _BIAS, 1.7),
-    "fire": EncodingStyle("#1A85FF", (6, 1, 0), _BIAS, 1.6),
-    "sinusoidal": EncodingStyle("#8C564B", "8", _EMBEDDING),
-    "learned": EncodingStyle("#CC79A7", "v", _EMBEDDING, 1.1),
+    name: EncodingStyle(family.color, family.marker, _DASHES[family.acts_on], family.marker_size)
+    for name, family in FAMILIES.items()
 }
 # Presets and names of a user's own have dashes that no family has; each colour comes with several of them.
 _COLORS = ("#E69F00", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#661100", "#7F3C8D")
@@ -82,7 +64,8 @@ def _pool(*marks: tuple[Marker, Dash]) -> tuple[EncodingStyle, ...]:
     return tuple(EncodingStyle(color, marker, dash) for marker, dash in marks for color in _COLORS)
 
 
-_PRESETS = dict(zip(PRESETS, _pool(("s", (0, (1.5, 0.9))), ("D", (0, (7.0, 1.4)))), strict=False))
+_OF_RANK = _pool(("s", (0, (1.5, 0.9))), ("D", (0, (7.0, 1.4))))
+_PRESETS = {name: _OF_RANK[preset.rank] for name, preset in PRESETS.items() if preset.rank < len(_OF_RANK)}
 _OTHERS = _pool(("P", (0, (4.0, 1.2))), ("X", (0, (2.0, 1.0))), ("p", (0, (6.0, 1.2, 1.0, 1.2))))
 _KNOWN = _FAMILIES | _PRESETS
 
@@ -90,7 +73,7 @@ _KNOWN = _FAMILIES | _PRESETS
 def encoding_styles(names: Iterable[str]) -> dict[str, EncodingStyle]:
     """Return a style for each encoding, no two alike while there are enough.
 
-    A family and a preset have a fixed style. Any other one's follows from its name alone, and so is the
+    A family and a preset with a rank have a fixed style. Any other one's follows from its name alone, and so is the
     same in every study, unless another name of the same study holds it already; then it is the next
     free one. The order of ``names`` does not matter.
     """
@@ -193,35 +176,3 @@ def length_name(multiple: float) -> str:
         return "L" if multiple == 1 else f"{multiple:g}L"
     inverse = 1.0 / multiple
     return f"L/{inverse:.0f}" if abs(inverse - round(inverse)) < 1e-9 else f"{multiple:g}L"
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG and as PNG beside it (``path`` without suffix), each whole, equal bytes for equal data."""
-    with whole_file(path.with_name(f"{path.name}.svg")) as temporary:
-        save_svg(figure, temporary)
-    with whole_file(path.with_name(f"{path.name}.png")) as temporary, paper_style():
-        figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
-
-
-def save_svg(figure: Figure, target: Path | BinaryIO, outlines: bool = True) -> None:
-    """Write a figure as SVG that names neither the date nor the program that made it.
-
-    Args:
-        figure: what to write.
-        target: a file's name, or an open file.
-        outlines: draw letters as outlines, the same on a machine without the font; otherwise they are text, and
-            the file is half as large.
-    """
-    drawn = io.StringIO()
-    with paper_style():
-        matplotlib.rcParams["svg.fonttype"] = "path" if outlines else "none"
-        figure.savefig(drawn, format="svg", dpi=160, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = compact(drawn.getvalue())
-    if not outlines:  # the font is said once for all of them, and which others will do
-        text = text.replace(" font-family: 'DejaVu Sans';", "")
-        text = text.replace('<style type="text/css">*{', f'<style type="text/css">text{{{FONTS}}} *{{')
-    content = text.encode()
-    if isinstance(target, Path):
-        target.write_bytes(content)
-    else:
-        target.write(content)

@@ -1,6 +1,5 @@
 """The page of one model that was looked into with the user's own text."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,32 +8,14 @@ import pandas as pd
 from hope import __version__
 from hope.reporting import words
 from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.draw import kind
+from hope.reporting.figures.declaration import figure_named
 from hope.reporting.measures import SETS
 from hope.reporting.page.tables import Cell, TableView
 from hope.reporting.page.templating import environment
 from hope.reporting.page.write import data_uri
 
-PICTURES = {
-    "attention_profile": "A U-shape rises at both ends of the upper panels; long-term decay alone would rise at the "
-    "right "
-    "end only. The first key has a bin of its own: a spike there is the attention sink. Means over layers, heads and "
-    "windows.",
-    "ushape_heads": "One mark a head: the U-shape index without the first token, 0 for uniform attention, below 0 "
-    "for decay "
-    "alone, above 0 for a U.",
-    "components": "Above, how far each component bends the logits over distances within L: dots are heads, the line "
-    "their "
-    "mean, circles the activated ones. Right of the dashed line a component completes no turn within L. Below, which "
-    "way "
-    "each bends them.",
-    "intervention": "What changes on windows that had no say in the choice, when sets of components are frozen at "
-    "angle 0, "
-    "replaced by their mean over distance, or removed.",
-    "divergence": "The share of attention of queries past L that lies elsewhere than within L, 0 to 1, by octaves of "
-    "distance.",
-}
-"""The figures of the page in their order, and what to look at in each."""
+PICTURES = ("attention_profile", "ushape_heads", "components", "intervention", "divergence")
+"""The figures of the page."""
 NAMES = {
     "trained": "this model",
     "initial": "untrained, of these sizes",
@@ -62,22 +43,9 @@ def checkpoint_page(tables: StudyTables, facts: dict[str, Any]) -> str:
         tables: of the folder that holds the model's tables and figures.
         facts: what :mod:`hope.reporting.checkpoint` knows of model and text.
     """
-    pictures = {name: tables.paths.figures / f"{name}.svg" for name in PICTURES}
-    views = {
-        name: {"kind": replace(kind(name), look=PICTURES[name]), "picture": data_uri(path.read_bytes())}
-        for name, path in pictures.items()
-        if path.exists()
-    }
     (encoding,) = tables.encodings
     rotary = tables.study.is_rotary(encoding)
-    sections: list[tuple[str, list[str], list[TableView], tuple[str, ...]]] = [
-        ("Attention by distance", _ushape_words(tables), [_ushape_table(tables)], SHAPE)
-    ]
-    if rotary:
-        sections.append(("Frequency components", _component_words(tables), [_component_table(tables)], ("components",)))
-        sections.append(("Interventions", INTERVENTION_WORDS, _intervention_tables(tables), ("intervention",)))
-    if facts["past"]:
-        sections.append(("Past the training length", PAST_WORDS, [], ("divergence",)))
+    paths = {name: tables.paths.figures / f"{name}.svg" for name in PICTURES}
     return (
         environment()
         .get_template("checkpoint.html.j2")
@@ -85,35 +53,19 @@ def checkpoint_page(tables: StudyTables, facts: dict[str, Any]) -> str:
             study=tables.study,
             facts=facts,
             encoding=encoding,
+            rotary=rotary,
             turning=f"{tables.kept(encoding)} of {tables.study.model.head_dim // 2}" if rotary else "",
-            sections=[
-                {
-                    "title": title,
-                    "sentences": sentences,
-                    "tables": found,
-                    "figures": [views[n] for n in names if n in views],
-                }
-                for title, sentences, found, names in sections
-            ],
-            left_out=_left_out(tables, facts, rotary),
+            figures={
+                name: {"declared": figure_named(name), "picture": data_uri(path.read_bytes())}
+                for name, path in paths.items()
+                if path.exists()
+            },
+            attention=_attention(tables) | {"table": _ushape_table(tables)},
+            components=_chosen(tables) | {"table": _component_table(tables)} if rotary else {},
+            interventions=_intervention_table(tables) if rotary else None,
             version=__version__,
         )
     )
-
-
-SHAPE = ("attention_profile", "ushape_heads")
-INTERVENTION_WORDS = [
-    "Components were chosen on the first half of the windows and changed on the second. Numbers are what changes, "
-    "plus or "
-    "minus the standard error over those windows. A set that makes the U-shape lowers the index; one that the model "
-    "needs raises the loss. Frozen, a component still tells tokens apart but not distances; at its mean over "
-    "distance it is "
-    "the other way about."
-]
-PAST_WORDS = [
-    "How far attention of queries at twice the training length departs from that of queries within it. Distances that "
-    "training never showed count as departure in full."
-]
 
 
 def _at_length(tables: StudyTables, table: str) -> pd.DataFrame:
@@ -136,24 +88,16 @@ def _with_error(values: pd.Series, sign: bool = False) -> str:
     return f"{(words.signed if sign else words.number)(mean)} ± {words.number(error, 2)}"
 
 
-def _ushape_words(tables: StudyTables) -> list[str]:
-    found = _indices(tables, "index_without_sink")
-    mean, _ = _spread(found["trained"])
-    over = [_spread(found["trained"] - found[null]) for null in ("initial", "shuffled")]
-    if mean > 0 and all(gap > 2 * error for gap, error in over):
-        answer = "above both nulls by more than two standard errors: attention is a U, with the first token left out "
-        "too"
-    elif mean <= 0:
-        answer = "which is no U: one end, or both, draw no more than the middle"
-    else:
-        answer = "which is not above both nulls by two standard errors: a U is not shown"
+def _attention(tables: StudyTables) -> dict[str, Any]:
+    """Return the U-shape index, whether it is a U, and what the first token draws, mean over windows.
+
+    It is a U where it is positive and, by more than two standard errors, above both nulls.
+    """
+    indices = _indices(tables, "index_without_sink")
+    mean, _ = _spread(indices["trained"])
+    over = [_spread(indices["trained"] - indices[null]) for null in ("initial", "shuffled")]
     first = _at_length(tables, "profile").query("axis == 'key' and subject == 'trained' and start == 0")["mass"].mean()
-    return [
-        f"Without the first token the U-shape index is {words.signed(mean)}, {answer}. It is the lower of the "
-        f"densities of "
-        "attention at both ends of the context, minus that of the middle, at the last queries within L.",
-        f"The first token alone draws {first:.1%} of the attention; an even share would be {1 / tables.length:.1%}.",
-    ]
+    return {"index": mean, "above_nulls": all(gap > 2 * error for gap, error in over), "first_token": first}
 
 
 def _ushape_table(tables: StudyTables) -> TableView:
@@ -173,24 +117,16 @@ def _of_components(tables: StudyTables) -> pd.DataFrame:
     return same.assign(share=frame.groupby("component")["variance_share"].mean())
 
 
-def _component_words(tables: StudyTables) -> list[str]:
-    found = _of_components(tables)
-    chosen = found[found["activated"]]
-    if chosen.empty:
-        return ["Of so few turning components none counts as activated."]
-    slow = int((chosen["turns"] < 1).sum())
-    share = tables.study.analysis.active_share
-    where = (
-        "none of them completes" if slow == len(chosen) else "all complete" if slow == 0 else f"{slow} do not complete"
-    )
-    return [
-        f"Of {int(found['kept'].sum())} components that turn, the {share:.0%} that bend the logits most over "
-        f"distance count as "
-        f"activated: {words.listed([str(number) for number in chosen.index])}, of wavelengths "
-        f"{words.number(1 / chosen['turns'].max(), 2)} to {words.number(1 / chosen['turns'].min(), 2)} L; {where} a "
-        f"turn "
-        f"within L. Together they carry {chosen['share'].sum():.0%} of the variance of the logits."
-    ]
+def _chosen(tables: StudyTables) -> dict[str, Any]:
+    """Return which components count as activated, their wavelengths in L, and their share of the variance."""
+    components = _of_components(tables)
+    chosen = components[components["activated"]]
+    return {
+        "turning": int(components["kept"].sum()),
+        "numbers": [str(number) for number in chosen.index],
+        "wavelengths": sorted(1 / chosen["turns"]),
+        "variance_share": chosen["share"].sum(),
+    }
 
 
 def _component_table(tables: StudyTables) -> TableView:
@@ -204,10 +140,10 @@ def _component_table(tables: StudyTables) -> TableView:
         for number, row in _of_components(tables).iterrows()
     ]
     head = ["component", "turns within L", "spread over distance, logits", "share of logit variance"]
-    return TableView("Components, means over layers and heads", _file(tables, "components"), head, rows, folded=True)
+    return TableView("Components, means over layers and heads", _file(tables, "components"), head, rows)
 
 
-def _intervention_tables(tables: StudyTables) -> list[TableView]:
+def _intervention_table(tables: StudyTables) -> TableView:
     frame = tables.read("intervention")
     shown = [name for name in MEASURES if name in set(frame["measure"])]
     rows = []
@@ -220,7 +156,7 @@ def _intervention_tables(tables: StudyTables) -> list[TableView]:
                 rows.append([Cell(SET_NAMES[name], said), *cells])
     caption = "Change by intervention, mean over windows ± its standard error"
     head = ["components", *(MEASURES[name] for name in shown)]
-    return [TableView(caption, _file(tables, "intervention"), head, rows)]
+    return TableView(caption, _file(tables, "intervention"), head, rows)
 
 
 def _of_set(frame: pd.DataFrame, mode: str, name: str) -> pd.DataFrame:
@@ -229,35 +165,7 @@ def _of_set(frame: pd.DataFrame, mode: str, name: str) -> pd.DataFrame:
     return own.pivot(index="document", columns="measure", values="value")
 
 
-def _left_out(tables: StudyTables, facts: dict[str, Any], rotary: bool) -> list[str]:
-    """Return what is not on the page, and why."""
-    (encoding,) = tables.encodings
-    found = []
-    if not rotary:
-        found.append(f"Frequency components and interventions: the encoding '{encoding}' turns no queries and keys.")
-    if not facts["past"]:
-        if tables.length < facts["trained_length"]:
-            why = (
-                f"the windows have {tables.length:,} of the {facts['trained_length']:,} tokens that the model was made "
-                "for (--length)"
-            )
-        elif facts["limit"] < 2 * tables.length:
-            why = f"the encoding '{encoding}' can be looked at over {facts['limit']:,} tokens"
-        else:
-            why = f"windows of {2 * tables.length:,} tokens are needed, and the text has too few of them"
-        found.append(f"Attention past the training length: {why}.")
-    if not facts["trained_here"]:
-        found.append(
-            "The model as it really began: a stock checkpoint does not say. The untrained one has its sizes and this "
-            "project's initialisation."
-        )
-    found.append(
-        "Other models: an interval here is over windows of this text. It says nothing of a model trained again, or on "
-        "another text."
-    )
-    return found
-
-
 def _file(tables: StudyTables, table: str) -> str:
     (encoding,) = tables.encodings
-    return f"{(tables.paths.run(encoding, 0).analysis / f'{table}.parquet').relative_to(tables.paths.root).as_posix()}"
+    path = tables.paths.run(encoding, 0).analysis / f"{table}.parquet"
+    return path.relative_to(tables.paths.root).as_posix()

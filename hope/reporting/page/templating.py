@@ -27,6 +27,7 @@ def environment() -> Environment:
         words.count,
         words.estimate_with_interval,
         words.interval,
+        words.listed,
         words.number,
         words.p_value,
         words.familiar,

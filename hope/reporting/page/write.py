@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hope import __version__
-from hope.catalogue import FAMILIES, is_custom
+from hope.catalogue import FAMILIES
 from hope.files import sha256_of_file, write_text
 from hope.reporting import words
 from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.draw import KINDS
+from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views, judged_claims
 from hope.reporting.page.records import Records, costs, read_if_there, reference_corpus
 from hope.reporting.page.tables import report_tables
@@ -67,10 +67,10 @@ def page(tables: StudyTables) -> str:
 def figure_views(tables: StudyTables) -> list[dict[str, Any]]:
     """Return the figures that have been drawn and show something: words, picture as a data URI."""
     views = []
-    for kind in KINDS:
-        path = tables.paths.figures / f"{kind.name}.svg"
+    for declared in declared_figures():
+        path = tables.paths.figures / f"{declared.name}.svg"
         if path.exists() and path.with_suffix(".csv").read_text(encoding="utf-8").strip():
-            views.append({"kind": kind, "picture": data_uri(path.read_bytes())})
+            views.append({"declared": declared, "picture": data_uri(path.read_bytes())})
     return views
 
 
@@ -84,7 +84,7 @@ def _encodings(tables: StudyTables) -> list[dict[str, Any]]:
     found = []
     for name in tables.encodings:
         encoding = tables.study.encoding(name)
-        family = None if is_custom(encoding.family) else FAMILIES[encoding.family]
+        family = FAMILIES.get(encoding.family)
         turning = f"{tables.kept(name)} of {tables.study.model.head_dim // 2}" if tables.study.is_rotary(name) else ""
         found.append(
             {

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hope import config
-from hope.analysis.curves import bias_of_heads
+from hope.analysis.logit_curves import bias_of_heads
 from hope.catalogue import FAMILIES, NAMES, PRESETS
 from hope.catalogue.spectra import TURN
 from hope.cli import main
@@ -17,7 +17,7 @@ from hope.config import load_study, merge, parse_study
 from hope.encodings.listing import described
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import EncodingShape, encoding_shape
-from hope.model.attention import Place, causal_logits
+from hope.model.attention import LayerEncoding, causal_logits
 from hope.reporting.atlas.identities import candidates, identity_rows
 from hope.reporting.atlas.panels import FARTHEST, HEADS, panels
 from hope.reporting.atlas.spectra import all_spectra, spectra_figure
@@ -127,7 +127,7 @@ def logits_of(family: str, settings: dict, shape: EncodingShape) -> torch.Tensor
     queries, keys = (torch.randn(1, shape.heads, 40, shape.head_dim, generator=random) for _ in range(2))
     positions = torch.arange(0, 40 * 9, 9)
     turned = built.rotate(queries, keys, built.prepare(positions), torch.zeros(1, 40, shape.width), 0)
-    return causal_logits(*turned, Place(built, 0, positions), 1.0)
+    return causal_logits(*turned, LayerEncoding(built, 0, positions), 1.0)
 
 
 @pytest.mark.parametrize("sizes", [(32, 128), (64, 4096), (16, 32)])

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hope.analysis.texts import text_windows
+from hope.analysis.text_windows import text_windows
 from hope.cli import main
 from hope.data.tokenizer import fit_tokenizer, save_tokenizer
 from hope.errors import UserError

@@ -1,0 +1,1 @@
+"""The built-in families of encodings. A module here is found by itself: no list names it."""

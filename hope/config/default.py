@@ -1,0 +1,109 @@
+"""The default study, and ``config.yaml``, its text: every setting with its description as a comment."""
+
+import re
+import textwrap
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
+
+from hope.config.study import Seeds, Study
+from hope.section import Section
+
+DEFAULT = Study(
+    study="default",
+    encodings=["rope", "hope", "none", "alibi"],
+    seeds=Seeds(per_encoding={"rope": 3, "hope": 3, "none": 3}),
+)
+"""The values that the types leave open; all others are the defaults of their fields."""
+
+HEADER = """\
+# yaml-language-server: $schema=workflow/schemas/config.schema.json
+#
+# The default study: two CPU cores, no download. `make schema` writes this file; the defaults stand in hope/config.
+#
+# An overlay given with --configfile changes single keys: maps merge, lists and values replace. Give every
+# overlay its own `study`, or it overwrites this one's results. `python -m hope check` checks a config alone.
+# Numbers marked (ours) are this project's choice: the paper's own value is not known here.
+"""
+WIDTH = 120
+
+
+def default_yaml() -> str:
+    """Return the content of ``config.yaml``."""
+    return HEADER + as_yaml(DEFAULT)
+
+
+def as_yaml(section: Section) -> str:
+    """Return a section as YAML: all of its keys, with their descriptions as comments.
+
+    A section under a key is described by its docstring; in the entries of maps and lists only the keys that are set
+    are written. Examples of a field stand above it, as comments.
+    """
+    return "".join("\n".join(["", *lines, ""]) for lines in _fields(section, depth=0, all_keys=True))
+
+
+def _fields(section: Section, depth: int, all_keys: bool) -> list[list[str]]:
+    """Return the lines of each field, indented by ``depth`` levels."""
+    return [
+        _field(field, field.alias or name, getattr(section, name), depth, all_keys)
+        for name, field in type(section).model_fields.items()
+        if all_keys or name in section.model_fields_set
+    ]
+
+
+def _field(field: FieldInfo, key: str, value: Any, depth: int, all_keys: bool) -> list[str]:
+    """Return the lines of a field: its comment and its examples, its key, and what stands under that."""
+    line, *below = _entry(key, value, depth, all_keys)
+    comment, is_section = field.description or "", isinstance(value, Section)
+    if is_section and not comment:
+        comment = " ".join((type(value).__doc__ or "").split())
+        if depth > 0:
+            comment = re.sub(r"^[A-Z][a-z]*\b", lambda word: word[0].lower(), comment).rstrip(".")
+    if not comment:
+        return [line, *below]
+    examples = [text for example in field.examples or [] for text in _example(field, key, example)]
+    inline = f"{line} # {comment}"
+    if len(inline) <= WIDTH and not examples and not (is_section and depth == 0):
+        return [inline, *below]
+    margin = "  " * depth
+    above = textwrap.wrap(f"{comment}; for example" if examples else comment, WIDTH - len(f"{margin}# "))
+    return [*(f"{margin}# {text}" for text in [*above, *examples]), line, *below]
+
+
+def _example(field: FieldInfo, key: str, example: Any) -> list[str]:
+    """Return the lines of a field whose value is an example."""
+    annotation: Any = field.annotation
+    return _entry(key, TypeAdapter(annotation).validate_python(example), depth=1, all_keys=False)
+
+
+def _entry(key: str, value: Any, depth: int, all_keys: bool) -> list[str]:
+    """Return the line of a key with its value, or with the lines of the value below it."""
+    line, plain = f"{'  ' * depth}{key}:", _plain(value)
+    if isinstance(value, Section) and (all_keys or value.model_fields_set):
+        below = [text for lines in _fields(value, depth + 1, all_keys) for text in lines]
+    elif isinstance(value, dict) and any(isinstance(entry, Section) for entry in value.values()):
+        below = [text for name, entry in value.items() for text in _entry(name, entry, depth + 1, all_keys=False)]
+    else:
+        below = []
+    if below:
+        return [line, *below]
+    flow = f"{line} {_dump([plain], default_flow_style=True)[1:-1]}"
+    if len(flow) <= WIDTH or not plain or not isinstance(plain, dict | list):
+        return [flow]
+    return [line, *textwrap.indent(_dump(plain, default_flow_style=None), "  " * (depth + 1)).splitlines()]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without sections: of those, the keys that are set."""
+    if isinstance(value, Section):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _dump(plain: Any, default_flow_style: bool | None) -> str:
+    """Return YAML in which no line is broken."""
+    return yaml.safe_dump(plain, default_flow_style=default_flow_style, sort_keys=False, width=float("inf")).strip()

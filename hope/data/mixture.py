@@ -1,0 +1,54 @@
+"""The synthetic examples of a training: a pure function of its settings, the seed and the step.
+
+Training lays them over its windows; evaluation draws them again, to see that none of its prompts is among them.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from hope import config
+from hope.seeding import generator
+from hope.tasks import Example, Source, Task, Vocabulary, build_task
+
+
+class Examples:
+    """The synthetic examples of one training."""
+
+    def __init__(self, stage: config.TrainStage, vocabulary: Vocabulary, source: Source) -> None:
+        """Build the tasks of the mixture; ``source`` is the training side of the corpus."""
+        self.stage = stage
+        mixture = stage.mixture
+        names = sorted(mixture.tasks) if mixture.share > 0 else []
+        self.tasks: list[Task] = [build_task(name, stage.tasks[name], vocabulary, source) for name in names]
+        shares = np.array([mixture.tasks[name] for name in names], dtype=float)
+        self.shares = shares / shares.sum() if names else shares
+        self.sizes = np.array([round(multiple * stage.training.length) for multiple in mixture.multiples])
+
+    def of_step(self, step: int) -> Iterator[tuple[int, int, Example]]:
+        """Yield row and first token of each example in the batch of ``step``, and the example.
+
+        The last rows of the batch are theirs: one behind another from a random place on, as long as one fits.
+        """
+        count, length = self.stage.training.batch_windows, self.stage.training.length
+        random = generator("mixture", self.stage.seed, step)
+        for row in range(count - round(self.stage.mixture.share * count), count):
+            size = int(random.choice(self.sizes))
+            start = int(random.integers(0, length + 2 - size))
+            while size:
+                yield row, start, self.tasks[random.choice(len(self.tasks), p=self.shares)].example(random, size)
+                start += size
+                fitting = self.sizes[self.sizes <= length + 1 - start]
+                size = int(random.choice(fitting)) if len(fitting) else 0
+
+    def digests(self) -> set[int]:
+        """Return what :func:`digest` gives for all examples of the training."""
+        steps = range(self.stage.training.steps)
+        return {digest(example) for step in steps for _, _, example in self.of_step(step)}
+
+
+def digest(example: Example) -> int:
+    """Return 64 bits that name an example's tokens."""
+    summed = hashlib.blake2b(example.tokens.astype("<i8").tobytes(), digest_size=8)
+    return int.from_bytes(summed.digest(), "little")

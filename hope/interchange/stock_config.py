@@ -1,0 +1,161 @@
+"""What a stock checkpoint's ``config.json`` says: sizes and rotation, or why it does not fit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from hope import config
+from hope.encodings.rotary import rope_frequencies
+from hope.errors import UserError
+from hope.files import read_json
+from hope.interchange.rotation import STILL
+
+ARCHITECTURES = ("llama", "mistral", "phi3")
+"""Values of ``model_type`` that can be a decoder of ours; what else they ask for is checked."""
+
+
+@dataclass(frozen=True)
+class StockConfig:
+    """A stock checkpoint, as its config describes it.
+
+    Attributes:
+        kind: its ``model_type``.
+        shape: the sizes.
+        vocabulary: rows of its embedding.
+        longest: its ``max_position_embeddings``.
+        frequencies: of the components, radians a token, float64 ``[d/2]``.
+        turning: how many leading components its heads turn, where those are all that is rotated; None
+            where a head is rotated as a whole.
+        start: id of the token that begins a text, if it names one.
+        end: id of the token that ends a text, if it names one.
+    """
+
+    kind: str
+    shape: config.Model
+    vocabulary: int
+    longest: int
+    frequencies: Tensor
+    turning: int | None
+    start: int | None
+    end: int | None
+
+
+def read_stock_config(path: Path) -> StockConfig:
+    """Read the ``config.json`` at ``path``.
+
+    Raises:
+        UserError: it is of another architecture, or asks for what a decoder of ours lacks.
+    """
+    raw = read_json(path)
+    kind = raw.get("model_type")
+    if kind not in ARCHITECTURES:
+        raise UserError(f"{path}: model_type '{kind}' cannot be imported; {', '.join(ARCHITECTURES)} can")
+    if raw.get("quantization_config"):
+        raise UserError(f"{path}: the weights are quantised; import the checkpoint that they were made from")
+    parsed = _parse(kind, raw, path)
+    shape = _shape(parsed, path)
+    frequencies, turning = _rotation(parsed, shape.head_dim, path)
+    return StockConfig(
+        kind=kind,
+        shape=shape,
+        vocabulary=parsed.vocab_size,
+        longest=parsed.max_position_embeddings,
+        frequencies=frequencies,
+        turning=turning,
+        start=parsed.bos_token_id,
+        end=_first_id(parsed.eos_token_id),
+    )
+
+
+def _parse(kind: str, raw: dict[str, Any], path: Path) -> Any:
+    """Return the config as transformers reads it: it knows each architecture's defaults and older spellings."""
+    from transformers import LlamaConfig, MistralConfig, Phi3Config, PreTrainedConfig
+
+    kinds: dict[str, type[PreTrainedConfig]] = {"llama": LlamaConfig, "mistral": MistralConfig, "phi3": Phi3Config}
+    try:
+        return kinds[kind].from_dict(raw)
+    except Exception as error:  # Its checks raise what they like.
+        raise UserError(f"{path}: transformers does not read it: {' '.join(str(error).split())[:200]}") from None
+
+
+def _shape(parsed: Any, path: Path) -> config.Model:
+    """Return the sizes.
+
+    Raises:
+        UserError: the architecture has parts that a decoder of ours lacks.
+    """
+    lacking = {
+        "hidden_act": (parsed.hidden_act, ("silu", "swish")),
+        "attention_bias": (getattr(parsed, "attention_bias", False), (False,)),
+        "mlp_bias": (getattr(parsed, "mlp_bias", False), (False,)),
+        "sliding_window": (getattr(parsed, "sliding_window", None), (None,)),
+    }
+    for key, (value, known) in lacking.items():
+        if value not in known:
+            raise UserError(f"{path}: {key} {value!r} cannot be imported; only {known[0]!r} can")
+    heads, kv_heads, width = parsed.num_attention_heads, parsed.num_key_value_heads, parsed.hidden_size
+    head_dim = getattr(parsed, "head_dim", None) or width // heads
+    if head_dim * heads != width:
+        raise UserError(f"{path}: head_dim {head_dim} is not hidden_size / num_attention_heads, {width} / {heads}")
+    try:
+        return config.Model(
+            layers=parsed.num_hidden_layers,
+            width=width,
+            heads=heads,
+            kv_heads=None if kv_heads == heads else kv_heads,
+            mlp_width=parsed.intermediate_size,
+            tied_embeddings=parsed.tie_word_embeddings,
+            norm_epsilon=parsed.rms_norm_eps,
+        )
+    except ValidationError as error:
+        raise UserError(f"{path}: {config.describe(error, config.Model)}") from None
+
+
+def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | None]:
+    """Return the frequencies of the components, and how many turn where that is less than a head.
+
+    Raises:
+        UserError: they change with the length of the text, or come with a temperature.
+    """
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    rope = parsed.rope_parameters
+    kind, base, half = rope["rope_type"], rope["rope_theta"], head_dim // 2
+    # Llama and Mistral rotate whole heads, whatever this key says.
+    partial = parsed.model_type == "phi3"
+    rotary = int(head_dim * rope.get("partial_rotary_factor", 1.0)) if partial else head_dim
+    frequencies, attention = rope_frequencies(rotary, base) if rotary else torch.zeros(0, dtype=torch.float64), 1.0
+    if kind == "proportional":
+        frequencies[int(rope.get("partial_rotary_factor", 1.0) * head_dim // 2) :] = 0
+        frequencies = frequencies / rope.get("factor", 1.0)
+    elif kind == "linear":
+        frequencies = frequencies / rope["factor"]
+    elif kind == "longrope":
+        short, long = (torch.tensor(rope[f"{name}_factor"], dtype=torch.float64) for name in ("short", "long"))
+        if not torch.equal(short, long):
+            raise UserError(f"{path}: rope_type 'longrope' changes its frequencies with the length of the text")
+        frequencies = torch.where(short.abs() < STILL, frequencies / short, 0.0)
+        attention = ROPE_INIT_FUNCTIONS[kind](parsed, "cpu")[1]
+    elif kind in ("llama3", "yarn"):
+        scaled, attention = ROPE_INIT_FUNCTIONS[kind](parsed, "cpu")
+        frequencies = scaled.double()
+    elif kind != "default":
+        raise UserError(f"{path}: rope_type '{kind}' cannot be imported: its frequencies are not fixed, or not known")
+    if attention != 1.0:
+        raise UserError(
+            f"{path}: rope_type '{kind}' comes with an attention temperature of {attention:.4g}, which no encoding "
+            "here has"
+        )
+    if not torch.isfinite(frequencies).all() or (frequencies < 0).any():
+        raise UserError(f"{path}: rope_parameters yield frequencies that are negative or not finite")
+    whole = torch.zeros(half, dtype=torch.float64)
+    whole[: len(frequencies)] = frequencies
+    return whole, len(frequencies) if partial else None
+
+
+def _first_id(ids: int | list[int] | None) -> int | None:
+    return (ids[0] if ids else None) if isinstance(ids, list) else ids

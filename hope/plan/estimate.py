@@ -1,0 +1,267 @@
+"""The plan of a study: all that is reckoned, in one place."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hope.catalogue import FAMILIES
+from hope.config import Study
+from hope.errors import UserError
+from hope.plan.activations import Kind, Pass
+from hope.plan.compute import forward, measuring_flops, training_flops
+from hope.plan.devices import DEVICES, GIB, ROOM, UTILISATION, Device, find_device
+from hope.plan.disk import Disk, disk_space
+from hope.plan.memory import Memory, fullest, training_memory
+from hope.plan.sizes import Parameters, count_parameters, vocabulary_of
+
+ZERO_STAGES = (0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What the user says of the machine; each is None where it is not said.
+
+    Attributes:
+        devices: devices in all.
+        gpu: name of a device that is known here.
+        flops: peak of another device in TFLOP/s, at the training's precision.
+        memory: memory of that device in GiB.
+        utilisation: share of the peak that a training reaches.
+        cpu: whether it trains on CPUs, whatever the precision.
+        tokens_per_second: speed of one training, where it was measured.
+        vocabulary: number of token ids, special ones included.
+    """
+
+    devices: int | None = None
+    gpu: str | None = None
+    flops: float | None = None
+    memory: float | None = None
+    utilisation: float | None = None
+    cpu: bool = False
+    tokens_per_second: float | None = None
+    vocabulary: int | None = None
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Time on one kind of device.
+
+    Attributes:
+        device: its name.
+        peak: FLOP/s of one at the training's precision; None where the speed was measured.
+        share: share of one device's memory that a training fills; None where its memory is not known.
+        training: hours of one training.
+        trainings: hours of all.
+        measuring: hours of what is measured on the models; None where it is not known.
+    """
+
+    device: str
+    peak: float | None
+    share: float | None
+    training: float
+    trainings: float
+    measuring: float | None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the memory suffices; None where it is not known."""
+        return None if self.share is None else self.share <= ROOM
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will take.
+
+    Attributes:
+        study: its name.
+        runs: models by encoding.
+        vocabulary: number of token ids.
+        parameters: of a model, by encoding.
+        largest: the encoding whose model has most.
+        steps: optimiser steps of a training.
+        flops: of a training: ``model``, ``computed``, and of those ``attention`` and ``head``.
+        flops_trainings: of all trainings, as computed.
+        flops_measuring: of all that is measured.
+        kind: what memory was reckoned for.
+        memory: the fullest moment of a training by ZeRO stage.
+        disk: space on disk.
+        devices: devices in all.
+        at_once: trainings side by side.
+        utilisation: share of the peak that was assumed.
+        hours: by device.
+        notes: what the figures leave out in this study.
+    """
+
+    study: str
+    runs: dict[str, int]
+    vocabulary: int
+    parameters: dict[str, Parameters]
+    largest: str
+    steps: int
+    flops: dict[str, float]
+    flops_trainings: float
+    flops_measuring: float
+    kind: Kind
+    memory: dict[int, Memory]
+    disk: Disk
+    devices: int
+    at_once: int
+    utilisation: float
+    hours: list[Hours]
+    notes: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values: bytes, FLOPs, hours."""
+        content = asdict(self)
+        content["parameters"] = {name: asdict(part) | {"total": part.total} for name, part in self.parameters.items()}
+        content["memory"] = {str(stage): asdict(part) | {"total": part.total} for stage, part in self.memory.items()}
+        content["disk"]["total"] = self.disk.total
+        content["hours"] = [asdict(row) | {"fits": row.fits} for row in self.hours]
+        return content
+
+
+def estimate_plan(study: Study, asked: PlanOptions) -> Plan:
+    """Return the plan of a study.
+
+    Raises:
+        UserError: the machine that was asked for is not known or does not fit the study, or the size of
+            the tokenizer is not known.
+    """
+    _check_options(asked)
+    training, vocabulary = study.training, vocabulary_of(study, asked.vocabulary)
+    names = list(dict.fromkeys(name for name, _ in study.runs()))
+    parameters = {
+        name: count_parameters(study.model, study.encoding(name), vocabulary, training.length) for name in names
+    }
+    largest = max(names, key=lambda name: parameters[name].total)
+    devices, at_once = _devices(study, asked)
+    number = 2 if training.precision == "bfloat16" else 4
+    kind: Kind = "gpu" if not asked.cpu and (asked.gpu or asked.flops or number == 2) else "cpu"
+    one = Pass(
+        shape=study.model,
+        vocabulary=vocabulary,
+        windows=training.micro_windows,
+        length=training.length,
+        number=number,
+        kind=kind,
+        recompute=training.activation_checkpointing,
+    )
+    memory = {
+        stage: fullest(training_memory(training, one, parameters[largest].total, stage, training.world))
+        for stage in ZERO_STAGES
+    }
+    asked_for, computed = training_flops(study, vocabulary)
+    parts = forward(study.model, vocabulary, training.length)
+    measuring = sum(measuring_flops(study, vocabulary, study.is_rotary(name)) for name, _ in study.runs())
+    work = _Work(computed, measuring, memory[training.zero_stage].total, devices, at_once)
+    return Plan(
+        study=study.study,
+        runs={name: sum(run == name for run, _ in study.runs()) for name in names},
+        vocabulary=vocabulary,
+        parameters=parameters,
+        largest=largest,
+        steps=training.steps,
+        flops={
+            "model": asked_for,
+            "computed": computed,
+            "attention": asked_for * parts.attention / parts.total,
+            "head": asked_for * parts.head / parts.total,
+        },
+        flops_trainings=computed * len(study.runs()),
+        flops_measuring=measuring,
+        kind=kind,
+        memory=memory,
+        disk=disk_space(study, vocabulary, {name: counts.total for name, counts in parameters.items()}, at_once),
+        devices=devices,
+        at_once=at_once,
+        utilisation=asked.utilisation or UTILISATION,
+        hours=_hours(study, asked, work),
+        notes=_notes(study, parameters),
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the hours follow from: FLOPs of a training and of all measuring, bytes of a training, devices."""
+
+    training: float
+    measuring: float
+    held: float
+    devices: int
+    at_once: int
+
+
+def _check_options(asked: PlanOptions) -> None:
+    """See that what is said of the machine goes together."""
+    speeds = {"--gpu": asked.gpu, "--flops": asked.flops, "--tokens-per-second": asked.tokens_per_second}
+    given = [flag for flag, value in speeds.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"{given[0]} and {given[1]} exclude each other; give one")
+    if asked.cpu and asked.gpu:
+        raise UserError("--cpu and --gpu exclude each other; give one")
+    if asked.memory is not None and (not given or asked.gpu):
+        raise UserError("--memory goes with --flops or --tokens-per-second: of devices known by name it is known")
+    if asked.utilisation is not None and asked.utilisation > 1:
+        raise UserError(f"--utilisation: {asked.utilisation:g} is above 1; it is a share of the peak")
+
+
+def _devices(study: Study, asked: PlanOptions) -> tuple[int, int]:
+    """Return the devices in all, and the trainings that run on them at once."""
+    world = study.training.world
+    devices = world if asked.devices is None else asked.devices
+    if devices < world:
+        raise UserError(
+            f"--gpus: a training of this study takes {world} devices (training.processes times training.nodes), but "
+            f"{devices} are given; lower training.processes, and the micro-batches accumulate"
+        )
+    return devices, min(devices // world, len(study.runs()))
+
+
+def _kinds(study: Study, asked: PlanOptions) -> list[Device]:
+    """Return the kinds of device that hours are reckoned for."""
+    if asked.gpu:
+        return [find_device(asked.gpu)]
+    if asked.flops:
+        memory = None if asked.memory is None else asked.memory * GIB
+        half = study.training.precision == "bfloat16"
+        return [Device("as given", asked.flops if half else None, None if half else asked.flops, memory, "--flops")]
+    return list(DEVICES.values()) if study.training.precision == "bfloat16" and not asked.cpu else []
+
+
+def _hours(study: Study, asked: PlanOptions, work: _Work) -> list[Hours]:
+    training = study.training
+    waves = -(-len(study.runs()) // work.at_once)
+    if asked.tokens_per_second:
+        seen = training.steps * training.batch_windows * training.length
+        once = seen / asked.tokens_per_second / 3600
+        share = None if asked.memory is None else work.held / (asked.memory * GIB)
+        return [Hours("speed as given", None, share, once, waves * once, None)]
+    reached = asked.utilisation or UTILISATION
+    hours = []
+    for device in _kinds(study, asked):
+        peak, exact = device.peak(training.precision), device.peak("float32")
+        assert peak is not None
+        once = work.training / (training.world * peak * reached) / 3600
+        # Models are measured in float32, each on one device.
+        measuring = None if exact is None else work.measuring / (work.devices * exact * reached) / 3600
+        share = None if device.memory is None else work.held / device.memory
+        hours.append(Hours(device.name, peak, share, once, waves * once, measuring))
+    return hours
+
+
+def _notes(study: Study, parameters: dict[str, Parameters]) -> list[str]:
+    """Return what the figures leave out."""
+    notes = []
+    unknown = [name for name, counts in parameters.items() if counts.encoding is None]
+    if unknown:
+        notes.append(f"parameters that {', '.join(unknown)} may learn are not counted: only its class knows them")
+    slower = [name for name in parameters if not _is_counted(study, name)]
+    if slower:
+        notes.append(
+            f"{', '.join(slower)}: more memory and time than reckoned, which is for a rotation on the fused kernel"
+        )
+    return notes
+
+
+def _is_counted(study: Study, name: str) -> bool:
+    family = FAMILIES.get(study.encoding(name).family)
+    return family is None or (family.kernel == "fused" and not family.own_queries)

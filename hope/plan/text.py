@@ -1,0 +1,185 @@
+"""The plan as text: tables that read in a terminal and paste into a proposal."""
+
+from collections.abc import Iterable
+
+from hope.config import Study
+from hope.plan.devices import DEVICES, GIB, TERA
+from hope.plan.disk import CHECKPOINTS
+from hope.plan.estimate import Hours, Plan
+
+PARTS = {
+    "weights": "weights",
+    "gradients": "gradients",
+    "optimizer": "optimiser",
+    "activations": "activations",
+    "loss": "loss",
+    "buffers": "buffers",
+}
+"""Parts of the memory, and what they are called in the table."""
+LABEL = 14
+"""Columns that labels take."""
+ON_TOP = {
+    "gpu": "CUDA's own, and what lies free between allocations,",
+    "cpu": "0.5 GiB of Python with its libraries, and freed memory that the C library keeps,",
+}
+"""What the memory of a process holds beside what is reckoned."""
+
+
+def plan_text(study: Study, plan: Plan) -> str:
+    """Return the plan of a study as text."""
+    blocks = [_model(study, plan), _work(study, plan), _memory(study, plan), _disk(plan), _hours(study, plan)]
+    if plan.notes:
+        blocks.append(_labelled("left out", plan.notes))
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _model(study: Study, plan: Plan) -> list[str]:
+    shape, counts = study.model, plan.parameters[plan.largest]
+    runs = ", ".join(f"{count} {name}" for name, count in plan.runs.items())
+    embedding = f"{_count(counts.embedding)} embedding"
+    embedding += f" and {_count(counts.head)} output projection" if counts.head else " (tied)"
+    encoding = f", {_count(counts.encoding)} encoding ({plan.largest})" if counts.encoding else ""
+    return [
+        f"{study.study}: {sum(plan.runs.values())} models ({runs})",
+        *_labelled(
+            "model",
+            [
+                f"{shape.layers} layers, {shape.width} wide, {shape.heads} heads of {shape.head_dim}, "
+                f"{plan.vocabulary:,} token ids",
+                f"{_count(counts.total)} parameters: {embedding}, {_count(counts.layers)} layers{encoding}",
+            ],
+        ),
+    ]
+
+
+def _work(study: Study, plan: Plan) -> list[str]:
+    training = study.training
+    seen = training.steps * training.batch_windows * training.length
+    model, computed = plan.flops["model"], plan.flops["computed"]
+    again = f" ({computed:.3g} with recomputation)" if computed > model else ""
+    return [
+        *_labelled(
+            "a training",
+            [
+                f"{_count(seen)} tokens, {plan.steps:,} steps of {_plural(training.batch_windows, 'window')} of "
+                f"{training.length:,}: {_count(training.batch_windows * training.length)} tokens a step",
+                f"{model:.3g} FLOPs{again}, {plan.flops['attention'] / model:.0%} in attention, "
+                f"{plan.flops['head'] / model:.0%} in the output projection",
+            ],
+        ),
+        *_labelled(
+            "the study",
+            [
+                f"{plan.flops_trainings + plan.flops_measuring:.3g} FLOPs: {plan.flops_trainings:.3g} to train, "
+                f"{plan.flops_measuring:.3g} to measure"
+            ],
+        ),
+    ]
+
+
+def _memory(study: Study, plan: Plan) -> list[str]:
+    training = study.training
+    what = "device" if plan.kind == "gpu" else "process"
+    recompute = "recomputed" if training.activation_checkpointing else "kept"
+    away = ", optimiser in the host's memory" if training.offload else ""
+    most = max(held.total for held in plan.memory.values())
+    unit, size = ("GiB", GIB) if most >= GIB else ("MiB", GIB / 1024)
+    title = (
+        f"memory of a {what}, {unit} ({training.precision}, {_plural(training.world, what)} a training, micro-batches "
+        f"of {training.micro_windows} x {training.length:,}, activations {recompute}{away})"
+    )
+    rows = [["ZeRO", *PARTS.values(), "total", "fullest in"]]
+    for stage, held in plan.memory.items():
+        chosen = " *" if stage == training.zero_stage else ""
+        parts = [f"{getattr(held, part) / size:.2f}" for part in PARTS]
+        rows.append([f"{stage}{chosen}", *parts, f"{held.total / size:.2f}", held.moment])
+    lines = [f"  * as configured; {ON_TOP[plan.kind]} on top"]
+    host = plan.memory[training.zero_stage].host
+    if host:
+        lines.append(f"  and {host * training.processes / GIB:.2f} GiB of the host's memory on each node")
+    return [title, *_table(rows), *lines]
+
+
+def _disk(plan: Plan) -> list[str]:
+    disk = plan.disk
+    return _labelled(
+        "disk",
+        [
+            f"{_size(disk.models)} models, {_size(disk.snapshots)} snapshots of them (training.snapshots)",
+            f"{_size(disk.checkpoints)} checkpoints of "
+            f"{_plural(plan.at_once, 'training')} under way ({CHECKPOINTS} of {_size(disk.checkpoint)} each)",
+            f"{_size(disk.tokens)} tokens, if each is seen once; text, tables and report on top",
+        ],
+    )
+
+
+def _hours(study: Study, plan: Plan) -> list[str]:
+    if not plan.hours:
+        known = ", ".join(DEVICES)
+        return _labelled(
+            "hours",
+            [
+                "give --tokens-per-second as a heartbeat line of a training shows it,",
+                f"or --gpu NAME ({known}), or --flops TFLOP/s and --memory GiB",
+            ],
+        )
+    measured = plan.hours[0].peak is None
+    at = "at the speed given" if measured else f"at {plan.utilisation:.0%} of the peak (assumed; --utilisation)"
+    title = f"hours with {_plural(plan.devices, 'device')}, {_plural(plan.at_once, 'training')} at once, {at}"
+    rows = [["", "TFLOP/s", "memory", "a training", "all trainings", "measuring", "study"]]
+    rows += [_hours_row(row) for row in plan.hours]
+    return [title, *_table(rows)]
+
+
+def _hours_row(row: Hours) -> list[str]:
+    share = "-" if row.share is None else f"{row.share:.0%}" + ("" if row.fits else ", too much")
+    return [
+        row.device,
+        "-" if row.peak is None else f"{row.peak / TERA:,.0f}",
+        share,
+        _time(row.training),
+        _time(row.trainings),
+        "-" if row.measuring is None else _time(row.measuring),
+        _time(row.trainings + (row.measuring or 0.0)),
+    ]
+
+
+def _labelled(label: str, lines: Iterable[str]) -> list[str]:
+    return [f"{label if number == 0 else '':<{LABEL}}{line}" for number, line in enumerate(lines)]
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    """Align columns: the first and the last to the left if they are words, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column == 0 or rows[1][column][:1].isalpha() else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"  {'  '.join(cells)}".rstrip())
+    return lines
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}{'es' if what.endswith('s') else 's'}"
+
+
+def _count(number: float) -> str:
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}" if number / size < 999.5 else f"{number / size:.0f}{letter}"
+    return f"{number:.0f}"
+
+
+def _size(bytes_: float) -> str:
+    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if bytes_ >= size:
+            return f"{bytes_ / size:.3g} {unit}"
+    return f"{bytes_ / 1e3:.0f} kB"
+
+
+def _time(hours: float) -> str:
+    if hours < 0.005:
+        return "<0.01"
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.1f}" if hours >= 10 else f"{hours:.2f}"

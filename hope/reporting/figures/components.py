@@ -1,0 +1,204 @@
+"""Figures of frequency components: what each adds to the logits, and which count as activated."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.declaration import figure
+from hope.reporting.figures.lines import panel_grid
+from hope.reporting.figures.style import INK, MUTED, new_figure
+
+_ACROSS = 3
+"""Encodings side by side in one row."""
+_ALL_LAYERS = -1
+
+
+@figure(
+    title="Frequency components",
+    look=(
+        "Above, how far each component bends the logits over distances within L: dots are heads, the line their mean, "
+        "circles the activated ones. The dashed line is HoPE's cutoff: right of it a component completes no turn "
+        "within L. Below, which way each bends them."
+    ),
+    alt="Logit contribution of each frequency component of the rotary encodings over distance, with the cutoff marked.",
+    needs=("analysis/components.parquet",),
+)
+def components(tables: StudyTables) -> Drawing | None:
+    """Draw how far each frequency component bends the logits over distances within L, and which way.
+
+    Above: the range of its mean contribution over distance, a dot a head, the line their mean. Below: the
+    mean contribution over distance, its mean over distances taken off.
+    """
+    frame = tables.read("components")
+    frame = frame[frame["distance"] < tables.length]
+    present = [name for name in tables.rotary() if name in set(frame["encoding"])]
+    head = ["encoding", "seed", "layer", "head", "component"]
+    contribution = frame.groupby(head)["contribution"]
+    ranges = (contribution.max() - contribution.min()).rename("range").reset_index()
+    if "activated" in frame:
+        marks = frame.groupby(["encoding", "seed", "component"])["activated"].first().reset_index()
+        ranges = ranges.merge(marks, on=["encoding", "seed", "component"])
+    mean = (
+        frame.groupby(["encoding", "component", "distance"])["contribution"].mean().rename("contribution").reset_index()
+    )
+    mean["bend"] = mean["contribution"] - mean.groupby(["encoding", "component"])["contribution"].transform("mean")
+    columns = min(len(present), _ACROSS)
+    lines = -(-len(present) // columns)
+    heights = [1.0, 1.1] * lines
+    figure, rows = new_figure(3.9 * columns + 0.6, 5.6 * lines, 2 * lines, columns, sharey="row", height_ratios=heights)
+    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr,call-arg]
+    limit = float(np.nanquantile(mean["bend"].abs(), 0.995)) or 1.0
+    image = None
+    for place, encoding in enumerate(present):
+        above, axes = (rows[place // columns * 2 + row][place % columns] for row in (0, 1))
+        _ranges(above, tables, encoding, ranges[ranges["encoding"] == encoding])
+        grid = mean[mean["encoding"] == encoding].pivot(index="distance", columns="component", values="bend")
+        edges = [*grid.index, tables.length]
+        image = axes.pcolormesh(
+            np.arange(grid.shape[1] + 1) - 0.5, np.array(edges) / tables.length, grid.to_numpy(),
+            cmap="PuOr_r", vmin=-limit, vmax=limit, rasterized=True,
+        )  # fmt: skip
+        axes.grid(False)
+        mark_cutoff(axes.axvline, tables, encoding)
+        axes.set_xlabel("component j and its wavelength in L")
+        _component_ticks(axes, tables.wavelengths(encoding))
+        above.set_xticks(axes.get_xticks(), [])
+        above.set_xlim(axes.get_xlim())
+    for line in range(lines):
+        rows[2 * line][0].set_ylabel("range over distance\n(logits)")
+        rows[2 * line + 1][0].set_ylabel("distance, in L")
+    for place in range(len(present), lines * columns):
+        for row in (0, 1):
+            rows[place // columns * 2 + row][place % columns].set_visible(False)
+    if image is not None:
+        beside = [axes for row in rows[1::2] for axes in row]
+        words = "mean contribution,\ncentred (logits)"
+        bar = figure.colorbar(image, ax=beside, label=words, aspect=14, pad=0.02, shrink=1 / lines, anchor=(0, 1))
+        bar.outline.set_visible(False)
+    data = ranges.merge(_wavelength_table(tables, present), on=["encoding", "component"])
+    return Drawing(figure, data)
+
+
+def _ranges(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame) -> None:
+    """Draw one encoding's ranges by component."""
+    style = tables.styles[encoding]
+    spread = 0.3 * (rows["head"] / max(1, rows["head"].max()) - 0.5)
+    axes.scatter(rows["component"] + spread, rows["range"], s=7, color=style.color, alpha=0.3, linewidths=0)
+    mean = rows.groupby("component")["range"].mean()
+    axes.plot(mean.index, mean, **style.line(markersize=3.6), label=encoding)
+    if "activated" in rows:
+        share = rows.groupby("component")["activated"].mean()
+        chosen = share[share > 0.5].index
+        axes.scatter(
+            chosen, mean[chosen], s=70, facecolors="none", edgecolors=INK, linewidths=1.0, zorder=5, label="activated"
+        )
+        axes.legend(loc="upper right", fontsize=8.5, handletextpad=0.4) if len(chosen) else None
+    mark_cutoff(axes.axvline, tables, encoding)
+    axes.set_title(f"{tables.label(encoding)}:\n{tables.kept(encoding)} of {len(mean)} components turn")
+    axes.set_ylim(bottom=0.0)
+
+
+def _wavelength_table(tables: StudyTables, encodings: list[str]) -> pd.DataFrame:
+    parts = []
+    for encoding in encodings:
+        wavelengths = tables.wavelengths(encoding)
+        number = np.arange(len(wavelengths))
+        parts.append(pd.DataFrame({"encoding": encoding, "component": number, "wavelength_in_lengths": wavelengths}))
+    return pd.concat(parts, ignore_index=True)
+
+
+@figure(
+    title="Activated components",
+    look=(
+        "Which components bend the logits over distance the most, and where they lie against the dashed line, HoPE's "
+        "cutoff 2 pi / L. From the top: by the study's own share, layer by layer; over all layers by other shares; "
+        "and by an absolute size. The area of a mark is the share of the seeds that activate the component."
+    ),
+    alt="Components that count as activated, by layer and by threshold, one panel a rotary encoding, cutoff marked.",
+    needs=("analysis/activation.parquet",),
+)
+def activation(tables: StudyTables) -> Drawing | None:
+    """Draw which components count as activated: layer by layer, and over all layers by other thresholds.
+
+    The area of a mark is the share of the seeds whose models activate the component.
+    """
+    frame = tables.read("activation")
+    by = ["encoding", "rule", "threshold", "layer", "component"]
+    data = frame.groupby(by).agg(turns=("turns", "first"), activated=("activated", "mean"), seeds=("seed", "nunique"))
+    data = data.reset_index()
+    own = np.isclose(data["threshold"], tables.study.analysis.active_share) & (data["rule"] == "share")
+    data["line"] = np.where(own & (data["layer"] >= 0), "layer", np.where(data["layer"] == _ALL_LAYERS, "all", ""))
+    data = data[data["line"] != ""].assign(own=own)
+    present = [name for name in tables.rotary() if name in set(data["encoding"])]
+    names = _lines(data)
+    size = 3.6, 0.22 * len(names) + 1.1
+    figure, _, panels = panel_grid(len(present), _ACROSS, panel=size, margin=(1.5, 0.0), sharey=True)
+    for axes, encoding in zip(panels, present, strict=True):
+        _panel(axes, tables, encoding, data[data["encoding"] == encoding], names)
+    return Drawing(figure, data.drop(columns="line"))
+
+
+def _lines(data: pd.DataFrame) -> dict[tuple[str, float, int], str]:
+    """Return the lines of a panel from the top: rule, threshold and layer, and what is written beside them."""
+    first = data[data["encoding"] == data["encoding"].iloc[0]].drop_duplicates(["rule", "threshold", "layer"])
+    names: dict[tuple[str, float, int], str] = {}
+    for row in first.sort_values(["layer", "threshold"]).to_dict("records"):
+        key = row["rule"], row["threshold"], row["layer"]
+        if row["layer"] != _ALL_LAYERS:
+            names[key] = f"layer {row['layer'] + 1}"
+        elif row["rule"] == "share":
+            names[key] = f"largest {100 * row['threshold']:.3g}%" + (" (chosen)" if row["own"] else "")
+        else:
+            names[key] = f"spread ≥ {row['threshold']:g} logits"
+    order = sorted(names, key=lambda key: (key[2] == _ALL_LAYERS, key[0] == "logits", key[2], key[1]))
+    return {key: names[key] for key in order}
+
+
+def _panel(
+    axes: Axes, tables: StudyTables, encoding: str, data: pd.DataFrame, names: dict[tuple[str, float, int], str]
+) -> None:
+    """Draw one encoding."""
+    places = {key: len(names) - 1 - place for place, key in enumerate(names)}
+    wavelengths, color = tables.wavelengths(encoding), tables.styles[encoding].color
+    chosen = data[data["activated"] > 0]
+    keys = zip(chosen["rule"], chosen["threshold"], chosen["layer"], strict=True)
+    y = np.array([places[key] for key in keys])
+    size = min(60.0, 900.0 / len(wavelengths))
+    edges = [
+        INK if own and layer == _ALL_LAYERS else color
+        for own, layer in zip(chosen["own"], chosen["layer"], strict=True)
+    ]
+    axes.scatter(chosen["component"], y, s=size * chosen["activated"], color=color, edgecolors=edges, linewidths=1.0)
+    mark_cutoff(axes.axvline, tables, encoding)
+    parts = [sum(key[2] == _ALL_LAYERS for key in names), sum(key[0] == "logits" for key in names)]
+    for edge in parts:
+        axes.axhline(edge - 0.5, color=MUTED, linewidth=0.8)
+    axes.set_title(f"{tables.label(encoding)}: {tables.kept(encoding)} of {len(wavelengths)} turn")
+    axes.set_xlim(-0.8, len(wavelengths) - 0.2)
+    axes.set_yticks(list(places.values()), list(names.values()))
+    axes.set_ylim(-0.7, len(names) - 0.3)
+    axes.set_xlabel("component j and its wavelength in L")
+    _component_ticks(axes, wavelengths)
+
+
+def mark_cutoff(draw_line: Callable[..., object], tables: StudyTables, encoding: str) -> None:
+    """Draw HoPE's cutoff by an ``axvline`` or ``axhline``: before the first component that completes no turn in L."""
+    cutoff = int(np.sum(tables.wavelengths(encoding) <= 1.0))
+    draw_line(cutoff - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+
+
+def _component_ticks(axes: Axes, wavelengths: np.ndarray) -> None:
+    """Label components by their number and wavelength."""
+    every = max(1, -(-len(wavelengths) // 6))
+    chosen = range(0, len(wavelengths), every)
+    axes.set_xticks(list(chosen), [f"{j}\n{_rounded(wavelengths[j])}" for j in chosen])
+
+
+def _rounded(value: float) -> str:
+    """Return a wavelength with two digits and no exponent."""
+    if np.isinf(value):
+        return "∞"
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"

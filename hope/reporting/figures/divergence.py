@@ -1,0 +1,72 @@
+"""The figure of attention past the training length: how far it departs from that within, and the loss beside it."""
+
+import pandas as pd
+
+from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
+from hope.reporting.figures.declaration import figure
+from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.style import MUTED, length_name, new_figure
+
+
+@figure(
+    title="Departure of attention past L",
+    look=(
+        "The share of attention that lies elsewhere than within L, 0 to 1, by octaves of distance. Lower is closer to "
+        "what training showed the model. Below, one mark a model: what the loss rises by past L, in the octave up to "
+        "that query, where so much of the attention moved."
+    ),
+    alt="Total variation between attention past and within the training length by layer, and against the loss past L.",
+    needs=("analysis/divergence.parquet",),
+)
+def divergence(tables: StudyTables) -> Drawing | None:
+    """Draw how far attention past L departs from attention within L: by layer, and against the loss past L.
+
+    The loss is that of the octave of positions that ends at the query, minus the loss within L; one mark a model.
+    """
+    frame = tables.read("divergence")
+    data = summarize(frame, ["encoding", "query", "layer"], "divergence", "document", tables.confidence)
+    queries, layers = sorted(set(data["query"])), sorted(set(data["layer"]))
+    models = frame.groupby(["encoding", "query", "seed"])["divergence"].mean().reset_index()
+    models = models.merge(pd.concat(_rise(tables, query) for query in queries), how="left")
+    # A single checkpoint is looked at without its loss past L.
+    parts = 1 + bool(models["loss_rise"].notna().any())
+    size = max(4.6, 3.4 * len(queries) + 0.8), 3.1 * parts
+    figure, grid = new_figure(*size, parts, len(queries), sharey="row", height_ratios=[1.0, 1.1][:parts])
+    above, below = grid[0], grid[1] if parts > 1 else []
+    for axes, query in zip(above, queries, strict=True):
+        for encoding in tables.encodings:
+            rows = data[(data["encoding"] == encoding) & (data["query"] == query)].sort_values("layer")
+            if not rows.empty:
+                label = tables.label(encoding, int(rows["seeds"].max()))
+                band(axes, rows["layer"], rows, tables.styles[encoding], label)
+        axes.set_title(f"query at {length_name((query + 1) / tables.length)}")
+        axes.set_xticks(layers, [str(layer + 1) for layer in layers])
+        axes.set_xlabel("layer")
+    for axes, query in zip(below, queries, strict=False):
+        for encoding in tables.encodings:
+            rows = models[(models["encoding"] == encoding) & (models["query"] == query)]
+            look = tables.styles[encoding].line(linestyle="none", markersize=6.5)
+            axes.plot(rows["divergence"], rows["loss_rise"], **look)
+        axes.axhline(0.0, color=MUTED, linewidth=1.0)
+        axes.set_xlabel("attention that moved, mean over layers")
+    above[0].set_ylim(0.0, 1.0 if data["estimate"].max() > 0.5 else None)
+    above[0].set_ylabel("attention that moved\n(total variation, 0 to 1)")
+    if below:
+        below[0].set_ylabel("loss past L minus\nloss within (nats/token)")
+    add_legend(figure)
+    return Drawing(figure, pd.concat([data, models.assign(seeds=1)], ignore_index=True))
+
+
+def _rise(tables: StudyTables, query: int) -> pd.DataFrame:
+    """Return by encoding and seed the loss of the octave of positions up to ``query``, minus that within L."""
+    frame, length, end = tables.read("extrapolation"), tables.length, query + 1
+    if frame.empty:
+        return pd.DataFrame({"encoding": [], "seed": [], "loss_rise": [], "query": []})
+
+    def loss(low: float, high: int) -> pd.Series:
+        rows = frame[(frame["start"] >= low) & (frame["end"] <= high)]
+        sums = rows.groupby(["encoding", "seed"])[["nll", "tokens"]].sum()
+        return sums["nll"] / sums["tokens"]
+
+    rise = loss(max(length, end / 2), end) - loss(0, length)
+    return rise.rename("loss_rise").reset_index().assign(query=query)

@@ -1,0 +1,200 @@
+"""Figures of decay with distance: by theory, over bases and encodings, and with trained queries and keys."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from hope.catalogue import FAMILIES
+from hope.reporting.figures.data import Drawing, StudyTables, band
+from hope.reporting.figures.declaration import figure
+from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
+
+_FLOORS = 4
+"""So many floors are named in the kernel's figure itself, more in the legend."""
+_SWEPT = {name: family.shades for name, family in FAMILIES.items() if family.shades}
+"""Families that are swept over bases, and the colours that grow darker with the base."""
+_MARKS = 0.12
+"""From one marker of a line to the next, as a share of the panel's diagonal."""
+_CURVES = {"value": "mean kernel g(D)", "bound": "summation bound,\nrelative to D = 1"}
+_OF_TRAINED = {"value": "logit of the mean query and key", "bound": "bound on it by summation by parts"}
+
+
+@figure(
+    title="Decay in theory",
+    look=(
+        "g(D) is the logit of a query and a key that are equal in every component, relative to distance 0; it needs "
+        "no model. Bold lines are means over an octave. Past L, HoPE keeps a floor where RoPE goes on falling. The "
+        "bound beside it depends on the order of the components and is a worst case, not what models do."
+    ),
+    alt="Theoretical mean kernel and summation bound of the rotary encodings over distances to 16 training lengths.",
+    needs=("theory/kernel.parquet",),
+)
+def kernel(tables: StudyTables) -> Drawing | None:
+    """Draw the mean kernel g(D), and the summation bound where the table has it, from 1 to 16 L."""
+    frame = tables.theory("kernel")
+    frame = frame.sort_values(["encoding", "distance"], ignore_index=True)
+    frame.insert(1, "distance_in_lengths", frame["distance"] / tables.length)
+    curves = {"value": "mean kernel g(D)", "bound": "summation bound, relative to D = 1"}
+    shown = [column for column in curves if column in frame]
+    parts = []
+    for encoding in tables.rotary():
+        own = frame[frame["encoding"] == encoding].copy()
+        for column in shown:
+            own[f"{column}_smoothed"] = octave_mean(own["distance"].to_numpy(), own[column].to_numpy())
+        parts.append(own)
+    data = pd.concat(parts, ignore_index=True)
+    figure, (row,) = new_figure(8.6 if len(shown) > 1 else 6.2, 3.7, 1, len(shown))
+    floors = _floors(tables)
+    for axes, column in zip(row, shown, strict=True):
+        for encoding in tables.rotary():
+            own, style = data[data["encoding"] == encoding], tables.styles[encoding]
+            scale = own[column].iloc[0] if column == "bound" else 1.0
+            x = own["distance_in_lengths"]
+            axes.plot(x, own[column] / scale, color=style.color, linewidth=0.5, alpha=0.35)
+            label = encoding
+            if encoding in floors and len(floors) > _FLOORS:
+                label += f" (floor {floors[encoding]:.2f})"
+            bold = {"markevery": max(1, len(own) // 10), "label": label, "linewidth": 2.0}
+            axes.plot(x, own[f"{column}_smoothed"] / scale, **style.line(**bold))
+        axes.set_ylabel(curves[column])
+        length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L", every=2)
+    for place, (encoding, floor) in enumerate(floors.items()):
+        color = tables.styles[encoding].color
+        row[0].axhline(floor, color=color, linewidth=1.0, linestyle=(0, (1, 2)))
+        if len(floors) <= _FLOORS:
+            words = f"floor of {encoding}: 1 − 2K/d = {floor:.2f}"
+            row[0].text(0.02, 0.025 + 0.055 * place, words, transform=row[0].transAxes, color=color, fontsize=8.5)
+    row[0].axhline(0.0, color=MUTED, linewidth=1.0)
+    add_legend(figure)
+    return Drawing(figure, data)
+
+
+def _floors(tables: StudyTables) -> dict[str, float]:
+    """Return the mean of g over far distances, 1 - 2K/d, of each encoding where it is not 0."""
+    half = tables.study.model.head_dim // 2
+    return {name: 1 - tables.kept(name) / half for name in tables.rotary() if tables.kept(name) < half}
+
+
+def octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return the mean of ``value`` within half an octave to either side of each distance."""
+    sums = np.concatenate([[0.0], np.cumsum(value)])
+    low = np.searchsorted(distance, distance / np.sqrt(2))
+    high = np.searchsorted(distance, distance * np.sqrt(2), side="right")
+    return (sums[high] - sums[low]) / (high - low)
+
+
+@figure(
+    title="Decay in theory, by base and encoding",
+    look=(
+        "The same two curves over bases, darker the larger, and of other rotary encodings at their usual settings; "
+        "means over an octave, no model is in them. A larger base moves the fall of RoPE to the right, and HoPE's "
+        "floor up, for it stops more components."
+    ),
+    alt="Mean kernel and summation bound over distance, of RoPE and HoPE at several bases and of other encodings.",
+    needs=("theory/kernel_sweep.parquet",),
+)
+def kernel_sweep(tables: StudyTables) -> Drawing | None:
+    """Draw mean kernel and summation bound of RoPE and HoPE at several bases, and of other rotary encodings."""
+    frame = tables.theory("kernel_sweep")
+    frame = frame.sort_values(["encoding", "base", "distance"], ignore_index=True)
+    frame.insert(2, "distance_in_lengths", frame["distance"] / tables.length)
+    parts = [part.copy() for _, part in frame.groupby(["encoding", "base"])]
+    for part in parts:
+        part["bound"] /= part["bound"].iloc[0]
+        for column in _CURVES:
+            part[f"{column}_smoothed"] = octave_mean(part["distance"].to_numpy(), part[column].to_numpy())
+    data = pd.concat(parts, ignore_index=True)
+    bases = sorted(data.loc[data["encoding"].isin(_SWEPT), "base"].unique())
+    others = [name for name in data["encoding"].unique() if name not in _SWEPT]
+    figure, rows = new_figure(8.8, 5.8, 2, 2, sharex=True, sharey="row")
+    styles = encoding_styles([*_SWEPT, *others])
+    for line, column in zip(rows, _CURVES, strict=True):
+        for family, colors in _SWEPT.items():
+            for place, base in enumerate(bases):
+                shade = to_hex(matplotlib.colormaps[colors](0.4 + 0.55 * place / max(1, len(bases) - 1)))
+                own = data[(data["encoding"] == family) & (data["base"] == base)]
+                look = styles[family].line(color=shade, markeredgecolor="white", label=f"{family}, {_base_name(base)}")
+                _curve(line[0], own, column, look)
+        for name in [*_SWEPT, *others]:
+            own = data[data["encoding"] == name]
+            own = own[own["base"] == min(own["base"], key=lambda base: abs(base - 1e4))]
+            _curve(line[1], own, column, styles[name].line(label=name))
+        line[0].set_ylabel(_CURVES[column])
+    rows[0][0].set_title("RoPE and HoPE by base")
+    rows[0][1].set_title("other rotary encodings, base 10k")
+    for axes in rows[1]:
+        length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L", every=2)
+    for axes in rows[0]:
+        length_axis(axes, data["distance_in_lengths"], "", every=2)
+        axes.axhline(0.0, color=MUTED, linewidth=1.0)
+    add_legend(figure)
+    return Drawing(figure, data)
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, column: str, look: dict[str, Any]) -> None:
+    """Draw one smoothed curve."""
+    marks = {"markevery": _MARKS, "linewidth": 1.6}
+    axes.plot(rows["distance_in_lengths"], rows[f"{column}_smoothed"], **(look | marks))
+
+
+def _base_name(base: float) -> str:
+    """Return a base as people write it: 10k, 1M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if base >= size:
+            return f"base {base / size:g}{letter}"
+    return f"base {base:g}"
+
+
+@figure(
+    title="Decay with trained queries and keys",
+    look=(
+        "The same two curves with the mean query and key of each head in the place of equal ones, in logits; means "
+        "over an octave. Lines are means over heads and seeds, bands hold the middle half of the heads."
+    ),
+    alt="Kernel and bound of the trained heads' mean queries and keys over distances to 16 training lengths.",
+    needs=("analysis/kernel_trained.parquet",),
+)
+def kernel_trained(tables: StudyTables) -> Drawing | None:
+    """Draw the kernel and its bound with the mean queries and keys of the trained heads, in logits.
+
+    Lines are means over heads and seeds, smoothed over an octave of distance; bands hold the middle half of the heads.
+    """
+    frame = tables.read("kernel_trained")
+    present = [name for name in tables.rotary() if name in set(frame["encoding"])]
+    data = pd.concat([_of_heads(frame[frame["encoding"] == name]).assign(encoding=name) for name in present])
+    data.insert(1, "distance_in_lengths", data["distance"] / tables.length)
+    figure, (row,) = new_figure(8.8, 3.7, 1, 2)
+    for axes, (column, words) in zip(row, _OF_TRAINED.items(), strict=True):
+        for encoding in present:
+            own, style = data[data["encoding"] == encoding], tables.styles[encoding]
+            own = own.rename(columns={column: "estimate", f"{column}_low": "low", f"{column}_high": "high"})
+            band(axes, own["distance_in_lengths"], own, style, tables.label(encoding), markevery=_MARKS)
+        axes.set_ylabel(words)
+        length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L", every=2)
+    row[0].axhline(0.0, color=MUTED, linewidth=1.0)
+    row[1].set_ylim(bottom=0.0)
+    add_legend(figure)
+    return Drawing(figure, data[["encoding", *(name for name in data if name != "encoding")]])
+
+
+def _of_heads(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and quartiles over the heads and seeds of one encoding, smoothed, one row a distance."""
+    heads: Sequence[str] = ["seed", "layer", "head"]
+    found: dict[str, Any] = {}
+    for column in _OF_TRAINED:
+        table = frame.pivot(index="distance", columns=heads, values=column)
+        distance = table.index.to_numpy()
+        smooth = np.stack([octave_mean(distance, table[head].to_numpy()) for head in table], axis=1)
+        found |= {"distance": distance, column: smooth.mean(axis=1)}
+        found |= {
+            f"{column}_low": np.quantile(smooth, 0.25, axis=1),
+            f"{column}_high": np.quantile(smooth, 0.75, axis=1),
+        }
+        found["heads"] = smooth.shape[1]
+    return pd.DataFrame(found)

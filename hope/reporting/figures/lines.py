@@ -1,0 +1,57 @@
+"""One line an encoding, and panels side by side: what several figures share."""
+
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hope.reporting.figures.data import StudyTables, band
+from hope.reporting.figures.legends import FEW
+from hope.reporting.figures.style import new_figure
+from hope.reporting.summaries import baseline_of
+
+
+def draw_lines(axes: Axes, tables: StudyTables, data: pd.DataFrame, x: str) -> None:
+    """Draw one line an encoding, in the config's order; of many, HoPE and its baseline stand out."""
+    many = len(tables.encodings) > FEW
+    compared = {"hope", baseline_of(tables.study, "hope")}
+    for encoding in tables.encodings:
+        rows = data[data["encoding"] == encoding].sort_values(x)
+        if rows.empty:
+            continue
+        every = 0.09 if len(rows) > 12 else 1  # a share of the figure: even gaps on a logarithmic axis
+        label = tables.label(encoding, int(rows["seeds"].max()))
+        look: dict[str, Any] = {"markevery": every, "zorder": 4 if rows["low"].notna().any() else 3}
+        if many and encoding in compared:
+            look |= {"linewidth": 1.9, "zorder": 5}
+        elif many:
+            look |= {"linewidth": 1.1, "markersize": 3.8, "shade": 0.06}
+        band(axes, rows[x], rows, tables.styles[encoding], label, **look)
+
+
+def show_most(axes: Axes, data: pd.DataFrame) -> None:
+    """Set the y limits to show every line and most of the bands: a few endless ones would flatten the rest."""
+    low = min([data["estimate"].min(), *data["low"].dropna().quantile([0.1])])
+    high = max([data["estimate"].max(), *data["high"].dropna().quantile([0.9])])
+    room = 0.06 * (high - low) or 0.1
+    axes.set_ylim(low - room, high + room)
+
+
+def panel_grid(
+    count: int, across: int, panel: tuple[float, float], margin: tuple[float, float], **options: Any
+) -> tuple[Figure, list[list[Axes]], list[Axes]]:
+    """Return a figure of ``count`` panels, at most ``across`` side by side, its rows, and the panels in reading order.
+
+    Width and height of a ``panel`` and of the ``margin`` around all of them are in inches. The last row's places that
+    are left over are hidden.
+    """
+    columns = min(across, count)
+    lines = math.ceil(count / columns)
+    size = panel[0] * columns + margin[0], panel[1] * lines + margin[1]
+    figure, rows = new_figure(*size, lines, columns, **options)
+    panels = [axes for row in rows for axes in row]
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, rows, panels[:count]

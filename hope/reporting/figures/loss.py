@@ -1,0 +1,93 @@
+"""Figures of the loss: at each position of a window, and on the same tokens with more and less context."""
+
+import numpy as np
+import pandas as pd
+
+from hope.reporting.figures.data import Drawing, StudyTables, nll_per_token, summarize
+from hope.reporting.figures.declaration import figure
+from hope.reporting.figures.legends import name_lines
+from hope.reporting.figures.lines import draw_lines, show_most
+from hope.reporting.figures.style import MUTED, length_axis, new_figure
+from hope.reporting.summaries import baseline_of
+
+BINS_PER_OCTAVE = 4
+"""Points of the loss past L in each doubling of the position."""
+
+
+@figure(
+    title="Loss by position",
+    look=(
+        "Past L (shaded) a model that extrapolates keeps its level. The lower panel is the one to judge by: it pairs "
+        "the losses by seed and document, so that what all models find hard cancels."
+    ),
+    alt="Loss at each position of long windows, one line an encoding, and its paired difference to RoPE.",
+    needs=("evaluation/extrapolation.parquet",),
+)
+def loss_by_position(tables: StudyTables) -> Drawing | None:
+    """Draw the loss at each position, and its paired difference to the baseline's."""
+    frame = nll_per_token(_wider_bins(tables.read("extrapolation"), tables.length), ["encoding", "start", "end"])
+    losses = summarize(frame, ["encoding", "start", "end"], "loss", "document", tables.confidence)
+    parts = [losses.assign(measure="loss")]
+    for encoding in tables.encodings:
+        baseline = baseline_of(tables.study, encoding)
+        own, reference = (frame[frame["encoding"] == name] for name in (encoding, baseline))
+        if not own.empty and not reference.empty:
+            difference = summarize(own, ["start", "end"], "loss", "document", tables.confidence, minus=reference)
+            parts.append(difference.assign(encoding=encoding, baseline=baseline, measure="difference"))
+    data = pd.concat(parts, ignore_index=True)
+    data.insert(0, "position", (data["start"] + data["end"]) / 2 / tables.length)
+    panels = list(dict.fromkeys(data["measure"]))
+    heights = [1.15, 1.0][: len(panels)]
+    figure, rows = new_figure(7.6, 2.9 * len(panels) + 0.5, len(panels), 1, sharex=True, height_ratios=heights)
+    baselines = " or ".join(data["baseline"].dropna().unique()) if "baseline" in data else ""
+    titles = {"loss": "Loss at each position", "difference": f"Difference to {baselines}, paired by seed and document"}
+    for panel, (axes,) in zip(panels, rows, strict=True):
+        drawn = data[data["measure"] == panel]
+        draw_lines(axes, tables, drawn, "position")
+        show_most(axes, drawn)
+        axes.set_title(titles[panel])
+        axes.set_ylabel("loss (nats/token)" if panel == "loss" else "loss difference (nats/token)")
+        if panel == "difference":
+            axes.axhline(0.0, color=MUTED, linewidth=1.0)
+        length_axis(axes, drawn["position"], "")
+    rows[-1][0].set_xlabel("position in the window, in training lengths L")
+    name_lines(figure, [axes for (axes,) in rows])
+    return Drawing(figure, data)
+
+
+def _wider_bins(frame: pd.DataFrame, length: int) -> pd.DataFrame:
+    """Return the table with its bins past L put into ``BINS_PER_OCTAVE``: evenly wide on the logarithmic axis."""
+    if frame.empty:
+        return frame
+    past = np.floor(np.log2(np.maximum(frame["start"], length) / length) * BINS_PER_OCTAVE + 1e-9)
+    group = np.where(frame["start"] < length, frame["start"], length * (1 + past)).astype(int)
+    edges = frame.groupby(group).agg(start=("start", "min"), end=("end", "max"))
+    return frame.assign(start=edges["start"].loc[group].to_numpy(), end=edges["end"].loc[group].to_numpy())
+
+
+@figure(
+    title="Context gain",
+    look=(
+        "The loss on the same tokens with L tokens of context, minus the loss with another context. Past L: above 0 "
+        "the model uses the longer context, at 0 it ignores it, below 0 it is harmed by it."
+    ),
+    alt="Loss saved on fixed tokens by longer contexts, one line an encoding, zero at the training length.",
+    needs=("evaluation/context.parquet",),
+)
+def context_gain(tables: StudyTables) -> Drawing | None:
+    """Draw the loss with L tokens of context minus the loss with another context, on the same tokens."""
+    frame = nll_per_token(tables.read("context"), ["encoding", "context"])
+    at_length = frame[frame["context"] == tables.length].drop(columns="context")
+    keys = ["encoding", "seed", "document"]
+    paired = frame.merge(at_length[[*keys, "loss"]], on=keys, suffixes=("", "_at_length"))
+    paired["gain"] = paired["loss_at_length"] - paired["loss"]
+    data = summarize(paired, ["encoding", "context"], "gain", "document", tables.confidence)
+    data.insert(0, "context_in_lengths", data["context"] / tables.length)
+    figure, ((axes,),) = new_figure(7.6, 4.0)
+    draw_lines(axes, tables, data, "context_in_lengths")
+    show_most(axes, data)
+    axes.axhline(0.0, color=MUTED, linewidth=1.0)
+    axes.set_ylabel("context gain (nats/token)\n← is harmed by it · uses it →")
+    length_axis(axes, data["context_in_lengths"], "tokens of context, in training lengths L")
+    name_lines(figure, [axes])
+    return Drawing(figure, data)
