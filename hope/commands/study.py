@@ -19,7 +19,9 @@ def check(options: argparse.Namespace) -> None:
     files = check_study(study)
     for line in [*same_lines(study), *unanswered(files.claims, study)]:
         print(f"warning: {line}")
-    print(f"{study.study}: {len(study.encodings)} encodings, {len(study.runs())} models: the config is right")
+    for name, arm in study.arms.items():
+        print(f"{study.study}, arm {name}: {len(arm.encodings)} encodings, {len(arm.runs())} models")
+    print(f"{study.study}: {len(study.runs())} models in all: the config is right")
 
 
 @command(
@@ -51,8 +53,11 @@ def plan(options: argparse.Namespace) -> None:
         tokens_per_second=options.tokens_per_second,
         vocabulary=options.vocabulary,
     )
-    estimate = estimate_plan(study, asked)
-    print(json.dumps(estimate.as_json(), indent=2) if options.json else plan_text(study, estimate))
+    plans = {name: estimate_plan(f"{study.study}, arm {name}", arm, asked) for name, arm in study.arms.items()}
+    if options.json:
+        print(json.dumps({name: estimate.as_json() for name, estimate in plans.items()}, indent=2))
+    else:
+        print("\n\n\n".join(plan_text(study.arms[name], estimate) for name, estimate in plans.items()))
 
 
 @command(
@@ -81,9 +86,9 @@ def status(options: argparse.Namespace) -> None:
 @command()
 def schema(options: argparse.Namespace) -> None:
     """Print the JSON schema of the config."""
-    from hope.config import Study
+    from hope.config.default import config_schema
 
-    print(json.dumps(Study.model_json_schema(by_alias=True), indent=2, sort_keys=True))
+    print(json.dumps(config_schema(), indent=2, sort_keys=True))
 
 
 @command()

@@ -6,9 +6,9 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from hope.config.messages import describe
-from hope.section import Section
 from hope.config.study import NAME, Arm
 from hope.errors import UserError, nearest
+from hope.section import Section
 
 MAIN = "main"
 """The arm of a config that names none."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -76,7 +76,7 @@ class Arm(Section):
         for name in self.seeds.per_encoding:
             if name not in NAMES and name not in self.definitions:
                 raise ValueError(f"seeds.per_encoding: '{name}' is no encoding{self._nearest(name)}")
-        for key, names in (("mixture.tasks", self.mixture.tasks), ("retrieval.tasks", self.retrieval.tasks)):
+        for key, names in self._task_lists():
             for name in names:
                 if name not in self.tasks.names:
                     raise ValueError(
@@ -92,9 +92,16 @@ class Arm(Section):
             self._see_to_tasks_alone()
         return self
 
+    def _task_lists(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """Yield the keys that list tasks, and the tasks."""
+        yield "mixture.tasks", self.mixture.tasks
+        if self.mixture.lead_in:
+            yield "mixture.lead_in.tasks", self.mixture.lead_in.tasks
+        yield "retrieval.tasks", self.retrieval.tasks
+
     def _see_to_tasks_alone(self) -> None:
         """See that nothing asks for text where there is none."""
-        for key, names in (("mixture.tasks", self.mixture.tasks), ("retrieval.tasks", self.retrieval.tasks)):
+        for key, names in self._task_lists():
             for name in names:
                 if self.tasks.reads_text(name):
                     raise ValueError(
@@ -231,7 +238,7 @@ class Arm(Section):
     @property
     def trained_tasks(self) -> list[str]:
         """The tasks whose examples are part of training."""
-        return list(self.mixture.tasks) if self.mixture.share or not self.reads_text else []
+        return self.mixture.all_tasks if self.mixture.share or not self.reads_text else []
 
     @property
     def data_key(self) -> str:
@@ -244,7 +251,7 @@ class Arm(Section):
     @property
     def symbols(self) -> int:
         """How many symbols the arm's tasks draw from, where they are all of the vocabulary."""
-        return max(self.tasks.symbols(name) for name in {*self.mixture.tasks, *self.retrieval.tasks})
+        return max(self.tasks.symbols(name) for name in {*self.mixture.all_tasks, *self.retrieval.tasks})
 
     def train_stage(self, name: str, seed: int) -> "TrainStage":
         """Return all that the training of one model depends on."""
@@ -257,7 +264,7 @@ class Arm(Section):
             model=self.model,
             training=self.training,
             mixture=mixture,
-            tasks=self._tasks(mixture.tasks if mixture.share else []),
+            tasks=self._tasks(mixture.all_tasks if mixture.share else []),
         )
 
     def extrapolation_stage(self) -> "ExtrapolationStage":

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hope.config.data import Windows
 from hope.section import Section, Share
@@ -151,6 +151,15 @@ class Training(Section):
         return sorted({round(step) for step in halves if 1 <= round(step) < self.steps})
 
 
+class LeadIn(Section):
+    """Tasks that a training begins with: one that is learned fast makes the others learnable."""
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(description="share of the steps")
+    tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
+        min_length=1, description="tasks, by their share of the synthetic windows"
+    )
+
+
 class Mixture(Section):
     """Synthetic examples mixed into training, with the loss on their answers only (ours)."""
 
@@ -165,3 +174,17 @@ class Mixture(Section):
         min_length=1,
         description="lengths of the examples, in training lengths, each as likely",
     )
+    lead_in: LeadIn | None = Field(None, description="other tasks for the first steps; null: the same throughout")
+
+    @model_serializer(mode="wrap")
+    def _without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what a model of before this key's time does not have: its weights would count as others."""
+        content: dict[str, Any] = handler(self)
+        if self.lead_in is None:
+            del content["lead_in"]
+        return content
+
+    @property
+    def all_tasks(self) -> list[str]:
+        """The tasks of all steps."""
+        return list(dict.fromkeys([*self.tasks, *(self.lead_in.tasks if self.lead_in else ())]))
