@@ -163,11 +163,11 @@ class LeadIn(Section):
 class Mixture(Section):
     """Synthetic examples mixed into training, with the loss on their answers only (ours)."""
 
-    share: Share = Field(0.3, description="share of a batch's windows that hold a synthetic example")
+    share: Share = Field(0.0, description="share of a batch's windows that hold synthetic examples; 0: text alone")
     weight: float = Field(1.0, ge=0.0, description="weight of the synthetic loss beside the text loss")
     tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
-        default={"copy": 0.7, "recall": 0.3},
-        description="tasks, by their share of the synthetic windows",
+        default={},
+        description="tasks, by their share of the synthetic windows, such as {copy: 0.7, recall: 0.3}",
     )
     multiples: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
         default=[0.125, 0.25, 0.5, 1.0],
