@@ -17,29 +17,9 @@ from hope import cli
 from hope.cli import _parser
 from hope.config import Training
 from hope.paths import SNAPSHOTS, snapshot_file
+from hope.reporting.figures.declaration import declared_figures
 
 TABLES = ("losses", "attention", "ushape", "comparisons", "retrieval", "cost")
-FIGURES = [
-    "claims",
-    "loss_by_position",
-    "context_gain",
-    "extensions",
-    "retrieval",
-    "retrieval_depth",
-    "comparisons",
-    "comparisons_hope",
-    "attention_profile",
-    "ushape_heads",
-    "components",
-    "activation",
-    "intervention",
-    "divergence",
-    "kernel",
-    "kernel_sweep",
-    "kernel_trained",
-    "training_dynamics",
-    "training_loss",
-]
 OUTPUTS = {
     "prepare-corpus": ["documents.parquet", "corpus.json"],
     "tokenize": [
@@ -56,7 +36,7 @@ OUTPUTS = {
     "retrieve": ["retrieval.parquet", "retrieval.json"],
     "judge": ["claims.json", "tables/endpoints.parquet"]
     + [f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")],
-    "draw": [f"figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")],
+    "draw": [f"figures/{figure.name}.{kind}" for figure in declared_figures() for kind in ("svg", "png", "csv", "rst")],
     "report": ["report/index.html"],
 }
 ROTARY = ["components.parquet", "activation.parquet", "kernel_trained.parquet", "intervention.parquet"]
