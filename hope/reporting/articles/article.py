@@ -4,7 +4,6 @@ from io import BytesIO
 from pathlib import Path
 
 from hope.errors import UserError, nearest
-from hope.reporting import words
 from hope.reporting.articles.findings import FINDINGS
 from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.declaration import declared_figures, figure_named
@@ -12,7 +11,7 @@ from hope.reporting.figures.draw import draw_one
 from hope.reporting.figures.files import save_svg
 from hope.reporting.page.claims import claim_views
 from hope.reporting.page.tables import TABLES, one_table
-from hope.reporting.page.templating import environment
+from hope.reporting.page.templating import render_piece
 from hope.reporting.page.write import data_uri
 
 
@@ -44,24 +43,8 @@ class Article:
 
     def facts(self) -> Piece:
         """Return a sentence on what the study is made of."""
-        study = self.tables.study
-        named = [self.tables.label(name) for name in self.tables.encodings]
-        return Piece(
-            environment()
-            .from_string(
-                "<p>Study <code>{{ name }}</code>: {{ encodings }}; L = {{ length }} tokens, "
-                "{{ layers | plural('layer') }}, {{ heads | plural('head') }} a layer, "
-                "{{ tokens | count }} training tokens a model.</p>"
-            )
-            .render(
-                name=study.study,
-                encodings=words.listed(named),
-                length=self.tables.length,
-                layers=study.model.layers,
-                heads=study.model.heads,
-                tokens=study.training.steps * study.training.length * study.training.batch_windows,
-            )
-        )
+        labels = [self.tables.label(name) for name in self.tables.encodings]
+        return Piece(render_piece("study_facts", self.tables.study, labels))
 
     def figure(self, name: str) -> Piece:
         """Return a figure with its caption, drawn now from the study's tables, or a line that it has no data for it.
@@ -72,10 +55,10 @@ class Article:
         _check(name, [declared.name for declared in declared_figures()], "figure")
         declared, drawing = figure_named(name), draw_one(self.tables, name)
         if drawing.data.empty:
-            return Piece(f"<p>{declared.title}: this study has no data for it.</p>")
+            return _sentences([f"{declared.title}: this study has no data for it."])
         picture = BytesIO()
         save_svg(drawing.figure, picture)
-        return self._piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), None)
+        return Piece(render_piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), None))
 
     def finding(self, name: str) -> Piece:
         """Return what the study's tables say, in sentences whose numbers are computed now.
@@ -88,10 +71,7 @@ class Article:
         """
         _check(name, list(FINDINGS), "finding")
         sentences = FINDINGS[name](self.tables) or ["The study has no numbers for this."]
-        template = "<ul>{% for sentence in sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>"
-        if len(sentences) == 1:
-            template = "<p>{{ sentences[0] }}</p>"
-        return Piece(environment().from_string(template).render(sentences=sentences))
+        return _sentences(sentences)
 
     def table(self, name: str) -> Piece:
         """Return a table: losses, gains, retrieval, attention or comparisons.
@@ -101,7 +81,9 @@ class Article:
         """
         _check(name, TABLES, "table")
         view = one_table(self.tables, name)
-        return self._piece("table_view", view, None) if view else Piece(f"<p>The study has no table of {name} yet.</p>")
+        if view is None:
+            return _sentences([f"The study has no table of {name} yet."])
+        return Piece(render_piece("table_view", view, None))
 
     def claim(self, name: str) -> Piece:
         """Return the verdict on a claim with all its parts.
@@ -111,13 +93,13 @@ class Article:
         """
         views = {claim["id"]: claim for claim in claim_views(self.tables, None)}
         if not views:
-            return Piece("<p>The study's claims have not been judged yet.</p>")
+            return _sentences(["The study's claims have not been judged yet."])
         _check(name, list(views), "claim")
-        return self._piece("claim_card", views[name])
+        return Piece(render_piece("claim_card", views[name]))
 
-    def _piece(self, macro: str, *arguments: object) -> Piece:
-        module = environment().get_template("pieces.html.j2").module
-        return Piece(str(getattr(module, macro)(*arguments)))
+
+def _sentences(sentences: list[str]) -> Piece:
+    return Piece(render_piece("sentence_list", sentences))
 
 
 def _check(name: str, known: list[str], what: str) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from hope.reporting.figures.data import Drawing, StudyTables
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
-from hope.reporting.figures.lines import panel_grid
+from hope.reporting.figures.lines import encoding_rows, panel_grid
 from hope.reporting.figures.style import MUTED, length_axis, length_name, new_figure, plain_log
 
 KEY_BINS = 40
@@ -43,10 +43,7 @@ def attention_profile(tables: StudyTables) -> Drawing | None:
     for line, axis in zip(rows, ("key", "distance"), strict=True):
         for axes, (subject, query) in zip(line, shown, strict=True):
             chosen = data[(data["axis"] == axis) & (data["subject"] == subject) & (data["query"] == query)]
-            for encoding in tables.encodings:
-                own = chosen[chosen["encoding"] == encoding].sort_values("x")
-                if own.empty:
-                    continue
+            for encoding, own in encoding_rows(tables, chosen, "x"):
                 style = tables.styles[encoding]
                 marks = {"markevery": max(1, len(own) // 7), "label": tables.label(encoding), "zorder": 3}
                 axes.plot(own["x"], own["density"], **style.line(linewidth=1.4, markersize=4.0, **marks))

@@ -5,6 +5,7 @@ import pandas as pd
 from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.lines import encoding_rows
 from hope.reporting.figures.style import MUTED, length_name, new_figure
 
 
@@ -34,17 +35,14 @@ def divergence(tables: StudyTables) -> Drawing | None:
     figure, grid = new_figure(*size, parts, len(queries), sharey="row", height_ratios=[1.0, 1.1][:parts])
     above, below = grid[0], grid[1] if parts > 1 else []
     for axes, query in zip(above, queries, strict=True):
-        for encoding in tables.encodings:
-            rows = data[(data["encoding"] == encoding) & (data["query"] == query)].sort_values("layer")
-            if not rows.empty:
-                label = tables.label(encoding, int(rows["seeds"].max()))
-                band(axes, rows["layer"], rows, tables.styles[encoding], label)
+        for encoding, rows in encoding_rows(tables, data[data["query"] == query], "layer"):
+            label = tables.label(encoding, int(rows["seeds"].max()))
+            band(axes, rows["layer"], rows, tables.styles[encoding], label)
         axes.set_title(f"query at {length_name((query + 1) / tables.length)}")
         axes.set_xticks(layers, [str(layer + 1) for layer in layers])
         axes.set_xlabel("layer")
     for axes, query in zip(below, queries, strict=False):
-        for encoding in tables.encodings:
-            rows = models[(models["encoding"] == encoding) & (models["query"] == query)]
+        for encoding, rows in encoding_rows(tables, models[models["query"] == query], "seed"):
             look = tables.styles[encoding].line(linestyle="none", markersize=6.5)
             axes.plot(rows["divergence"], rows["loss_rise"], **look)
         axes.axhline(0.0, color=MUTED, linewidth=1.0)

@@ -1,6 +1,7 @@
 """One line an encoding, and panels side by side: what several figures share."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -17,10 +18,7 @@ def draw_lines(axes: Axes, tables: StudyTables, data: pd.DataFrame, x: str) -> N
     """Draw one line an encoding, in the config's order; of many, HoPE and its baseline stand out."""
     many = len(tables.encodings) > FEW
     compared = {"hope", baseline_of(tables.study, "hope")}
-    for encoding in tables.encodings:
-        rows = data[data["encoding"] == encoding].sort_values(x)
-        if rows.empty:
-            continue
+    for encoding, rows in encoding_rows(tables, data, x):
         every = 0.09 if len(rows) > 12 else 1  # a share of the figure: even gaps on a logarithmic axis
         label = tables.label(encoding, int(rows["seeds"].max()))
         look: dict[str, Any] = {"markevery": every, "zorder": 4 if rows["low"].notna().any() else 3}
@@ -29,6 +27,14 @@ def draw_lines(axes: Axes, tables: StudyTables, data: pd.DataFrame, x: str) -> N
         elif many:
             look |= {"linewidth": 1.1, "markersize": 3.8, "shade": 0.06}
         band(axes, rows[x], rows, tables.styles[encoding], label, **look)
+
+
+def encoding_rows(tables: StudyTables, data: pd.DataFrame, x: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each encoding that has rows, in the config's order, and its rows in the order of ``x``."""
+    for encoding in tables.encodings:
+        rows = data[data["encoding"] == encoding].sort_values(x)
+        if len(rows):
+            yield encoding, rows
 
 
 def show_most(axes: Axes, data: pd.DataFrame) -> None:

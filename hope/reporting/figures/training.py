@@ -13,6 +13,7 @@ from hope.reporting.figures.components import mark_cutoff
 from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.lines import encoding_rows
 from hope.reporting.figures.style import INK, MUTED, new_figure
 
 CURVES = {
@@ -56,10 +57,8 @@ def training_dynamics(tables: StudyTables) -> Drawing | None:
     shares = sorted(set(frame["share"]))
     for axes, (measure, label) in zip(rows[0], CURVES.items(), strict=True):
         own = curves[curves["measure"] == measure]
-        for encoding in tables.encodings:
-            of_one = own[own["encoding"] == encoding].sort_values("share")
-            if not of_one.empty:
-                band(axes, _places(of_one["share"], shares), of_one, tables.styles[encoding], tables.label(encoding))
+        for encoding, of_one in encoding_rows(tables, own, "share"):
+            band(axes, _places(of_one["share"], shares), of_one, tables.styles[encoding], tables.label(encoding))
         if measure != "loss":
             axes.axhline(0.0, color=MUTED, linewidth=1.0)
         if not own.empty:
@@ -168,9 +167,9 @@ def training_loss(tables: StudyTables) -> Drawing | None:
     figure, rows = new_figure(7.6 if len(shown) > 1 else 5.6, 3.5, 1, len(shown))
     for axes, column in zip(rows[0], shown, strict=True):
         part = long[long["part"] == column.removesuffix("_loss")]
-        for encoding in tables.encodings:
-            own, style = part[part["encoding"] == encoding], tables.styles[encoding]
-            if own.empty or (own["loss"] == 0).all():  # an arm that trains on text alone has no such loss
+        for encoding, own in encoding_rows(tables, part, "step"):
+            style = tables.styles[encoding]
+            if (own["loss"] == 0).all():  # an arm that trains on text alone has no such loss
                 continue
             for _, run in own.groupby("seed"):
                 axes.plot(run["tokens"], run["loss"], color=style.color, linewidth=0.6, alpha=0.45)

@@ -9,8 +9,8 @@ import pandas as pd
 
 import hope
 from hope.files import read_json
-from hope.reporting import words
 from hope.reporting.figures.data import StudyTables
+from hope.reporting.page.templating import render_piece
 from hope.tracking.provenance import code_digest
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -163,13 +163,9 @@ def reference_corpus(corpus: dict[str, Any], source: str, reference: Path = REFE
     """
     if source != "python_stdlib" or not corpus.get("digest") or not reference.exists():
         return ""
-    found = read_json(reference)
-    known = found if isinstance(found, list) else [found]
+    content = read_json(reference)
+    known = content if isinstance(content, list) else [content]
     if corpus["digest"] in {entry["digest"] for entry in known}:
-        return "It is the corpus of the README's results, to the byte."
-    versions = words.listed([str(entry.get("python", "?")) for entry in known])
-    mine = corpus.get("origin", {}).get("python", "of another version")
-    return (
-        f"It is not the corpus of the README's results, which is the library of Python {versions}: this one is of "
-        f"Python {mine} and has another digest, so its numbers will differ somewhat from those of the README."
-    )
+        return render_piece("documented_corpus")
+    versions = [str(entry.get("python", "?")) for entry in known]
+    return render_piece("other_corpus", versions, corpus.get("origin", {}).get("python", "of another version"))

@@ -129,21 +129,14 @@ def _data(tables: StudyTables) -> dict[str, Any]:
     """Return what the study was trained and tested on."""
     corpus = read_if_there(tables.paths.corpus / "corpus.json")
     splits = {name: read_if_there(tables.paths.data / name / "manifest.json") for name in ("train", "validation")}
-    settings, tokenizer = tables.study.corpus, tables.paths.data / "tokenizer" / "tokenizer.json"
+    tokenizer = tables.paths.data / "tokenizer" / "tokenizer.json"
     digest = splits["train"].get("tokenizer_sha256") or (sha256_of_file(tokenizer) if tokenizer.exists() else "")
-    version = corpus.get("origin", {}).get("python", "")
-    source = {
-        "python_stdlib": f"the source text of the standard library of Python {version}",
-        "files": f"files of the user's: {', '.join(settings.files.paths)}",
-        "hub": f"{settings.hub.dataset} of the Hugging Face hub, revision {settings.hub.revision}",
-    }[settings.source]
     return {
         "corpus": corpus,
-        "source": source.strip(),
         "train": splits["train"],
         "validation": splits["validation"],
         "tokenizer": digest,
-        "reference": reference_corpus(corpus, settings.source),
+        "reference": reference_corpus(corpus, tables.study.corpus.source),
     }
 
 

@@ -23,7 +23,8 @@ from hope.reporting.atlas.panels import FARTHEST, HEADS, panels
 from hope.reporting.atlas.spectra import all_spectra, spectra_figure
 from hope.reporting.atlas.words import NOTES
 from hope.reporting.atlas.write import PICTURES, page
-from hope.reporting.figures.style import encoding_styles, new_figure, paper_style, save_svg
+from hope.reporting.figures.files import save_svg
+from hope.reporting.figures.style import encoding_styles, new_figure, paper_style
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
