@@ -15,9 +15,9 @@ from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.comparisons import COLUMNS, comparisons, pairs
 from hope.reporting.endpoints import write_endpoints
 from hope.reporting.estimates import Observations
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.page.tables import one_table
 from hope.reporting.page.write import write_report
+from hope.reporting.study_tables import StudyTables
 from hope.reporting.summaries import baseline_of
 from hope.statistics import crossed_mean, holm
 from tests.reporting.make_study import DOCUMENTS, Truth, make_study, settings

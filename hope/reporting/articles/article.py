@@ -6,13 +6,13 @@ from pathlib import Path
 from hope.errors import UserError, nearest
 from hope.reporting import words
 from hope.reporting.articles.findings import FINDINGS
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.draw import KINDS, draw_one, kind
 from hope.reporting.figures.style import save_svg
 from hope.reporting.page.claims import claim_views
 from hope.reporting.page.tables import TABLES, one_table
 from hope.reporting.page.templating import environment
 from hope.reporting.page.write import data_uri
+from hope.reporting.study_tables import StudyTables
 
 
 class Piece:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.rotary import component_ticks, cutoff
 from hope.reporting.figures.style import INK, MUTED, new_figure
+from hope.reporting.study_tables import StudyTables
 
 _ALL_LAYERS = -1
 _ACROSS = 3

@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.rotary import octave_mean
 from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
+from hope.reporting.study_tables import StudyTables
 
 _SWEPT = {"rope": "Oranges", "hope": "Blues"}
 """Families that are swept over bases, and the colours that grow darker with the base."""

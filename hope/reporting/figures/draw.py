@@ -18,8 +18,9 @@ from hope.reporting.figures import (
     retrieval,
     rotary,
 )
-from hope.reporting.figures.data import Drawing, FigureKind, StudyTables
+from hope.reporting.figures.data import Drawing, FigureKind
 from hope.reporting.figures.style import MUTED, new_figure, paper_style, save
+from hope.reporting.study_tables import StudyTables
 
 KINDS = (
     FigureKind(

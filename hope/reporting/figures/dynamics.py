@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import INK, MUTED, new_figure
+from hope.reporting.study_tables import StudyTables
 
 CURVES = {
     "index_without_sink": "U-shape index,\nfirst token left out",

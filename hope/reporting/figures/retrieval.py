@@ -9,8 +9,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter
 
-from hope.reporting.figures.data import Drawing, StudyTables, summarize
-from hope.reporting.figures.style import INK, length_name, new_figure
+from hope.measures import length_name
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing
+from hope.reporting.figures.style import INK, new_figure
+from hope.reporting.study_tables import StudyTables
 
 _ACROSS = 5
 """Panels side by side at most."""

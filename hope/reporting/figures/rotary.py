@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import INK, MUTED, length_axis, new_figure
+from hope.reporting.study_tables import StudyTables
 
 _ACROSS = 3
 """Encodings side by side in one row of the components' figure."""

@@ -19,6 +19,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLo
 
 from hope.catalogue import PRESETS
 from hope.files import whole_file
+from hope.measures import length_name
 from hope.reporting.figures.svg import compact
 
 INK = "#222222"
@@ -185,14 +186,6 @@ def plain_log(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def length_name(multiple: float) -> str:
-    """Return a number of training lengths in words: ``L``, ``2L``, ``L/4``."""
-    if multiple >= 1:
-        return "L" if multiple == 1 else f"{multiple:g}L"
-    inverse = 1.0 / multiple
-    return f"L/{inverse:.0f}" if abs(inverse - round(inverse)) < 1e-9 else f"{multiple:g}L"
 
 
 def save(figure: Figure, path: Path) -> None:

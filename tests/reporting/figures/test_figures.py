@@ -14,9 +14,9 @@ from matplotlib.text import Text
 from hope.catalogue import FAMILIES, PRESETS
 from hope.errors import UserError
 from hope.reporting.figures.attention import densities
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.draw import KINDS, draw, draw_one
 from hope.reporting.figures.style import encoding_styles, length_name, save
+from hope.reporting.study_tables import StudyTables
 from hope.reporting.words import MINUS
 from hope.statistics import crossed_mean
 from tests.reporting.finished import ROOT, finished_study, judged

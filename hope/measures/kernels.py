@@ -1,0 +1,93 @@
+"""Measures of formulas: what follows from a rotary encoding's frequencies alone, without any model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hope.measures.measure import Source, measure
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from hope.config import Study
+
+KERNEL = Source("theory", "kernel", ("figures/kernel.svg",))
+FAR = (8, 16)
+"""The kernels' far distances, in training lengths."""
+
+
+def _gap(table: DataFrame, study: Study, encoding: str, column: str) -> float | None:
+    """Return the mean over D to L of the gap between an encoding's curve and RoPE's; None for RoPE and without it."""
+    if encoding == "rope" or column not in table:
+        return None
+    within = table[table["distance"] <= study.training.length].set_index("distance")
+    reference = within[within["encoding"] == "rope"][column]
+    return float((within[within["encoding"] == encoding][column] - reference).abs().mean()) if len(reference) else None
+
+
+@measure(
+    "kernel from 8L to 16L",
+    source=KERNEL,
+    scale="of 1",
+    unit="formula",
+    compared=False,
+)
+def kernel_far(table: DataFrame, study: Study, encoding: str) -> float | None:
+    """Mean kernel g(D) over D from 8L to 16L."""
+    distance = table["distance"] / study.training.length
+    far = table[(table["encoding"] == encoding) & (distance > FAR[0]) & (distance <= FAR[1])]["value"]
+    return float(far.mean()) if len(far) else None
+
+
+@measure(
+    "floor of the kernel",
+    source=KERNEL,
+    scale="of 1",
+    unit="formula",
+    compared=False,
+)
+def kernel_floor(table: DataFrame | None, study: Study, encoding: str) -> float | None:
+    """Share 1 - 2K/d of the components that do not turn.
+
+    K are the components that turn, of RoPE and of HoPE; None for other encodings.
+
+    Counted from the formula theta_j >= 2 pi cutoff / L, not from the model's own frequencies, so that the
+    kernel that is computed from those has something to be checked against.
+    """
+    import numpy as np
+
+    definition = study.encoding(encoding)
+    if definition.family == "rope":
+        return 0.0
+    if definition.family != "hope" or definition.settings["freeze"] != "slow":
+        return None
+    half = study.model.head_dim // 2
+    frequencies = definition.settings["base"] ** (-np.arange(half) / half)
+    turning = frequencies >= 2 * np.pi * definition.settings["cutoff"] / study.training.length
+    return float(1 - turning.sum() / half)
+
+
+@measure(
+    "gap of the kernels within L",
+    source=KERNEL,
+    scale="of 1",
+    unit="formula",
+    compared=False,
+)
+def kernel_gap_within(table: DataFrame, study: Study, encoding: str) -> float | None:
+    """Mean over D to L of |g(D) - g(D) of rope|."""
+    return _gap(table, study, encoding, "value")
+
+
+@measure(
+    "gap of the bounds within L",
+    source=KERNEL,
+    scale="of 1",
+    unit="formula",
+    compared=False,
+)
+def bound_gap_within(table: DataFrame, study: Study, encoding: str) -> float | None:
+    """Mean over D to L of |B(D) - B(D) of rope| / B(0), B the summation bound."""
+    origin = (study.model.head_dim / 2 + 1) / 2  # the summation bound at distance 0
+    gap = _gap(table, study, encoding, "bound")
+    return None if gap is None else gap / origin
