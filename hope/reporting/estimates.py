@@ -148,7 +148,7 @@ class Observations:
         above, below = paired(above, below)
         if above.empty:
             return None
-        pair = above.to_numpy(), below.to_numpy()
+        pair = np.ascontiguousarray(above), np.ascontiguousarray(below)
         return Difference(crossed_difference(*pair), float(np.mean(pair[0])), float(np.mean(pair[1])))
 
 

@@ -149,14 +149,14 @@ def _prompt_facts(own: pd.DataFrame, endpoint: Endpoint, length: int) -> dict[st
     own = own[own["length"] == tokens]
     own = own if endpoint.depth is None else own[own["depth"] == endpoint.depth]
     by_prompt = own.groupby(["seed", "example"])["accuracy"].mean().groupby("seed")
-    errors = by_prompt.var(ddof=1) / by_prompt.size()
-    one = own[own["seed"] == own["seed"].iloc[0]]
+    errors = [float(one.var(ddof=1)) / len(one) for _, one in by_prompt]
+    prompts = own[own["seed"] == own["seed"].iloc[0]]
     return {
-        "trained": bool(one["trained"].iloc[0]),
+        "trained": bool(prompts["trained"].iloc[0]),
         "length": tokens,
-        "chance": float(one["chance"].mean()),
-        "prompts": len(one),
-        "standard_error": math.sqrt(errors.sum() / len(errors)),
+        "chance": float(prompts["chance"].mean()),
+        "prompts": len(prompts),
+        "standard_error": math.sqrt(sum(errors) / len(errors)),
     }
 
 

@@ -153,9 +153,9 @@ def shown_estimate(part: Part, estimate: Estimate, confidence: float) -> str:
     low, high = estimate.interval(confidence)
     interval = f" ({confidence:.0%} interval {low:.3g} to {high:.3g})" if estimate.decides else ""
     unit = known(part.treatment.endpoint).unit
-    rests = [_count(estimate.seeds, "seed")] + (
-        [_count(estimate.units, unit)] if unit in ("document", "prompt") else []
-    )
+    rests = [_count(estimate.seeds, "seed")]
+    if unit in ("document", "prompt"):
+        rests.append(_count(estimate.units, unit))
     familiar = _familiar(part, {"estimate": estimate.mean})
     return f"{estimate.mean:.3g} {part.unit}{familiar}{interval} over {' and '.join(rests)}"
 

@@ -75,7 +75,8 @@ def context_gain(tables: StudyTables) -> Drawing | None:
         summarize(at_length, ["encoding"], "loss", "document", tables.confidence, minus=rows).assign(context=context)
         for context, rows in frame.groupby("context")
     ]
-    data = pd.concat(gains, ignore_index=True)
+    data = pd.concat(gains).sort_values(["encoding", "context"], ignore_index=True)
+    data.insert(1, "context", data.pop("context"))
     data.insert(0, "context_in_lengths", data["context"] / tables.length)
     figure, ((axes,),) = new_figure(7.6, 4.0)
     _lines(axes, tables, data, "context_in_lengths")
