@@ -22,9 +22,9 @@ from hope.errors import UserError
 from hope.files import write_json, write_text
 from hope.interchange.opening import Opened, open_checkpoint
 from hope.paths import StudyPaths
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.draw import draw_one, write_figure
 from hope.reporting.page.checkpoint import PICTURES, checkpoint_page
+from hope.reporting.study_tables import StudyTables
 
 LONGEST = 512
 """Tokens looked at without being asked for more: with more of them a CPU takes hours for a large model."""

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from hope.errors import UserError, nearest
 from hope.reporting.articles.findings import FINDINGS
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.declaration import declared_figures, figure_named
 from hope.reporting.figures.draw import draw_one
 from hope.reporting.figures.files import save_svg
@@ -13,6 +12,7 @@ from hope.reporting.page.claims import claim_views
 from hope.reporting.page.tables import TABLES, one_table
 from hope.reporting.page.templating import render_piece
 from hope.reporting.page.write import data_uri
+from hope.reporting.study_tables import StudyTables
 
 
 class Piece:

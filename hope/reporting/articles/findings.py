@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
+from hope.measures import length_name
+from hope.measures.losses import loss_between
 from hope.reporting import words
 from hope.reporting.articles.findings_rotary import components, decay, intervention, slow_components
 from hope.reporting.articles.findings_training import activation_over_time, ushape_over_time
 from hope.reporting.articles.sentences import estimate, present, said
-from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.style import length_name
+from hope.reporting.study_tables import StudyTables
 
 
 def ushape(tables: StudyTables) -> list[str]:
@@ -104,13 +105,8 @@ def _rises(tables: StudyTables) -> dict[str, float]:
     frame, length = tables.read("extrapolation"), tables.length
     if frame.empty:
         return {}
-    found = {}
-    for name, own in frame.groupby("encoding"):
-        parts = [own[own["end"] <= length], own[(own["start"] >= length) & (own["end"] <= 2 * length)]]
-        if all(len(part) for part in parts):
-            within, past = (part["nll"].sum() / part["tokens"].sum() for part in parts)
-            found[str(name)] = float(past - within)
-    return found
+    past, within = (loss_between(frame, low, low + length, ["encoding"]) for low in (length, 0))
+    return {str(name): float(rise) for name, rise in (past - within).dropna().items()}
 
 
 FINDINGS: dict[str, Callable[[StudyTables], list[str]]] = {

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from hope.measures import length_name
 from hope.reporting import words
 from hope.reporting.articles.sentences import estimate, present, said
-from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.style import length_name
+from hope.reporting.study_tables import StudyTables
 
 _ALL_LAYERS = -1
 

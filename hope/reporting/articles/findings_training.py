@@ -5,7 +5,7 @@ import pandas as pd
 
 from hope.reporting import words
 from hope.reporting.articles.sentences import estimate, present, said
-from hope.reporting.figures.data import StudyTables
+from hope.reporting.study_tables import StudyTables
 
 MOST = 0.75
 """Share of the components that are activated at the end, from which on a moment has most of them."""

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from hope.reporting import words
-from hope.reporting.figures.data import StudyTables, summarize
+from hope.reporting.estimates import summarize
+from hope.reporting.study_tables import StudyTables
 
 
 def estimate(tables: StudyTables, frame: pd.DataFrame, value: str, minus: pd.DataFrame | None = None) -> pd.Series:

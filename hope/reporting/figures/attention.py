@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.measures import length_name
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import encoding_rows, panel_grid
-from hope.reporting.figures.style import MUTED, length_axis, length_name, new_figure, plain_log
+from hope.reporting.figures.style import MUTED, length_axis, new_figure, plain_log
+from hope.reporting.study_tables import StudyTables
 
 KEY_BINS = 40
 DISTANCES_PER_OCTAVE = 3

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.lines import panel_grid
 from hope.reporting.figures.style import INK, MUTED, new_figure
+from hope.reporting.study_tables import StudyTables
 
 _ACROSS = 3
 """Encodings side by side in one row."""

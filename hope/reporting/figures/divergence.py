@@ -2,11 +2,15 @@
 
 import pandas as pd
 
-from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
+from hope.measures import length_name
+from hope.measures.losses import loss_between
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import encoding_rows
-from hope.reporting.figures.style import MUTED, length_name, new_figure
+from hope.reporting.figures.style import MUTED, new_figure
+from hope.reporting.study_tables import StudyTables
 
 
 @figure(
@@ -61,10 +65,8 @@ def _rise(tables: StudyTables, query: int) -> pd.DataFrame:
     if frame.empty:
         return pd.DataFrame({"encoding": [], "seed": [], "loss_rise": [], "query": []})
 
-    def loss(low: float, high: int) -> pd.Series:
-        rows = frame[(frame["start"] >= low) & (frame["end"] <= high)]
-        sums = rows.groupby(["encoding", "seed"])[["nll", "tokens"]].sum()
-        return sums["nll"] / sums["tokens"]
-
-    rise = loss(max(length, end / 2), end) - loss(0, length)
+    past, within = (
+        loss_between(frame, low, high, ["encoding", "seed"]) for low, high in ((max(length, end / 2), end), (0, length))
+    )
+    rise = past - within
     return rise.rename("loss_rise").reset_index().assign(query=query)

@@ -6,10 +6,11 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from hope.files import whole_file, write_text
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import declared_figures, figure_named
 from hope.reporting.figures.files import save
 from hope.reporting.figures.style import MUTED, new_figure, paper_style
+from hope.reporting.study_tables import StudyTables
 
 
 def draw_one(tables: StudyTables, name: str) -> Drawing:

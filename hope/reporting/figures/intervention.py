@@ -5,11 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from hope.reporting.figures.data import Drawing, StudyTables, summarize
+from hope.measures.interventions import INTERVENTIONS, SETS
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, new_figure
-from hope.reporting.measures import INTERVENTIONS, SETS
+from hope.reporting.study_tables import StudyTables
 
 _MEASURES = {
     "index_without_sink": "U-shape index",

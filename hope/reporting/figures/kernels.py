@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from hope.catalogue import FAMILIES
-from hope.reporting.figures.data import Drawing, StudyTables, band
+from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
+from hope.reporting.study_tables import StudyTables
 
 _FLOORS = 4
 """So many floors are named in the kernel's figure itself, more in the legend."""

@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hope.reporting.figures.data import StudyTables, band
+from hope.reporting.figures.data import band
 from hope.reporting.figures.legends import FEW
 from hope.reporting.figures.style import new_figure
+from hope.reporting.study_tables import StudyTables
 from hope.reporting.summaries import baseline_of
 
 

@@ -10,11 +10,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter
 
-from hope.reporting.figures.data import Drawing, StudyTables, summarize
+from hope.measures import length_name
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import draw_lines, panel_grid
-from hope.reporting.figures.style import INK, MUTED, length_axis, length_name, new_figure
+from hope.reporting.figures.style import INK, MUTED, length_axis, new_figure
+from hope.reporting.study_tables import StudyTables
 
 _ACROSS = 5
 """Panels side by side at most."""

@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
 
+from hope.reporting.estimates import summarize
 from hope.reporting.figures.components import mark_cutoff
-from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
+from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import encoding_rows
 from hope.reporting.figures.style import INK, MUTED, new_figure
+from hope.reporting.study_tables import StudyTables
 
 CURVES = {
     "index_without_sink": "U-shape index,\nfirst token left out",

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from hope import __version__
+from hope.measures.interventions import SETS
 from hope.reporting import words
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.declaration import figure_named
-from hope.reporting.measures import SETS
 from hope.reporting.page.tables import Cell, TableView
 from hope.reporting.page.templating import environment
 from hope.reporting.page.write import data_uri
+from hope.reporting.study_tables import StudyTables
 
 PICTURES = ("attention_profile", "ushape_heads", "components", "intervention", "divergence")
 """The figures of the page."""

@@ -9,8 +9,8 @@ import pandas as pd
 
 import hope
 from hope.files import read_json
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.page.templating import render_piece
+from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -14,12 +14,12 @@ from hope import __version__
 from hope.catalogue import FAMILIES
 from hope.files import sha256_of_file, write_text
 from hope.reporting import words
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views, judged_claims
 from hope.reporting.page.records import Records, costs, read_if_there, reference_corpus
 from hope.reporting.page.tables import report_tables
 from hope.reporting.page.templating import environment
+from hope.reporting.study_tables import StudyTables
 
 
 def write_report(study: Path) -> None:

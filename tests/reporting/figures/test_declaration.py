@@ -9,9 +9,9 @@ import pytest
 from docutils.core import publish_parts
 
 from hope.errors import UserError
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.figures.draw import draw_one
+from hope.reporting.study_tables import StudyTables
 from tests.reporting.finished import ROOT
 
 BLANK = """

@@ -13,12 +13,13 @@ from matplotlib.text import Text
 
 from hope.catalogue import FAMILIES, PRESETS
 from hope.errors import UserError
+from hope.measures import length_name
 from hope.reporting.figures.attention import densities
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.figures.draw import draw, draw_one
 from hope.reporting.figures.files import save
-from hope.reporting.figures.style import encoding_styles, length_name
+from hope.reporting.figures.style import encoding_styles
+from hope.reporting.study_tables import StudyTables
 from hope.reporting.words import MINUS
 from hope.statistics import crossed_mean
 from tests.reporting.finished import finished_study, judged

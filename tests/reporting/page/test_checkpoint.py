@@ -19,8 +19,8 @@ from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
 from hope.reporting.checkpoint import analyze_checkpoint
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.page.checkpoint import checkpoint_page
+from hope.reporting.study_tables import StudyTables
 from tests.conftest import tiny_study
 from tests.reporting.pages import broken_joins
 

@@ -11,12 +11,12 @@ from pandas import read_csv
 from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.reporting import words
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.figures.draw import draw
 from hope.reporting.page.claims import answer
 from hope.reporting.page.records import STAGES, Records, reference_corpus
 from hope.reporting.page.write import write_report
+from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
 from tests.reporting.finished import ROOT, finished_study, judged
 from tests.reporting.pages import Page, broken_joins

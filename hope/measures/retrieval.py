@@ -1,0 +1,86 @@
+"""Measures of retrieval, by task and prompt length, and by depth where a task has depths.
+
+Prompts of one number that differ in their depth alone are one unit: what else is in them is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hope.measures.measure import NATS, Endpoint, Listed, Source, measure
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+    from hope.config import Study
+
+RETRIEVAL = Source("evaluation", "retrieval", ("figures/retrieval.svg", "tables/retrieval.csv"))
+
+
+def _by_task(table: DataFrame) -> Iterator[tuple[str, DataFrame]]:
+    for task in table["task"].unique():
+        yield str(task), table[table["task"] == task]
+
+
+def _by_depth(table: DataFrame) -> Iterator[tuple[float | None, DataFrame]]:
+    yield None, table
+    for depth, rows in table.dropna(subset="depth").groupby("depth"):
+        yield float(str(depth)), rows
+
+
+def _depths(study: Study, endpoint: Endpoint) -> list[float]:
+    assert endpoint.task is not None, "a depth is one of a task"
+    return list(study.tasks.task(endpoint.task).settings.get("depths") or [])
+
+
+TASKS = Listed("retrieval.tasks", lambda study, _: study.retrieval.tasks, _by_task)
+LENGTHS = Listed("retrieval.multiples", lambda study, _: study.retrieval.multiples)
+DEPTHS = Listed("the depths of {task}", _depths, _by_depth, optional=True)
+
+
+def _of_prompts(table: DataFrame, tokens: int, column: str) -> Series:
+    """Return a column by prompt, of prompts of so many tokens, mean over depths."""
+    return table[table["length"] == tokens].groupby("example")[column].mean()
+
+
+@measure(
+    "{task} accuracy at {multiple}",
+    source=RETRIEVAL,
+    scale="share of tokens",
+    unit="prompt",
+    better="higher",
+    points=True,
+    takes={"task": TASKS, "multiple": LENGTHS, "depth": DEPTHS},
+)
+def accuracy(table: DataFrame, length: int, multiple: float) -> Series:
+    """Teacher-forced token accuracy at one prompt length."""
+    return _of_prompts(table, round(multiple * length), "accuracy")
+
+
+@measure(
+    "{task} exact match at {multiple}",
+    source=RETRIEVAL,
+    scale="share of prompts",
+    unit="prompt",
+    better="higher",
+    points=True,
+    takes={"task": TASKS, "multiple": LENGTHS, "depth": DEPTHS},
+)
+def exact(table: DataFrame, length: int, multiple: float) -> Series:
+    """Exact match at one prompt length."""
+    return _of_prompts(table, round(multiple * length), "exact")
+
+
+@measure(
+    "{task} margin at {multiple}",
+    source=RETRIEVAL,
+    scale=NATS,
+    unit="prompt",
+    better="higher",
+    takes={"task": TASKS, "multiple": LENGTHS},
+    compared=False,
+)
+def margin(table: DataFrame, length: int, multiple: float) -> Series:
+    """Log-probability of the right answer minus that of the best other candidate."""
+    return _of_prompts(table, round(multiple * length), "margin")
