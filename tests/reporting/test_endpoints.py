@@ -9,7 +9,7 @@ from hope.errors import UserError
 from hope.reporting import endpoints as rooms
 from hope.reporting.endpoints import kernel_floor, write_endpoints
 from hope.reporting.estimates import Observations, percent
-from hope.reporting.figures.draw import KINDS
+from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.measures import MEASURES, canonical, measure_named
 from hope.statistics import crossed_mean
 from tests.reporting.make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, settings
@@ -150,7 +150,7 @@ def test_names_of_measures_are_written_as_tables_write_them():
 
 
 def test_measures_are_shown_in_figures_and_tables_that_are_made(study):
-    figures = {f"figures/{kind.name}.svg" for kind in KINDS}
+    figures = {f"figures/{declared.name}.svg" for declared in declared_figures()}
     for measure in MEASURES:
         for path in measure.shown:
             assert path in figures or (study / path).exists(), path

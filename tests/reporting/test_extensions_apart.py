@@ -8,7 +8,7 @@ import pandas as pd
 from hope.paths import StudyPaths
 from hope.reporting.endpoints import collect_endpoints, read_study
 from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.evaluation import context_gain, loss_by_position
+from hope.reporting.figures.loss import context_gain, loss_by_position
 
 
 def as_trained(endpoints: pd.DataFrame) -> pd.DataFrame:
