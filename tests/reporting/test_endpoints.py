@@ -10,7 +10,7 @@ from hope.measures import KEYS, MEASURES, Endpoint
 from hope.measures.kernels import kernel_floor
 from hope.reporting.endpoints import write_endpoints
 from hope.reporting.estimates import Cell, Observations, percent
-from hope.reporting.figures.draw import KINDS
+from hope.reporting.figures.declaration import declared_figures
 from hope.statistics import crossed_mean
 from tests.reporting.make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, settings
 
@@ -40,7 +40,7 @@ def study(shared_study, tmp_path_factory):
 
 
 def test_measures_are_shown_in_figures_and_tables_that_are_made(study):
-    figures = {f"figures/{kind.name}.svg" for kind in KINDS}
+    figures = {f"figures/{declared.name}.svg" for declared in declared_figures()}
     for measure in MEASURES.values():
         for path in measure.source.shown:
             assert path in figures or (study / path).exists(), path

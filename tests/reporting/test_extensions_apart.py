@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from hope.reporting.endpoints import collect_endpoints
-from hope.reporting.figures.evaluation import context_gain, loss_by_position
+from hope.reporting.figures.loss import context_gain, loss_by_position
 from hope.reporting.study_tables import StudyTables
 
 
