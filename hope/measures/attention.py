@@ -25,33 +25,19 @@ def _index(table: DataFrame, subject: str, query: int) -> Series:
     return rows.groupby("document")["index_without_sink"].mean()
 
 
-@measure(
-    "U-shape index",
-    source=USHAPE,
-    scale="densities",
-)
+@measure("U-shape index", source=USHAPE, scale="densities")
 def index_trained(table: DataFrame, length: int) -> Series:
     """U-shape index without the first token, of the trained model at query L - 1."""
     return _index(table, "trained", length - 1)
 
 
-@measure(
-    "U-shape index before training",
-    source=USHAPE,
-    scale="densities",
-    compared=False,
-)
+@measure("U-shape index before training", source=USHAPE, scale="densities", compared=False)
 def index_initial(table: DataFrame, length: int) -> Series:
     """U-shape index without the first token, of the model at initialisation at query L - 1."""
     return _index(table, "initial", length - 1)
 
 
-@measure(
-    "U-shape index on shuffled tokens",
-    source=USHAPE,
-    scale="densities",
-    compared=False,
-)
+@measure("U-shape index on shuffled tokens", source=USHAPE, scale="densities", compared=False)
 def index_shuffled(table: DataFrame, length: int) -> Series:
     """U-shape index without the first token, of the trained model on tokens in random order at query L - 1."""
     return _index(table, "shuffled", length - 1)

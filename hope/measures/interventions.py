@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hope.measures.measure import DONE, NATS, Source, measure
+from hope.measures.losses import LOSS
+from hope.measures.measure import DONE, Settings, Source, measure
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -14,6 +15,7 @@ INTERVENTIONS = tuple(DONE)
 SETS = ("activated", "slow", "fast", "random", "matched")
 """The sets of components that are changed (:mod:`hope.analysis.intervention`)."""
 TAKES = {"intervention": INTERVENTIONS, "components": SETS}
+CHANGE: Settings = {"source": INTERVENTION, "takes": TAKES, "compared": False}
 
 
 def _change(table: DataFrame, measured: str, intervention: str, components: str) -> Series:
@@ -23,41 +25,19 @@ def _change(table: DataFrame, measured: str, intervention: str, components: str)
     return changed if changed.empty else changed - table[table["mode"] == "none"]["value"]
 
 
-@measure(
-    "change of the U-shape index, {components} components {intervention}",
-    source=INTERVENTION,
-    scale="densities",
-    takes=TAKES,
-    compared=False,
-)
+@measure("change of the U-shape index, {components} components {intervention}", scale="densities", **CHANGE)
 def index_change(table: DataFrame, length: int, intervention: str, components: str) -> Series:
     """Change of the U-shape index when the components are changed."""
     return _change(table, "index_without_sink", intervention, components)
 
 
-@measure(
-    "change of the loss within L, {components} components {intervention}",
-    source=INTERVENTION,
-    scale=NATS,
-    better="lower",
-    loss=True,
-    takes=TAKES,
-    compared=False,
-)
+@measure("change of the loss within L, {components} components {intervention}", **LOSS, **CHANGE)
 def loss_within_change(table: DataFrame, length: int, intervention: str, components: str) -> Series:
     """Change of the loss at positions 0 to L when they are."""
     return _change(table, "loss_within", intervention, components)
 
 
-@measure(
-    "change of the loss from L to 2L, {components} components {intervention}",
-    source=INTERVENTION,
-    scale=NATS,
-    better="lower",
-    loss=True,
-    takes=TAKES,
-    compared=False,
-)
+@measure("change of the loss from L to 2L, {components} components {intervention}", **LOSS, **CHANGE)
 def octave_loss_change(table: DataFrame, length: int, intervention: str, components: str) -> Series:
     """Change of the loss at positions L to 2L when they are."""
     return _change(table, "loss_past", intervention, components)

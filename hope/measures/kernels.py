@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hope.catalogue import FAMILIES
-from hope.measures.measure import Source, measure
+from hope.measures.measure import Settings, Source, measure
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hope.config import Study
 
 KERNEL = Source("theory", "kernel", ("figures/kernel.svg",))
+FORMULA: Settings = {"source": KERNEL, "scale": "of 1", "unit": "formula", "compared": False}
 FAR = (8, 16)
 """The kernels' far distances, in training lengths."""
 
@@ -26,13 +27,7 @@ def _gap(table: DataFrame, study: Study, encoding: str, column: str) -> float | 
     return float((within[within["encoding"] == encoding][column] - reference).abs().mean()) if len(reference) else None
 
 
-@measure(
-    "kernel from 8L to 16L",
-    source=KERNEL,
-    scale="of 1",
-    unit="formula",
-    compared=False,
-)
+@measure("kernel from 8L to 16L", **FORMULA)
 def kernel_far(table: DataFrame, study: Study, encoding: str) -> float | None:
     """Mean kernel g(D) over D from 8L to 16L."""
     distance = table["distance"] / study.training.length
@@ -40,13 +35,7 @@ def kernel_far(table: DataFrame, study: Study, encoding: str) -> float | None:
     return float(far.mean()) if len(far) else None
 
 
-@measure(
-    "floor of the kernel",
-    source=KERNEL,
-    scale="of 1",
-    unit="formula",
-    compared=False,
-)
+@measure("floor of the kernel", **FORMULA)
 def kernel_floor(table: DataFrame | None, study: Study, encoding: str) -> float | None:
     """Share 1 - 2K/d of the components that do not turn, K those that do, where the family has a formula for it.
 
@@ -60,25 +49,13 @@ def kernel_floor(table: DataFrame | None, study: Study, encoding: str) -> float 
     return family.floor(family.settings(**definition.settings), study.model.head_dim, study.training.length)
 
 
-@measure(
-    "gap of the kernels within L",
-    source=KERNEL,
-    scale="of 1",
-    unit="formula",
-    compared=False,
-)
+@measure("gap of the kernels within L", **FORMULA)
 def kernel_gap_within(table: DataFrame, study: Study, encoding: str) -> float | None:
     """Mean over D to L of |g(D) - g(D) of rope|."""
     return _gap(table, study, encoding, "value")
 
 
-@measure(
-    "gap of the bounds within L",
-    source=KERNEL,
-    scale="of 1",
-    unit="formula",
-    compared=False,
-)
+@measure("gap of the bounds within L", **FORMULA)
 def bound_gap_within(table: DataFrame, study: Study, encoding: str) -> float | None:
     """Mean over D to L of |B(D) - B(D) of rope| / B(0), B the summation bound."""
     origin = (study.model.head_dim / 2 + 1) / 2  # the summation bound at distance 0

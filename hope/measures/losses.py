@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hope.measures.measure import NATS, Endpoint, Listed, Source, measure
+from hope.measures.measure import NATS, Endpoint, Listed, Settings, Source, measure
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EXTRAPOLATION = Source("evaluation", "extrapolation", ("figures/loss_by_position.svg", "tables/losses.csv"))
 CONTEXT = Source("evaluation", "context", ("figures/context_gain.svg", "tables/losses.csv"))
 STRIDED = Source("evaluation", "strided", ("tables/losses.csv",))
+LOSS: Settings = {"scale": NATS, "better": "lower", "loss": True}
 SHOWN_EXTENDED = ("figures/extensions.svg", "tables/losses.csv")
 """The figures and summary tables that show the measures of length extensions."""
 PAST_END = 4
@@ -57,14 +58,7 @@ def loss_between(table: DataFrame, low: float, high: float, by: Sequence[str] = 
     return per_token(part if whole else part.iloc[:0], by)
 
 
-@measure(
-    "loss within L",
-    source=EXTRAPOLATION,
-    scale=NATS,
-    better="lower",
-    loss=True,
-    takes={"extension": EXTENSIONS},
-)
+@measure("loss within L", source=EXTRAPOLATION, **LOSS, takes={"extension": EXTENSIONS})
 def loss_within(table: DataFrame, length: int) -> Series:
     """Mean loss at positions 0 to L."""
     return loss_between(table, 0, length)
@@ -73,9 +67,7 @@ def loss_within(table: DataFrame, length: int) -> Series:
 @measure(
     "loss from L to 4L",
     source=EXTRAPOLATION,
-    scale=NATS,
-    better="lower",
-    loss=True,
+    **LOSS,
     takes={"extension": EXTENSIONS},
     needs=(f"extrapolation.longest of {PAST_END}", lambda study: study.extrapolation.longest >= PAST_END),
     extended=True,
@@ -86,12 +78,7 @@ def loss_past(table: DataFrame, length: int) -> Series:
 
 
 @measure(
-    "loss from {half} to {multiple}",
-    source=EXTRAPOLATION,
-    scale=NATS,
-    better="lower",
-    loss=True,
-    takes={"multiple": OCTAVES, "extension": EXTENSIONS},
+    "loss from {half} to {multiple}", source=EXTRAPOLATION, **LOSS, takes={"multiple": OCTAVES, "extension": EXTENSIONS}
 )
 def octave_loss(table: DataFrame, length: int, multiple: float) -> Series:
     """Mean loss in an octave of positions past L, which ends at that multiple of L."""
@@ -99,25 +86,14 @@ def octave_loss(table: DataFrame, length: int, multiple: float) -> Series:
 
 
 @measure(
-    "loss with {multiple} of context",
-    source=CONTEXT,
-    scale=NATS,
-    better="lower",
-    loss=True,
-    takes={"multiple": CONTEXTS, "extension": EXTENSIONS},
+    "loss with {multiple} of context", source=CONTEXT, **LOSS, takes={"multiple": CONTEXTS, "extension": EXTENSIONS}
 )
 def context_loss(table: DataFrame, length: int, multiple: float) -> Series:
     """Mean loss on the fixed targets with that much context."""
     return per_token(table[table["context"] == round(multiple * length)])
 
 
-@measure(
-    "context gain at {multiple}",
-    source=CONTEXT,
-    scale=NATS,
-    better="higher",
-    takes={"multiple": LONGER},
-)
+@measure("context gain at {multiple}", source=CONTEXT, scale=NATS, better="higher", takes={"multiple": LONGER})
 def context_gain(table: DataFrame, length: int, multiple: float) -> Series:
     """Loss on the fixed targets with L of context, minus that with so much."""
     table = table[table["extension"] == "none"]
@@ -128,9 +104,7 @@ def context_gain(table: DataFrame, length: int, multiple: float) -> Series:
 @measure(
     "loss in sliding windows",
     source=STRIDED,
-    scale=NATS,
-    better="lower",
-    loss=True,
+    **LOSS,
     takes={"extension": EXTENSIONS},
     needs=("extrapolation.strided", lambda study: study.extrapolation.strided is not None),
 )

@@ -21,6 +21,8 @@ NATS = "nats a token"
 Unit = Literal["document", "prompt", "model", "formula"]
 Value = str | float
 Compute = Callable[..., Any]
+Settings = dict[str, Any]
+"""What several measures of a file have in common, of the attributes of :class:`Measure`."""
 
 
 @dataclass(frozen=True)

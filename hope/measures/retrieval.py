@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hope.measures.measure import NATS, Endpoint, Listed, Source, measure
+from hope.measures.measure import NATS, Endpoint, Listed, Settings, Source, measure
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hope.config import Study
 
 RETRIEVAL = Source("evaluation", "retrieval", ("figures/retrieval.svg", "tables/retrieval.csv"))
+
+PROMPTS: Settings = {"source": RETRIEVAL, "unit": "prompt", "better": "higher"}
 
 
 def _by_task(table: DataFrame) -> Iterator[tuple[str, DataFrame]]:
@@ -46,12 +48,10 @@ def _of_prompts(table: DataFrame, tokens: int, column: str) -> Series:
 
 @measure(
     "{task} accuracy at {multiple}",
-    source=RETRIEVAL,
     scale="share of tokens",
-    unit="prompt",
-    better="higher",
     points=True,
     takes={"task": TASKS, "multiple": LENGTHS, "depth": DEPTHS},
+    **PROMPTS,
 )
 def accuracy(table: DataFrame, length: int, multiple: float) -> Series:
     """Teacher-forced token accuracy at one prompt length."""
@@ -60,12 +60,10 @@ def accuracy(table: DataFrame, length: int, multiple: float) -> Series:
 
 @measure(
     "{task} exact match at {multiple}",
-    source=RETRIEVAL,
     scale="share of prompts",
-    unit="prompt",
-    better="higher",
     points=True,
     takes={"task": TASKS, "multiple": LENGTHS, "depth": DEPTHS},
+    **PROMPTS,
 )
 def exact(table: DataFrame, length: int, multiple: float) -> Series:
     """Exact match at one prompt length."""
@@ -73,13 +71,7 @@ def exact(table: DataFrame, length: int, multiple: float) -> Series:
 
 
 @measure(
-    "{task} margin at {multiple}",
-    source=RETRIEVAL,
-    scale=NATS,
-    unit="prompt",
-    better="higher",
-    takes={"task": TASKS, "multiple": LENGTHS},
-    compared=False,
+    "{task} margin at {multiple}", scale=NATS, takes={"task": TASKS, "multiple": LENGTHS}, compared=False, **PROMPTS
 )
 def margin(table: DataFrame, length: int, multiple: float) -> Series:
     """Log-probability of the right answer minus that of the best other candidate."""

@@ -2,9 +2,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hope.config import Study
 from hope.measures import MEASURES, Endpoint, attention, interventions, losses, measured, retrieval
 from hope.measures.old_names import side_now
 from tests.reporting.make_study import settings
+
+
+def small(longest: int) -> Study:
+    """Return a study at L = 8, with contexts of 0.5 L to ``longest`` L."""
+    return settings(
+        {"rope": 1},
+        training={"length": 8},
+        mixture={"share": 0.0},
+        extrapolation={"longest": longest, "contexts": [m for m in (0.5, 1.0, 2.0, 4.0) if m <= longest], "targets": 2},
+        retrieval={"multiples": [0.5, 1.0], "tasks": []},
+    )
 
 
 def windows(*rows: tuple[int, int, int, float]) -> pd.DataFrame:
@@ -31,7 +43,7 @@ def test_windows_of_a_document_are_weighed_by_their_tokens():
 
 
 def test_range_that_is_not_measured_from_end_to_end_is_left_out():
-    study = settings({"rope": 1}, training={"length": 8}, extrapolation={"longest": 4})
+    study = small(4)
     found = measured({"extrapolation": windows((1, 0, 8, 1.0), (1, 8, 16, 2.0))}, study)
     assert {endpoint for endpoint, _ in found} == {Endpoint("loss_within"), Endpoint("octave_loss", multiple=2.0)}
     assert not list(measured({"extrapolation": windows((1, 4, 8, 1.0), (1, 12, 16, 2.0))}, study))
@@ -45,9 +57,7 @@ def test_context_gain_compares_the_same_targets_and_is_positive_where_context_he
     frame = pd.DataFrame(
         {"extension": "none", "document": [1, 1, 1, 2, 2, 2], "context": [4, 8, 16] * 2, "tokens": 2}
     ).assign(nll=[10.0, 8.0, 6.0, 4.0, 4.0, 5.0])
-    study = settings(
-        {"rope": 1}, training={"length": 8}, extrapolation={"contexts": [0.5, 1.0, 2.0, 4.0], "targets": 2}
-    )
+    study = small(4)
     found = dict(measured({"context": frame}, study))
     assert set(found) == {
         *(Endpoint("context_loss", multiple=multiple) for multiple in (0.5, 1.0, 2.0)),
@@ -60,9 +70,7 @@ def test_context_gain_compares_the_same_targets_and_is_positive_where_context_he
 def test_endpoints_of_a_length_extension_carry_its_label():
     positions = windows((1, 0, 8, 2.0), (1, 8, 16, 5.0))
     frame = pd.concat([positions, positions.assign(extension="yarn-4", nll=positions["nll"] / 2)])
-    study = settings(
-        {"rope": 1}, training={"length": 8}, extrapolation={"longest": 2, "contexts": [1.0, 2.0], "targets": 2}
-    )
+    study = small(2)
     found = dict(measured({"extrapolation": frame}, study))
     assert {(each.measure, each.multiple, each.extension): values[1] for each, values in found.items()} == {
         ("loss_within", None, None): 2.0, ("octave_loss", 2.0, None): 5.0,
@@ -106,7 +114,7 @@ def test_prompts_that_differ_in_depth_alone_are_one_unit():
     ]
     rows += [("copy", 8, None, example, 0.25, 0, None) for example in range(2)]
     columns = ["task", "length", "depth", "example", "accuracy", "exact", "margin"]
-    study = settings({"rope": 1}, training={"length": 8}, retrieval={"multiples": [0.5, 1.0], "tasks": []})
+    study = small(4)
     found = dict(measured({"retrieval": pd.DataFrame(rows, columns=columns)}, study))
     needle, copy = {"task": "needle", "multiple": 1.0}, {"task": "copy", "multiple": 1.0}
     assert found[Endpoint("accuracy", **needle)].to_dict() == {0: 0.75, 1: 0.25}

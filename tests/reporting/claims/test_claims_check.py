@@ -9,6 +9,7 @@ import yaml
 from hope.cli import main
 from hope.config import load_study
 from hope.errors import UserError
+from hope.measures import MEASURES, QUALIFIERS
 from hope.reporting.claims_check import check_claims, checked_claims, unanswered
 from hope.reporting.claims_file import Claim, ClaimsFile, Part, UnmeasuredPart, load_claims
 from tests.reporting.claims.judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim
@@ -143,9 +144,9 @@ def test_default_study_can_answer_every_claim():
 
 def test_every_key_is_documented():
     text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    for section in (ClaimsFile, Claim, Part, UnmeasuredPart):
-        for key in section.model_fields:
-            assert f"`{key}`" in text, key
+    keys = [key for section in (ClaimsFile, Claim, Part, UnmeasuredPart) for key in section.model_fields]
+    for key in [*keys, *QUALIFIERS, *MEASURES]:
+        assert f"`{key}`" in text, key
 
 
 def test_check_reads_the_claims_and_warns_of_those_that_must_stay_open(tmp_path, monkeypatch, capsys):
