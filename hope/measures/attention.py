@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 USHAPE = Source(
     "analysis",
     "ushape",
-    ("figures/ushape_heads.svg", "figures/attention_profile.svg", "tables/attention.csv", "tables/ushape.csv"),
+    ("attention", "ushape"),
 )
-DIVERGENCE = Source("analysis", "divergence", ("figures/divergence.svg", "tables/attention.csv"))
-COMPONENTS = Source("analysis", "components", ("figures/components.svg", "tables/attention.csv"), always=False)
+DIVERGENCE = Source("analysis", "divergence", ("attention",))
+COMPONENTS = Source("analysis", "components", ("attention",), always=False)
 PAST = Listed("analysis.multiples, past 1", lambda study, _: [m for m in study.analysis.multiples if m > 1])
 
 

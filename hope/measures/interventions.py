@@ -10,7 +10,7 @@ from hope.measures.measure import DONE, Settings, Source, measure
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-INTERVENTION = Source("analysis", "intervention", ("figures/intervention.svg", "tables/attention.csv"), always=False)
+INTERVENTION = Source("analysis", "intervention", ("attention",), always=False)
 INTERVENTIONS = tuple(DONE)
 SETS = ("activated", "slow", "fast", "random", "matched")
 """The sets of components that are changed (:mod:`hope.analysis.intervention`)."""

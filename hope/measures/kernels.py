@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hope.config import Study
 
-KERNEL = Source("theory", "kernel", ("figures/kernel.svg",))
+KERNEL = Source("theory", "kernel")
 FORMULA: Settings = {"source": KERNEL, "scale": "of 1", "unit": "formula", "compared": False}
 FAR = (8, 16)
 """The kernels' far distances, in training lengths."""

@@ -12,12 +12,10 @@ if TYPE_CHECKING:
 
     from hope.config import Study
 
-EXTRAPOLATION = Source("evaluation", "extrapolation", ("figures/loss_by_position.svg", "tables/losses.csv"))
-CONTEXT = Source("evaluation", "context", ("figures/context_gain.svg", "tables/losses.csv"))
-STRIDED = Source("evaluation", "strided", ("tables/losses.csv",))
+EXTRAPOLATION = Source("evaluation", "extrapolation", ("losses",))
+CONTEXT = Source("evaluation", "context", ("losses",))
+STRIDED = Source("evaluation", "strided", ("losses",))
 LOSS: Settings = {"scale": NATS, "better": "lower", "loss": True}
-SHOWN_EXTENDED = ("figures/extensions.svg", "tables/losses.csv")
-"""The figures and summary tables that show the measures of length extensions."""
 PAST_END = 4
 """``loss_past`` ends at this many training lengths."""
 

@@ -90,13 +90,13 @@ class Source:
     Attributes:
         room: ``evaluation``, ``analysis`` or ``theory``.
         name: of the table, without its ending.
-        shown: the figures and summary tables that show its measures.
+        summaries: the summary tables that show its measures.
         always: whether every model has it.
     """
 
     room: str
     name: str
-    shown: tuple[str, ...]
+    summaries: tuple[str, ...] = ()
     always: bool = True
 
 

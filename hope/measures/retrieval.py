@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hope.config import Study
 
-RETRIEVAL = Source("evaluation", "retrieval", ("figures/retrieval.svg", "tables/retrieval.csv"))
+RETRIEVAL = Source("evaluation", "retrieval", ("retrieval",))
 
 PROMPTS: Settings = {"source": RETRIEVAL, "unit": "prompt", "better": "higher"}
 

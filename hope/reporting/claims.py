@@ -6,11 +6,11 @@ from typing import Any
 
 from hope.files import sha256_of_file, write_json
 from hope.measures import known
-from hope.measures.losses import SHOWN_EXTENDED
 from hope.reporting.claims_check import check_claims
 from hope.reporting.claims_file import Claim, Part, Side, UnmeasuredPart, load_claims
 from hope.reporting.comparisons import Compared, comparisons
 from hope.reporting.estimates import Cell, Difference, Observations, in_familiar_units
+from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.judged import JudgedClaim, JudgedPart, Numbers
 from hope.reporting.study_tables import StudyTables, read_table
 from hope.reporting.summaries import write_summary
@@ -151,9 +151,13 @@ def _sources(side: Side, tables: StudyTables) -> list[str]:
     return [str(path.relative_to(tables.paths.root)) for path in paths]
 
 
-def _shown_in(side: Side) -> tuple[str, ...]:
+def _shown_in(side: Side) -> list[str]:
     """Return the figures and summary tables, relative to the study, that show a side."""
-    return SHOWN_EXTENDED if side.extension is not None else known(side.endpoint).source.shown
+    source = known(side.endpoint).source
+    figures = [figure.name for figure in declared_figures() if f"{source.room}/{source.name}.parquet" in figure.needs]
+    if side.extension is not None:
+        figures = ["extensions"]
+    return [*(f"figures/{name}.svg" for name in figures), *(f"tables/{name}.csv" for name in source.summaries)]
 
 
 def _primary(parts: list[JudgedPart]) -> list[list[JudgedPart]]:
