@@ -49,7 +49,7 @@ def write_summary(paths: StudyPaths, name: str, table: pd.DataFrame) -> None:
 
 def levels(observations: Observations, tables: StudyTables, summary: str) -> pd.DataFrame:
     """Return the mean of each endpoint that a summary table shows, by encoding."""
-    measures = [entry for entry in MEASURES.values() if f"tables/{summary}.csv" in entry.source.shown]
+    measures = [entry for entry in MEASURES.values() if summary in entry.source.summaries]
     qualifiers = [name for name in QUALIFIERS if any(name in entry.takes for entry in measures)]
     rows = []
     for endpoint in (each for each in observations.endpoints if known(each) in measures):
