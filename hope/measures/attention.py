@@ -44,7 +44,7 @@ def index_shuffled(table: DataFrame, length: int) -> Series:
 
 
 @measure(
-    "attention that moved, at {multiple}",
+    "attention moved at {multiple}",
     source=DIVERGENCE,
     scale="share of attention",
     better="lower",

@@ -1,5 +1,6 @@
 """What is told of the claims before anything runs."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,12 @@ def test_default_study_can_answer_every_claim():
 def test_every_key_is_documented():
     text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
     keys = [key for section in (ClaimsFile, Claim, Part, UnmeasuredPart) for key in section.model_fields]
-    for key in [*keys, *QUALIFIERS, *MEASURES]:
+    for key in [*keys, *QUALIFIERS]:
         assert f"`{key}`" in text, key
+    table = text.split("| measure | takes | what it is |\n|---|---|---|\n")[1].split("\n\n")[0]
+    for row in table.splitlines():
+        names, takes = (re.findall(r"`(\w+)`", cell) for cell in row.split("|")[1:3])
+        assert names and all(list(MEASURES[name].takes) == takes for name in names), row
 
 
 def test_check_reads_the_claims_and_warns_of_those_that_must_stay_open(tmp_path, monkeypatch, capsys):
