@@ -153,10 +153,10 @@ def _sources(side: Side, tables: StudyTables) -> list[str]:
 
 def _shown_in(side: Side) -> list[str]:
     """Return the figures and summary tables, relative to the study, that show a side."""
-    source = known(side.endpoint).source
-    figures = [figure.name for figure in declared_figures() if f"{source.room}/{source.name}.parquet" in figure.needs]
-    if side.extension is not None:
-        figures = ["extensions"]
+    source, extended = known(side.endpoint).source, side.extension is not None
+    table = f"{source.room}/{source.name}.parquet"
+    # Length extensions have a figure of their own, and it shows nothing else.
+    figures = [f.name for f in declared_figures() if table in f.needs and (f.name == "extensions") == extended]
     return [*(f"figures/{name}.svg" for name in figures), *(f"tables/{name}.csv" for name in source.summaries)]
 
 
