@@ -41,7 +41,7 @@ def check_study(study: Study) -> StudyFiles:
         UserError: the claims file is wrong, a path of the corpus leads to no file, or there is no file of an
             encoding or a task of the user's own.
     """
-    return StudyFiles(None, {name: _files_of(arm) for name, arm in study.arms.items()})
+    return StudyFiles(checked_claims(study), {name: _files_of(arm) for name, arm in study.arms.items()})
 
 
 def _files_of(arm: Arm) -> ArmFiles:

@@ -236,6 +236,19 @@ class Arm(Section):
         return self.trained_on == "text"
 
     @property
+    def tables(self) -> set[str]:
+        """The tables that are made of the arm's models, ``room/file``; rotary encodings alone have some of them."""
+        names = {"model/history"}
+        if self.reads_text:
+            names |= {f"evaluation/{name}" for name in ("extrapolation", "context", "strided")}
+            names |= {f"analysis/{name}" for name in ("profile", "ushape", "divergence", "components", "activation")}
+            names |= {f"analysis/{name}" for name in ("kernel_trained", "intervention", "dynamics")}
+            names |= {"theory/kernel", "theory/kernel_sweep"}
+        if self.retrieval.tasks:
+            names.add("evaluation/retrieval")
+        return {f"{name}.parquet" for name in names}
+
+    @property
     def trained_tasks(self) -> list[str]:
         """The tasks whose examples are part of training."""
         return self.mixture.all_tasks if self.mixture.share or not self.reads_text else []

@@ -181,7 +181,7 @@ class Mixture(Section):
         """Leave out what a model of before this key's time does not have: its weights would count as others."""
         content: dict[str, Any] = handler(self)
         if self.lead_in is None:
-            del content["lead_in"]
+            content.pop("lead_in", None)
         return content
 
     @property

@@ -9,30 +9,53 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from hope.config import Section, describe
-from hope.errors import UserError
-from hope.reporting.measures import canonical, measure_named, nearest_measure
+from hope.config import MAIN, Section, describe
+from hope.errors import UserError, nearest
+from hope.measures import KEYS, MEASURES, Endpoint, known
+from hope.measures.old_names import side_now
 
 Source = Literal["abstract", "secondary", "ours"]
 
 
 class Side(Section):
-    """One side of a comparison: a measure of an encoding, or a constant."""
+    """One side of a comparison: an endpoint of an encoding, or a constant."""
 
     encoding: str | None = Field(None, description="name of an encoding")
-    measure: str | None = Field(None, description="name of a measure of hope/reporting/measures.py")
-    constant: float | None = Field(None, description="a number, in the place of both")
+    measure: str | None = Field(None, description="name of a measure of hope/measures")
+    task: str | None = Field(None, description="the retrieval task")
+    multiple: float | None = Field(None, gt=0.0, description="a number of training lengths")
+    depth: float | None = Field(None, ge=0.0, le=1.0, description="place of what a task asks for; all if left out")
+    extension: str | None = Field(None, description="label of a length extension; as trained if left out")
+    intervention: str | None = Field(None, description="what was done to components")
+    components: str | None = Field(None, description="to which components, or of which")
+    constant: float | None = Field(None, description="a number, in the place of all others")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Side":
+        given = [name for name in ("encoding", *KEYS) if getattr(self, name) is not None]
         named = self.encoding is not None and self.measure is not None
-        if (self.constant is None) != named or (self.encoding is None) != (self.measure is None):
+        if (self.constant is None) != named or (given and not named):
             raise ValueError("give an encoding and a measure, or a constant alone")
-        if self.measure is not None and measure_named(self.measure) is None:
-            raise ValueError(f"'{self.measure}' is no measure{nearest_measure(self.measure)}")
-        if self.measure is not None and canonical(self.measure) != self.measure:
-            raise ValueError(f"'{self.measure}' is written '{canonical(self.measure)}'")
+        if self.measure is None or self.encoding is None:
+            return self
+        if self.measure not in MEASURES:
+            now = side_now(self.encoding, self.measure)
+            hint = f" any more; write {now}" if now else nearest(self.measure, MEASURES)
+            raise ValueError(f"'{self.measure}' is no measure{hint}")
+        wrong = MEASURES[self.measure].wrong(self.endpoint)
+        if wrong:
+            raise ValueError(wrong)
         return self
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint of a side that is no constant."""
+        return Endpoint.of(self.model_dump(include=set(KEYS)))
+
+    @property
+    def words(self) -> str:
+        """The side as people read it."""
+        return f"{self.constant:g}" if self.constant is not None else f"{self.endpoint.words} of {self.encoding}"
 
 
 class Informative(Section):
@@ -62,6 +85,7 @@ class Part(Section):
     statement: str = Field(description="what this part says")
     source: Source | None = Field(None, description="where it comes from, if not from the claim's source")
     decides: bool = Field(True, description="whether the claim's verdict needs it")
+    arm: str = Field(MAIN, description="arm of the study whose models it is about, if not the claim's")
     treatment: Side = Field(description="what the claim speaks of")
     baseline: Side = Field(description="what it is compared with")
     direction: Literal["lower", "higher", "equal"] = Field(description="where the treatment is claimed to be")
@@ -74,6 +98,17 @@ class Part(Section):
     elsewhere: str = Field("", description="what is said where a study lacks its encodings: which one has them")
     note: str = Field("", description="a sentence for readers of the report")
 
+    @property
+    def sides(self) -> dict[str, Side]:
+        """The sides that are no constant, by key."""
+        sides = {"treatment": self.treatment, "baseline": self.baseline}
+        return {key: side for key, side in sides.items() if side.constant is None}
+
+    @property
+    def encodings(self) -> list[str]:
+        """The encodings of its sides, each once."""
+        return list(dict.fromkeys(side.encoding for side in self.sides.values() if side.encoding is not None))
+
     @model_validator(mode="after")
     def _is_whole(self) -> "Part":
         if self.treatment.encoding is None:
@@ -85,11 +120,9 @@ class Part(Section):
             wanted, other = other, wanted
         if getattr(self, wanted) is None or getattr(self, other) is not None:
             raise ValueError(f"kind '{self.kind}' with direction '{self.direction}' takes {wanted}, and no {other}")
-        measure = measure_named(self.treatment.measure or "")
-        if measure and measure.points and self.kind != "exact" and self.informative is None:
-            raise ValueError(
-                f"'{self.treatment.measure}' has a floor and a ceiling; give informative: {{lowest: ..., highest: ...}}"
-            )
+        if known(self.treatment.endpoint).points and self.kind != "exact" and self.informative is None:
+            words = self.treatment.endpoint.words
+            raise ValueError(f"{words} has a floor and a ceiling; give informative: {{lowest: ..., highest: ...}}")
         ends = self.informative
         if self.pilot and ends and not ends.lowest <= self.pilot.level <= ends.highest:
             raise ValueError(
@@ -117,6 +150,7 @@ class Claim(Section):
     title: str = Field(description="a few words")
     statement: str = Field(description="the claim in a sentence or two of our own")
     source: Source = Field(description="the paper's abstract, a paper about it, or our own")
+    arm: str = Field(MAIN, description="arm of the study whose models the parts are about")
     covers: list[str] = Field(
         default=["rope", "hope"], min_length=1, description="encodings that the verdict speaks of"
     )
@@ -137,6 +171,7 @@ class ClaimsFile(Section):
     """The claims under test."""
 
     claims: list[Claim]
+    arms: list[str] = Field(default=[], description="arms that some studies have")
     encodings: list[str] = Field(
         default=[], description="names that some studies define, besides those of `python -m hope encodings`"
     )
@@ -179,6 +214,8 @@ def _claim(entry: dict[str, Any], prefix: str) -> Claim:
     checked: list[Part | UnmeasuredPart] = []
     for number, part in enumerate(parts):
         kind: type[Part] | type[UnmeasuredPart] = UnmeasuredPart if "not_measured" in part else Part
+        if kind is Part and "arm" in entry:
+            part = {"arm": entry["arm"], **part}
         checked.append(_checked(kind, part, f"{prefix}.parts.{part.get('id', number)}"))
     return _checked(Claim, {**entry, "parts": checked}, prefix)
 

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from hope.reporting.claims_file import Part, Side
+from hope.measures import known
+from hope.reporting.claims_file import Part
 from hope.reporting.estimates import Difference, in_familiar_units
-from hope.reporting.measures import measure_named
 from hope.statistics import Estimate
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
@@ -126,12 +126,10 @@ def detectable_effect(part: Part, estimate: Estimate, confidence: float) -> str:
 
 def _familiar(part: Part, numbers: dict[str, float]) -> str:
     """Return an effect in percent of perplexity or in accuracy points, behind a comma; empty if it is neither."""
-    measure = measure_named(part.treatment.measure or "")
-    told = in_familiar_units(measure, numbers) if measure is not None else {}
     sign = "" if "detectable" in numbers else "+"
     texts = [
         f"{value:{sign}.3g}% in perplexity" if name.startswith("percent") else f"{value:{sign}.3g} points"
-        for name, value in told.items()
+        for name, value in in_familiar_units(known(part.treatment.endpoint), numbers).items()
         if math.isfinite(value)
     ]
     return "".join(f", {text}" for text in texts)
@@ -141,29 +139,25 @@ def difference_name(part: Part) -> str:
     """Return the endpoint in words: what is subtracted from what."""
     treatment, baseline = part.treatment, part.baseline
     if baseline.constant is not None:
-        against = f" minus {baseline.constant:g}" if baseline.constant else ""
-        return f"{treatment.measure} of {treatment.encoding}{against}"
-    if treatment.measure == baseline.measure:
-        return f"{treatment.encoding} minus {baseline.encoding} in {treatment.measure}"
+        against = f" minus {baseline.words}" if baseline.constant else ""
+        return f"{treatment.words}{against}"
+    if treatment.endpoint == baseline.endpoint:
+        return f"{treatment.encoding} minus {baseline.encoding} in {treatment.endpoint.words}"
     if treatment.encoding == baseline.encoding:
-        return f"{treatment.measure} minus {baseline.measure} of {treatment.encoding}"
-    return f"{side_name(treatment)} minus {side_name(baseline)}"
-
-
-def side_name(side: Side) -> str:
-    """Return a side in words."""
-    return f"{side.constant:g}" if side.constant is not None else f"{side.measure} of {side.encoding}"
+        return f"{treatment.endpoint.words} minus {baseline.words}"
+    return f"{treatment.words} minus {baseline.words}"
 
 
 def shown_estimate(part: Part, estimate: Estimate, confidence: float) -> str:
     """Return an estimate as a person reads it: number, unit, interval, and what it rests on."""
     low, high = estimate.interval(confidence)
     interval = f" ({confidence:.0%} interval {low:.3g} to {high:.3g})" if estimate.decides else ""
-    measure = measure_named(part.treatment.measure or "")
-    unit = measure.unit if measure and measure.unit in ("document", "prompt") else ""
-    rests = [_count(estimate.seeds, "seed")] + ([_count(estimate.units, unit)] if unit else [])
-    told = _familiar(part, {"estimate": estimate.mean})
-    return f"{estimate.mean:.3g} {part.unit}{told}{interval} over {' and '.join(rests)}"
+    unit = known(part.treatment.endpoint).unit
+    rests = [_count(estimate.seeds, "seed")]
+    if unit in ("document", "prompt"):
+        rests.append(_count(estimate.units, unit))
+    familiar = _familiar(part, {"estimate": estimate.mean})
+    return f"{estimate.mean:.3g} {part.unit}{familiar}{interval} over {' and '.join(rests)}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from pydantic import Field
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from hope.errors import UserError
-from hope.section import Section, Share
+from hope.section import Section
 from hope.tasks.task import Example, Source, Task, Vocabulary
 
 if TYPE_CHECKING:
@@ -18,38 +17,9 @@ if TYPE_CHECKING:
 else:
     Random = Any  # a task's file names its type without importing numpy
 
-Depths = Annotated[
-    list[Share],
-    Field(description="places of what is asked for: 0 is the beginning of the prompt, 1 right before the question"),
-]
 EVENLY = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 FILLER = 32
-"""Distinct tokens of the filler around bindings and examples."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What examples are made of.
-
-    Attributes:
-        sets: disjoint sets of token ids, int64, of the sizes that the task's ``sets`` name.
-        vocabulary: all token ids.
-        source: real text.
-    """
-
-    sets: list[np.ndarray]
-    vocabulary: Vocabulary
-    source: Source
-
-    @property
-    def separator(self) -> int:
-        """Id of the separator."""
-        return self.vocabulary.special["separator"]
-
-    @property
-    def query(self) -> int:
-        """Id of the token before a question."""
-        return self.vocabulary.special["query"]
+"""Distinct tokens of the filler around bindings and examples, where a task's setting does not say otherwise."""
 
 
 class BuiltIn(Section):
@@ -58,17 +28,28 @@ class BuiltIn(Section):
     A subclass stands alone in the file that has the task's name; the config and the registry find it there.
 
     Attributes:
-        sets: sizes of the disjoint sets of tokens that all examples draw from: numbers, or names of settings.
+        sizes: of the disjoint sets of tokens that all examples draw from: numbers, or names of settings.
         reads_text: whether examples hold real text.
+        later: settings that came after models had been trained without them: at their defaults they are not written, so
+            that the record of such a model still fits.
     """
 
-    sets: ClassVar[tuple[str | int, ...]] = ()
+    sizes: ClassVar[tuple[str | int, ...]] = ()
     reads_text: ClassVar[bool] = False
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {
+            key: value for key, value in content.items() if key not in self.later or value != fields[key].default
+        }
 
     @property
     def set_sizes(self) -> list[int]:
-        """The sizes of the sets."""
-        return [getattr(self, size) if isinstance(size, str) else size for size in self.sets]
+        """The sizes of the sets, as numbers."""
+        return [getattr(self, size) if isinstance(size, str) else size for size in self.sizes]
 
     @property
     def symbols(self) -> int:
@@ -80,13 +61,26 @@ class BuiltIn(Section):
         """Tokens of the shortest prompt."""
         raise NotImplementedError
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
-        """Return an example of ``length`` tokens, at least :attr:`shortest`; see :meth:`hope.tasks.Task.example`."""
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
+        """Return an example of ``length`` tokens, at least :attr:`shortest`; see :meth:`hope.tasks.Task.example`.
+
+        Args:
+            random: where all that is drawn comes from.
+            length: tokens of the example.
+            depth: place of what is asked for; None for one drawn at random.
+            bound: the task with what its examples are made of: ``sets``, ``separator``, ``query``, ``source``.
+        """
         raise NotImplementedError
 
 
 class BoundTask(Task):
-    """A built-in task with its settings, bound to a vocabulary and a text."""
+    """A built-in task with its settings, bound to a vocabulary and a text.
+
+    Attributes:
+        sets: disjoint sets of token ids, int64, of the task's ``sizes``.
+        separator: id of the separator.
+        query: id of the token before a question.
+    """
 
     def __init__(self, name: str, settings: BuiltIn, vocabulary: Vocabulary, source: Source) -> None:
         """Deal the sets of tokens that examples draw from.
@@ -96,23 +90,23 @@ class BoundTask(Task):
         """
         super().__init__(vocabulary, source)
         self.name, self.settings, self.depths = name, settings, tuple(getattr(settings, "depths", ()))
-        self.material = Material(vocabulary.alphabets(name, *settings.set_sizes), vocabulary, source)
+        self.sets = vocabulary.alphabets(name, *settings.set_sizes)
+        self.separator, self.query = vocabulary.special["separator"], vocabulary.special["query"]
 
     def example(self, random: Random, length: int, depth: float | None = None) -> Example:
         """Return an example of the task."""
-        if length < self.settings.shortest:
+        shortest = self.settings.shortest
+        if length < shortest:
             raise UserError(
-                f"{self.name} needs prompts of {self.settings.shortest} tokens or more, not {length}: "
-                "raise the multiple of L"
+                f"{self.name} needs prompts of {shortest} tokens or more, not {length}: raise the multiple of L"
             )
-        return self.settings.example(random, length, depth, self.material)
+        return self.settings.example(random, length, depth, self)
 
 
-def check_pairs(alphabet: int, **counts: int) -> None:
-    """Raise a ValueError unless so many pairs of distinct tokens can be drawn from an alphabet."""
-    for name, count in counts.items():
-        if 2 * count > alphabet:
-            raise ValueError(f"{name} {count} needs {2 * count} distinct tokens, but alphabet is {alphabet}")
+def check_pairs(setting: str, count: int, alphabet: int) -> None:
+    """Raise a ValueError that names the setting unless so many pairs of distinct tokens fit into an alphabet."""
+    if 2 * count > alphabet:
+        raise ValueError(f"{setting} {count} needs {2 * count} distinct tokens, but alphabet is {alphabet}")
 
 
 def place(random: Random, depth: float | None, room: int) -> int:

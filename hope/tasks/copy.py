@@ -11,7 +11,7 @@ at the same distance from their strings: a model can learn to look back that far
 
 from pydantic import Field
 
-from hope.tasks.built_in import BuiltIn, Material, Random, repeated
+from hope.tasks.built_in import BoundTask, BuiltIn, Random, repeated
 from hope.tasks.task import Example
 
 
@@ -20,17 +20,17 @@ class Copy(BuiltIn):
 
     alphabet: int = Field(64, ge=2, description="distinct tokens that the string is drawn from")
 
-    sets = ("alphabet",)
+    sizes = ("alphabet",)
 
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""
         return 5
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return a string and its copy; an even ``length`` holds one random token before the string."""
-        (alphabet,) = material.sets
+        (alphabet,) = bound.sets
         span = (length - 1) // 2
         lead = random.choice(alphabet, length - 1 - 2 * span)
         string = random.choice(alphabet, span)
-        return repeated(lead, string, material.separator, alphabet)
+        return repeated(lead, string, bound.separator, alphabet)

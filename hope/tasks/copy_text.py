@@ -9,7 +9,7 @@ Some tokens of a text can be guessed without copying, and a guess is made among 
 chance understates the baseline: compare with another model's score.
 """
 
-from hope.tasks.built_in import BuiltIn, Material, Random, repeated
+from hope.tasks.built_in import BoundTask, BuiltIn, Random, repeated
 from hope.tasks.task import Example
 
 
@@ -23,10 +23,10 @@ class CopyText(BuiltIn):
         """Tokens of the shortest prompt."""
         return 5
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return a span and its copy; an even ``length`` holds one token more of the text before the span."""
         import numpy as np
 
         span = (length - 1) // 2
-        lead, string = np.split(material.source.span(random, length - 1 - span), [length - 1 - 2 * span])
-        return repeated(lead, string, material.separator, np.unique(string))
+        lead, string = np.split(bound.source.span(random, length - 1 - span), [length - 1 - 2 * span])
+        return repeated(lead, string, bound.separator, np.unique(string))

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hope.tasks.built_in import FILLER, BuiltIn, Material, Random
+from hope.tasks.built_in import FILLER, BoundTask, BuiltIn, Random
 from hope.tasks.task import Example
 
 
@@ -26,19 +26,20 @@ class Decoy(BuiltIn):
         4, ge=0, description="filler between the second binding and the question, at most; null: as much as fits"
     )
     questions: int = Field(1, ge=1, description="times that the question is asked at most; the number is drawn")
+    filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
-    sets = ("alphabet", FILLER)
+    sizes = ("alphabet", "filler")
 
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""
         return 9
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return two bindings at random places, and a question, asked again as often as is drawn."""
         import numpy as np
 
-        alphabet, filler = material.sets
+        alphabet, filler = bound.sets
         questions = int(random.integers(1, min(self.questions, (length - 6) // 3) + 1))
         context = length - 3 * questions
         free = context - 6
@@ -50,8 +51,8 @@ class Decoy(BuiltIn):
         asked = int(random.integers(2)) if self.asked == "either" else ("first", "second").index(self.asked)
         tokens = random.choice(filler, length).astype(np.int64)
         for start, topic, value in zip((first, second), topics, values, strict=True):
-            tokens[start : start + 3] = material.separator, topic, value
-        tokens[context:] = np.tile([material.query, topics[asked], values[asked]], questions)
+            tokens[start : start + 3] = bound.separator, topic, value
+        tokens[context:] = np.tile([bound.query, topics[asked], values[asked]], questions)
         taught = np.zeros(length, dtype=bool)
         taught[context + 2 :: 3] = True
         return Example(tokens, np.arange(length) == context + 2, values, taught)

@@ -12,7 +12,7 @@ its digression.
 
 from pydantic import Field
 
-from hope.tasks.built_in import BuiltIn, Material, Random
+from hope.tasks.built_in import BoundTask, BuiltIn, Random
 from hope.tasks.task import Example
 
 
@@ -23,22 +23,22 @@ class Digression(BuiltIn):
     recent: int = Field(4, ge=0, description="tokens of text between the other binding and the question")
 
     reads_text = True
-    sets = ("alphabet",)
+    sizes = ("alphabet",)
 
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""
         return 9 + self.recent
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return two bindings with text between, and the question about the first."""
         import numpy as np
 
-        (alphabet,) = material.sets
+        (alphabet,) = bound.sets
         count = length - 9
-        text, recent = np.split(material.source.span(random, count), [count - self.recent])
+        text, recent = np.split(bound.source.span(random, count), [count - self.recent])
         topic, other, value, decoy = random.choice(alphabet, 4, replace=False)
-        binding, second = [material.separator, topic, value], [material.separator, other, decoy]
-        question = [material.query, topic, value]
+        binding, second = [bound.separator, topic, value], [bound.separator, other, decoy]
+        question = [bound.query, topic, value]
         tokens = np.concatenate((binding, text, second, recent, question)).astype(np.int64)
         return Example(tokens, np.arange(length) == length - 1, np.array([value, decoy]))

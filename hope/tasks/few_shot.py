@@ -14,7 +14,8 @@ model learns to name any output that it has read, is right once in ``inputs`` ti
 
 from pydantic import Field, model_validator
 
-from hope.tasks.built_in import FILLER, BuiltIn, Depths, Material, Random, check_pairs, interleaved, place
+from hope.section import Share
+from hope.tasks.built_in import FILLER, BoundTask, BuiltIn, Random, check_pairs, interleaved, place
 from hope.tasks.task import Example
 
 
@@ -26,16 +27,18 @@ class FewShot(BuiltIn):
         None, ge=1, description="examples shown, the rest of the prompt being filler; null: as many as fit"
     )
     alphabet: int = Field(64, ge=2, description="distinct tokens that inputs and outputs are drawn from")
-    depths: Depths = Field(
+    depths: list[Share] = Field(
         default=[],
         description="places of the block of examples, such as [0.0, 0.5, 1.0], where `examples` leaves room for them",
     )
+    filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
-    sets = ("alphabet", FILLER)
+    sizes = ("alphabet", "filler")
+    later = ("filler",)
 
     @model_validator(mode="after")
     def _enough(self) -> "FewShot":
-        check_pairs(self.alphabet, inputs=self.inputs)
+        check_pairs("inputs", self.inputs, self.alphabet)
         if self.examples is not None and self.examples < self.inputs:
             raise ValueError(
                 f"examples {self.examples} is below inputs {self.inputs}: each is shown before it is asked"
@@ -47,11 +50,11 @@ class FewShot(BuiltIn):
         """Tokens of the shortest prompt."""
         return 4 if self.examples is None else 2 * (self.examples + self.inputs)
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return examples, in which each input comes at least once, and the questions in an order of their own."""
         import numpy as np
 
-        alphabet, filler = material.sets
+        alphabet, filler = bound.sets
         count = min(self.inputs, length // 4)
         shown = length // 2 - count if self.examples is None else self.examples
         inputs, outputs = np.split(random.choice(alphabet, 2 * count, replace=False), 2)

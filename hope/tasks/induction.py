@@ -11,7 +11,7 @@ no place and no token is the same in two prompts, only the rule that what follow
 
 from pydantic import Field
 
-from hope.tasks.built_in import BuiltIn, Material, Random
+from hope.tasks.built_in import BoundTask, BuiltIn, Random
 from hope.tasks.task import Example
 
 
@@ -30,12 +30,12 @@ class Induction(BuiltIn):
         """Tokens of the shortest prompt."""
         return 4
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return a string of distinct tokens, as far as the alphabet goes, again and again."""
         import numpy as np
 
         period = int(random.integers(max(2, length // 4), length // 2 + 1))
-        ordinary = material.vocabulary.ordinary
+        ordinary = bound.vocabulary.ordinary
         alphabet = random.choice(ordinary, min(self.alphabet, len(ordinary)), replace=False)
         string = random.permutation(np.resize(alphabet, period))
         return Example(np.resize(string, length).astype(np.int64), np.arange(length) > period, alphabet)

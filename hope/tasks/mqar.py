@@ -11,7 +11,7 @@ the gaps follow a power law, so that most keys come again soon; here later token
 
 from pydantic import Field, model_validator
 
-from hope.tasks.built_in import FILLER, BuiltIn, Material, Random, check_pairs, interleaved
+from hope.tasks.built_in import FILLER, BoundTask, BuiltIn, Random, check_pairs, interleaved
 from hope.tasks.task import Example
 
 
@@ -25,12 +25,14 @@ class Mqar(BuiltIn):
         gt=0.0,
         description="a gap before a key comes again has probability ~ gap^(power - 1); below 1 most are short",
     )
+    filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
-    sets = ("alphabet", FILLER)
+    sizes = ("alphabet", "filler")
+    later = ("filler",)
 
     @model_validator(mode="after")
     def _enough(self) -> "Mqar":
-        check_pairs(self.alphabet, pairs=self.pairs)
+        check_pairs("pairs", self.pairs, self.alphabet)
         return self
 
     @property
@@ -38,11 +40,11 @@ class Mqar(BuiltIn):
         """Tokens of the shortest prompt."""
         return 4
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return bindings and their keys again; a short prompt has fewer of them."""
         import numpy as np
 
-        alphabet, filler = material.sets
+        alphabet, filler = bound.sets
         pairs = min(self.pairs, length // 4)
         keys, values = np.split(random.choice(alphabet, 2 * pairs, replace=False), 2)
         cells = np.arange(1, (length - 2 * pairs) // 2 + 1)

@@ -10,7 +10,8 @@ What is asked for stands at its depth, the others at random places.
 
 from pydantic import Field, model_validator
 
-from hope.tasks.built_in import EVENLY, BuiltIn, Depths, Material, Random, place, scatter
+from hope.section import Share
+from hope.tasks.built_in import EVENLY, BoundTask, BuiltIn, Random, place, scatter
 from hope.tasks.task import Example
 
 
@@ -20,10 +21,10 @@ class Needle(BuiltIn):
     needles: int = Field(4, ge=1, description="bindings in the text, one of which is asked for")
     alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
     tokens: int = Field(2, ge=1, description="tokens of a value")
-    depths: Depths = Field(default=EVENLY, description="places of the binding that is asked for")
+    depths: list[Share] = Field(default=EVENLY, description="places of the binding that is asked for")
 
     reads_text = True
-    sets = ("alphabet",)
+    sizes = ("alphabet",)
 
     @model_validator(mode="after")
     def _enough(self) -> "Needle":
@@ -36,18 +37,18 @@ class Needle(BuiltIn):
         """Tokens of the shortest prompt."""
         return 2 * (self.tokens + 2) + 1
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return a text with needles in it, and the question; a short prompt has fewer needles."""
         import numpy as np
 
-        (alphabet,) = material.sets
+        (alphabet,) = bound.sets
         block = self.tokens + 2
         context = length - block
         # Half of the context is text, unless it holds no more than the one that is asked for.
         needles = max(1, min(self.needles, context // (2 * block)))
-        text = material.source.span(random, context - needles * block)
+        text = bound.source.span(random, context - needles * block)
         drawn = random.choice(alphabet, (needles, 1 + self.tokens), replace=False)
-        blocks = np.column_stack((np.full(needles, material.separator), drawn))
+        blocks = np.column_stack((np.full(needles, bound.separator), drawn))
         body = context - block
         start = place(random, depth, body)
         others = scatter(random, needles - 1, block, body)
@@ -58,6 +59,6 @@ class Needle(BuiltIn):
         tokens, free = np.empty(length, dtype=np.int64), np.ones(length, dtype=bool)
         for first, needle in zip((start, *others), blocks, strict=True):
             tokens[first : first + block], free[first : first + block] = needle, False
-        tokens[context:], free[context:] = np.append(material.query, blocks[0, 1:]), False
+        tokens[context:], free[context:] = np.append(bound.query, blocks[0, 1:]), False
         tokens[free] = text
         return Example(tokens, np.arange(length) >= length - self.tokens, alphabet)

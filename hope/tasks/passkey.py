@@ -11,7 +11,8 @@ reads no instructions.
 
 from pydantic import Field
 
-from hope.tasks.built_in import EVENLY, BuiltIn, Depths, Material, Random, place
+from hope.section import Share
+from hope.tasks.built_in import EVENLY, BoundTask, BuiltIn, Random, place
 from hope.tasks.task import Example
 
 
@@ -20,23 +21,23 @@ class Passkey(BuiltIn):
 
     digits: int = Field(4, ge=1, description="tokens of the key")
     alphabet: int = Field(10, ge=2, description="distinct tokens that the key is drawn from")
-    depths: Depths = Field(default=EVENLY, description="places of the key")
+    depths: list[Share] = Field(default=EVENLY, description="places of the key")
 
     reads_text = True
-    sets = ("alphabet",)
+    sizes = ("alphabet",)
 
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""
         return 2 * (self.digits + 1) + 1
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return a text with a key at ``depth``, and the question."""
         import numpy as np
 
-        (alphabet,) = material.sets
-        text = material.source.span(random, length - 2 * (self.digits + 1))
-        key = np.append(material.query, random.choice(alphabet, self.digits))
+        (alphabet,) = bound.sets
+        text = bound.source.span(random, length - 2 * (self.digits + 1))
+        key = np.append(bound.query, random.choice(alphabet, self.digits))
         start = place(random, depth, len(text))
         tokens = np.concatenate((text[:start], key, text[start:], key)).astype(np.int64)
         return Example(tokens, np.arange(length) >= length - self.digits, alphabet)

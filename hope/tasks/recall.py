@@ -11,7 +11,7 @@ training more to learn from.
 
 from pydantic import Field, model_validator
 
-from hope.tasks.built_in import FILLER, BuiltIn, Material, Random, check_pairs, interleaved, scatter
+from hope.tasks.built_in import FILLER, BoundTask, BuiltIn, Random, check_pairs, interleaved, scatter
 from hope.tasks.task import Example
 
 
@@ -20,12 +20,14 @@ class Recall(BuiltIn):
 
     pairs: int = Field(4, ge=1, description="bindings in a prompt")
     alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
+    filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
-    sets = ("alphabet", FILLER)
+    sizes = ("alphabet", "filler")
+    later = ("filler",)
 
     @model_validator(mode="after")
     def _enough(self) -> "Recall":
-        check_pairs(self.alphabet, pairs=self.pairs)
+        check_pairs("pairs", self.pairs, self.alphabet)
         return self
 
     @property
@@ -33,14 +35,14 @@ class Recall(BuiltIn):
         """Tokens of the shortest prompt."""
         return 5
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return bindings at random places, and rounds of questions, each in an order of its own.
 
         A binding takes 2 tokens and a question 3; a short prompt has fewer of them.
         """
         import numpy as np
 
-        alphabet, filler = material.sets
+        alphabet, filler = bound.sets
         pairs = min(self.pairs, length // 5)
         keys, values = np.split(random.choice(alphabet, 2 * pairs, replace=False), 2)
         questions = max(pairs, length // 6)
@@ -50,7 +52,7 @@ class Recall(BuiltIn):
         tokens[starts], tokens[starts + 1] = keys, values
         rounds = [random.permutation(pairs) for _ in range(-(-questions // pairs))]
         order = np.concatenate(rounds)[:questions]
-        tokens[context:] = interleaved(np.full(questions, material.query), keys[order], values[order])
+        tokens[context:] = interleaved(np.full(questions, bound.query), keys[order], values[order])
         taught = np.zeros(length, dtype=bool)
         taught[context + 2 :: 3] = True
         answer = taught.copy()

@@ -12,7 +12,7 @@ period is possible from a few tokens on, so that a prompt holds many answers: th
 
 from pydantic import Field
 
-from hope.tasks.built_in import BuiltIn, Material, Random
+from hope.tasks.built_in import BoundTask, BuiltIn, Random
 from hope.tasks.task import Example
 
 
@@ -25,18 +25,18 @@ class Repeat(BuiltIn):
         None, ge=1, description="tokens of the longest string; null, or more than that: half of the prompt"
     )
 
-    sets = ("alphabet",)
+    sizes = ("alphabet",)
 
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""
         return 2 * self.shortest_period
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return a string again and again; all but the first token of its repetitions are answers."""
         import numpy as np
 
-        (alphabet,) = material.sets
+        (alphabet,) = bound.sets
         half = length // 2
         longest = half if self.longest_period is None else max(self.shortest_period, min(self.longest_period, half))
         period = int(random.integers(self.shortest_period, longest + 1))

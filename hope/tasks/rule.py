@@ -11,7 +11,7 @@ input. No input comes twice, so nothing can be copied: the shift has to be found
 
 from pydantic import Field, model_validator
 
-from hope.tasks.built_in import BuiltIn, Material, Random, interleaved
+from hope.tasks.built_in import BoundTask, BuiltIn, Random, interleaved
 from hope.tasks.task import Example
 
 
@@ -21,7 +21,7 @@ class Rule(BuiltIn):
     alphabet: int = Field(16, ge=4, description="symbols in the circle")
     shifts: int = Field(15, ge=1, description="shifts that are drawn from, 1 to so many places")
 
-    sets = ("alphabet",)
+    sizes = ("alphabet",)
 
     @model_validator(mode="after")
     def _within_the_circle(self) -> "Rule":
@@ -34,11 +34,11 @@ class Rule(BuiltIn):
         """Tokens of the shortest prompt."""
         return 4
 
-    def example(self, random: Random, length: int, depth: float | None, material: Material) -> Example:
+    def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return examples of one shift; every output but the first is an answer, and an input comes once in a round."""
         import numpy as np
 
-        (circle,) = material.sets
+        (circle,) = bound.sets
         shift = int(random.integers(1, self.shifts + 1))
         shown = length // 2
         rounds = -(-shown // self.alphabet)

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hope.config import Study, parse_study
 from hope.errors import UserError
 from hope.files import read_json
 from hope.paths import SNAPSHOTS, RunPaths, StudyPaths
@@ -80,10 +81,13 @@ def read_models(study: Path) -> list[RunContent]:
         UserError: a file is damaged.
     """
     runs: list[RunContent] = []
+    config = StudyPaths(study).config
+    # Without the study's config it is not known what its tables measure.
+    settings = parse_study(read_json(config), str(config)) if config.is_file() else None
     for path in sorted(study.glob("models/*/*/seed*/run.json")):
         paths = RunPaths.of_model(path.parent)
         try:
-            runs += _read_model(study, paths)
+            runs += _read_model(study, settings, paths)
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             raise UserError(
                 f"{paths.model} or its analysis or evaluation: a table or record is not as expected "
@@ -92,12 +96,11 @@ def read_models(study: Path) -> list[RunContent]:
     return runs
 
 
-def _read_model(study: Path, paths: RunPaths) -> list[RunContent]:
+def _read_model(study: Path, settings: Study | None, paths: RunPaths) -> list[RunContent]:
     record = read_json(paths.model / "run.json")
     model = _content(study, paths.name, paths.name, record, paths.model, "run.json")
     model.points = history_points(paths.model / "history.parquet")
     model.points.append(Point("training_seconds", 0, float(record["seconds"]), model.ended))
-    length = _training_length(paths, record)
     stages = []
     for stage, name in RECORDS.items():
         folder = paths.analysis if stage.startswith("analyze") else paths.evaluation
@@ -106,7 +109,7 @@ def _read_model(study: Path, paths: RunPaths) -> list[RunContent]:
         key = f"{paths.name}/{stage}"
         content = _content(study, key, f"{paths.name} {stage}", read_json(folder / name), folder, name)
         content.parent = paths.name
-        content.points = stage_points(stage, folder, length, content.ended)
+        content.points = stage_points(stage, folder, settings.arm(paths.arm), content.ended) if settings else []
         stages.append(content)
     for content in [model, *stages]:
         content.tags |= _model_tags(paths)
@@ -122,7 +125,11 @@ def _content(study: Path, key: str, name: str, record: dict[str, Any], folder: P
     started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
     tags = {"stage": stage, **_code_tags(record)}
     # Several stages write into one folder; the attention's analysis has tables without a summary too.
-    wanted = set(TABLES[stage]) | {own} if stage in TABLES and stage != "analyze-attention" else None
+    wanted = (
+        {f"{table}.parquet" for table in TABLES[stage]} | {own}
+        if stage in TABLES and stage != "analyze-attention"
+        else None
+    )
     others = {"dynamics.parquet", "dynamics.json"} if stage == "analyze-attention" else set()
     artifacts = {
         path.relative_to(folder).as_posix(): path
@@ -155,12 +162,6 @@ def _code_tags(record: dict[str, Any]) -> dict[str, str]:
     tags["mlflow.source.name"] = f"python -m hope {record['stage']}"
     tags["mlflow.source.type"] = "LOCAL"
     return {name: value for name, value in tags.items() if value}
-
-
-def _training_length(paths: RunPaths, record: dict[str, Any]) -> int:
-    """Return the training length L in tokens: as trained, or as the study's config says."""
-    settings = record["settings"] or read_json(StudyPaths(paths.study).config)["arms"][paths.arm]
-    return settings["training"]["length"]
 
 
 def _model_note(paths: RunPaths, record: dict[str, Any], points: list[Point]) -> str:

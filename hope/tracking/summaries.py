@@ -1,17 +1,36 @@
 """The few numbers of a stage's tables that a person compares runs by, as metrics.
 
-A name under ``by_position``, ``by_context``, ``by_length`` or ``by_tokens_seen`` is a curve: its steps are tokens, so
-that the store's plots draw the loss over positions, say. All else is one number. Losses are in nats a token, means
-over documents and windows, multiples are of the training length L. Intervals and verdicts are made from
-the same tables by ``hope.reporting``; a view needs no second statistics.
+Each endpoint of a model as it was trained is one number, the mean over its documents or prompts, under the name
+``<table>/<measure>`` with its qualifiers behind it (:attr:`hope.measures.Endpoint.metric`). A name under
+``by_position``, ``by_context``, ``by_length``, ``by_query`` or ``by_tokens_seen`` is a curve: its steps are tokens, so
+that the store's plots draw the loss over positions, say. Losses are in nats a token, multiples are of the training
+length L. Intervals and verdicts are made from the same tables by ``hope.reporting``; a view needs no second statistics.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+
+from hope.config import Arm
+from hope.measures import measured
+from hope.measures.losses import per_token
+
+TABLES = {
+    "analyze-attention": ("ushape", "divergence", "components", "intervention"),
+    "analyze-dynamics": ("dynamics",),
+    "extrapolate": ("extrapolation", "context", "strided"),
+    "retrieve": ("retrieval",),
+}
+"""The tables of each stage that have a summary."""
+_CURVES = {
+    "context_loss": "by_context/loss",
+    "accuracy": "by_length/{task}_accuracy",
+    "exact": "by_length/{task}_exact",
+}
+"""Measures that are a curve over their multiples too."""
 
 
 class Point(NamedTuple):
@@ -39,93 +58,44 @@ def history_points(path: Path) -> list[Point]:
     ]
 
 
-def stage_points(stage: str, folder: Path, length: int, time: int) -> list[Point]:
+def stage_points(stage: str, folder: Path, arm: Arm, time: int) -> list[Point]:
     """Return the summary of one stage of one model.
 
     Args:
         stage: one of :data:`TABLES`.
         folder: where its tables lie; a table that is not there gives nothing.
-        length: the training length L in tokens.
+        arm: whose model it is.
         time: what the points are dated, in milliseconds since 1970.
     """
-    points = []
-    for name, summarise in TABLES[stage].items():
-        if (folder / name).is_file():
-            found = summarise(pd.read_parquet(folder / name), length)
-            points += [Point(key, step, value, time) for key, step, value in found if math.isfinite(value)]
-    return points
+    paths = {name: folder / f"{name}.parquet" for name in TABLES[stage]}
+    tables = {name: pd.read_parquet(path) for name, path in paths.items() if path.is_file()}
+    found = [*_endpoints(tables, arm), *_curves(tables)]
+    return [Point(name, step, value, time) for name, step, value in found if math.isfinite(value)]
 
 
-def _cells(table: pd.DataFrame, *by: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of the columns ``by``, and the rows that have them."""
-    for values, cell in table.groupby(list(by)):
-        yield *values, cell
+def _endpoints(tables: dict[str, pd.DataFrame], arm: Arm) -> Found:
+    """Yield the endpoints of the model as it was trained, depths taken together."""
+    for endpoint, values in measured(tables, arm):
+        if endpoint.extension is None and endpoint.depth is None:
+            yield endpoint.metric, 0, float(values.mean())
+            if endpoint.measure in _CURVES and endpoint.multiple is not None:
+                name = _CURVES[endpoint.measure].format(task=endpoint.task)
+                yield name, round(endpoint.multiple * arm.training.length), float(values.mean())
 
 
-def _loss(cell: pd.DataFrame) -> float:
-    """Return the loss in nats a token."""
-    return float(cell["nll"].sum() / cell["tokens"].sum())
-
-
-def _extrapolation(table: pd.DataFrame, length: int) -> Found:
-    table = table[table["extension"] == "none"]
-    for end, cell in _cells(table, "end"):
-        yield "by_position/loss", int(end), _loss(cell)
-    low, high, longest = 0, length, int(table["end"].max())
-    while low < longest:
-        inside = table[(table["start"] >= low) & (table["end"] <= high)]
-        name = "within_L" if low == 0 else f"{low // length}L_to_{min(high, longest) / length:g}L"
-        if len(inside):
-            yield f"loss/{name}", 0, _loss(inside)
-        low, high = high, 2 * high
-
-
-def _context(table: pd.DataFrame, length: int) -> Found:
-    losses = {int(context): _loss(cell) for context, cell in _cells(table[table["extension"] == "none"], "context")}
-    for context, loss in losses.items():
-        yield "by_context/loss", context, loss
-        if context > length and length in losses:
-            yield f"context_gain/{context / length:g}L", 0, losses[length] - loss
-
-
-def _retrieval(table: pd.DataFrame, length: int) -> Found:
-    for task, tokens, cell in _cells(table, "task", "length"):
-        for measure in ("accuracy", "exact"):
-            yield f"by_length/{task}_{measure}", int(tokens), float(cell[measure].mean())
-        yield f"{task}_accuracy/{tokens / length:g}L", 0, float(cell["accuracy"].mean())
-    for task, cell in _cells(table, "task"):
-        yield f"{task}_accuracy/chance", 0, float(cell["chance"].mean())
-
-
-def _ushape(table: pd.DataFrame, length: int) -> Found:
-    for subject, query, cell in _cells(table, "subject", "query"):
-        yield f"ushape_index_{subject}/{(query + 1) / length:.3g}L", 0, float(cell["index_without_sink"].mean())
-
-
-def _divergence(table: pd.DataFrame, length: int) -> Found:
-    for query, cell in _cells(table, "query"):
-        yield f"divergence/{(query + 1) / length:.3g}L", 0, float(cell["divergence"].mean())
-
-
-def _intervention(table: pd.DataFrame, length: int) -> Found:
-    for mode, chosen, measure, cell in _cells(table, "mode", "set", "measure"):
-        name = "as_it_is" if mode == "none" else f"{mode}_{chosen}"
-        yield f"intervention/{name}/{measure}", 0, float(cell["value"].mean())
-
-
-def _dynamics(table: pd.DataFrame, length: int) -> Found:
-    for measure in ("loss", "index", "index_without_sink"):
-        for tokens, cell in _cells(table[table["measure"] == measure], "tokens"):
-            yield f"by_tokens_seen/{measure}", int(tokens), float(cell["value"].mean())
-
-
-TABLES: dict[str, dict[str, Callable[[pd.DataFrame, int], Found]]] = {
-    "analyze-attention": {
-        "ushape.parquet": _ushape,
-        "divergence.parquet": _divergence,
-        "intervention.parquet": _intervention,
-    },
-    "analyze-dynamics": {"dynamics.parquet": _dynamics},
-    "extrapolate": {"extrapolation.parquet": _extrapolation, "context.parquet": _context},
-    "retrieve": {"retrieval.parquet": _retrieval},
-}
+def _curves(tables: dict[str, pd.DataFrame]) -> Found:
+    """Yield what is no endpoint: curves over positions, queries and training, and chance."""
+    if "extrapolation" in tables:
+        table = tables["extrapolation"]
+        losses = per_token(table[table["extension"] == "none"], ["end"])
+        yield from (("by_position/loss", int(str(end)), float(loss)) for end, loss in losses.items())
+    if "retrieval" in tables:
+        for task, chance in tables["retrieval"].groupby("task")["chance"].mean().items():
+            yield f"retrieval/chance_{task}", 0, float(chance)
+    if "ushape" in tables:
+        for (subject, query), cell in tables["ushape"].groupby(["subject", "query"]):
+            yield f"by_query/index_{subject}", int(str(query)) + 1, float(cell["index_without_sink"].mean())
+    if "dynamics" in tables:
+        for (measure, tokens), cell in tables["dynamics"].groupby(["measure", "tokens"]):
+            if measure in ("loss", "index", "index_without_sink"):
+                yield f"by_tokens_seen/{measure}", int(str(tokens)), float(cell["value"].mean())

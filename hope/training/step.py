@@ -14,7 +14,6 @@ from hope.training.batches import Batch, Batches
 from hope.training.engine import Clip
 from hope.training.schedule import learning_rate
 
-
 LIKELY = math.log(2.0)
 """A token of a loss below this, in nats, had more than half of the probability, and so more than any other."""
 

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from hope import config
 from hope.analysis.stream import Scope
-from hope.encodings.none import NoEncoding
+from hope.encodings.base import Encoding
 from hope.encodings.rotary import Rotary
 from hope.encodings.shape import encoding_shape
 from hope.files import read_json, write_json
@@ -87,7 +87,7 @@ class Planted(nn.Module):
     def forward(self, tokens: Tensor, observe: Callable) -> None:
         """Show the planted vectors of the documents that ``tokens`` holds the numbers of."""
         rows, length = tokens[:, 0], tokens.shape[1]
-        layer_encoding = LayerEncoding(NoEncoding(encoding_shape(self.shape, length)), 0, torch.arange(length))
+        layer_encoding = LayerEncoding(Encoding(encoding_shape(self.shape, length)), 0, torch.arange(length))
         observe(0, self.queries[rows, :, :length], self.keys[rows, :, :length], layer_encoding)
 
     def scope(self, ends: list[int], queries: int) -> Scope:

@@ -19,7 +19,6 @@ from hope.analysis.theory import (
     distances,
     encoding_frequencies,
     mean_kernel,
-    phasors,
     summation_bound,
     write_kernel,
 )
@@ -103,7 +102,7 @@ def test_the_kernel_is_the_logit_that_the_encoding_gives_to_equal_pairs(name):
     shape = EncodingShape(layers=1, width=DIM, heads=1, kv_heads=1, head_dim=DIM, length=LENGTH)
     built = build_encoding(encoding(name), shape)
     distance = np.array([1, 2, 3, 10, 100, 1000, 2000])
-    found = decay(phasors(built, distance))
+    found = decay(built.phasors(distance))
     np.testing.assert_allclose(found["value"], equal_pair(built, 2000, distance), atol=2e-5)
     assert (found["bound"] > np.abs(found["value"]) / DIM).all()
 

@@ -1,10 +1,11 @@
-"""Attention logits of an encoding, of queries and keys at given positions."""
+"""Encodings by name, and the logits that one gives to queries and keys at given positions."""
 
 from torch import Tensor
 
 from hope import config
 from hope.catalogue import PRESETS, family_settings
-from hope.encodings.base import Encoding
+from hope.encodings.base import Encoding, EncodingShape
+from hope.encodings.registry import build_encoding
 from hope.model.attention import LayerEncoding, causal_logits
 
 
@@ -12,6 +13,12 @@ def named(name: str) -> config.Encoding:
     """Return a family or a preset as a study lists it."""
     family, settings = (PRESETS[name].family, PRESETS[name].settings) if name in PRESETS else (name, {})
     return config.Encoding(name=name, family=family, settings=family_settings(family, settings))
+
+
+def built(family: str, shape: EncodingShape, **settings: object) -> Encoding:
+    """Return the module of a built-in family."""
+    filled = family_settings(family, settings)
+    return build_encoding(config.Encoding(name=family, family=family, settings=filled), shape)
 
 
 def logits_of(

@@ -7,8 +7,7 @@ import torch
 
 from hope.encodings.base import EncodingShape
 from hope.encodings.darope import Darope
-from hope.encodings.rotary import Hope, Rope
-from tests.encodings.logits_of import logits_of
+from tests.encodings.logits_of import built, logits_of
 
 DIM, LENGTH = 8, 64
 SHAPE = EncodingShape(layers=2, width=12, heads=4, kv_heads=2, head_dim=DIM, length=LENGTH)
@@ -22,7 +21,8 @@ def inputs(tokens: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torc
 
 
 def drawn(**settings: float) -> Darope:
-    darope = Darope(SHAPE, **settings)
+    darope = built("darope", SHAPE, **settings)
+    assert isinstance(darope, Darope)
     darope.initialise(lambda name: torch.Generator().manual_seed(len(name)))
     return darope
 
@@ -65,7 +65,7 @@ def test_without_clock_it_is_hope(start):
     positions = torch.arange(start, start + 2 * LENGTH)
     torch.testing.assert_close(
         logits_of(darope, queries, keys, positions, hidden, LAYER),
-        logits_of(Hope(SHAPE), queries, keys, positions),
+        logits_of(built("hope", SHAPE), queries, keys, positions),
         atol=3e-5,
         rtol=0,
     )
@@ -76,7 +76,7 @@ def test_with_a_clock_of_position_alone_it_is_rope_within_the_training_length():
     queries, keys, hidden = inputs(2 * LENGTH)
     positions = torch.arange(2 * LENGTH)
     found = logits_of(darope, queries, keys, positions, hidden, LAYER)
-    rope = logits_of(Rope(SHAPE), queries, keys, positions)
+    rope = logits_of(built("rope", SHAPE), queries, keys, positions)
     torch.testing.assert_close(found[..., :LENGTH, :LENGTH], rope[..., :LENGTH, :LENGTH], atol=3e-5, rtol=0)
     assert (found - rope)[..., LENGTH:, :][rope[..., LENGTH:, :].isfinite()].abs().max() > 0.1
     place = darope.prepare(positions)[2]
@@ -87,7 +87,7 @@ def test_with_a_clock_of_position_alone_it_is_rope_within_the_training_length():
 
 
 def test_it_begins_as_its_source_says():
-    darope = Darope(EncodingShape(layers=4, width=512, heads=4, kv_heads=2, head_dim=DIM, length=LENGTH))
+    darope = built("darope", EncodingShape(layers=4, width=512, heads=4, kv_heads=2, head_dim=DIM, length=LENGTH))
     darope.initialise(lambda name: torch.Generator().manual_seed(0))
     assert darope.w.shape == (4, 2, 512) and darope.w.std().item() == pytest.approx(0.1, rel=0.05)
     assert (darope.alpha == 0.5).all()

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from hope.encodings.base import EncodingShape
 from hope.encodings.fire import Fire
-from hope.errors import UserError
 
 SHAPE = EncodingShape(layers=2, width=64, heads=3, kv_heads=3, head_dim=16, length=64)
 
@@ -92,8 +91,3 @@ def test_every_number_of_a_layer_gets_a_gradient():
     for name, parameter in fire.named_parameters():
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad[1].any() and not parameter.grad[0].any(), name
-
-
-def test_a_threshold_of_nothing_is_one_clear_line():
-    with pytest.raises(UserError, match="threshold 0 is not above 0"):
-        Fire(SHAPE, threshold=0)

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from hope.encodings.base import EncodingShape
-from hope.encodings.pope import Pope, held
-from hope.errors import UserError
-from tests.encodings.logits_of import logits_of
+from hope.encodings.pope import held
+from tests.encodings.logits_of import built, logits_of
 
 DIM = 6
 SHAPE = EncodingShape(layers=3, width=24, heads=4, kv_heads=2, head_dim=DIM, length=64)
@@ -29,7 +28,7 @@ def formula(query: list[float], key: list[float], distance: int, delta: list[flo
 @pytest.mark.parametrize("start", [0, 1_048_000])
 @pytest.mark.parametrize("delta", ["zero", "uniform"])
 def test_logits_equal_the_formula(start, delta):
-    pope = Pope(SHAPE, delta=delta)
+    pope = built("pope", SHAPE, delta=delta)
     pope.initialise(lambda name: torch.Generator().manual_seed(3))
     random = torch.Generator().manual_seed(0)
     queries, keys = torch.randn(1, 4, 12, DIM, generator=random), torch.randn(1, 2, 12, DIM, generator=random)
@@ -44,14 +43,14 @@ def test_logits_equal_the_formula(start, delta):
 
 
 def test_queries_and_keys_become_twice_as_wide():
-    pope = Pope(SHAPE)
+    pope = built("pope", SHAPE)
     queries, keys = torch.zeros(1, 4, 5, DIM), torch.zeros(1, 2, 5, DIM)
     turned = pope.rotate(queries, keys, pope.prepare(torch.arange(5)), queries, 0)
     assert [list(one.shape) for one in turned] == [[1, 4, 5, 2 * DIM], [1, 2, 5, 2 * DIM]]
 
 
 def test_phases_begin_at_0_or_anywhere_in_their_range():
-    zero, uniform = Pope(SHAPE), Pope(SHAPE, delta="uniform")
+    zero, uniform = built("pope", SHAPE), built("pope", SHAPE, delta="uniform")
     for pope in (zero, uniform):
         pope.initialise(lambda name: torch.Generator().manual_seed(0))
     assert zero.delta.shape == (3, 2, DIM) and not zero.delta.any()
@@ -81,7 +80,7 @@ def test_phases_stay_in_their_range_and_never_stick_at_its_edge(delta, gradient,
 
 def test_a_phase_that_helps_is_learned_from_0():
     """A logit that should be largest at distance 1 draws the phase below 0, where the cosine peaks later."""
-    pope = Pope(SHAPE)
+    pope = built("pope", SHAPE)
     queries, keys = torch.ones(1, 4, 2, DIM), torch.ones(1, 2, 2, DIM)
     optimiser = torch.optim.Adam(pope.parameters(), lr=0.05)
     for sign, moves in ((1.0, False), (-1.0, True)):
@@ -92,8 +91,3 @@ def test_a_phase_that_helps_is_learned_from_0():
             optimiser.step()
         assert bool(pope.delta[0].any()) or not moves
     assert pope.delta.isfinite().all()
-
-
-def test_a_base_that_is_none_is_one_clear_line():
-    with pytest.raises(UserError, match="base -1 is not above 0"):
-        Pope(SHAPE, base=-1)

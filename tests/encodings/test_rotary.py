@@ -1,7 +1,5 @@
 """RoPE and HoPE against formulas worked elsewhere."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,8 +8,9 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from hope.encodings.base import EncodingShape
-from hope.encodings.rotary import Hope, Rope, hope_frequencies, rope_frequencies
+from hope.encodings.rotary import rope_frequencies
 from hope.errors import UserError
+from tests.encodings.logits_of import built
 
 
 def shape(head_dim: int = 16, length: int = 64) -> EncodingShape:
@@ -31,7 +30,7 @@ def shape(head_dim: int = 16, length: int = 64) -> EncodingShape:
     ],
 )
 def test_hope_keeps_the_components_that_turn_within_the_window(head_dim, length, base, kept):
-    frequencies = hope_frequencies(head_dim, base, length)
+    frequencies = built("hope", shape(head_dim, length), base=base).frequencies
     assert int((frequencies > 0).sum()) == kept
     assert torch.equal(frequencies[:kept], rope_frequencies(head_dim, base)[:kept])
     assert not frequencies[kept:].any()
@@ -51,28 +50,29 @@ def test_rope_equals_transformers(base):
     positions = torch.arange(tokens)
     cosine, sine = LlamaRotaryEmbedding(stock)(queries, positions[None])
     expected = apply_rotary_pos_emb(queries, keys, cosine, sine)
-    rope = Rope(shape(head_dim), base=base)
+    rope = built("rope", shape(head_dim), base=base)
     found = rope.rotate(queries, keys, rope.prepare(positions), queries, 0)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)
 
 
-def test_hope_with_cutoff_zero_is_rope_and_with_an_infinite_one_has_no_positions():
-    assert torch.equal(hope_frequencies(32, 1e4, 128, cutoff=0.0), rope_frequencies(32, 1e4))
-    assert not hope_frequencies(32, 1e4, 128, cutoff=math.inf).any()
+def test_hope_with_cutoff_zero_is_rope_and_with_a_huge_one_has_no_positions():
+    frequencies = {cutoff: built("hope", shape(32, 128), cutoff=cutoff).frequencies for cutoff in (0.0, 1e9)}
+    assert torch.equal(frequencies[0.0], rope_frequencies(32, 1e4))
+    assert not frequencies[1e9].any()
 
 
 @settings(deadline=None, max_examples=30)
 @given(
     distance=st.integers(0, 300),
     start=st.integers(0, 1_048_576 - 300),
-    kind=st.sampled_from([Rope, Hope]),
+    kind=st.sampled_from(["rope", "hope"]),
     seed=st.integers(0, 100),
 )
 def test_logits_depend_on_the_distance_alone(distance, start, kind, seed):
     generator = torch.Generator().manual_seed(seed)
     query, key = torch.randn(2, 1, 1, 1, 16, generator=generator)
-    encoding = kind(shape())
+    encoding = built(kind, shape())
 
     def logit(position: int) -> float:
         turned, _ = encoding.rotate(query, query, encoding.prepare(torch.tensor([position + distance])), query, 0)
@@ -83,7 +83,7 @@ def test_logits_depend_on_the_distance_alone(distance, start, kind, seed):
 
 
 def test_stopped_components_ignore_position():
-    hope = Hope(shape(16, length=64))
+    hope = built("hope", shape(16, length=64))
     still = (hope.frequencies == 0).nonzero()[:, 0]
     assert len(still)
     heads = torch.randn(1, 2, 1, 16)
@@ -93,7 +93,7 @@ def test_stopped_components_ignore_position():
 
 
 def test_replaced_frequencies_last_for_the_block():
-    rope = Rope(shape())
+    rope = built("rope", shape())
     before = rope.frequencies
     with rope.replaced(torch.zeros(8)):
         assert not rope.frequencies.any()

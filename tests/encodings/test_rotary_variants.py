@@ -9,7 +9,7 @@ from hope.catalogue import FAMILIES
 from hope.encodings.base import EncodingShape
 from hope.encodings.registry import build_encoding
 from hope.encodings.rotary import Rotary
-from hope.encodings.rotary_variants import PartialRope
+from tests.encodings.logits_of import built as built_family
 from tests.encodings.logits_of import named
 
 SHAPE = EncodingShape(layers=1, width=32, heads=2, kv_heads=2, head_dim=16, length=64)
@@ -32,7 +32,7 @@ def test_partial_rope_is_neox_with_dimensions_in_another_order(share):
     partners = [*range(turning, 2 * turning), *range(2 * turning + 8 - turning, 16)]
     order = pairs + partners
     assert sorted(order) == list(range(16))
-    partial = PartialRope(SHAPE, share=share)
+    partial = built_family("partial_rope", SHAPE, share=share)
     ours = partial.rotate(queries[..., order], keys[..., order], partial.prepare(positions), queries, 0)
     for mine, stocks in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, stocks[..., order], atol=2e-5, rtol=0)
@@ -44,7 +44,7 @@ def test_a_rotary_module_turns_by_the_frequencies_of_the_catalogue(family):
     encoding = named(family)
     built = build_encoding(encoding, SHAPE)
     assert isinstance(built, Rotary)
-    known = FAMILIES[family].spectrum(SHAPE.head_dim, SHAPE.length, **encoding.settings)
+    known = FAMILIES[family].spectrum_at(encoding.settings, SHAPE.head_dim, SHAPE.length)
     assert built.frequencies.dtype == torch.float64
     assert built.frequencies.tolist() == list(known.frequencies)
     heads = torch.randn(1, 2, 1, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

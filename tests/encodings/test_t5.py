@@ -8,7 +8,6 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from hope.encodings.base import EncodingShape
 from hope.encodings.t5 import T5, t5_bucket
-from hope.errors import UserError
 
 SHAPE = EncodingShape(layers=2, width=64, heads=3, kv_heads=3, head_dim=16, length=64)
 FARTHEST = 1_048_576
@@ -45,7 +44,7 @@ def test_any_distance_has_the_bucket_of_transformers(distance, buckets, longest)
 @settings(deadline=None, max_examples=50)
 @given(distance=st.integers(0, FARTHEST), key=st.integers(0, FARTHEST), layer=st.integers(0, 1))
 def test_bias_is_the_tables_number_for_the_distance_alone_in_every_layer(distance, key, layer):
-    t5 = T5(SHAPE)
+    t5 = T5(SHAPE, 128)
     t5.initialise(lambda name: torch.Generator().manual_seed(0))
     bias = t5.bias(torch.arange(3), torch.tensor(key + distance), torch.tensor(key), layer)
     assert bias.dtype == torch.float32
@@ -53,12 +52,7 @@ def test_bias_is_the_tables_number_for_the_distance_alone_in_every_layer(distanc
 
 
 def test_the_table_is_drawn_as_in_transformers():
-    t5 = T5(EncodingShape(layers=1, width=64, heads=400, kv_heads=400, head_dim=16, length=64))
+    t5 = T5(EncodingShape(layers=1, width=64, heads=400, kv_heads=400, head_dim=16, length=64), 128)
     t5.initialise(lambda name: torch.Generator().manual_seed(0))
     assert t5.table.std().item() == pytest.approx(64**-0.5, rel=0.05)
     assert t5.table.mean().item() == pytest.approx(0, abs=0.01)
-
-
-def test_a_longest_distance_among_the_single_buckets_is_one_clear_line():
-    with pytest.raises(UserError, match="max_distance 16 is not above 16"):
-        T5(SHAPE, max_distance=16)

@@ -7,10 +7,9 @@ import torch
 
 from hope import config
 from hope.encodings.base import EncodingShape
-from hope.encodings.xpos import Xpos
 from hope.model.cache import GrowingCache
 from hope.model.decoder import Decoder
-from tests.encodings.logits_of import logits_of
+from tests.encodings.logits_of import built, logits_of
 
 DIM = 8
 SHAPE = EncodingShape(layers=1, width=16, heads=2, kv_heads=2, head_dim=DIM, length=64)
@@ -36,7 +35,7 @@ def heads(tokens: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("start", [0, 1_048_000])
 def test_logits_equal_the_formula(scale_base, start):
     queries, keys = heads(20)
-    logits = logits_of(Xpos(SHAPE, scale_base=scale_base), queries, keys, torch.arange(start, start + 20))
+    logits = logits_of(built("xpos", SHAPE, scale_base=scale_base), queries, keys, torch.arange(start, start + 20))
     for m in range(20):
         for n in range(m + 1):
             expected = formula(queries[0, 1, m].tolist(), keys[0, 1, n].tolist(), m - n, scale_base)
@@ -45,7 +44,7 @@ def test_logits_equal_the_formula(scale_base, start):
 
 def test_the_decay_is_the_papers():
     """zeta of the fastest component is 0.4/1.4, and it decays by that over 512 tokens."""
-    xpos = Xpos(SHAPE)
+    xpos = built("xpos", SHAPE)
     assert xpos.zeta.tolist() == pytest.approx([(2 * j + 3.2) / 11.2 for j in range(4)])
     key = torch.zeros(1, 2, 513, DIM)
     key[..., 0] = 1.0
@@ -55,7 +54,7 @@ def test_the_decay_is_the_papers():
 
 def test_a_long_pass_neither_overflows_nor_forgets():
     """As many queries as are encoded together, and keys far before them: zeta^(65536/512) is 1e-70."""
-    xpos, tokens = Xpos(SHAPE), 65_536
+    xpos, tokens = built("xpos", SHAPE), 65_536
     assert xpos.span == 32 * 512
     queries, keys = heads(tokens)
     tables = xpos.prepare(torch.arange(tokens))

@@ -191,7 +191,7 @@ def test_diverged_model_is_an_error(
     broken = tiny_decoder()
     with torch.no_grad():
         broken.norm.weight.fill_(float("nan"))
-    monkeypatch.setattr(bounded_passes, "load_model", lambda folder: broken)
+    monkeypatch.setattr("hope.model.loading.load_model", lambda folder: broken)
     with pytest.raises(UserError, match="not finite"):
         extrapolate(SETTINGS, PLAIN, make_model(), data, tmp_path / "out")
     assert not (tmp_path / "out").exists()

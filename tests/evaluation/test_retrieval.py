@@ -68,7 +68,7 @@ def lookup(read: list[int]) -> int:
 
 def first_value(read: list[int]) -> int:
     """Name the value of the first binding, whatever is asked."""
-    return ([token for token in read if token in RECALL.material.sets[0]] + [0, 0])[1]
+    return ([token for token in read if token in RECALL.sets[0]] + [0, 0])[1]
 
 
 @pytest.mark.parametrize("length", [9, 16, 33])
@@ -97,7 +97,7 @@ def test_naming_one_bound_value_always_is_right_in_one_of_the_questions(length: 
 
 def test_naming_one_value_always_scores_near_the_chance_of_recall() -> None:
     examples = prompts(RECALL, 5, 40, 400)
-    value = int(RECALL.material.sets[0][3])
+    value = int(RECALL.sets[0][3])
     accuracy, _ = score(Planted(lambda read: value), examples)
     chance, answers = examples[0].chance, sum(int(example.answer.sum()) for example in examples)
     assert abs(accuracy.mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / answers)
@@ -105,7 +105,7 @@ def test_naming_one_value_always_scores_near_the_chance_of_recall() -> None:
 
 def test_naming_one_token_always_scores_near_the_chance_of_copy() -> None:
     examples = prompts(COPY, 5, 41, 200)
-    token = int(COPY.material.sets[0][3])
+    token = int(COPY.sets[0][3])
     accuracy, _ = score(Planted(lambda read: token), examples)
     shares = [(example.tokens[example.answer] == token).mean() for example in examples]
     np.testing.assert_allclose(accuracy, shares)

@@ -10,8 +10,7 @@ from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from hope.encodings.base import EncodingShape
-from hope.encodings.none import NoEncoding
-from hope.encodings.rotary import Hope, Rope, Rotary, rope_frequencies
+from hope.encodings.rotary import Rotary, rope_frequencies
 from hope.errors import UserError
 from hope.interchange.rotation import (
     Prefix,
@@ -21,6 +20,7 @@ from hope.interchange.rotation import (
     rotary_share,
     rotation_of,
 )
+from tests.encodings.logits_of import built
 
 SHAPE = EncodingShape(layers=2, width=32, heads=2, kv_heads=1, head_dim=16, length=64)
 
@@ -102,39 +102,39 @@ def test_factors_divide_the_frequencies_of_a_base(half, base, seed):
 
 
 def test_a_plain_rotation_is_known_by_what_it_does():
-    assert torch.equal(rotation_of(Rope(SHAPE), "rope"), rope_frequencies(16, 10_000.0))
-    assert int((rotation_of(Hope(SHAPE), "hope") > 0).sum()) == 3
-    assert torch.equal(rotation_of(NoEncoding(SHAPE), "none"), torch.zeros(8, dtype=torch.float64))
+    assert torch.equal(rotation_of(built("rope", SHAPE), "rope"), rope_frequencies(16, 10_000.0))
+    assert int((rotation_of(built("hope", SHAPE), "hope") > 0).sum()) == 3
+    assert torch.equal(rotation_of(built("none", SHAPE), "none"), torch.zeros(8, dtype=torch.float64))
 
 
-class Louder(Rope):
+class Louder(Rotary):
     def rotate(self, queries, keys, prepared, hidden, layer):
         return super().rotate(2 * queries, keys, prepared, hidden, layer)
 
 
-class Swinging(Rope):
+class Swinging(Rotary):
     def prepare(self, positions):
         return super().prepare(positions % 50)
 
 
-class Late(Rope):
+class Late(Rotary):
     def rotate(self, queries, keys, prepared, hidden, layer):
         return super().rotate(queries, keys, prepared, hidden, layer) if layer == 0 else (queries, keys)
 
 
-class Added(Rope):
+class Added(Rotary):
     def embed(self, embeddings, positions):
         return embeddings + 1
 
 
-class Biased(Rope):
+class Biased(Rotary):
     has_bias = True
 
 
 @pytest.mark.parametrize("kind", [Louder, Swinging, Late, Added, Biased])
 def test_a_rotary_class_that_does_more_has_no_stock_form(kind):
     with pytest.raises(UserError, match="encoding 'mine' does not rotate by angles linear in position"):
-        rotation_of(kind(SHAPE), "mine")
+        rotation_of(kind(SHAPE, rope_frequencies(16, 1e4)), "mine")
 
 
 def test_any_frequencies_are_a_plain_rotation():

@@ -33,7 +33,7 @@ def test_the_kernel_and_a_compiled_model_are_traced_whole(monkeypatch):
     inputs = [one.detach() for one in inputs]
     whole = torch.compile(flex.attend_flex, fullgraph=True, backend="eager")
     kernel = torch.compile(flex_attention.flex_attention, fullgraph=True, backend="eager")
-    monkeypatch.setattr(flex, "_kernel", lambda: kernel)
+    monkeypatch.setattr(flex, "_compiled_kernel", lambda: kernel)
     monkeypatch.setattr(flex, "flex_attention", flex._compiled)
     with torch.no_grad():
         expected = whole_attention(*inputs, layer_encoding, SCALE)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from hope import config
 from hope.catalogue import FAMILIES, family_settings
 from hope.encodings.extensions import extended
-from hope.encodings.rotary import Rope, Rotary
+from hope.encodings.rotary import Rotary
 from hope.model import bounded_passes
 from hope.model.decoder import Decoder
 from hope.model.long_pass import in_pieces, last_hidden
@@ -58,7 +58,7 @@ def test_pieces_and_the_last_states_of_an_extended_model_equal_one_pass(content:
         torch.testing.assert_close(in_pieces(model, ids(60), 7), whole, atol=1e-4, rtol=1e-4)
 
 
-class Renewed(Rope):
+class Renewed(Rotary):
     """A user's RoPE whose keys are encoded anew with each token, from the last position back."""
 
     recodes = True
@@ -70,7 +70,7 @@ class Renewed(Rope):
 @pytest.mark.parametrize("span", [None, 10])
 def test_pieces_of_an_encoding_that_recodes_equal_one_pass(span: int | None) -> None:
     model = loud_decoder("rope")
-    model.encoding = Renewed(model.encoding.shape)
+    model.encoding = Renewed(model.encoding.shape, model.encoding.frequencies)
     model.encoding.span = span
     with torch.inference_mode():
         whole = model(ids(64))

@@ -62,7 +62,7 @@ def test_only_those_that_are_named_keep_more(family: str) -> None:
     saved = (
         kept_by_autograd(more, torch.float32, False, family) - kept_by_autograd(SHAPES[0], torch.float32, False, family)
     ) / 3
-    assert (saved > one_pass(SHAPES[0]).layer) == (family in activations.OWN_QUERIES)
+    assert (saved > one_pass(SHAPES[0]).layer) == FAMILIES[family].own_queries
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hope.catalogue import spectra
+from hope.catalogue import FAMILIES
 from hope.config import Study, parse_study, to_json
 from hope.files import write_json
 from hope.paths import StudyPaths
@@ -581,11 +581,10 @@ def _write_kernel(paths: StudyPaths, study: Study) -> None:
     length = study.training.length
     distance = _distances(length)
     swept = [(family, base) for family in ("rope", "hope") for base in (1e3, 1e4, 5e5)] + [("p_rope", 1e4)]
-    spectrum = {"rope": spectra.rope, "hope": spectra.hope, "p_rope": spectra.p_rope}
     sweep = [
-        _decay(np.array(spectrum[family](study.model.head_dim, length, base).frequencies), distance)
-        .assign(encoding=family, base=base)
+        _decay(np.array(spectrum.frequencies), distance).assign(encoding=family, base=base)
         for family, base in swept
+        if (spectrum := FAMILIES[family].spectrum_at({"base": base}, study.model.head_dim, length))
     ]  # fmt: skip
     _table(paths.theory / "kernel_sweep.parquet", pd.concat(sweep, ignore_index=True))
     tables = [pd.DataFrame({"encoding": pd.Series(dtype=str), "distance": distance[:0], "value": 0.0, "bound": 0.0})]

@@ -23,6 +23,24 @@ LOADED = {
 """Attributes whose address is loaded with the page; that of an ``a`` is not."""
 
 
+INLINE = ("a", "cite", "code", "em", "strong")
+"""Elements that stand within a sentence."""
+BROKEN = (
+    r"\s[.,;:!?)\]]",  # a space before punctuation
+    r"[.,;:!?]\s*[.,;:!?]",  # two marks, nothing between
+    r"[(\[]\s*[)\]]",  # nothing in brackets
+    r"\b(?:nan|NaN|undefined)\b",
+    r"(?<=[^.!?] )(?:None|True|False)\b",  # at the beginning of a sentence they are words
+)
+"""What sentences look like where a template joined its parts wrongly."""
+
+
+def broken_joins(html: str) -> list[str]:
+    """Return the texts of a page in which the joins of sentences are broken."""
+    texts = (text.replace("et al.,", "et al") for text in Page(html).blocks)
+    return [text for text in texts if any(re.search(pattern, text) for pattern in BROKEN)]
+
+
 class Page(HTMLParser):
     """A parsed page."""
 
@@ -31,24 +49,38 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.styles: list[str] = []
         self.words: list[str] = []
+        self._blocks = [""]
         self._within = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._begin_block(tag)
         self.tags.append((tag, {name: value or "" for name, value in attrs}))
         self._within = tag
         self.styles += [value or "" for name, value in attrs if name == "style"]
 
     def handle_endtag(self, tag: str) -> None:
         self._within = ""
+        self._begin_block(tag)
+
+    def _begin_block(self, tag: str) -> None:
+        if tag not in INLINE:
+            self._blocks.append("")
 
     def handle_data(self, data: str) -> None:
         (self.styles if self._within == "style" else self.words).append(data)
+        if self._within not in ("style", "pre"):  # what a file says is no sentence of the page
+            self._blocks[-1] += data
 
     @property
     def text(self) -> str:
         """The words of the page, in single spaces."""
         return " ".join("".join(self.words).split())
+
+    @property
+    def blocks(self) -> list[str]:
+        """The texts of paragraphs, cells, captions and the like, in single spaces."""
+        return [" ".join(text.split()) for text in self._blocks if text.strip()]
 
     def all(self, tag: str) -> list[dict[str, str]]:
         """Return the attributes of every ``tag``."""

@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 import yaml
 
+from hope.measures import Endpoint
 from hope.reporting import words
 from hope.reporting.claims import judge
 from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.comparisons import COLUMNS, comparisons, pairs
+from hope.reporting.endpoints import COLUMNS as ENDPOINTS
 from hope.reporting.endpoints import write_endpoints
 from hope.reporting.estimates import Observations
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.page.tables import one_table
 from hope.reporting.page.write import write_report
+from hope.reporting.study_tables import StudyTables
 from hope.reporting.summaries import baseline_of
 from hope.statistics import crossed_mean, holm
 from tests.reporting.make_study import DOCUMENTS, Truth, make_study, settings
@@ -37,6 +39,11 @@ def compared(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "tables" / "comparisons.csv")
 
 
+def of_endpoint(table: pd.DataFrame, **key: object) -> pd.DataFrame:
+    """Return the rows of one endpoint, by encoding."""
+    return table[[Endpoint.of(row) == Endpoint(**key) for row in table.to_dict("records")]].set_index("encoding")  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """Comparisons of a study with two seeds of ALiBi and one of no encoding."""
@@ -47,12 +54,12 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 def frame(**values: np.ndarray) -> Observations:
     """Return endpoints of two documents' losses by encoding, each [seeds, documents]."""
     rows = [
-        ("loss_within", encoding, seed, unit, value)
+        {**Endpoint("loss_within").columns, "encoding": encoding, "seed": seed, "unit": unit, "value": value}
         for encoding, matrix in values.items()
         for seed, of_units in enumerate(matrix)
         for unit, value in enumerate(of_units)
     ]
-    return Observations(pd.DataFrame(rows, columns=["measure", "encoding", "seed", "unit", "value"]))
+    return Observations(pd.DataFrame(rows, columns=ENDPOINTS))
 
 
 def test_differences_are_paired_by_seed_and_document(new_study):
@@ -80,7 +87,7 @@ def test_each_row_says_how_large_how_sure_and_what_could_have_been_seen():
 
 
 def test_retrieval_is_told_in_points(table):
-    row = table.set_index(["measure", "encoding", "baseline"]).loc[("copy_accuracy_1L", "hope", "rope")]
+    row = of_endpoint(table, measure="accuracy", task="copy", multiple=1.0).query("baseline == 'rope'").loc["hope"]
     for end in ("", "_low", "_high", "_detectable"):
         assert row[f"points{end}"] == pytest.approx(100 * row[end[1:] or "estimate"], rel=1e-4)
     assert np.isnan(row["percent"])
@@ -94,16 +101,15 @@ def test_every_encoding_stands_against_rope_and_hope_and_no_pair_twice(table):
 
 def test_the_report_says_what_could_have_been_seen(new_study):
     folder = new_study(seeds={"rope": 3, "hope": 3})
-    rows = compared(folder).set_index("measure")
+    past = of_endpoint(compared(folder), measure="octave_loss", multiple=4.0).loc["hope"]
     view = one_table(StudyTables(folder), "comparisons")
     cells = {row[0].text: row for row in view.rows}
-    assert (
-        cells["loss_2L_4L"][4].text == f"{words.number(rows.loc['loss_2L_4L', 'percent_detectable'], 2)}% in perplexity"
-    )
-    assert cells["copy_accuracy_1L"][4].text.endswith(" points")
-    assert cells["copy_accuracy_1L"][3].text.endswith("] points")
-    assert cells["loss_2L_4L"][5].note == "primary" and cells["loss_4L_8L"][5].note == ""
-    assert (cells["loss_within"][6].text, cells["loss_within"][6].note) == ("3", f"{DOCUMENTS} documents")
+    assert cells["loss from 2L to 4L"][4].text == f"{words.number(past['percent_detectable'], 2)}% in perplexity"
+    assert cells["loss from 2L to 4L"][0].note.startswith("octave_loss: ")
+    assert cells["copy accuracy at L"][4].text.endswith(" points")
+    assert cells["copy accuracy at L"][3].text.endswith("] points")
+    assert cells["loss from 2L to 4L"][5].note == "primary" and cells["loss from 4L to 8L"][5].note == ""
+    assert (cells["loss within L"][6].text, cells["loss within L"][6].note) == ("3", f"{DOCUMENTS} documents")
     write_report(folder)
     text = Page((folder / "report" / "index.html").read_text(encoding="utf-8")).text
     within = json.loads((folder / "claims.json").read_text())["claims"][6]
@@ -147,13 +153,15 @@ def test_primary_endpoints_are_corrected_with_their_claims_and_leave_the_other_f
     primary, others = (table[table["family"] == name] for name in ("primary", "exploratory"))
     parts = [part for stated in load_claims(CLAIMS).claims for part in stated.parts if isinstance(part, Part)]
     deciding = {
-        (part.treatment.measure, part.treatment.encoding, part.baseline.encoding)
+        (part.treatment.endpoint, part.treatment.encoding, part.baseline.encoding)
         for part in parts
-        if part.decides and part.kind != "exact" and part.treatment.measure == part.baseline.measure
+        if part.decides and part.kind != "exact" and len(part.sides) == 2
+        if part.treatment.endpoint == part.baseline.endpoint
         if not part.elsewhere  # its encodings are another study's
     }
-    assert ("loss_within", "hope", "rope") in deciding and len(deciding) > 3
-    assert {(row["measure"], row["encoding"], row["baseline"]) for row in primary.to_dict("records")} == deciding
+    assert (Endpoint("loss_within"), "hope", "rope") in deciding and len(deciding) > 3
+    found = {(Endpoint.of(row), row["encoding"], row["baseline"]) for row in primary.to_dict("records")}
+    assert found == deciding
     folder = make_study(tmp_path / "again", seeds={"rope": 3, "hope": 3, "alibi": 2, "none": 1})
     compared(folder)
     judged = json.loads((folder / "claims.json").read_text())
@@ -191,20 +199,22 @@ def test_single_seed_has_neither_interval_nor_p(table):
 
 def test_models_that_answer_alike_throughout_get_no_interval_of_width_zero(new_study):
     truth = Truth(copy={"rope": 1.0, "hope": 1.0}, seed_noise=0.0, unit_noise=0.0, noise=0.0)
-    rows = compared(new_study(truth, seeds={"rope": 3, "hope": 3})).set_index("measure")
-    assert rows.loc["copy_accuracy_1L", "estimate"] == 0.0
-    assert rows.loc["copy_accuracy_1L", ["low", "high", "p", "detectable", "points_low"]].isna().all()
+    rows = compared(new_study(truth, seeds={"rope": 3, "hope": 3}))
+    row = of_endpoint(rows, measure="accuracy", task="copy", multiple=1.0).loc["hope"]
+    assert row["estimate"] == 0.0
+    assert row[["low", "high", "p", "detectable", "points_low"]].isna().all()
 
 
 def test_measures_of_one_encoding_alone_and_of_formulas_are_left_out(table):
     others = table[table["family"] == "exploratory"]
-    assert not others["measure"].str.contains("kernel|initial|shuffled|freeze|mean_|remove|depth|margin").any()
+    assert not others["measure"].str.contains("kernel|bound|initial|shuffled|change|spread|margin").any()
+    assert others[["depth", "intervention", "components"]].isna().all().all()
 
 
 def test_a_primary_endpoint_stands_among_the_comparisons_whatever_its_measure(table):
-    margins = table[table["measure"].str.contains("margin")]
-    assert margins[["measure", "encoding", "baseline", "family"]].values.tolist() == [
-        ["copy_margin_1L", "hope", "rope", "primary"]
+    margins = table[table["measure"] == "margin"]
+    assert margins[["task", "multiple", "encoding", "baseline", "family"]].values.tolist() == [
+        ["copy", 1.0, "hope", "rope", "primary"]
     ]
 
 
@@ -213,4 +223,4 @@ def test_without_a_baseline_there_are_no_rows_but_all_columns(new_study):
     rows = compared(folder)
     assert rows.empty and list(rows.columns) == COLUMNS
     assert not pd.read_csv(folder / "tables" / "losses.csv").empty
-    assert list(comparisons(Observations(pd.DataFrame(columns=["measure", "encoding"])), settings({"rope": 1}), {}, 0))
+    assert list(comparisons(Observations(pd.DataFrame(columns=ENDPOINTS)), settings({"rope": 1}), {}, 0))

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from hope.errors import UserError
-from hope.reporting import endpoints as rooms
-from hope.reporting.endpoints import kernel_floor, write_endpoints
-from hope.reporting.estimates import Observations, percent
-from hope.reporting.figures.draw import KINDS
-from hope.reporting.measures import MEASURES, canonical, measure_named
+from hope.measures import KEYS, MEASURES, Endpoint
+from hope.measures.kernels import kernel_floor
+from hope.reporting.endpoints import write_endpoints
+from hope.reporting.estimates import Cell, Observations, percent
+from hope.reporting.figures.declaration import declared_figures
 from hope.statistics import crossed_mean
 from tests.reporting.make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, settings
 
@@ -39,165 +39,28 @@ def study(shared_study, tmp_path_factory):
     return folder
 
 
-def windows(*rows: tuple[int, int, int, float]) -> pd.DataFrame:
-    """Return an extrapolation table from (document, start, end, nats a token)."""
-    columns = {"document": [row[0] for row in rows], "start": [row[1] for row in rows], "end": [row[2] for row in rows]}
-    frame = pd.DataFrame(columns).assign(extension="none", window=0)
-    return frame.assign(
-        tokens=frame["end"] - frame["start"], nll=(frame["end"] - frame["start"]) * [r[3] for r in rows]
-    )
-
-
-def test_losses_are_means_over_tokens_within_a_range():
-    frame = windows((5, 0, 2, 1.0), (5, 2, 8, 3.0), (5, 8, 16, 4.0), (5, 16, 32, 6.0), (9, 0, 8, 2.0), (9, 8, 32, 7.0))
-    found = dict(rooms.losses(frame, length=8, longest=4))
-    assert found["loss_within"].to_dict() == {5: (2 * 1 + 6 * 3) / 8, 9: 2.0}
-    assert found["loss_past"].to_dict() == {5: (8 * 4 + 16 * 6) / 24, 9: 7.0}
-    # Document 9's bin of 8 to 32 belongs to no octave, so it is in none.
-    assert found["loss_1L_2L"].to_dict() == {5: 4.0}
-    assert found["loss_2L_4L"].to_dict() == {5: 6.0}
-
-
-def test_windows_of_a_document_are_weighed_by_their_tokens():
-    frame = pd.concat([windows((1, 0, 8, 1.0)), windows((1, 0, 8, 2.0)).assign(window=1)])
-    assert dict(rooms.losses(frame, 8, 1))["loss_within"].to_dict() == {1: 1.5}
-
-
-def test_range_that_is_not_measured_from_end_to_end_is_left_out():
-    found = dict(rooms.losses(windows((1, 0, 8, 1.0), (1, 8, 16, 2.0)), length=8, longest=2))
-    assert set(found) == {"loss_within", "loss_1L_2L"}
-    assert not dict(rooms.losses(windows((1, 4, 8, 1.0), (1, 12, 16, 2.0)), length=8, longest=2))
-
-
-def test_context_gain_compares_the_same_targets_and_is_positive_where_context_helps():
-    frame = pd.DataFrame(
-        {"extension": "none", "document": [1, 1, 1, 2, 2, 2], "context": [4, 8, 16] * 2, "tokens": 2}
-    ).assign(nll=[10.0, 8.0, 6.0, 4.0, 4.0, 5.0])
-    found = dict(rooms.context_losses(frame, 8, [0.5, 1.0, 2.0, 4.0]))
-    assert set(found) == {"context_loss_0.5L", "context_loss_1L", "context_loss_2L", "context_gain_2L"}
-    assert found["context_loss_0.5L"].to_dict() == {1: 5.0, 2: 2.0}
-    assert found["context_gain_2L"].to_dict() == {1: 1.0, 2: -0.5}
-
-
-def test_measures_of_a_length_extension_carry_its_label():
-    positions = windows((1, 0, 8, 2.0), (1, 8, 16, 5.0))
-    frame = pd.concat([positions, positions.assign(extension="yarn-4", nll=positions["nll"] / 2)])
-    found = dict(rooms.losses(frame, length=8, longest=2))
-    assert {name: values[1] for name, values in found.items()} == {
-        "loss_within": 2.0, "loss_1L_2L": 5.0, "loss_within@yarn-4": 1.0, "loss_1L_2L@yarn-4": 2.5
-    }  # fmt: skip
-    contexts = pd.DataFrame({"document": 1, "context": [8, 16], "tokens": 2, "nll": [8.0, 6.0]})
-    both = [contexts.assign(extension="none"), contexts.assign(extension="my.ext@2", nll=1.0)]
-    found = dict(rooms.context_losses(pd.concat(both), 8, [1.0, 2.0]))
-    assert found["context_loss_2L@my.ext@2"].to_dict() == {1: 0.5} and found["context_gain_2L"].to_dict() == {1: 1.0}
-    assert not [name for name in found if name.startswith("context_gain_2L@")]
-    known = measure_named("context_loss_2L@my.ext@2")
-    assert known is not None and known.extension("context_loss_2L@my.ext@2") == "my.ext@2"
-    assert known.numbers("context_loss_2L@my.ext@2") == [2.0]
-    assert canonical("loss_2.0L_4L@mine_4.0") == "loss_2L_4L@mine_4.0"
-
-
-def test_windows_that_slide_weigh_every_token_alike():
-    frame = pd.DataFrame({"document": [3, 3], "context": [1, 5], "tokens": [4, 12], "nll": [20.0, 36.0]})
-    found = dict(rooms.strided_losses(frame.assign(extension="none")))
-    assert {name: values.to_dict() for name, values in found.items()} == {"strided_loss": {3: 56 / 16}}
-    assert not dict(rooms.strided_losses(frame.assign(extension="none").iloc[:0]))
-
-
-def test_index_is_the_mean_over_layers_and_heads_of_the_last_query_within():
-    frame = pd.DataFrame(
-        [
-            (subject, query, head, document, value + 10 * (query != 7) + shift)
-            for subject, shift in (("trained", 0), ("initial", 100), ("shuffled", 200))
-            for query in (7, 15)
-            for document in (3, 4)
-            for head, value in enumerate((0.1 * document, 0.3))
-        ],
-        columns=["subject", "query", "head", "document", "index_without_sink"],
-    ).assign(layer=0)
-    found = dict(rooms.ushape(frame, 8))
-    assert found["index_trained"].to_dict() == pytest.approx({3: 0.3, 4: 0.35})
-    assert found["index_initial"].to_dict() == pytest.approx({3: 100.3, 4: 100.35})
-    assert found["index_shuffled"].to_dict() == pytest.approx({3: 200.3, 4: 200.35})
-
-
-def test_prompts_that_differ_in_depth_alone_are_one_unit():
-    rows = [
-        ("needle", 8, depth, example, value, int(value == 1), 0.5)
-        for depth, values in ((0.0, (1.0, 0.5)), (1.0, (0.5, 0.0)))
-        for example, value in enumerate(values)
-    ]
-    rows += [("copy", 8, None, example, 0.25, 0, None) for example in range(2)]
-    columns = ["task", "length", "depth", "example", "accuracy", "exact", "margin"]
-    found = dict(rooms.retrieval(pd.DataFrame(rows, columns=columns), 8, [0.5, 1.0]))
-    assert found["needle_accuracy_1L"].to_dict() == {0: 0.75, 1: 0.25}
-    assert found["needle_exact_1L"].to_dict() == {0: 0.5, 1: 0.0}
-    assert found["needle_margin_1L"].to_dict() == {0: 0.5, 1: 0.5}
-    assert found["needle_accuracy_1L_depth0"].to_dict() == {0: 1.0, 1: 0.5}
-    assert found["needle_exact_1L_depth1"].to_dict() == {0: 0, 1: 0}
-    assert found["copy_accuracy_1L"].to_dict() == {0: 0.25, 1: 0.25}
-    assert found["copy_margin_1L"].isna().all()
-    assert not [name for name in found if name.startswith("copy") and "depth" in name]
-
-
-def test_names_of_measures_are_written_as_tables_write_them():
-    written_so = ["loss_2L_4L", "copy_accuracy_0.25L", "needle_exact_1L_depth0.5", "loss_within", "freeze_slow_index"]
-    assert [canonical(name) for name in written_so] == written_so
-    assert canonical("loss_2.0L_4L") == "loss_2L_4L"
-    assert canonical("needle_accuracy_1.0L_depth0.50") == "needle_accuracy_1L_depth0.5"
-    depth = measure_named("needle_exact_1L_depth0.5")
-    assert depth is not None and depth.numbers("needle_exact_1L_depth0.5") == [1.0, 0.5]
-
-
 def test_measures_are_shown_in_figures_and_tables_that_are_made(study):
-    figures = {f"figures/{kind.name}.svg" for kind in KINDS}
-    for measure in MEASURES:
-        for path in measure.shown:
-            assert path in figures or (study / path).exists(), path
-
-
-def test_interventions_are_differences_to_the_model_left_alone():
-    rows = [
-        (mode, name, measure, document, value + document)
-        for mode, name, value in (
-            ("none", "none", 4.0),
-            ("freeze", "activated", 3.5),
-            ("remove", "activated", 3.0),
-            ("mean", "matched", 6.0),
-        )
-        for measure in ("loss_past", "index_without_sink")
-        for document in (1, 2)
-    ]
-    found = dict(rooms.intervention(pd.DataFrame(rows, columns=["mode", "set", "measure", "document", "value"])))
-    assert found["freeze_activated_loss_past"].to_dict() == pytest.approx({1: -0.5, 2: -0.5})
-    assert found["remove_activated_index"].to_dict() == pytest.approx({1: -1.0, 2: -1.0})
-    assert found["mean_matched_loss_past"].to_dict() == pytest.approx({1: 2.0, 2: 2.0})
-    assert len(found) == 6
-
-
-def test_spread_weighs_bins_and_splits_at_one_turn_within_the_training_length():
-    rows = []
-    for component, frequency, values in ((0, 1.0, (1.0, -1.0)), (1, 0.01, (0.5, 0.1)), (2, 0.0, (9.0, 0.0))):
-        for (start, end), value in zip(((0, 2), (2, 8)), values, strict=True):
-            rows.append((0, 0, component, start, end, frequency, value))
-    columns = ["layer", "head", "component", "distance", "distance_end", "frequency", "contribution"]
-    found = dict(rooms.spreads(pd.DataFrame(rows, columns=columns), 8))
-    assert found["fast_spread"][0] == pytest.approx(np.std([1, 1, -1, -1, -1, -1, -1, -1]))
-    assert found["slow_spread"][0] == pytest.approx(np.std([0.5, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]))
+    needed = {table for declared in declared_figures() for table in declared.needs}
+    for measure in MEASURES.values():
+        source = measure.source
+        assert source.summaries or f"{source.room}/{source.name}.parquet" in needed, measure.name
+        for name in source.summaries:
+            assert (study / "tables" / f"{name}.csv").exists(), name
 
 
 def test_endpoints_hold_every_model_and_no_gap(study):
     frame = pd.read_parquet(study / "tables" / "endpoints.parquet")
-    assert list(frame.columns) == ["measure", "encoding", "seed", "unit", "value"]
+    assert list(frame.columns) == [*KEYS, "encoding", "seed", "unit", "value"]
     assert frame["value"].notna().all()
-    assert not frame.duplicated(["measure", "encoding", "seed", "unit"]).any()
+    assert not frame.duplicated([*KEYS, "encoding", "seed", "unit"]).any()
     loss = frame[frame["measure"] == "loss_within"]
     assert loss.groupby("encoding")["seed"].nunique().to_dict() == {"rope": 3, "hope": 3, "none": 1, "alibi": 1}
     assert (loss.groupby(["encoding", "seed"])["unit"].nunique() == DOCUMENTS).all()
-    assert set(frame[frame["measure"] == "copy_exact_1L"]["unit"]) == set(range(PROMPTS))
+    copied = frame.query("measure == 'exact' and task == 'copy' and multiple == 1")
+    assert set(copied["unit"]) == set(range(PROMPTS))
 
 
-def test_every_measure_is_described_once(study, new_study):
+def test_every_measure_is_measured_and_takes_what_it_says(study, new_study):
     deep = {"tasks": ["needle"], "multiples": [1.0], "prompts": 22}
     more = {
         "documents": DOCUMENTS,
@@ -206,21 +69,24 @@ def test_every_measure_is_described_once(study, new_study):
     }
     frames = [pd.read_parquet(study / "tables" / "endpoints.parquet")]
     frames.append(written(new_study(seeds={"rope": 1}, retrieval=deep, extrapolation=more)))
-    names = pd.concat(frames)["measure"].unique()
-    for name in names:
-        assert [known.pattern.fullmatch(name) is not None for known in MEASURES].count(True) == 1, name
-    unused = [known.name for known in MEASURES if not any(known.pattern.fullmatch(name) for name in names)]
-    assert not unused
-    assert measure_named("loss_sideways") is None
+    endpoints = _endpoints(pd.concat(frames))
+    assert {endpoint.measure for endpoint in endpoints} == set(MEASURES)
+    assert not [found for endpoint in endpoints if (found := MEASURES[endpoint.measure].wrong(endpoint))]
+    assert len({endpoint.words for endpoint in endpoints}) == len(endpoints)
+    assert len({endpoint.metric for endpoint in endpoints}) == len(endpoints)
+
+
+def _endpoints(frame: pd.DataFrame) -> list[Endpoint]:
+    return [Endpoint.of(row) for row in frame[list(KEYS)].drop_duplicates().to_dict("records")]
 
 
 def test_encoding_that_ends_has_no_endpoints_past_its_end(new_study):
     folder = new_study(seeds={"rope": 1, "learned": 1})
     frame = written(folder)
-    learned = set(frame[frame["encoding"] == "learned"]["measure"])
-    assert {"loss_within", "context_loss_1L", "copy_accuracy_1L", "index_trained"} <= learned
-    rope = set(frame[frame["encoding"] == "rope"]["measure"])
-    past = {name for name in rope if name.endswith(("_2L", "_4L", "_8L")) or name == "loss_past"}
+    learned, rope = ({*_endpoints(frame[frame["encoding"] == name])} for name in ("learned", "rope"))
+    within = {Endpoint("context_loss", multiple=1.0), Endpoint("accuracy", task="copy", multiple=1.0)}
+    assert {Endpoint("loss_within"), Endpoint("index_trained"), *within} <= learned
+    past = {endpoint for endpoint in rope if endpoint.measure == "loss_past" or (endpoint.multiple or 0) > 1}
     assert len(past) > 8
     assert not past & learned
     assert table(folder, "losses").query("encoding == 'learned'")["estimate"].notna().all()
@@ -240,7 +106,7 @@ def test_kernel_and_its_floor_come_from_different_places(study):
 def test_a_floor_is_told_of_rope_and_hope_alone():
     names = ["rope", "rope_fast", "hope", "hope_two_turns", "hope_slow_only", "hope_random", "p_rope", "none"]
     study = settings(dict.fromkeys(names, 1))
-    assert [kernel_floor(study, name) for name in names] == [0.0, 0.0, 0.625, 0.75, None, None, None, None]
+    assert [kernel_floor(None, study, name) for name in names] == [0.0, 0.0, 0.625, 0.75, None, None, None, None]
 
 
 def test_kernel_gap_is_the_distance_between_the_two_curves(study):
@@ -254,9 +120,13 @@ def test_kernel_gap_is_the_distance_between_the_two_curves(study):
 
 def test_levels_carry_the_crossed_interval_of_their_matrix(study):
     frame = pd.read_parquet(study / "tables" / "endpoints.parquet")
-    part = frame[(frame["measure"] == "loss_2L_4L") & (frame["encoding"] == "hope")]
+    part = frame.query("measure == 'octave_loss' and multiple == 4 and extension.isna() and encoding == 'hope'")
     low, high = crossed_mean(part.pivot(index="seed", columns="unit", values="value").to_numpy()).interval(0.95)
-    row = table(study, "losses").set_index(["measure", "encoding"]).loc[("loss_2L_4L", "hope")]
+    row = (
+        table(study, "losses")
+        .query("measure == 'octave_loss' and multiple == 4 and extension.isna() and encoding == 'hope'")
+        .iloc[0]
+    )
     assert (row["estimate"], row["low"], row["high"]) == pytest.approx((part["value"].mean(), low, high), rel=1e-4)
     assert row["perplexity"] == pytest.approx(np.exp(part["value"].mean()), rel=1e-4)
 
@@ -333,7 +203,7 @@ def test_cost_counts_parameters_tokens_and_time(study):
 def test_unit_that_one_seed_lacks_is_left_out(new_study):
     folder = new_study(seeds={"rope": 2, "hope": 2})
     changed(folder / "evaluation/hope/seed1/extrapolation.parquet", lambda frame: frame[frame["document"] != 3])
-    found = Observations(written(folder)).matrix("hope", "loss_within")
+    found = Observations(written(folder)).matrix(Cell("hope", Endpoint("loss_within")))
     assert list(found.columns) == [0, 1, 2, 4, 5, 6, 7]
     assert found.notna().all().all()
 

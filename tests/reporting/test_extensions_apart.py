@@ -5,34 +5,33 @@ from pathlib import Path
 
 import pandas as pd
 
-from hope.paths import StudyPaths
-from hope.reporting.endpoints import collect_endpoints, read_study
-from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.evaluation import context_gain, loss_by_position
+from hope.reporting.endpoints import collect_endpoints
+from hope.reporting.figures.loss import context_gain, loss_by_position
+from hope.reporting.study_tables import StudyTables
 
 
 def as_trained(endpoints: pd.DataFrame) -> pd.DataFrame:
     """Return the endpoints without those of extensions."""
-    return endpoints[~endpoints["measure"].str.contains("@")].reset_index(drop=True)
+    return endpoints[endpoints["extension"].isna()].reset_index(drop=True)
 
 
 def test_endpoints_and_figures_are_of_the_models_as_trained(shared_study: Path, tmp_path: Path) -> None:
     study = tmp_path / "study"
     shutil.copytree(shared_study, study)
-    settings, paths = read_study(study), StudyPaths(study)
-    endpoints = as_trained(collect_endpoints(paths, settings))
+    tables = StudyTables(study)
+    endpoints = as_trained(collect_endpoints(tables))
     drawn = [draw(StudyTables(study)) for draw in (loss_by_position, context_gain)]
     changed = 0
-    for encoding, seed in settings.runs():
+    for encoding, seed in tables.study.runs():
         for name in ("extrapolation", "context"):
-            path = paths.run(encoding, seed).evaluation / f"{name}.parquet"
+            path = tables.path(name, encoding, seed)
             table = pd.read_parquet(path)
             plain = table[table["extension"] == "none"]
             extended = plain.assign(extension="yarn-4", nll=plain["nll"] * 3)
             pd.concat([plain, extended]).to_parquet(path, index=False)
             changed += len(extended)
     assert changed
-    pd.testing.assert_frame_equal(as_trained(collect_endpoints(paths, settings)), endpoints)
+    pd.testing.assert_frame_equal(as_trained(collect_endpoints(StudyTables(study))), endpoints)
     for draw, before in zip((loss_by_position, context_gain), drawn, strict=True):
         after = draw(StudyTables(study))
         assert before is not None and after is not None

@@ -81,7 +81,15 @@ def _write_model(root: Path, study: config.Study, encoding: str, seed: int, star
     stage = study.extrapolation_stage().model_dump()
     _write_record(evaluation / "extrapolation.json", "extrapolate", stage, [model, root / "data"])
     prompts = [
-        {"task": "copy", "trained": True, "length": LENGTH, "example": example, "chance": 0.25, "accuracy": accuracy}
+        {
+            "task": "copy",
+            "trained": True,
+            "length": LENGTH,
+            "depth": None,
+            "example": example,
+            "chance": 0.25,
+            "accuracy": accuracy,
+        }
         | {"exact": float(accuracy == 1), "margin": 0.0}
         for example, accuracy in enumerate((1.0, 0.5))
     ]

@@ -71,14 +71,14 @@ def test_params_and_metrics_are_those_of_the_files(synced: Path, study_config: c
 
     # Bins of 8 at 2 + start / 16, documents 0 and 1 nat above: within L (0 + 8) / 32 + 2.5, and so on.
     for run in ("hope/seed0", "hope/seed0/extrapolate"):
-        assert value(run, "loss/within_L") == pytest.approx(2.75)
-        assert value(run, "loss/1L_to_2L") == pytest.approx(3.75)
-        assert value(run, "loss/2L_to_4L") == pytest.approx(5.25)
-        assert value(run, "context_gain/2L") == pytest.approx(0.25)
+        assert value(run, "extrapolation/loss_within") == pytest.approx(2.75)
+        assert value(run, "extrapolation/octave_loss_2L") == pytest.approx(3.75)
+        assert value(run, "extrapolation/octave_loss_4L") == pytest.approx(5.25)
+        assert value(run, "context/context_gain_2L") == pytest.approx(0.25)
     curve = {step: loss for step, loss, _ in store.points(runs["hope/seed0/extrapolate"], "by_position/loss")}
     assert curve == pytest.approx({8 * number: 2.0 + number / 2 for number in range(1, 9)})
-    assert value("hope/seed0/retrieve", "copy_accuracy/1L") == pytest.approx(0.75)
-    assert value("hope/seed0/retrieve", "copy_accuracy/chance") == pytest.approx(0.25)
+    assert value("hope/seed0/retrieve", "retrieval/accuracy_copy_1L") == pytest.approx(0.75)
+    assert value("hope/seed0/retrieve", "retrieval/chance_copy") == pytest.approx(0.25)
     assert value("study", "study_claims/6_estimate") == -0.5
 
 
@@ -207,14 +207,14 @@ def test_what_has_no_files_any_more_goes(synced: Path) -> None:
 def test_a_deleted_store_is_restored(synced: Path) -> None:
     before = Store(synced)
     facts = {
-        key: (before.of("params", run), sorted(before.files(run)), before.points(run, "loss/within_L"))
+        key: (before.of("params", run), sorted(before.files(run)), before.points(run, "extrapolation/loss_within"))
         for key, run in before.runs().items()
     }
     shutil.rmtree(synced / "mlflow")
     sync(synced)
     after = Store(synced)
     assert facts == {
-        key: (after.of("params", run), sorted(after.files(run)), after.points(run, "loss/within_L"))
+        key: (after.of("params", run), sorted(after.files(run)), after.points(run, "extrapolation/loss_within"))
         for key, run in after.runs().items()
     }
     shutil.rmtree(synced / "mlflow/artifacts")  # or the files alone

@@ -19,7 +19,7 @@ from hope.paths import SNAPSHOTS, StudyPaths
 from hope.training.failures import circumstances, failure_note, note_failure
 from hope.training.fingerprint import fingerprint, run_name
 from hope.training.heartbeat import Heartbeat, duration, heartbeat_file, last_heartbeat
-from hope.training.status import Progress, show, study_progress, table
+from hope.training.status import Progress, progress_table, study_progress, study_status
 from tests.conftest import ROOT, tiny_study
 from tests.training.conftest import Preloaded, until, with_training
 
@@ -131,7 +131,7 @@ def test_a_model_is_done_once_its_record_is_there(study, paths, undisturbed, tin
 
 
 def test_the_table_has_a_line_a_model_and_a_sum():
-    lines = table(
+    lines = progress_table(
         [
             Progress("rope/seed0", "done", 1.0, 4.5),
             Progress("hope/seed10", "training", 0.254, 5.25, 12345.6, 4000.0, "process 7 on here"),
@@ -235,10 +235,10 @@ def test_the_command_answers_for_a_name_a_folder_and_a_config_without_numerical_
     overlay = Path("overlay.yaml")
     for name in (None, Path("tiny"), root):
         for files in ([], [overlay]):
-            assert show(name, files).splitlines()[-1] == expected, (name, files)
+            assert study_status(name, files).splitlines()[-1] == expected, (name, files)
     (root / "study.json").rename(tmp_path / "study.json")
     # A study that has just begun: its config says what it is.
-    assert show(Path("tiny"), [overlay]).splitlines()[-1] == expected
+    assert study_status(Path("tiny"), [overlay]).splitlines()[-1] == expected
     (tmp_path / "study.json").rename(root / "study.json")
     code = (
         "import sys; from hope.cli import main; status = main(['status', 'tiny']);"

@@ -102,12 +102,13 @@ def make_project(root: Path) -> Project:
         shutil.copy(ROOT / name, root / name)
     for name in ("profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, root / name)
-    modules = ("__init__", "cli", "errors", "files", "paths", "reproduce", "seeding", "study_files")
-    reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file", "measures")]
+    modules = ("__init__", "cli", "errors", "files", "paths", "reproduce", "section", "seeding", "study_files")
+    reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file")]
     for name in (*modules, *reporting, "data/__init__", "model/__init__", "model/registration"):
         (root / "hope" / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "hope" / f"{name}.py", root / "hope" / f"{name}.py")
-    for name in ("catalogue", "commands", "config", "data/sources"):
+    # Of the figures the text alone is read.
+    for name in ("catalogue", "commands", "config", "data/sources", "measures", "reporting/figures", "tasks"):
         shutil.copytree(ROOT / "hope" / name, root / "hope" / name)
     shutil.copy(Path(__file__).with_name("stand_in.py"), root / "hope" / "__main__.py")
     (root / "workflow" / "claims.yaml").touch()

@@ -19,33 +19,13 @@ from hope.commands import COMMANDS
 from hope.commands.steps import ROTARY_TABLES
 from hope.config import Training
 from hope.paths import SNAPSHOTS, snapshot_file
+from hope.reporting.figures.declaration import declared_figures
 
 TABLES = ("losses", "attention", "ushape", "comparisons", "retrieval", "cost")
-FIGURES = [
-    "claims",
-    "loss_by_position",
-    "context_gain",
-    "extensions",
-    "retrieval",
-    "retrieval_depth",
-    "comparisons",
-    "comparisons_hope",
-    "attention_profile",
-    "ushape_heads",
-    "components",
-    "activation",
-    "intervention",
-    "divergence",
-    "kernel",
-    "kernel_sweep",
-    "kernel_trained",
-    "training_dynamics",
-    "training_loss",
-]
 OUTPUTS = {
     "judge": ["claims.json", "tables/endpoints.parquet"]
     + [f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")],
-    "draw": [f"figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")],
+    "draw": [f"figures/{figure.name}.{kind}" for figure in declared_figures() for kind in ("svg", "png", "csv", "rst")],
     "report": ["report/index.html"],
 }
 

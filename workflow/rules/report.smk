@@ -1,5 +1,5 @@
 TABLES = ["losses", "attention", "ushape", "comparisons", "retrieval", "cost"]
-FIGURES = [declared.name for declared in checked(declared_figures)]
+FIGURES = [f"{arm}/{declared.name}".lstrip("/") for declared, arm in checked(study_figures, STUDY)]
 RESULTS = [
     *for_runs(TRAINED.values(), lambda arm, encoding: True),
     *for_runs(rules.analyze_attention.output, lambda arm, encoding: arm.reads_text and not arm.is_rotary(encoding)),

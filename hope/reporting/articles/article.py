@@ -4,16 +4,15 @@ from io import BytesIO
 from pathlib import Path
 
 from hope.errors import UserError, nearest
-from hope.reporting import words
 from hope.reporting.articles.findings import FINDINGS
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.figures.declaration import declared_figures, figure_named
 from hope.reporting.figures.draw import draw_one
 from hope.reporting.figures.files import save_svg
 from hope.reporting.page.claims import claim_views
 from hope.reporting.page.tables import TABLES, one_table
-from hope.reporting.page.templating import environment
+from hope.reporting.page.templating import render_piece
 from hope.reporting.page.write import data_uri
+from hope.reporting.study_tables import StudyTables
 
 
 class Piece:
@@ -28,40 +27,29 @@ class Piece:
 
 
 class Article:
-    """The pieces of one study.
+    """The pieces of one arm of a study.
 
     Example:
         ``article = Article("results/default")``, then ``article.figure("context_gain")``.
     """
 
-    def __init__(self, study: str | Path) -> None:
-        """Open the study in the folder ``study``.
+    def __init__(self, study: str | Path, arm: str | None = None) -> None:
+        """Open an arm of the study in the folder ``study``: the first that reads text if none is named.
 
         Raises:
-            UserError: the folder holds no study.
+            UserError: the folder holds no study, or the study has no such arm.
         """
-        self.tables = StudyTables(Path(study))
+        self.study = StudyTables(Path(study))
+        arms = self.study.arms
+        if arm is not None and arm not in arms:
+            raise UserError(f"'{arm}' is no arm of this study{nearest(arm, arms)}; it has {', '.join(arms)}")
+        reading = [name for name, tables in arms.items() if tables.arm.reads_text]
+        self.tables = arms[arm or [*reading, *arms][0]]
 
     def facts(self) -> Piece:
-        """Return a sentence on what the study is made of."""
-        study = self.tables.study
-        named = [self.tables.label(name) for name in self.tables.encodings]
-        return Piece(
-            environment()
-            .from_string(
-                "<p>Study <code>{{ name }}</code>: {{ encodings }}; L = {{ length }} tokens, "
-                "{{ layers | plural('layer') }}, {{ heads | plural('head') }} a layer, "
-                "{{ tokens | count }} training tokens a model.</p>"
-            )
-            .render(
-                name=study.study,
-                encodings=words.listed(named),
-                length=self.tables.length,
-                layers=study.model.layers,
-                heads=study.model.heads,
-                tokens=study.training.steps * study.training.length * study.training.batch_windows,
-            )
-        )
+        """Return a sentence on what the arm is made of."""
+        labels = [self.tables.label(name) for name in self.tables.encodings]
+        return Piece(render_piece("arm_facts", self.study.study.study, self.tables.name, self.tables.arm, labels))
 
     def figure(self, name: str) -> Piece:
         """Return a figure with its caption, drawn now from the study's tables, or a line that it has no data for it.
@@ -70,12 +58,13 @@ class Article:
             UserError: there is no such figure.
         """
         _check(name, [declared.name for declared in declared_figures()], "figure")
-        declared, drawing = figure_named(name), draw_one(self.tables, name)
+        declared = figure_named(name)
+        drawing = draw_one(self.study if declared.across else self.tables, name)
         if drawing.data.empty:
-            return Piece(f"<p>{declared.title}: this study has no data for it.</p>")
+            return _sentences([f"{declared.title}: there are no data for it."])
         picture = BytesIO()
         save_svg(drawing.figure, picture)
-        return self._piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), None)
+        return Piece(render_piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), "", None))
 
     def finding(self, name: str) -> Piece:
         """Return what the study's tables say, in sentences whose numbers are computed now.
@@ -88,10 +77,7 @@ class Article:
         """
         _check(name, list(FINDINGS), "finding")
         sentences = FINDINGS[name](self.tables) or ["The study has no numbers for this."]
-        template = "<ul>{% for sentence in sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>"
-        if len(sentences) == 1:
-            template = "<p>{{ sentences[0] }}</p>"
-        return Piece(environment().from_string(template).render(sentences=sentences))
+        return _sentences(sentences)
 
     def table(self, name: str) -> Piece:
         """Return a table: losses, gains, retrieval, attention or comparisons.
@@ -101,7 +87,9 @@ class Article:
         """
         _check(name, TABLES, "table")
         view = one_table(self.tables, name)
-        return self._piece("table_view", view, None) if view else Piece(f"<p>The study has no table of {name} yet.</p>")
+        if view is None:
+            return _sentences([f"The study has no table of {name} yet."])
+        return Piece(render_piece("table_view", view, None))
 
     def claim(self, name: str) -> Piece:
         """Return the verdict on a claim with all its parts.
@@ -109,15 +97,15 @@ class Article:
         Raises:
             UserError: the study's claims have no such id.
         """
-        views = {claim["id"]: claim for claim in claim_views(self.tables, None)}
+        views = {claim["id"]: claim for claim in claim_views(self.study, None)}
         if not views:
-            return Piece("<p>The study's claims have not been judged yet.</p>")
+            return _sentences(["The study's claims have not been judged yet."])
         _check(name, list(views), "claim")
-        return self._piece("claim_card", views[name])
+        return Piece(render_piece("claim_card", views[name]))
 
-    def _piece(self, macro: str, *arguments: object) -> Piece:
-        module = environment().get_template("pieces.html.j2").module
-        return Piece(str(getattr(module, macro)(*arguments)))
+
+def _sentences(sentences: list[str]) -> Piece:
+    return Piece(render_piece("sentence_list", sentences))
 
 
 def _check(name: str, known: list[str], what: str) -> None:

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
+from hope.measures import length_name
+from hope.measures.losses import loss_between
 from hope.reporting import words
 from hope.reporting.articles.findings_rotary import components, decay, intervention, slow_components
 from hope.reporting.articles.findings_training import activation_over_time, ushape_over_time
 from hope.reporting.articles.sentences import estimate, present, said
-from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.style import length_name
+from hope.reporting.study_tables import ArmTables
 
 
-def ushape(tables: StudyTables) -> list[str]:
+def ushape(tables: ArmTables) -> list[str]:
     """Return the U-shape index without the first token by encoding, and where it exceeds its nulls."""
     frame = tables.read("ushape")
     if frame.empty:
@@ -49,7 +50,7 @@ def _above(gaps: Iterable[pd.Series]) -> str:
     return "not decided"
 
 
-def sink(tables: StudyTables) -> list[str]:
+def sink(tables: ArmTables) -> list[str]:
     """Return the share of attention on the first token at the last queries within L, by encoding."""
     frame = tables.read("profile")
     if frame.empty:
@@ -63,7 +64,7 @@ def sink(tables: StudyTables) -> list[str]:
     return [f"The first token draws {words.listed(parts)}; an even share would be {1 / tables.length:.1%}."]
 
 
-def divergence(tables: StudyTables) -> list[str]:
+def divergence(tables: ArmTables) -> list[str]:
     """Return how far attention past L departs from that within, by encoding, against how far the loss rises."""
     frame = tables.read("divergence")
     if frame.empty:
@@ -99,21 +100,16 @@ def _limits(row: pd.Series) -> str:
     return "" if np.isnan(row["low"]) else f" [{row['low']:.1%}, {row['high']:.1%}]"
 
 
-def _rises(tables: StudyTables) -> dict[str, float]:
+def _rises(tables: ArmTables) -> dict[str, float]:
     """Return the mean loss at L to 2 L minus that at 0 to L, in nats a token, of each encoding that has both."""
     frame, length = tables.read("extrapolation"), tables.length
     if frame.empty:
         return {}
-    found = {}
-    for name, own in frame.groupby("encoding"):
-        parts = [own[own["end"] <= length], own[(own["start"] >= length) & (own["end"] <= 2 * length)]]
-        if all(len(part) for part in parts):
-            within, past = (part["nll"].sum() / part["tokens"].sum() for part in parts)
-            found[str(name)] = float(past - within)
-    return found
+    past, within = (loss_between(frame, low, low + length, ["encoding"]) for low in (length, 0))
+    return {str(name): float(rise) for name, rise in (past - within).dropna().items()}
 
 
-FINDINGS: dict[str, Callable[[StudyTables], list[str]]] = {
+FINDINGS: dict[str, Callable[[ArmTables], list[str]]] = {
     "ushape": ushape,
     "sink": sink,
     "divergence": divergence,

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from hope.files import read_json
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.style import INK, MUTED, RULE, SYMBOLS, VERDICTS
+from hope.reporting.study_tables import StudyTables
 from hope.reporting.words import familiar, interval, signed, threshold
 
 _WRAP = 60
@@ -37,6 +38,7 @@ _COLUMNS = [
     ),
     alt="Forest plot of the primary endpoint of every part of every claim, with intervals and thresholds.",
     needs=("claims.json",),
+    across=True,
 )
 def claims(tables: StudyTables) -> Drawing | None:
     """Draw a forest: effects and intervals in units of the smallest effect that counts, the claimed side right."""

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from hope.reporting.figures.data import Drawing, StudyTables
+from hope.measures import Endpoint
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.style import INK, MUTED, RULE, EncodingStyle, new_figure
+from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
 from hope.reporting.words import MINUS
 
@@ -37,7 +39,7 @@ _PERPLEXITY = "perplexity, percent"
     alt="Forest plot of the differences of every encoding to RoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
 )
-def comparisons(tables: StudyTables) -> Drawing | None:
+def comparisons(tables: ArmTables) -> Drawing | None:
     """Draw every encoding against RoPE."""
     return _forest(tables, "rope")
 
@@ -52,41 +54,42 @@ def comparisons(tables: StudyTables) -> Drawing | None:
     alt="Forest plot of the differences of every encoding to HoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
 )
-def comparisons_hope(tables: StudyTables) -> Drawing | None:
+def comparisons_hope(tables: ArmTables) -> Drawing | None:
     """Draw every encoding against HoPE; RoPE stands in the other figure."""
     return _forest(tables, "hope")
 
 
-def _forest(tables: StudyTables, family: str) -> Drawing | None:
-    """Draw a row a measure and a column an encoding; None where no pair has several seeds."""
-    table = pd.read_parquet(tables.paths.tables / "comparisons.parquet")
-    baselines = {name: baseline_of(tables.study, name, family) for name in tables.encodings}
+def _forest(tables: ArmTables, family: str) -> Drawing | None:
+    """Draw a row an endpoint and a column an encoding; None where no pair has several seeds."""
+    table = tables.summary("comparisons")
+    table["endpoint"] = [Endpoint.of(row).words for row in table.to_dict("records")]
+    baselines = {name: baseline_of(tables.arm, name, family) for name in tables.encodings}
     ours = table["encoding"].map(baselines) == table["baseline"]
     data = _in_units(table[ours & table["low"].notna()])
     if data.empty:
         return None
     encodings = [name for name in tables.encodings if name in set(data["encoding"])]
-    blocks = {str(unit): list(dict.fromkeys(part["measure"])) for unit, part in data.groupby("unit", sort=False)}
+    blocks = {str(unit): list(dict.fromkeys(part["endpoint"])) for unit, part in data.groupby("unit", sort=False)}
     rows = sum(map(len, blocks.values()))
-    heights = [len(measures) + 0.6 for measures in blocks.values()]
+    heights = [len(endpoints) + 0.6 for endpoints in blocks.values()]
     height = _LINE * rows + 0.62 * len(blocks) + 0.7
     figure, grid = new_figure(
         2.1 + max(2.2, 1.25 * len(encodings)), height, len(blocks), len(encodings), sharey="row", height_ratios=heights
     )
-    for (unit, measures), panels in zip(blocks.items(), grid, strict=True):
+    for (unit, endpoints), panels in zip(blocks.items(), grid, strict=True):
         block = data[data["unit"] == unit]
         for axes, encoding in zip(panels, encodings, strict=True):
-            own = block[block["encoding"] == encoding].set_index("measure")
-            _column(axes, own, measures, tables.styles[encoding], 1 - tables.confidence)
+            own = block[block["encoding"] == encoding].set_index("endpoint")
+            _column(axes, own, endpoints, tables.styles[encoding], 1 - tables.confidence)
             _scale(axes, block, unit)
-        _name_rows(panels[0], measures, block)
+        _name_rows(panels[0], endpoints, block)
         panels[0].annotate(
             unit, (0, 1), (-6, 4), "axes fraction", "offset points", ha="right", fontsize=8.5, weight="bold"
         )  # fmt: skip
     for axes, encoding in zip(grid[0], encodings, strict=True):
         axes.set_title(_broken(encoding) + "\n" + _broken(f"{MINUS} {baselines[encoding]}"), fontsize=8.5)
     _explain(figure, columns=3 if len(encodings) > 3 else 1)
-    return Drawing(figure, data.drop(columns=["shown", "shown_low", "shown_high"]))
+    return Drawing(figure, data.drop(columns=["endpoint", "shown", "shown_low", "shown_high"]))
 
 
 def _broken(name: str) -> str:
@@ -111,14 +114,14 @@ def _in_units(table: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def _column(axes: Axes, own: pd.DataFrame, measures: list[str], style: EncodingStyle, alpha: float) -> None:
-    """Draw one encoding's differences in the measures of a block."""
+def _column(axes: Axes, own: pd.DataFrame, endpoints: list[str], style: EncodingStyle, alpha: float) -> None:
+    """Draw one encoding's differences in the endpoints of a block."""
     axes.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1)
-    for row, measure in enumerate(measures):
+    for row, endpoint in enumerate(endpoints):
         axes.axhline(row, color=RULE, linewidth=0.4, zorder=0)
-        if measure not in own.index:
+        if endpoint not in own.index:
             continue
-        found = own.loc[measure]
+        found = own.loc[endpoint]
         primary, sure = found["family"] == "primary", found["holm_p"] < alpha
         axes.plot([found["shown_low"], found["shown_high"]], [row, row], color=style.color, linewidth=1.2, zorder=3)
         face = style.color if sure else "white"
@@ -129,7 +132,7 @@ def _column(axes: Axes, own: pd.DataFrame, measures: list[str], style: EncodingS
         }
         axes.plot(found["shown"], row, color=style.color, markerfacecolor=face, markeredgecolor=style.color,
                   zorder=4, **look)  # fmt: skip
-    axes.set_ylim(len(measures) - 0.4, -0.6)
+    axes.set_ylim(len(endpoints) - 0.4, -0.6)
     axes.grid(visible=False)
 
 
@@ -152,12 +155,12 @@ def _scale(axes: Axes, block: pd.DataFrame, unit: str) -> None:
     axes.set_xlim(low, high)
 
 
-def _name_rows(axes: Axes, measures: list[str], block: pd.DataFrame) -> None:
-    """Write the measures' names; one that is a primary endpoint of some pair stands in bold."""
-    primary = set(block.loc[block["family"] == "primary", "measure"])
-    axes.set_yticks(range(len(measures)), measures, fontsize=7.5)
-    for label, measure in zip(axes.get_yticklabels(), measures, strict=True):
-        label.set_fontweight("bold" if measure in primary else "normal")
+def _name_rows(axes: Axes, endpoints: list[str], block: pd.DataFrame) -> None:
+    """Write the endpoints' names; one that is primary for some pair stands in bold."""
+    primary = set(block.loc[block["family"] == "primary", "endpoint"])
+    axes.set_yticks(range(len(endpoints)), endpoints, fontsize=7.5)
+    for label, endpoint in zip(axes.get_yticklabels(), endpoints, strict=True):
+        label.set_fontweight("bold" if endpoint in primary else "normal")
 
 
 def _explain(figure: Figure, columns: int) -> None:

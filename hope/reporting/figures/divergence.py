@@ -2,10 +2,15 @@
 
 import pandas as pd
 
-from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
+from hope.measures import length_name
+from hope.measures.losses import loss_between
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
-from hope.reporting.figures.style import MUTED, length_name, new_figure
+from hope.reporting.figures.lines import encoding_rows
+from hope.reporting.figures.style import MUTED, new_figure
+from hope.reporting.study_tables import ArmTables
 
 
 @figure(
@@ -18,7 +23,7 @@ from hope.reporting.figures.style import MUTED, length_name, new_figure
     alt="Total variation between attention past and within the training length by layer, and against the loss past L.",
     needs=("analysis/divergence.parquet",),
 )
-def divergence(tables: StudyTables) -> Drawing | None:
+def divergence(tables: ArmTables) -> Drawing | None:
     """Draw how far attention past L departs from attention within L: by layer, and against the loss past L.
 
     The loss is that of the octave of positions that ends at the query, minus the loss within L; one mark a model.
@@ -34,17 +39,14 @@ def divergence(tables: StudyTables) -> Drawing | None:
     figure, grid = new_figure(*size, parts, len(queries), sharey="row", height_ratios=[1.0, 1.1][:parts])
     above, below = grid[0], grid[1] if parts > 1 else []
     for axes, query in zip(above, queries, strict=True):
-        for encoding in tables.encodings:
-            rows = data[(data["encoding"] == encoding) & (data["query"] == query)].sort_values("layer")
-            if not rows.empty:
-                label = tables.label(encoding, int(rows["seeds"].max()))
-                band(axes, rows["layer"], rows, tables.styles[encoding], label)
+        for encoding, rows in encoding_rows(tables, data[data["query"] == query], "layer"):
+            label = tables.label(encoding, int(rows["seeds"].max()))
+            band(axes, rows["layer"], rows, tables.styles[encoding], label)
         axes.set_title(f"query at {length_name((query + 1) / tables.length)}")
         axes.set_xticks(layers, [str(layer + 1) for layer in layers])
         axes.set_xlabel("layer")
     for axes, query in zip(below, queries, strict=False):
-        for encoding in tables.encodings:
-            rows = models[(models["encoding"] == encoding) & (models["query"] == query)]
+        for encoding, rows in encoding_rows(tables, models[models["query"] == query], "seed"):
             look = tables.styles[encoding].line(linestyle="none", markersize=6.5)
             axes.plot(rows["divergence"], rows["loss_rise"], **look)
         axes.axhline(0.0, color=MUTED, linewidth=1.0)
@@ -57,16 +59,14 @@ def divergence(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, pd.concat([data, models.assign(seeds=1)], ignore_index=True))
 
 
-def _rise(tables: StudyTables, query: int) -> pd.DataFrame:
+def _rise(tables: ArmTables, query: int) -> pd.DataFrame:
     """Return by encoding and seed the loss of the octave of positions up to ``query``, minus that within L."""
     frame, length, end = tables.read("extrapolation"), tables.length, query + 1
     if frame.empty:
         return pd.DataFrame({"encoding": [], "seed": [], "loss_rise": [], "query": []})
 
-    def loss(low: float, high: int) -> pd.Series:
-        rows = frame[(frame["start"] >= low) & (frame["end"] <= high)]
-        sums = rows.groupby(["encoding", "seed"])[["nll", "tokens"]].sum()
-        return sums["nll"] / sums["tokens"]
-
-    rise = loss(max(length, end / 2), end) - loss(0, length)
+    past, within = (
+        loss_between(frame, low, high, ["encoding", "seed"]) for low, high in ((max(length, end / 2), end), (0, length))
+    )
+    rise = past - within
     return rise.rename("loss_rise").reset_index().assign(query=query)

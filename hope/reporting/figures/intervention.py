@@ -5,11 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from hope.reporting.figures.data import Drawing, StudyTables, summarize
+from hope.measures.interventions import INTERVENTIONS, SETS
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, new_figure
-from hope.reporting.measures import INTERVENTIONS, SETS
+from hope.reporting.study_tables import ArmTables
 
 _MEASURES = {
     "index_without_sink": "U-shape index",
@@ -39,7 +41,7 @@ _LINEAR = 0.1
     alt="Change of U-shape index and losses when components are frozen, averaged or removed, by set of components.",
     needs=("analysis/intervention.parquet",),
 )
-def intervention(tables: StudyTables) -> Drawing | None:
+def intervention(tables: ArmTables) -> Drawing | None:
     """Draw what each change of each set of components does, paired by seed and document with the model as it is."""
     frame = tables.read("intervention")
     data = _changes(frame, tables.confidence)

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from hope.catalogue import FAMILIES
-from hope.reporting.figures.data import Drawing, StudyTables, band
+from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
+from hope.reporting.study_tables import ArmTables
 
 _FLOORS = 4
 """So many floors are named in the kernel's figure itself, more in the legend."""
@@ -35,7 +36,7 @@ _OF_TRAINED = {"value": "logit of the mean query and key", "bound": "bound on it
     alt="Theoretical mean kernel and summation bound of the rotary encodings over distances to 16 training lengths.",
     needs=("theory/kernel.parquet",),
 )
-def kernel(tables: StudyTables) -> Drawing | None:
+def kernel(tables: ArmTables) -> Drawing | None:
     """Draw the mean kernel g(D), and the summation bound where the table has it, from 1 to 16 L."""
     frame = tables.theory("kernel")
     frame = frame.sort_values(["encoding", "distance"], ignore_index=True)
@@ -75,9 +76,9 @@ def kernel(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, data)
 
 
-def _floors(tables: StudyTables) -> dict[str, float]:
+def _floors(tables: ArmTables) -> dict[str, float]:
     """Return the mean of g over far distances, 1 - 2K/d, of each encoding where it is not 0."""
-    half = tables.study.model.head_dim // 2
+    half = tables.arm.model.head_dim // 2
     return {name: 1 - tables.kept(name) / half for name in tables.rotary() if tables.kept(name) < half}
 
 
@@ -99,7 +100,7 @@ def octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
     alt="Mean kernel and summation bound over distance, of RoPE and HoPE at several bases and of other encodings.",
     needs=("theory/kernel_sweep.parquet",),
 )
-def kernel_sweep(tables: StudyTables) -> Drawing | None:
+def kernel_sweep(tables: ArmTables) -> Drawing | None:
     """Draw mean kernel and summation bound of RoPE and HoPE at several bases, and of other rotary encodings."""
     frame = tables.theory("kernel_sweep")
     frame = frame.sort_values(["encoding", "base", "distance"], ignore_index=True)
@@ -160,7 +161,7 @@ def _base_name(base: float) -> str:
     alt="Kernel and bound of the trained heads' mean queries and keys over distances to 16 training lengths.",
     needs=("analysis/kernel_trained.parquet",),
 )
-def kernel_trained(tables: StudyTables) -> Drawing | None:
+def kernel_trained(tables: ArmTables) -> Drawing | None:
     """Draw the kernel and its bound with the mean queries and keys of the trained heads, in logits.
 
     Lines are means over heads and seeds, smoothed over an octave of distance; bands hold the middle half of the heads.

@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from hope.reporting.figures.data import Drawing, StudyTables, nll_per_token, summarize
+from hope.measures.losses import per_token
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import name_lines
 from hope.reporting.figures.lines import draw_lines, show_most
 from hope.reporting.figures.style import MUTED, length_axis, new_figure
+from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
 
 BINS_PER_OCTAVE = 4
@@ -23,13 +26,14 @@ BINS_PER_OCTAVE = 4
     alt="Loss at each position of long windows, one line an encoding, and its paired difference to RoPE.",
     needs=("evaluation/extrapolation.parquet",),
 )
-def loss_by_position(tables: StudyTables) -> Drawing | None:
+def loss_by_position(tables: ArmTables) -> Drawing | None:
     """Draw the loss at each position, and its paired difference to the baseline's."""
-    frame = nll_per_token(_wider_bins(tables.read("extrapolation"), tables.length), ["encoding", "start", "end"])
+    frame = _wider_bins(tables.read("extrapolation"), tables.length)
+    frame = per_token(frame, ["encoding", "start", "end", "seed", "document"]).rename("loss").reset_index()
     losses = summarize(frame, ["encoding", "start", "end"], "loss", "document", tables.confidence)
     parts = [losses.assign(measure="loss")]
     for encoding in tables.encodings:
-        baseline = baseline_of(tables.study, encoding)
+        baseline = baseline_of(tables.arm, encoding)
         own, reference = (frame[frame["encoding"] == name] for name in (encoding, baseline))
         if not own.empty and not reference.empty:
             difference = summarize(own, ["start", "end"], "loss", "document", tables.confidence, minus=reference)
@@ -74,14 +78,16 @@ def _wider_bins(frame: pd.DataFrame, length: int) -> pd.DataFrame:
     alt="Loss saved on fixed tokens by longer contexts, one line an encoding, zero at the training length.",
     needs=("evaluation/context.parquet",),
 )
-def context_gain(tables: StudyTables) -> Drawing | None:
+def context_gain(tables: ArmTables) -> Drawing | None:
     """Draw the loss with L tokens of context minus the loss with another context, on the same tokens."""
-    frame = nll_per_token(tables.read("context"), ["encoding", "context"])
-    at_length = frame[frame["context"] == tables.length].drop(columns="context")
-    keys = ["encoding", "seed", "document"]
-    paired = frame.merge(at_length[[*keys, "loss"]], on=keys, suffixes=("", "_at_length"))
-    paired["gain"] = paired["loss_at_length"] - paired["loss"]
-    data = summarize(paired, ["encoding", "context"], "gain", "document", tables.confidence)
+    frame = per_token(tables.read("context"), ["encoding", "context", "seed", "document"]).rename("loss").reset_index()
+    at_length = frame[frame["context"] == tables.length]
+    gains = [
+        summarize(at_length, ["encoding"], "loss", "document", tables.confidence, minus=rows).assign(context=context)
+        for context, rows in frame.groupby("context")
+    ]
+    data = pd.concat(gains).sort_values(["encoding", "context"], ignore_index=True)
+    data.insert(1, "context", data.pop("context"))
     data.insert(0, "context_in_lengths", data["context"] / tables.length)
     figure, ((axes,),) = new_figure(7.6, 4.0)
     draw_lines(axes, tables, data, "context_in_lengths")

@@ -10,11 +10,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter
 
-from hope.reporting.figures.data import Drawing, StudyTables, summarize
+from hope.measures import length_name
+from hope.reporting.estimates import summarize
+from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import draw_lines, panel_grid
-from hope.reporting.figures.style import INK, MUTED, length_axis, length_name, new_figure
+from hope.reporting.figures.style import INK, MUTED, length_axis, new_figure
+from hope.reporting.study_tables import ArmTables
 
 _ACROSS = 5
 """Panels side by side at most."""
@@ -31,12 +34,12 @@ _COLORS = "cividis"
     alt="Accuracy of retrieval tasks by prompt length, one panel a task, one line an encoding, with chance.",
     needs=("evaluation/retrieval.parquet",),
 )
-def retrieval(tables: StudyTables) -> Drawing | None:
+def retrieval(tables: ArmTables) -> Drawing | None:
     """Draw token accuracy by prompt length, a panel a task, with the chance level."""
     frame = tables.read("retrieval")
     data = _accuracies(frame, tables, ["task", "trained", "encoding", "length"])
     data.insert(0, "length_in_lengths", data["length"] / tables.length)
-    tasks = [task for task in tables.study.retrieval.tasks if task in set(data["task"])]
+    tasks = [task for task in tables.arm.retrieval.tasks if task in set(data["task"])]
     figure, rows, panels = panel_grid(len(tasks), 2, panel=(2.0, 3.3), margin=(3.6, 0.4), sharey=True)
     for axes, task in zip(panels, tasks, strict=True):
         drawn = data[data["task"] == task]
@@ -64,7 +67,7 @@ def retrieval(tables: StudyTables) -> Drawing | None:
     alt="Heatmaps of accuracy over prompt length and depth, one panel an encoding, one row of panels a task.",
     needs=("evaluation/retrieval.parquet",),
 )
-def retrieval_depth(tables: StudyTables) -> Drawing | None:
+def retrieval_depth(tables: ArmTables) -> Drawing | None:
     """Draw token accuracy over prompt length and depth, a row of panels a task and a panel an encoding.
 
     Cells are means over seeds and prompts. None where no task of the study has depths.
@@ -75,7 +78,7 @@ def retrieval_depth(tables: StudyTables) -> Drawing | None:
     data = _accuracies(frame, tables, ["task", "trained", "encoding", "length", "depth"])
     data = data.rename(columns={"estimate": "accuracy", "units": "prompts"})
     data.insert(4, "length_in_lengths", data["length"] / tables.length)
-    tasks = [task for task in tables.study.retrieval.tasks if task in set(data["task"])]
+    tasks = [task for task in tables.arm.retrieval.tasks if task in set(data["task"])]
     encodings = [name for name in tables.encodings if name in set(data["encoding"])]
     columns = min(_ACROSS, len(encodings))
     lines = math.ceil(len(encodings) / columns)
@@ -108,7 +111,7 @@ def retrieval_depth(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, data)
 
 
-def _accuracies(frame: pd.DataFrame, tables: StudyTables, by: list[str]) -> pd.DataFrame:
+def _accuracies(frame: pd.DataFrame, tables: ArmTables, by: list[str]) -> pd.DataFrame:
     """Return the accuracy of each cell of ``by`` with its interval, and chance at its task and length."""
     data = summarize(frame, by, "accuracy", "example", tables.confidence)
     data[["low", "high"]] = data[["low", "high"]].clip(0, 1)

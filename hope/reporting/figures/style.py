@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLo
 
 from hope.catalogue import FAMILIES, PRESETS
 from hope.catalogue.family import Marker
+from hope.measures import length_name
 
 INK = "#222222"
 MUTED = "#6b6b6b"
@@ -168,11 +169,3 @@ def plain_log(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def length_name(multiple: float) -> str:
-    """Return a number of training lengths in words: ``L``, ``2L``, ``L/4``."""
-    if multiple >= 1:
-        return "L" if multiple == 1 else f"{multiple:g}L"
-    inverse = 1.0 / multiple
-    return f"L/{inverse:.0f}" if abs(inverse - round(inverse)) < 1e-9 else f"{multiple:g}L"

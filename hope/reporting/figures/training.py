@@ -9,11 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
 
+from hope.reporting.estimates import summarize
 from hope.reporting.figures.components import mark_cutoff
-from hope.reporting.figures.data import Drawing, StudyTables, band, summarize
+from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.lines import encoding_rows
 from hope.reporting.figures.style import INK, MUTED, new_figure
+from hope.reporting.study_tables import ArmTables
 
 CURVES = {
     "index_without_sink": "U-shape index,\nfirst token left out",
@@ -40,7 +43,7 @@ _START = 0.25
     ),
     needs=("analysis/dynamics.parquet",),
 )
-def training_dynamics(tables: StudyTables) -> Drawing | None:
+def training_dynamics(tables: ArmTables) -> Drawing | None:
     """Draw the U-shape index and the loss at moments of training, and below the spread of each rotary component.
 
     Indices are means over layers and heads; bands are intervals over seeds and documents. Spreads are means over
@@ -56,10 +59,8 @@ def training_dynamics(tables: StudyTables) -> Drawing | None:
     shares = sorted(set(frame["share"]))
     for axes, (measure, label) in zip(rows[0], CURVES.items(), strict=True):
         own = curves[curves["measure"] == measure]
-        for encoding in tables.encodings:
-            of_one = own[own["encoding"] == encoding].sort_values("share")
-            if not of_one.empty:
-                band(axes, _places(of_one["share"], shares), of_one, tables.styles[encoding], tables.label(encoding))
+        for encoding, of_one in encoding_rows(tables, own, "share"):
+            band(axes, _places(of_one["share"], shares), of_one, tables.styles[encoding], tables.label(encoding))
         if measure != "loss":
             axes.axhline(0.0, color=MUTED, linewidth=1.0)
         if not own.empty:
@@ -83,7 +84,7 @@ def training_dynamics(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, pd.concat([curves, parts], ignore_index=True))
 
 
-def _curves(frame: pd.DataFrame, tables: StudyTables) -> pd.DataFrame:
+def _curves(frame: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
     """Return each measure of :data:`CURVES` by encoding and moment, with its interval."""
     own = frame[frame["measure"].isin(CURVES)]
     by = ["measure", "encoding", "step", "tokens", "share"]
@@ -98,7 +99,7 @@ def _components(frame: pd.DataFrame) -> pd.DataFrame:
     return means.reindex(columns=[*by, "spread", "activated"]).assign(measure="component")
 
 
-def _heatmap(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame, largest: float) -> QuadMesh:
+def _heatmap(axes: Axes, tables: ArmTables, encoding: str, rows: pd.DataFrame, largest: float) -> QuadMesh:
     """Draw the spread of one encoding's components at each moment, in equal columns; return the image."""
     grid = rows.pivot(index="component", columns="share", values="spread")
     image = axes.pcolormesh(
@@ -154,7 +155,7 @@ def _name(share: float) -> str:
     alt="Training loss on text and on synthetic examples over tokens seen, one line an encoding.",
     needs=("model/history.parquet",),
 )
-def training_loss(tables: StudyTables) -> Drawing | None:
+def training_loss(tables: ArmTables) -> Drawing | None:
     """Draw the losses over training: the mean over seeds as a line, each seed thin behind it."""
     frame = tables.read("history")
     names = {"text_loss": "Text", "synthetic_loss": "Synthetic examples (answers only)"}
@@ -168,9 +169,9 @@ def training_loss(tables: StudyTables) -> Drawing | None:
     figure, rows = new_figure(7.6 if len(shown) > 1 else 5.6, 3.5, 1, len(shown))
     for axes, column in zip(rows[0], shown, strict=True):
         part = long[long["part"] == column.removesuffix("_loss")]
-        for encoding in tables.encodings:
-            own, style = part[part["encoding"] == encoding], tables.styles[encoding]
-            if own.empty or (own["loss"] == 0).all():  # an arm that trains on text alone has no such loss
+        for encoding, own in encoding_rows(tables, part, "step"):
+            style = tables.styles[encoding]
+            if (own["loss"] == 0).all():  # an arm that trains on text alone has no such loss
                 continue
             for _, run in own.groupby("seed"):
                 axes.plot(run["tokens"], run["loss"], color=style.color, linewidth=0.6, alpha=0.45)

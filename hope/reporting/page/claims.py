@@ -5,8 +5,8 @@ from typing import Any
 
 from hope.files import read_json
 from hope.reporting import words
-from hope.reporting.figures.data import StudyTables
 from hope.reporting.page.records import Records
+from hope.reporting.study_tables import StudyTables
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
 _WORDS = {"supported": "Supported", "contradicted": "Contradicted", "inconclusive": "Left open"}

@@ -5,23 +5,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 import hope
 from hope.files import read_json
-from hope.reporting import words
-from hope.reporting.figures.data import StudyTables
+from hope.reporting.page.templating import render_piece
+from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "train": ("training", ("train_model",)),
+    "train": ("training", ("train_",)),
     "analyze-attention": ("attention analysis", ("analyze_attention", "analyze_components")),
     "analyze-dynamics": ("training dynamics", ("analyze_dynamics",)),
     "extrapolate": ("extrapolation", ("evaluate_extrapolation",)),
     "retrieve": ("retrieval", ("evaluate_retrieval",)),
     "theory": ("theory", ("compute_theory",)),
 }
-"""The stages in their order: what the page calls each, and the workflow's rules that run it."""
+"""The stages in their order: what the page calls each, and the workflow's rules that run it; behind ``_`` for each arm."""
 _RECORDS = (
     ("model", "run.json", ("model.safetensors", "history.parquet", "config.json")),
     ("analysis", "provenance.json", None),
@@ -63,11 +61,12 @@ class Records:
         """Read the records of every model and of the theory."""
         self.tables = tables
         self.all: list[Record] = []
-        for encoding, seed in tables.study.runs():
-            run = tables.paths.run(encoding, seed)
+        for one in tables.study.runs():
+            run = tables.paths.run(*one)
             for room, name, results in _RECORDS:
                 self._add(getattr(run, room) / name, results)
-        self._add(tables.paths.theory / "provenance.json", None)
+        for arm in tables.arms:
+            self._add(tables.paths.theory(arm) / "provenance.json", None)
 
     def _add(self, path: Path, results: tuple[str, ...] | None) -> None:
         if path.exists():
@@ -89,7 +88,8 @@ class Records:
     def stale_rules(self) -> list[str]:
         """Return the workflow's rules that make the stale results again."""
         stages = {record.content.get("stage") for record in self.stale}
-        return [rule for stage, (_, rules) in STAGES.items() if stage in stages for rule in rules]
+        named = [rule for stage, (_, rules) in STAGES.items() if stage in stages for rule in rules]
+        return [name for rule in named for name in (map(rule.__add__, self.tables.arms) if rule[-1] == "_" else [rule])]
 
     @cached_property
     def last(self) -> dict[str, Any]:
@@ -139,12 +139,6 @@ def _ended(content: dict[str, Any]) -> str:
     return str(content.get("ended") or content.get("started") or "")
 
 
-def costs(tables: StudyTables) -> pd.DataFrame:
-    """Return ``tables/cost.parquet``, one row a model, or an empty table."""
-    path = tables.paths.tables / "cost.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame()
-
-
 def read_if_there(path: Path) -> dict[str, Any]:
     """Return a JSON file's content, or an empty dict if there is no such file."""
     return read_json(path) if path.exists() else {}
@@ -163,13 +157,9 @@ def reference_corpus(corpus: dict[str, Any], source: str, reference: Path = REFE
     """
     if source != "python_stdlib" or not corpus.get("digest") or not reference.exists():
         return ""
-    found = read_json(reference)
-    known = found if isinstance(found, list) else [found]
+    content = read_json(reference)
+    known = content if isinstance(content, list) else [content]
     if corpus["digest"] in {entry["digest"] for entry in known}:
-        return "It is the corpus of the README's results, to the byte."
-    versions = words.listed([str(entry.get("python", "?")) for entry in known])
-    mine = corpus.get("origin", {}).get("python", "of another version")
-    return (
-        f"It is not the corpus of the README's results, which is the library of Python {versions}: this one is of "
-        f"Python {mine} and has another digest, so its numbers will differ somewhat from those of the README."
-    )
+        return render_piece("documented_corpus")
+    versions = [str(entry.get("python", "?")) for entry in known]
+    return render_piece("other_corpus", versions, corpus.get("origin", {}).get("python", "of another version"))

@@ -1,16 +1,14 @@
 """The tables of the report: what ``tables/`` holds, laid out for reading."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hope.measures import Endpoint, known, length_name
 from hope.reporting import words
-from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.style import length_name
-from hope.reporting.measures import measure_named
+from hope.reporting.study_tables import ArmTables
 
 Row = Mapping[Any, Any]
 """A row of a table by column."""
@@ -42,92 +40,71 @@ class TableView:
     folded: bool = False
 
 
-def report_tables(tables: StudyTables) -> list[TableView]:
+def report_tables(tables: ArmTables) -> list[TableView]:
     """Return the tables of the report; one that the study has no numbers for is left out."""
     found = [one_table(tables, name) for name in _MAKERS]
     return [view for view in found if view is not None]
 
 
-def one_table(tables: StudyTables, name: str) -> TableView | None:
+def one_table(tables: ArmTables, name: str) -> TableView | None:
     """Return one table: losses, gains, retrieval, attention or comparisons; None where there are no numbers."""
     file, make = _MAKERS[name]
-    path = tables.paths.tables / f"{file}.parquet"
-    if not path.exists():
-        return None
-    view = make(tables, pd.read_parquet(path))
-    return view if view.rows else None
+    table = tables.summary(file)
+    view = None if table.empty else make(tables, table)
+    return view if view is not None and view.rows else None
 
 
-def _losses(tables: StudyTables, table: pd.DataFrame) -> TableView:
-    labels = {"loss_within": "positions 0 to L"} | {
-        measure: f"positions {_multiple(low)} to {_multiple(high)}"
-        for measure, low, high in _numbered(table, r"loss_([\d.]+)L_([\d.]+)L")
-    }
-    strided = tables.study.extrapolation.strided
-    if strided is not None:
-        window, stride = _multiple(str(strided.window)), _multiple(str(strided.stride))
-        labels["strided_loss"] = f"all positions, read in windows of {window} that slide by {stride}"
+def _losses(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = "Loss in nats a token, in brackets perplexity, by position in the window"
-    return _by_encoding(tables, table, labels, caption, "losses", lambda row: _loss(row))
+    strided = tables.arm.extrapolation.strided
+    if strided is not None:
+        window, stride = length_name(strided.window), length_name(strided.stride)
+        caption += f"; sliding windows read {window} and slide by {stride}"
+    shown = table[table["extension"].isna()]
+    return _by_encoding(tables, shown, ("loss_within", "octave_loss", "strided_loss"), caption, "losses", _loss)
 
 
-def _gains(tables: StudyTables, table: pd.DataFrame) -> TableView:
-    labels = {
-        measure: f"{_multiple(found)} of context" for measure, found in _numbered(table, r"context_gain_([\d.]+)L")
-    }
+def _gains(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = "Context gain in nats a token: the loss on the same tokens with L of context, minus that with more"
-    return _by_encoding(tables, table, labels, caption, "losses", lambda row: words.signed(row["estimate"]))
+    return _by_encoding(tables, table, ("context_gain",), caption, "losses", lambda row: words.signed(row["estimate"]))
 
 
-def _extensions(tables: StudyTables, table: pd.DataFrame) -> TableView:
-    ranges = {"loss_within": "positions 0 to L"} | {
-        measure: f"positions {_multiple(low)} to {_multiple(high)}"
-        for measure, low, high in _numbered(table, r"loss_([\d.]+)L_([\d.]+)L")
-    }
-    ranges["strided_loss"] = "sliding windows"
-    labels: dict[str, str] = {}
-    for measure, where in ranges.items():
-        labels |= {
-            f"{measure}@{entry.label}": f"{entry.label}, {where}" for entry in tables.study.extrapolation.extensions
-        }
+def _extensions(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = (
         "Loss in nats a token, in brackets perplexity, with a length extension of the trained model; dashes where the "
         "extension has no meaning for the encoding"
     )
-    view = _by_encoding(tables, table, labels, caption, "losses", lambda row: _loss(row))
+    shown = table[table["extension"].notna()]
+    view = _by_encoding(tables, shown, ("loss_within", "octave_loss", "strided_loss"), caption, "losses", _loss)
     return replace(view, folded=True)
 
 
-def _attention(tables: StudyTables, table: pd.DataFrame) -> TableView:
-    labels = {
-        "index_trained": "U-shape index, trained",
-        "index_initial": "U-shape index, at initialisation",
-        "index_shuffled": "U-shape index, trained, tokens in random order",
-    } | {
-        measure: f"attention that moved, at {_multiple(found)}"
-        for measure, found in _numbered(table, r"divergence_([\d.]+)L")
-    }
+def _attention(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = (
         "Attention: the U-shape index without the first token, and the share that lies elsewhere past L than within"
     )
-    return _by_encoding(tables, table, labels, caption, "attention", lambda row: words.number(row["estimate"]))
+    measures = ("index_trained", "index_initial", "index_shuffled", "divergence")
+    return _by_encoding(tables, table, measures, caption, "attention", lambda row: words.number(row["estimate"]))
 
 
 def _by_encoding(
-    tables: StudyTables,
+    tables: ArmTables,
     table: pd.DataFrame,
-    labels: dict[str, str],
+    measures: tuple[str, ...],
     caption: str,
     file: str,
     text: Callable[[Row], str],
 ) -> TableView:
-    """Return a table with a row for each measure of ``labels`` and a column for each encoding."""
-    cells = {(row["measure"], row["encoding"]): row for row in table.to_dict("records")}
+    """Return a table with a row for each endpoint of these measures and a column for each encoding."""
+    cells: dict[Endpoint, dict[str, Row]] = {}
+    for measure in measures:
+        for row in table[table["measure"] == measure].to_dict("records"):
+            cells.setdefault(Endpoint.of(row), {})[row["encoding"]] = row
     rows = []
-    for measure, label in labels.items():
-        found = [cells.get((measure, encoding)) for encoding in tables.encodings]
-        if any(found):
-            rows.append([Cell(label), *(_cell(text(row), row) if row else Cell("–") for row in found)])
+    for endpoint, of in cells.items():
+        found = [of.get(encoding) for encoding in tables.encodings]
+        head = Cell(endpoint.words, endpoint.measure)
+        rows.append([head, *(_cell(text(row), row) if row else Cell("–") for row in found)])
     return TableView(caption, f"tables/{file}.csv", ["", *map(tables.label, tables.encodings)], rows)
 
 
@@ -140,7 +117,7 @@ def _loss(row: Row) -> str:
     return f"{words.number(row['estimate'])} ({words.number(row['perplexity'])})"
 
 
-def _retrieval(tables: StudyTables, table: pd.DataFrame) -> TableView:
+def _retrieval(tables: ArmTables, table: pd.DataFrame) -> TableView:
     rows = []
     for (task, length), part in table[table["depth"].isna()].groupby(["task", "length"], sort=False):
         cells = {row["encoding"]: row for row in part.to_dict("records")}
@@ -171,20 +148,21 @@ def _share(value: float) -> str:
     return f"{100 * value:.{0 if value >= 0.1 or value <= 0 else 1}f}%".replace("-", words.MINUS)
 
 
-def _comparisons(tables: StudyTables, table: pd.DataFrame) -> TableView:
+def _comparisons(tables: ArmTables, table: pd.DataFrame) -> TableView:
     rows = []
     for row in table[table["seeds"] > 1].to_dict("records"):
-        known = measure_named(row["measure"])
+        endpoint = Endpoint.of(row)
+        measure = known(endpoint)
         difference = f"{words.signed(row['estimate'])} {words.interval(row['low'], row['high'], row['estimate'])}"
         rows.append(
             [
-                Cell(row["measure"], known.text if known else ""),
+                Cell(endpoint.words, f"{measure.name}: {measure.text}"),
                 Cell(f"{row['encoding']} {words.MINUS} {row['baseline']}"),
                 Cell(difference, row["scale"]),
                 Cell(words.familiar(row)),
                 Cell(words.detectable(row)),
                 Cell(words.p_value(row["holm_p"]), "primary" if row["family"] == "primary" else ""),
-                Cell(str(row["seeds"]), words.plural(int(row["units"]), known.unit if known else "unit")),
+                Cell(str(row["seeds"]), words.plural(int(row["units"]), measure.unit)),
             ]
         )
     caption = (
@@ -197,17 +175,7 @@ def _comparisons(tables: StudyTables, table: pd.DataFrame) -> TableView:
     return TableView(caption, "tables/comparisons.csv", head, rows, folded=True)
 
 
-def _numbered(table: pd.DataFrame, pattern: str) -> list[tuple[str, ...]]:
-    """Return the measures that match a pattern, each with the numbers in its name, in the table's order."""
-    matches = [re.fullmatch(pattern, measure) for measure in table["measure"].unique()]
-    return [(match.group(0), *match.groups()) for match in matches if match]
-
-
-def _multiple(text: str) -> str:
-    return length_name(float(text))
-
-
-_MAKERS: dict[str, tuple[str, Callable[[StudyTables, pd.DataFrame], TableView]]] = {
+_MAKERS: dict[str, tuple[str, Callable[[ArmTables, pd.DataFrame], TableView]]] = {
     "losses": ("losses", _losses),
     "gains": ("losses", _gains),
     "extensions": ("losses", _extensions),

@@ -39,3 +39,9 @@ def environment() -> Environment:
     )
     found.filters.update({filter.__name__: filter for filter in shown})
     return found
+
+
+def render_piece(macro: str, *arguments: object) -> str:
+    """Return the HTML of one macro of ``pieces.html.j2``, safe to put into a page."""
+    module = environment().get_template("pieces.html.j2").module
+    return getattr(module, macro)(*arguments)

@@ -10,7 +10,7 @@ import pytest
 from hope.errors import UserError
 from hope.reporting.articles.article import Article
 from hope.reporting.articles.findings import FINDINGS
-from hope.reporting.figures.data import StudyTables
+from hope.reporting.study_tables import StudyTables
 from tests.reporting.make_study import LENGTH, Truth, make_study
 
 TRAINING = {"length": LENGTH, "tokens": LENGTH * 8 * 1000, "batch_windows": 8, "warmup_steps": 4}

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hope.errors import UserError
 from hope.reporting.articles.notebooks import check_parameters, render
 from tests.reporting.finished import ROOT, finished_study
-from tests.reporting.pages import Page
+from tests.reporting.pages import Page, broken_joins
 
 TEMPLATES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -82,6 +82,7 @@ def test_every_call_of_a_template_shows_something(template: Path, finished: Path
             assert isinstance(last, ast.Expr)
             html = eval(compile(ast.Expression(last.value), cell.id, "eval"), names)._repr_html_()
             assert "yet" not in Page(html).text[:200] and len(html) > 100
+            assert broken_joins(html) == []
             shown += 1
     assert shown >= 4
 

@@ -8,16 +8,22 @@ import pandas as pd
 import yaml
 
 from hope.config import to_json
+from hope.measures import Endpoint
 from hope.reporting.claims import judge
+from hope.reporting.endpoints import COLUMNS
 from tests.reporting.make_study import settings
 
+PAST_L = Endpoint("octave_loss", multiple=4.0)
+WITHIN_L = Endpoint("loss_within")
+COPIED = Endpoint("accuracy", task="copy", multiple=1.0)
+FAR = Endpoint("kernel_far")
 SHIPPED = Path(__file__).parents[3] / "workflow" / "claims.yaml"
 
 PAST = {
     "id": "past",
     "statement": "Below RoPE past L.",
-    "treatment": {"encoding": "hope", "measure": "loss_2L_4L"},
-    "baseline": {"encoding": "rope", "measure": "loss_2L_4L"},
+    "treatment": {"encoding": "hope", "measure": "octave_loss", "multiple": 4.0},
+    "baseline": {"encoding": "rope", "measure": "octave_loss", "multiple": 4.0},
     "direction": "lower",
     "kind": "superiority",
     "smallest_effect": 0.01,
@@ -36,8 +42,8 @@ FEW_SHOT = {"id": "few_shot", "statement": "Follows examples.", "not_measured": 
 COPY = {
     **PAST,
     "id": "copy",
-    "treatment": {"encoding": "hope", "measure": "copy_accuracy_1L"},
-    "baseline": {"encoding": "rope", "measure": "copy_accuracy_1L"},
+    "treatment": {"encoding": "hope", "measure": "accuracy", "task": "copy", "multiple": 1.0},
+    "baseline": {"encoding": "rope", "measure": "accuracy", "task": "copy", "multiple": 1.0},
     "direction": "higher",
     "smallest_effect": 0.05,
     "informative": {"lowest": 0.1, "highest": 0.95},
@@ -65,18 +71,18 @@ def noise(mean: float, spread: float, seeds: int = 3, units: int = 6) -> np.ndar
     return mean + spread * (matrix - matrix.mean())
 
 
-def verdicts(folder: Path, claims: list[dict], values: dict[tuple[str, str], np.ndarray], **seeds: int) -> dict:
-    """Judge claims on a study that has these endpoints, each [seeds, units]; return ``claims.json``."""
+def verdicts(folder: Path, claims: list[dict], values: dict[tuple[str, Endpoint], np.ndarray], **seeds: int) -> dict:
+    """Judge claims on a study that has these endpoints by encoding, each [seeds, units]; return ``claims.json``."""
     known = settings(seeds or {"rope": 3, "hope": 3})
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     (folder / "study.json").write_text(to_json(known))
     rows = [
-        (measure, encoding, seed, unit, value)
-        for (encoding, measure), matrix in values.items()
+        {**endpoint.columns, "encoding": encoding, "seed": seed, "unit": unit, "value": value}
+        for (encoding, endpoint), matrix in values.items()
         for seed, of_units in enumerate(np.atleast_2d(matrix))
         for unit, value in enumerate(of_units)
     ]
-    frame = pd.DataFrame(rows, columns=["measure", "encoding", "seed", "unit", "value"])
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     frame.to_parquet(folder / "tables" / "endpoints.parquet", index=False)
     (folder / "claims.yaml").write_text(yaml.safe_dump({"claims": claims}))
     judge(folder, folder / "claims.yaml")
@@ -85,6 +91,6 @@ def verdicts(folder: Path, claims: list[dict], values: dict[tuple[str, str], np.
 
 def one(folder: Path, part: dict, difference: np.ndarray, baseline: float = 4.0, **seeds: int) -> dict:
     """Judge a claim of one part whose treatment minus baseline is ``difference``."""
-    sides = (part["treatment"]["encoding"], part["treatment"]["measure"]), ("rope", part["baseline"]["measure"])
+    sides = [(part[side]["encoding"], Endpoint.of(part[side])) for side in ("treatment", "baseline")]
     values = {sides[0]: baseline + difference, sides[1]: np.full_like(difference, baseline)}
     return verdicts(folder, [claim(part)], values, **seeds)["claims"][0]

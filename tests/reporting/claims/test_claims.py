@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,21 @@ from hope.reporting.claims import judge
 from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.endpoints import write_endpoints
 from hope.statistics import crossed_mean
-from tests.reporting.claims.judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim, noise, one, verdicts
+from tests.reporting.claims.judging import (
+    COPY,
+    EXACT,
+    FAR,
+    FEW_SHOT,
+    PAST,
+    PAST_L,
+    SHIPPED,
+    WITHIN,
+    WITHIN_L,
+    claim,
+    noise,
+    one,
+    verdicts,
+)
 from tests.reporting.make_study import Truth
 
 
@@ -98,31 +113,31 @@ def test_single_seed_decides_nothing(tmp_path):
 
 
 def test_seeds_without_a_partner_do_not_count(tmp_path):
-    values = {("hope", "loss_2L_4L"): noise(3.8, 0.01, seeds=3), ("rope", "loss_2L_4L"): noise(4.0, 0.01, seeds=1)}
+    values = {("hope", PAST_L): noise(3.8, 0.01, seeds=3), ("rope", PAST_L): noise(4.0, 0.01, seeds=1)}
     found = verdicts(tmp_path, [claim(PAST)], values, rope=1, hope=3)["claims"][0]
     assert (found["verdict"], found["seeds"]) == ("inconclusive", 1)
 
 
 def test_encoding_that_the_study_lacks(tmp_path):
-    found = verdicts(tmp_path, [claim(PAST)], {("rope", "loss_2L_4L"): noise(4, 0.1)}, rope=3)["claims"][0]
+    found = verdicts(tmp_path, [claim(PAST)], {("rope", PAST_L): noise(4, 0.1)}, rope=3)["claims"][0]
     assert found["verdict"] == "inconclusive"
     assert found["reason"] == "The study has no models of hope."
     assert found["estimate"] is None and found["covers"] == ["rope", "hope"]
 
 
 def test_measure_that_the_study_lacks(tmp_path):
-    found = verdicts(tmp_path, [claim(PAST)], {("rope", "loss_2L_4L"): noise(4, 0.1)})["claims"][0]
+    found = verdicts(tmp_path, [claim(PAST)], {("rope", PAST_L): noise(4, 0.1)})["claims"][0]
     assert found["verdict"] == "inconclusive"
-    assert "loss_2L_4L of hope was not measured" in found["reason"]
+    assert "loss from 2L to 4L of hope was not measured" in found["reason"]
 
 
 def test_claim_needs_all_its_parts(tmp_path):
     def judged(past: float, within: float) -> dict:
         values = {
-            ("hope", "loss_2L_4L"): noise(past, 0.002),
-            ("rope", "loss_2L_4L"): np.zeros((3, 6)),
-            ("hope", "loss_within"): noise(within, 0.002),
-            ("rope", "loss_within"): np.zeros((3, 6)),
+            ("hope", PAST_L): noise(past, 0.002),
+            ("rope", PAST_L): np.zeros((3, 6)),
+            ("hope", WITHIN_L): noise(within, 0.002),
+            ("rope", WITHIN_L): np.zeros((3, 6)),
         }
         return verdicts(tmp_path, [claim(PAST, WITHIN)], values)["claims"][0]
 
@@ -139,7 +154,7 @@ def test_claim_needs_all_its_parts(tmp_path):
 def test_part_that_is_not_measured_keeps_a_claim_open_but_not_from_being_contradicted(tmp_path):
     zeros = np.zeros((3, 6))
     for mean, verdict in ((-0.2, "inconclusive"), (0.2, "contradicted")):
-        values = {("hope", "loss_2L_4L"): noise(mean, 0.002), ("rope", "loss_2L_4L"): zeros}
+        values = {("hope", PAST_L): noise(mean, 0.002), ("rope", PAST_L): zeros}
         found = verdicts(tmp_path, [claim(PAST, FEW_SHOT)], values)["claims"][0]
         assert found["verdict"] == verdict
         assert found["numbers_of"] == "past"
@@ -150,7 +165,7 @@ def test_part_that_is_not_measured_keeps_a_claim_open_but_not_from_being_contrad
 
 def test_part_whose_encodings_another_study_has_says_which_and_is_judged_there(tmp_path):
     part = {**PAST, "elsewhere": "run that one."}
-    values = {("rope", "loss_2L_4L"): np.zeros((3, 6))}
+    values = {("rope", PAST_L): np.zeros((3, 6))}
     lacking = verdicts(tmp_path / "here", [claim(part)], values, rope=3)["claims"][0]
     assert (lacking["verdict"], lacking["reason"]) == ("inconclusive", "Not measured here: run that one.")
     assert lacking["estimate"] is None
@@ -159,10 +174,10 @@ def test_part_whose_encodings_another_study_has_says_which_and_is_judged_there(t
 
 def test_part_that_does_not_decide_stands_beside(tmp_path):
     values = {
-        ("hope", "loss_2L_4L"): noise(-0.2, 0.002),
-        ("rope", "loss_2L_4L"): np.zeros((3, 6)),
-        ("hope", "loss_within"): noise(0.2, 0.002),
-        ("rope", "loss_within"): np.zeros((3, 6)),
+        ("hope", PAST_L): noise(-0.2, 0.002),
+        ("rope", PAST_L): np.zeros((3, 6)),
+        ("hope", WITHIN_L): noise(0.2, 0.002),
+        ("rope", WITHIN_L): np.zeros((3, 6)),
     }
     beside = {**WITHIN, "decides": False}
     absent = {
@@ -183,14 +198,14 @@ def test_part_that_does_not_decide_stands_beside(tmp_path):
 
 
 def test_holm_takes_back_what_many_endpoints_would_find_by_chance(tmp_path):
-    measures = ["loss_2L_4L", "loss_within", "loss_1L_2L", "loss_4L_8L"]
+    endpoints = [PAST_L, WITHIN_L, replace(PAST_L, multiple=2.0), replace(PAST_L, multiple=8.0)]
     values, claims = {}, []
-    for number, measure in enumerate(measures):
+    for number, endpoint in enumerate(endpoints):
         # The first is found at p of about 0.02; the others are noise.
-        values["hope", measure] = noise(-0.2 if number == 0 else -0.02, 0.08)
-        values["rope", measure] = np.zeros((3, 6))
+        values["hope", endpoint] = noise(-0.2 if number == 0 else -0.02, 0.08)
+        values["rope", endpoint] = np.zeros((3, 6))
         sides = {
-            side: {"encoding": encoding, "measure": measure}
+            side: {"encoding": encoding, **endpoint.columns}
             for side, encoding in (("treatment", "hope"), ("baseline", "rope"))
         }
         claims.append(claim({**PAST, **sides}, id=str(number)))
@@ -204,7 +219,7 @@ def test_holm_takes_back_what_many_endpoints_would_find_by_chance(tmp_path):
 
 
 def test_endpoint_of_two_claims_counts_once(tmp_path):
-    values = {("hope", "loss_2L_4L"): noise(-0.2, 0.05), ("rope", "loss_2L_4L"): np.zeros((3, 6))}
+    values = {("hope", PAST_L): noise(-0.2, 0.05), ("rope", PAST_L): np.zeros((3, 6))}
     result = verdicts(tmp_path, [claim(PAST), claim({**PAST, "id": "again"}, id="2")], values)
     assert result["correction"]["endpoints"] == 1
     assert [found["holm_p"] for found in result["claims"]] == [result["claims"][0]["p"]] * 2
@@ -238,7 +253,7 @@ def test_task_at_its_floor_or_ceiling_tells_nothing(tmp_path, rope, hope, verdic
     ],
 )
 def test_exact_parts_compare_numbers(tmp_path, changes, value, verdict):
-    found = verdicts(tmp_path, [claim({**EXACT, **changes})], {("hope", "kernel_far"): np.array([[value]])})
+    found = verdicts(tmp_path, [claim({**EXACT, **changes})], {("hope", FAR): np.array([[value]])})
     assert found["claims"][0]["verdict"] == verdict
     assert found["claims"][0]["estimate"] == pytest.approx(value - 0.5)
     assert found["claims"][0]["p"] is None
@@ -270,7 +285,20 @@ def test_judging_before_the_endpoints_is_one_line(new_study):
         (lambda c: c["parts"][0].update(margin=0.1), "takes smallest_effect, and no margin"),
         (lambda c: c["parts"][0].update(kind="non_inferiority"), "takes margin, and no smallest_effect"),
         (lambda c: c["parts"][0].update(direction="equal"), "direction 'equal' is for kind 'exact'"),
-        (lambda c: c["parts"][0]["treatment"].update(measure="loss_2L_4"), "no measure.*did you mean 'loss_2L_4L'"),
+        (lambda c: c["parts"][0]["treatment"].update(measure="octave_los"), "no measure.*did you mean 'octave_loss'"),
+        (
+            lambda c: c["parts"][0].update(baseline={"encoding": "rope", "measure": "loss_2L_4L@yarn-4"}),
+            "claims.1.parts.past.baseline.*'loss_2L_4L@yarn-4' is no measure any more; write "
+            "{encoding: rope, measure: octave_loss, multiple: 4, extension: yarn-4}",
+        ),
+        (lambda c: c["parts"][0]["treatment"].update(depth=0.5), "'octave_loss' takes no depth, but multiple and ext"),
+        (lambda c: c["parts"][0]["treatment"].pop("multiple"), "'octave_loss' needs multiple"),
+        (
+            lambda c: c["parts"][0].update(
+                treatment={"encoding": "rope", "measure": "index_change", "intervention": "melt", "components": "slow"}
+            ),
+            "intervention: 'melt' is none of freeze, mean, remove",
+        ),
         (lambda c: c["parts"][0]["treatment"].update(seed=1), "unknown key 'claims.1.parts.past.treatment.seed'"),
         (lambda c: c["parts"][0].update(treatment={"constant": 1.0}), "give an encoding and a measure"),
         (lambda c: c["parts"][0].update(baseline={"encoding": "rope"}), "give an encoding and a measure"),
@@ -317,7 +345,7 @@ def test_shipped_claims_are_the_eight():
     trained = by_id["3", "expressiveness"]
     assert isinstance(trained, Part) and trained.decides and "workflow/presets/frozen.yaml" in trained.elsewhere
     past, within = by_id["6", "below_rope"], by_id["7", "within"]
-    assert isinstance(past, Part) and past.treatment.measure == "loss_2L_4L"
+    assert isinstance(past, Part) and past.treatment.endpoint == PAST_L
     assert isinstance(within, Part) and within.margin == pytest.approx(np.log(1.01), abs=1e-5)
     # A claim about HoPE must not be decided by a part that leaves HoPE out, and the other way round.
     for found in claims:

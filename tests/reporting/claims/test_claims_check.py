@@ -1,5 +1,6 @@
 """What is told of the claims before anything runs."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from hope.cli import main
 from hope.config import load_study
 from hope.errors import UserError
+from hope.measures import MEASURES, QUALIFIERS
 from hope.reporting.claims_check import check_claims, checked_claims, unanswered
 from hope.reporting.claims_file import Claim, ClaimsFile, Part, UnmeasuredPart, load_claims
 from tests.reporting.claims.judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim
@@ -24,8 +26,9 @@ def read(folder: Path, *claims: dict, **more: Any) -> ClaimsFile:
     return load_claims(path)
 
 
-def side(measure: str, encoding: str = "hope") -> dict:
-    return {**PAST, "treatment": {"encoding": encoding, "measure": measure}, "baseline": {"constant": 0.0}}
+def side(measure: str, encoding: str = "hope", **qualifiers: Any) -> dict:
+    treatment = {"encoding": encoding, "measure": measure, **qualifiers}
+    return {**PAST, "treatment": treatment, "baseline": {"constant": 0.0}}
 
 
 @pytest.mark.parametrize(
@@ -33,13 +36,13 @@ def side(measure: str, encoding: str = "hope") -> dict:
     [
         (claim(side("loss_within", "hop")), "claims.1.parts.past.treatment.encoding: 'hop' is no encoding.*'hope'"),
         (
-            claim({**PAST, "baseline": {"encoding": "roppe", "measure": "loss_2L_4L"}}),
+            claim({**PAST, "baseline": {"encoding": "roppe", "measure": "loss_within"}}),
             "claims.1.parts.past.baseline.encoding: 'roppe' is no encoding.*did you mean 'rope'.*'encodings'",
         ),
         (claim(PAST, covers=["hoppe"]), "claims.1.covers: 'hoppe' is no encoding"),
         (
-            claim({**COPY, "treatment": {"encoding": "hope", "measure": "coppy_accuracy_1L"}}),
-            "claims.1.parts.copy.treatment.measure: 'coppy' is no retrieval task.*did you mean 'copy'",
+            claim({**COPY, "treatment": {**COPY["treatment"], "task": "coppy"}}),
+            "claims.1.parts.copy.treatment.task: 'coppy' is no retrieval task.*did you mean 'copy'",
         ),
         (
             claim({**COPY, "pilot": {"seeds": [1000, 1], "level": 0.5}}),
@@ -56,11 +59,14 @@ def test_name_that_means_nothing_and_pilot_that_is_evidence_are_one_line(tmp_pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"informative": None}, "'copy_accuracy_1L' has a floor and a ceiling; give informative"),
+        ({"informative": None}, "copy accuracy at L has a floor and a ceiling; give informative"),
         ({"pilot": {"seeds": [1000], "level": 0.99}}, "pilot.level 0.99 lies outside informative, 0.1 to 0.95"),
         ({"pilot": {"seeds": [], "level": 0.5}}, "claims.1.parts.copy.pilot.seeds"),
         ({"pilot": {"seed": 1, "level": 0.5}}, "unknown key.*pilot.seed'.*did you mean 'seeds'"),
-        ({"treatment": {"encoding": "hope", "measure": "copy_accuracy_1.0L"}}, "is written 'copy_accuracy_1L'"),
+        (
+            {"treatment": {"encoding": "hope", "measure": "copy_accuracy_1.0L"}},
+            "write {encoding: hope, measure: accuracy, task: copy, multiple: 1}",
+        ),
     ],
 )
 def test_endpoint_that_cannot_tell_is_refused(tmp_path, changes, message):
@@ -83,30 +89,36 @@ def test_names_of_other_studies_are_listed(tmp_path):
 @pytest.mark.parametrize(
     ("stated", "reason"),
     [
-        (side("loss_2L_4L"), ""),
+        (side("octave_loss", multiple=4.0), ""),
         (side("loss_within"), ""),
         (side("loss_past"), ""),
-        (side("loss_1L_4L"), "loss_1L_4L is no octave up to extrapolation.longest, 16"),
-        (side("loss_16L_32L"), "no octave"),
-        (side("context_loss_4L"), ""),
-        (side("context_gain_3L"), "context_gain_3L needs 3 in extrapolation.contexts"),
-        (side("loss_2L_4L@yarn-4"), ""),
-        (side("loss_2L_4L@linear-2"), "loss_2L_4L@linear-2 needs 'linear-2' in extrapolation.extensions"),
-        (side("context_loss_3L@yarn-4"), "needs 3 in extrapolation.contexts"),
-        (side("strided_loss"), "strided_loss needs extrapolation.strided"),
-        (side("divergence_2L"), ""),
-        (side("divergence_8L"), "needs 8 in analysis.multiples"),
-        (side("copy_margin_0.25L"), ""),
-        (side("copy_margin_3L"), "needs 3 in retrieval.multiples"),
-        (side("mqar_margin_1L"), "needs 'mqar' in retrieval.tasks"),
-        ({**COPY, **side("needle_exact_1L_depth0.5"), "informative": COPY["informative"]}, ""),
-        ({**COPY, **side("needle_exact_1L_depth0.55"), "informative": COPY["informative"]}, "needs 0.55 in the depths"),
+        (side("octave_loss", multiple=3.0), "loss from 1.5L to 3L needs 3 in the octaves up to extrapolation.longest"),
+        (side("octave_loss", multiple=32.0), "needs 32 in the octaves"),
+        (side("context_loss", multiple=4.0), ""),
+        (side("context_gain", multiple=3.0), "context gain at 3L needs 3 in extrapolation.contexts"),
+        (side("octave_loss", multiple=4.0, extension="yarn-4"), ""),
+        (
+            side("octave_loss", multiple=4.0, extension="linear-2"),
+            "loss from 2L to 4L, linear-2 needs 'linear-2' in extrapolation.extensions",
+        ),
+        (side("context_loss", multiple=3.0, extension="yarn-4"), "needs 3 in extrapolation.contexts"),
+        (side("strided_loss"), "loss in sliding windows needs extrapolation.strided"),
+        (side("divergence", multiple=2.0), ""),
+        (side("divergence", multiple=8.0), "needs 8 in analysis.multiples"),
+        (side("margin", task="copy", multiple=0.25), ""),
+        (side("margin", task="copy", multiple=3.0), "needs 3 in retrieval.multiples"),
+        (side("margin", task="mqar", multiple=1.0), "needs 'mqar' in retrieval.tasks"),
+        ({**COPY, **side("exact", task="needle", multiple=1.0, depth=0.5), "informative": COPY["informative"]}, ""),
+        (
+            {**COPY, **side("exact", task="needle", multiple=1.0, depth=0.55), "informative": COPY["informative"]},
+            "needs 0.55 in the depths of needle",
+        ),
         (side("loss_within", "alibi"), "the study has no alibi"),
         (side("loss_within", "none"), "a single seed of none cannot tell"),
         ({**EXACT, "treatment": {"encoding": "none", "measure": "kernel_far"}}, ""),
         ({**side("loss_within", "alibi"), "decides": False}, ""),
         ({**side("loss_within", "alibi"), "elsewhere": "a study with it."}, ""),
-        (side("remove_slow_loss_within"), ""),
+        (side("loss_within_change", intervention="remove", components="slow"), ""),
     ],
 )
 def test_parts_that_a_study_must_leave_open_are_told_beforehand(tmp_path, stated, reason):
@@ -133,9 +145,13 @@ def test_default_study_can_answer_every_claim():
 
 def test_every_key_is_documented():
     text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    for section in (ClaimsFile, Claim, Part, UnmeasuredPart):
-        for key in section.model_fields:
-            assert f"`{key}`" in text, key
+    keys = [key for section in (ClaimsFile, Claim, Part, UnmeasuredPart) for key in section.model_fields]
+    for key in [*keys, *QUALIFIERS]:
+        assert f"`{key}`" in text, key
+    table = text.split("| measure | takes | what it is |\n|---|---|---|\n")[1].split("\n\n")[0]
+    for row in table.splitlines():
+        names, takes = (re.findall(r"`(\w+)`", cell) for cell in row.split("|")[1:3])
+        assert names and all(list(MEASURES[name].takes) == takes for name in names), row
 
 
 def test_check_reads_the_claims_and_warns_of_those_that_must_stay_open(tmp_path, monkeypatch, capsys):

@@ -9,26 +9,41 @@ import numpy as np
 import pytest
 import yaml
 
+from hope.measures import Endpoint
 from hope.reporting.claims import judge
 from hope.statistics import crossed_mean, holm
-from tests.reporting.claims.judging import COPY, EXACT, FEW_SHOT, PAST, WITHIN, claim, noise, one, verdicts
+from tests.reporting.claims.judging import (
+    COPIED,
+    COPY,
+    EXACT,
+    FAR,
+    FEW_SHOT,
+    PAST,
+    PAST_L,
+    WITHIN,
+    WITHIN_L,
+    claim,
+    noise,
+    one,
+    verdicts,
+)
 
 # Three endpoints of one claim; each difference, with so little or so much noise, has one right verdict.
-MEASURES = ("loss_2L_4L", "loss_1L_2L", "loss_4L_8L")
+ENDPOINTS = [Endpoint("octave_loss", multiple=multiple) for multiple in (4.0, 2.0, 8.0)]
 SURELY = {"supported": (-0.2, 0.002), "contradicted": (0.2, 0.002), "inconclusive": (-0.05, 0.3)}
 
 
 def part(number: int, **changes: Any) -> dict:
-    measure = MEASURES[number]
-    sides = {key: {"encoding": name, "measure": measure} for key, name in (("treatment", "hope"), ("baseline", "rope"))}
+    key = ENDPOINTS[number].columns
+    sides = {side: {"encoding": name, **key} for side, name in (("treatment", "hope"), ("baseline", "rope"))}
     return {**PAST, "id": f"part{number}", **sides, **changes}
 
 
-def differences(*found: tuple[float, float]) -> dict[tuple[str, str], np.ndarray]:
+def differences(*found: tuple[float, float]) -> dict[tuple[str, Endpoint], np.ndarray]:
     values = {}
-    for measure, (mean, spread) in zip(MEASURES, found, strict=False):
-        values["hope", measure] = noise(mean, spread)
-        values["rope", measure] = np.zeros((3, 6))
+    for endpoint, (mean, spread) in zip(ENDPOINTS, found, strict=False):
+        values["hope", endpoint] = noise(mean, spread)
+        values["rope", endpoint] = np.zeros((3, 6))
     return values
 
 
@@ -46,7 +61,7 @@ def test_claim_of_three_parts(tmp_path, of_parts):
 @pytest.mark.parametrize("of_part", SURELY)
 @pytest.mark.parametrize("beside", ["exact", "not measured", "not in this study"])
 def test_claim_with_a_part_of_another_kind(tmp_path, of_part, beside):
-    values = differences(SURELY[of_part]) | {("hope", "kernel_far"): np.array([[0.5]])}
+    values = differences(SURELY[of_part]) | {("hope", FAR): np.array([[0.5]])}
     other = {"exact": EXACT, "not measured": FEW_SHOT, "not in this study": part(1)}[beside]
     found = verdicts(tmp_path, [claim(part(0), other)], values)["claims"][0]
     open_ended = "contradicted" if of_part == "contradicted" else "inconclusive"
@@ -61,7 +76,7 @@ def test_one_contradicted_one_open_one_not_measured(tmp_path):
 
 
 def test_exact_part_that_fails_contradicts_whatever_else_holds(tmp_path):
-    values = differences(SURELY["supported"]) | {("hope", "kernel_far"): np.array([[0.7]])}
+    values = differences(SURELY["supported"]) | {("hope", FAR): np.array([[0.7]])}
     found = verdicts(tmp_path, [claim(part(0), EXACT)], values)["claims"][0]
     assert (found["verdict"], found["settled_by"]) == ("contradicted", "floor")
 
@@ -118,7 +133,7 @@ def test_holm_leaves_the_surest_and_takes_back_the_others_either_way(tmp_path):
 
 
 def test_parts_without_a_p_value_do_not_count_as_tests(tmp_path):
-    values = differences(SURELY["supported"]) | {("hope", "kernel_far"): np.array([[0.5]])}
+    values = differences(SURELY["supported"]) | {("hope", FAR): np.array([[0.5]])}
     beside = part(1, decides=False)
     result = verdicts(tmp_path, [claim(part(0), EXACT, FEW_SHOT, beside)], values | differences(*[(0, 1)] * 2))
     assert result["correction"]["endpoints"] == 1
@@ -147,10 +162,10 @@ def test_accuracy_is_told_in_points(tmp_path):
 
 def test_verdicts_name_the_tables_and_figures_that_show_them(tmp_path):
     values = {
-        ("hope", "loss_2L_4L"): noise(-0.2, 0.01),
-        ("rope", "loss_2L_4L"): np.zeros((3, 6)),
-        ("hope", "copy_accuracy_1L"): noise(0.6, 0.01),
-        ("rope", "copy_accuracy_1L"): np.full((3, 6), 0.4),
+        ("hope", PAST_L): noise(-0.2, 0.01),
+        ("rope", PAST_L): np.zeros((3, 6)),
+        ("hope", COPIED): noise(0.6, 0.01),
+        ("rope", COPIED): np.full((3, 6), 0.4),
     }
     found = verdicts(tmp_path, [claim(PAST, COPY, FEW_SHOT)], values)["claims"][0]
     past, copy, few_shot = found["parts"]
@@ -166,9 +181,9 @@ def test_documented_claim_of_a_users_own_encoding_is_judged(tmp_path):
     block = next(block for block in text.split("```yaml\n")[1:] if block.startswith("# my-claims.yaml"))
     stated = yaml.safe_load(block.split("```")[0])
     values = {
-        (name, measure): noise(4.0 - gap, 0.002)
+        (name, endpoint): noise(4.0 - gap, 0.002)
         for name, gap in (("window", 0.5), ("rope", 0.0))
-        for measure in ("loss_2L_4L", "loss_within")
+        for endpoint in (PAST_L, WITHIN_L)
     }
     study = {"definitions": {"window": {"family": "alibi"}}, "seeds": {"per_encoding": {"rope": 3, "window": 3}}}
     verdicts(tmp_path, [claim(PAST)], values, rope=3, hope=3)  # writes the study's files

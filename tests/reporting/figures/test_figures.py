@@ -13,13 +13,18 @@ from matplotlib.text import Text
 
 from hope.catalogue import FAMILIES, PRESETS
 from hope.errors import UserError
+from hope.measures import length_name
 from hope.reporting.figures.attention import densities
-from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.draw import KINDS, draw, draw_one
-from hope.reporting.figures.style import encoding_styles, length_name, save
+from hope.reporting.figures.declaration import declared_figures
+from hope.reporting.figures.draw import draw, draw_one
+from hope.reporting.figures.files import save
+from hope.reporting.figures.style import encoding_styles
+from hope.reporting.study_tables import StudyTables
 from hope.reporting.words import MINUS
 from hope.statistics import crossed_mean
-from tests.reporting.finished import ROOT, finished_study, judged
+from tests.reporting.finished import finished_study, judged
+
+NAMED = [declared.name for declared in declared_figures()]
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +37,11 @@ def drawn(study: Path, name: str) -> pd.DataFrame:
 
 
 def test_every_figure_is_drawn_with_its_data_and_nothing_else(finished: Path) -> None:
-    expected = {f"{kind.name}.{suffix}" for kind in KINDS for suffix in ("svg", "png", "csv")}
+    expected = {f"{name}.{suffix}" for name in NAMED for suffix in ("svg", "png", "csv", "rst")}
     assert {path.name for path in (finished / "figures").iterdir()} == expected
-    for kind in KINDS:
-        assert len(drawn(finished, kind.name)) > 0
-        assert (finished / "figures" / f"{kind.name}.png").read_bytes().startswith(b"\x89PNG")
+    for name in NAMED:
+        assert len(drawn(finished, name)) > 0
+        assert (finished / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_picture_is_a_function_of_the_data_alone(finished: Path, tmp_path: Path) -> None:
@@ -253,21 +258,13 @@ def test_what_is_missing_leaves_a_gap_and_no_error(new_study: Callable[..., Path
     assert data.loc[data["encoding"] == "learned", "position"].max() < 1 < data["position"].max()
     assert (study / "figures" / "attention_profile.csv").read_text().strip() == ""
     assert "<svg" in (study / "figures" / "attention_profile.svg").read_text()
-    assert {path.stem for path in (study / "figures").iterdir()} == {kind.name for kind in KINDS}
+    assert {path.stem for path in (study / "figures").iterdir()} == set(NAMED)
 
 
 def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="study.json: there is no such file") as caught:
         draw(tmp_path)
     assert "\n" not in str(caught.value)
-
-
-def test_every_figure_has_a_caption_for_the_workflows_own_report() -> None:
-    captions = ROOT / "workflow" / "report"
-    for kind in KINDS:
-        caption = (captions / f"{kind.name}.rst").read_text()
-        assert caption.strip().endswith(".") and len(caption.splitlines()) == 1
-        assert kind.look.endswith(".") and kind.alt.endswith(".")
 
 
 NAMES = st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,12}", fullmatch=True), unique=True, max_size=14)

@@ -1,6 +1,7 @@
 """Looking into any model: a stock checkpoint made by transformers and models trained here, from text to page."""
 
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
 from hope.reporting.checkpoint import analyze_checkpoint
+from hope.reporting.page.checkpoint import checkpoint_page
+from hope.reporting.study_tables import StudyTables
 from tests.conftest import tiny_study
+from tests.reporting.pages import broken_joins
 
 WORDS = [f"w{number}" for number in range(60)]
 
@@ -78,7 +82,9 @@ def looked_at(stock: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def page(folder: Path) -> str:
-    return (folder / "report" / "index.html").read_text(encoding="utf-8")
+    html = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert broken_joins(html) == []
+    return html
 
 
 def words_of(html: str) -> str:
@@ -138,6 +144,28 @@ def test_its_numbers_are_those_of_the_tables(looked_at: Path) -> None:
     change = means["remove", "fast"] - means["none", "none"]
     row = re.search(r"fast: one turn or more removed \S+ ± \S+ (\S+) ±", said)
     assert row and float(row[1]) == pytest.approx(change, rel=6e-3)
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"),
+    [
+        (5.0, "above both nulls by more than two standard errors: attention is a U"),
+        (-5.0, "which is no U: one end, or both, draw no more than the middle. The index"),
+        (None, "which is not above both nulls by two standard errors: a U is not shown. The index"),
+    ],
+)
+def test_what_the_index_shows_is_one_sentence(shift: float | None, words: str, looked_at: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "look"
+    shutil.copytree(looked_at, folder)
+    path = folder / "analysis" / "rope" / "seed0" / "ushape.parquet"
+    table = pd.read_parquet(path)
+    trained = table["subject"] == "trained"
+    table["index_without_sink"] = table["index_without_sink"].where(~trained, shift) if shift else 1.0
+    table.to_parquet(path)
+    facts = {"checkpoint": "mine", "kind": "a stock checkpoint", "trained_here": True, "parameters": 9, "files": {}}
+    facts |= {"trained_length": 64, "start": False, "windows": 5, "documents": 1, "documents_used": 1, "tokens": 700}
+    html = checkpoint_page(StudyTables(folder), facts | {"past": False, "limit": 128})
+    assert words in words_of(html) and broken_joins(html) == []
 
 
 def test_a_shorter_length_leaves_out_what_lies_past_training(stock: Path, texts: Path, tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ from pandas import read_csv
 from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.reporting import words
-from hope.reporting.figures.data import StudyTables
-from hope.reporting.figures.draw import KINDS, draw
+from hope.reporting.figures.declaration import declared_figures
+from hope.reporting.figures.draw import draw
 from hope.reporting.page.claims import answer
 from hope.reporting.page.records import STAGES, Records, reference_corpus
 from hope.reporting.page.write import write_report
+from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
 from tests.reporting.finished import ROOT, finished_study, judged
-from tests.reporting.pages import Page
+from tests.reporting.pages import Page, broken_joins
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +59,25 @@ def test_a_page_that_loads_something_would_be_found() -> None:
     assert Page(bad).broken_links(Path("page.html")) == ["gone.csv"]
 
 
+def test_no_sentence_of_a_report_is_joined_wrongly(reported: Path, new_study: Callable[..., Path]) -> None:
+    single = judged(new_study(seeds={"rope": 1, "hope": 1}))
+    write_report(single)
+    bare = new_study(seeds={"rope": 1}, corpus={"source": "files", "files": {"paths": ["a.txt"]}})
+    for path in bare.rglob("*.json"):
+        if path.name != "study.json":
+            path.unlink()
+    write_report(bare)
+    for study in (reported, single, bare):
+        assert broken_joins((study / "report" / "index.html").read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["it is left <em>out</em> . It is", "done.. It", "a, . b", "is None tokens", "<code>x</code> ,", "so ( )"]
+)
+def test_a_broken_join_would_be_found(text: str) -> None:
+    assert len(broken_joins(f"<p>{text}</p><p>Fine (Chen et al., 2025): 1.5, [−0.1, 2.0].</p>")) == 1
+
+
 def test_the_answer_and_all_verdicts_come_before_everything_else(reported: Path) -> None:
     page, claims = page_of(reported), read_json(reported / "claims.json")["claims"]
     found = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in ("supported", "contradicted")}
@@ -79,7 +99,7 @@ def test_it_can_be_read_by_everyone(reported: Path) -> None:
     page = page_of(reported)
     assert page.all("html")[0]["lang"] == "en"
     pictures = page.all("img")
-    assert len(pictures) == len(KINDS)
+    assert len(pictures) == len(declared_figures())
     assert all(picture["alt"].endswith(".") and picture["src"].startswith("data:image/svg") for picture in pictures)
     levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4")]
     assert levels[0] == 1 and levels.count(1) == 1

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from hope.reporting.figures.files import compact
 from hope.reporting.figures.style import new_figure, paper_style
-from hope.reporting.figures.svg import compact
 
 SHAPES = ("path", "use", "text", "rect")
 

@@ -1,0 +1,63 @@
+"""Measures of formulas: what follows from a rotary encoding's frequencies alone, without any model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hope.catalogue import FAMILIES
+from hope.measures.measure import Settings, Source, measure
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from hope.config import Arm
+
+KERNEL = Source("theory", "kernel")
+FORMULA: Settings = {"source": KERNEL, "scale": "of 1", "unit": "formula", "compared": False}
+FAR = (8, 16)
+"""The kernels' far distances, in training lengths."""
+
+
+def _gap(table: DataFrame, arm: Arm, encoding: str, column: str) -> float | None:
+    """Return the mean over D to L of the gap between an encoding's curve and RoPE's; None for RoPE and without it."""
+    if encoding == "rope" or column not in table:
+        return None
+    within = table[table["distance"] <= arm.training.length].set_index("distance")
+    reference = within[within["encoding"] == "rope"][column]
+    return float((within[within["encoding"] == encoding][column] - reference).abs().mean()) if len(reference) else None
+
+
+@measure("kernel from 8L to 16L", **FORMULA)
+def kernel_far(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Mean kernel g(D) over D from 8L to 16L."""
+    distance = table["distance"] / arm.training.length
+    far = table[(table["encoding"] == encoding) & (distance > FAR[0]) & (distance <= FAR[1])]["value"]
+    return float(far.mean()) if len(far) else None
+
+
+@measure("floor of the kernel", **FORMULA)
+def kernel_floor(table: DataFrame | None, arm: Arm, encoding: str) -> float | None:
+    """Share 1 - 2K/d of the components that do not turn, K those that do, where the family has a formula for it.
+
+    The formula does not use the model's own frequencies, so that the kernel that is computed from those has
+    something to be checked against.
+    """
+    definition = arm.encoding(encoding)
+    family = FAMILIES.get(definition.family)
+    if family is None:
+        return None
+    return family.floor(family.settings(**definition.settings), arm.model.head_dim, arm.training.length)
+
+
+@measure("gap of the kernels within L", **FORMULA)
+def kernel_gap_within(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Mean over D to L of |g(D) - g(D) of rope|."""
+    return _gap(table, arm, encoding, "value")
+
+
+@measure("gap of the bounds within L", **FORMULA)
+def bound_gap_within(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Mean over D to L of |B(D) - B(D) of rope| / B(0), B the summation bound."""
+    origin = (arm.model.head_dim / 2 + 1) / 2  # the summation bound at distance 0
+    gap = _gap(table, arm, encoding, "bound")
+    return None if gap is None else gap / origin
