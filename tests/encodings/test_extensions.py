@@ -12,10 +12,9 @@ from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from hope import config
-from hope.catalogue import FAMILIES, family_settings
+from hope.catalogue import FAMILIES
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.extensions import Extended, ReRotary, Resized, extend, extended, refusal, yarn_frequencies
-from hope.encodings.registry import build_encoding
 from hope.encodings.rotary import Rotary, rope_frequencies
 from hope.errors import UserError
 from tests.encodings.logits_of import built
@@ -365,9 +364,7 @@ def test_what_has_no_meaning_is_refused_in_one_line(encoding, content, reason):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_documented_combinations_are_those_that_apply(family):
-    encoding = build_encoding(
-        config.Encoding(name=family, family=family, settings=family_settings(family, {})), shape()
-    )
+    encoding = made(family)
     refused = {extension(**content).label for content in ALL if refusal(encoding, extension(**content))}
     kept = {"ntk-kept-4", "dynamic-ntk-kept-2"}
     expected = {
@@ -378,7 +375,11 @@ def test_the_documented_combinations_are_those_that_apply(family):
         "p_rope": set(),
         "clipped_rope": set(),
     }
-    assert refused == expected.get(family, {extension(**content).label for content in ALL})
+    if FAMILIES[family].rotary:
+        by_rule = kept if encoding.frequencies[encoding.slowest] else set()  # 'kept' would repeat 'spectrum'
+        assert refused == expected.get(family, by_rule) == by_rule
+    else:
+        assert refused == {extension(**content).label for content in ALL}
 
 
 def test_the_first_component_alone_is_before_yarns_ramp():

@@ -1,6 +1,6 @@
 """The panels of DaRoPE: the clock by which its slow components turn, and a logit from two places."""
 
-from hope.analysis.curves import clock, equal_pair
+from hope.analysis.logit_curves import clock, equal_pair
 from hope.encodings.darope import Darope
 from hope.encodings.shape import EncodingShape
 from hope.reporting.atlas.panels import (
@@ -13,7 +13,7 @@ from hope.reporting.atlas.panels import (
     family_at_start,
     tokens_up_to,
 )
-from hope.reporting.figures.rotary import octave_mean
+from hope.reporting.figures.kernels import octave_mean
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0)
 """Weights of the position at which the clock is drawn."""

@@ -116,8 +116,8 @@ def test_what_acts_where_is_said_as_it_is() -> None:
         kernel = rows[name][6]
         assert kernel.startswith({"fused": "fused kernel", "bias": "a bias:"}[family.kernel])
         assert rows[name][3] == ("yes" if family.shift_invariant else "no")
-        assert rows[name][4] == ("no positions" if name == "learned" else "any position")
-        assert (rows[name][1] == "logits") == (family.kernel == "bias")
+        assert rows[name][4] == ("no positions" if family.bounded else "any position")
+        assert rows[name][1] == family.acts_on  # the column comes from the hooks of the class
 
 
 def logits_of(family: str, settings: dict, shape: EncodingShape) -> torch.Tensor:

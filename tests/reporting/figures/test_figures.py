@@ -330,8 +330,8 @@ def test_families_and_presets_look_the_same_in_every_study() -> None:
     for name, family in FAMILIES.items():
         dash = every[name].dash
         assert (dash == every["alibi"].dash) == (family.kernel == "bias")
-        assert (dash == every["learned"].dash) == (name in ("learned", "sinusoidal"))
-        assert (dash == "-") == (family.kernel == "fused" and name not in ("learned", "sinusoidal", "none"))
+        assert (dash == every["learned"].dash) == (family.acts_on == "embeddings")
+        assert (dash == "-") == (family.acts_on == "queries and keys")
 
 
 def test_components_are_labelled_with_their_own_wavelengths(new_study: Callable[..., Path]) -> None:
