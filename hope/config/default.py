@@ -9,17 +9,68 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from hope.config.arms import Study
+from hope.config.measures import Extrapolation, Retrieval
 from hope.config.study import Arm, Seeds
+from hope.config.training import Model, Training
 from hope.section import Section
 
 STUDY = "default"
 ALL_ARMS = Arm(
     encodings=["rope", "hope", "none", "alibi"],
-    seeds=Seeds(per_encoding={"rope": 3, "hope": 3, "none": 3}),
+    seeds=Seeds(count=3),
+    model=Model(layers=2),
+    training=Training(tokens=1_500_000, learning_rate=6e-3),
+    extrapolation=Extrapolation(longest=8, contexts=[0.5, 1.0, 2.0, 4.0, 8.0]),
+    retrieval=Retrieval(tasks=[]),
 )
 """What the default study says for all of its arms, where it differs from the defaults of the fields."""
 
-ARMS: dict[str, tuple[str, dict[str, Any]]] = {}
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "text": (
+        "Language models: loss within and past the window, and what happens inside the attention.",
+        {"encodings": ["rope", "hope"]},
+    ),
+    "retrieval": (
+        "Small models on tasks alone: what is brought back from the context, at the lengths trained and past them. A "
+        "training begins with repetition, which makes the other tasks learnable (docs/tasks.md has the pilots).",
+        {
+            "trained_on": "tasks",
+            "seeds": {"per_encoding": {"rope": 5, "hope": 5}},
+            "model": {"width": 64, "heads": 2, "mlp_width": 128},
+            "training": {
+                "length": 64,
+                "tokens": 1_536_000,
+                "batch_windows": 32,
+                "learning_rate": 3e-3,
+                "warmup_steps": 50,
+                "betas": [0.9, 0.98],
+                "snapshots": 0,
+            },
+            "mixture": {
+                "tasks": {"repeat": 1.0, "recall": 1.0, "decoy": 1.0, "few_shot": 1.0, "mqar": 1.0},
+                "multiples": [1.0],
+                "lead_in": {"share": 0.4, "tasks": {"repeat": 1.0}},
+            },
+            "tasks": {
+                "repeat": {"longest_period": 32},
+                "recall": {"alphabet": 32, "filler": 8},
+                "decoy": {"asked": "either", "recent": None, "questions": 8, "filler": 8},
+                "few_shot": {"alphabet": 32, "filler": 8},
+                "mqar": {"pairs": 8, "alphabet": 32, "filler": 8},
+                "definitions": {
+                    "repeat_far": {"task": "repeat", "settings": {"longest_period": None}},
+                    "decoy_recent": {"task": "decoy", "settings": {"asked": "first", "recent": 4, "questions": 1}},
+                    "mqar_many": {"task": "mqar", "settings": {"pairs": 16}},
+                },
+            },
+            "retrieval": {
+                "tasks": ["repeat", "repeat_far", "recall", "decoy_recent", "few_shot", "mqar_many"],
+                "multiples": [0.25, 0.5, 1.0, 2.0, 4.0, 8.0],
+                "prompts": 200,
+            },
+        },
+    ),
+}
 """The arms of the default study: what each is for, and what it lays over :data:`ALL_ARMS`."""
 
 HEADER = """\
