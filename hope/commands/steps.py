@@ -177,7 +177,14 @@ def analyze_dynamics(options: argparse.Namespace) -> None:
         write_dynamics(settings, options.model, options.data, options.output)
 
 
-@command(SETTINGS, FOLDER, record="provenance.json", kernel="kernel.parquet", sweep="kernel_sweep.parquet")
+@command(
+    SETTINGS,
+    FOLDER,
+    record="provenance.json",
+    kernel="kernel.parquet",
+    sweep="kernel_sweep.parquet",
+    sizes="kernel_sizes.parquet",
+)
 def theory(options: argparse.Namespace) -> None:
     """Compute the decay of the rotary kernels."""
     from hope.analysis.theory import write_kernel

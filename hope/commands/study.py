@@ -83,6 +83,18 @@ def status(options: argparse.Namespace) -> None:
     print(study_status(options.study, options.configfile))
 
 
+@command(
+    argument("study", type=Path, help="name of a study, or its folder"),
+    argument("--arm", default="main", help="what its models are called from now on (main)"),
+)
+def adopt(options: argparse.Namespace) -> None:
+    """Take over a study's folder of before there were arms, without training anything again."""
+    from hope.adopt import adopt
+    from hope.tracking.store import find_study
+
+    print("\n".join(adopt(find_study(options.study), options.arm)))
+
+
 @command()
 def schema(options: argparse.Namespace) -> None:
     """Print the JSON schema of the config."""

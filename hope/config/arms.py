@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
-from hope.config.messages import describe
+from hope.config.messages import describe, first_error
 from hope.config.study import NAME, Arm
 from hope.errors import UserError, nearest
 from hope.section import Section
@@ -60,8 +60,8 @@ class Study(Section):
                 first, other = meant.setdefault(encoding, (name, family))
                 if other != family:
                     raise ValueError(
-                        f"arms.{name}.definitions.{encoding}: is of family '{family}', but of '{other}' in {first}; give "
-                        "one of them another name"
+                        f"arms.{name}.definitions.{encoding}: is of family '{family}', but of '{other}' in {first}; "
+                        "give one of them another name"
                     )
         return self
 
@@ -76,7 +76,8 @@ class Study(Section):
             UserError: the study has none of that name.
         """
         if name not in self.arms:
-            raise UserError(f"'{name}' is no arm of this study{nearest(name, self.arms)}; it has {', '.join(self.arms)}")
+            known = ", ".join(self.arms)
+            raise UserError(f"'{name}' is no arm of this study{nearest(name, self.arms)}; it has {known}")
         return self.arms[name]
 
 
@@ -88,8 +89,8 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
     """Return the study that config files describe, later ones laid over earlier ones.
 
     Maps merge, lists and values replace. What a file says at its top level goes to every arm, then what it says under
-    the name of an arm goes to that arm alone; so a later file's top level reaches arms of an earlier file. An arm that a
-    file sets to null is dropped. Where no file names an arm there is one, :data:`MAIN`.
+    the name of an arm goes to that arm alone; so a later file's top level reaches arms of an earlier file. An arm that
+    a file sets to null is dropped. Where no file names an arm there is one, :data:`MAIN`.
 
     Args:
         layers: where each content comes from, and the content: a parsed YAML document.
@@ -98,7 +99,7 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
         UserError: one line that names the key, what is wrong and the nearest valid name.
     """
     layers = list(layers)
-    origin = ", ".join(name for name, _ in layers)
+    origin = " + ".join(name for name, _ in layers)
     of_study: dict[str, Any] = {}
     for where, content in layers:
         _see_to_arms(content, where)
@@ -109,23 +110,43 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
         for _, content in layers:
             laid = merge(laid, {key: value for key, value in content.items() if key not in OF_STUDY})
             laid = merge(laid, (content.get("arms") or {}).get(name) or {})
-        own = {key for _, content in layers for key in (content.get("arms") or {}).get(name) or {}}
         try:
             arms[name] = Arm.model_validate(laid)
         except ValidationError as error:
-            # A key that no file sets under the arm's name is one of the top level.
-            keys = {each["loc"][0] for each in error.errors() if each["loc"]}
-            prefix = f"arms.{name}" if name != MAIN and not (keys and keys.isdisjoint(own)) else ""
+            prefix = f"arms.{name}" if _is_own(name, first_error(error)["loc"], layers) else ""
             raise UserError(f"{origin}: {describe(error, Arm, prefix, also=OF_STUDY)}") from None
+    if not arms:
+        raise UserError(f"{origin}: arms: all are dropped; keep one of them, or name another")
     try:
         return Study.model_validate({**of_study, "arms": arms})
     except ValidationError as error:
         raise UserError(f"{origin}: {describe(error, Study)}") from None
 
 
+def _is_own(name: str, location: tuple[str | int, ...], layers: list[tuple[str, dict[str, Any]]]) -> bool:
+    """Return whether a mistake stands under the name of an arm, not at the top level."""
+    everywhere = [content for _, content in layers]
+    own = [over[name] for content in everywhere if (over := content.get("arms") or {}).get(name) is not None]
+    if not own or not location:
+        return bool(own)
+    deepest = max(_reach(content, location) for content in own)
+    return 0 < deepest >= max(_reach(content, location) for content in everywhere)
+
+
+def _reach(content: Any, location: tuple[str | int, ...]) -> int:
+    """Return how many parts of a key lead somewhere in a parsed YAML document."""
+    for depth, part in enumerate(location):
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return depth
+    return len(location)
+
+
 def _see_to_arms(content: dict[str, Any], where: str) -> None:
     arms = content.get("arms")
-    if arms is not None and not (isinstance(arms, dict) and all(isinstance(each, dict | None) for each in arms.values())):
+    is_map = isinstance(arms, dict) and all(isinstance(each, dict | None) for each in arms.values())
+    if arms is not None and not is_map:
         raise UserError(f"{where}: arms: expected a map of arms, each with 'key: value' lines, or null to drop it")
     for name, over in (arms or {}).items():
         taken = next((key for key in over or {} if key in OF_STUDY), None)

@@ -84,8 +84,8 @@ HEADER = """\
 """
 ARMS_COMMENT = (
     "Arms: groups of models that share everything but the encoding and the seed. Under its name an arm says what it "
-    "lays over the keys above; null drops it. Without arms there is one, `main`. What a later file says at its top level "
-    "reaches every arm."
+    "lays over the keys above; null drops it. Without arms there is one, `main`. What a later file says at its top "
+    "level reaches every arm."
 )
 WIDTH = 120
 
@@ -115,6 +115,13 @@ def _arms() -> list[str]:
         lines += [f"  # {text}" for text in textwrap.wrap(purpose, WIDTH - 4)]
         lines += textwrap.indent(_dump({name: over}, default_flow_style=None), "  ").splitlines()
     return lines
+
+
+def as_overlay(study: Study) -> dict[str, Any]:
+    """Return a resolved study as an overlay of ``config.yaml``: its other arms are dropped."""
+    content = study.model_dump(mode="json", by_alias=True)
+    content["arms"] |= {name: None for name in ARMS if name not in study.arms}
+    return content
 
 
 def config_schema() -> dict[str, Any]:

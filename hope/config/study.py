@@ -105,12 +105,12 @@ class Arm(Section):
             for name in names:
                 if self.tasks.reads_text(name):
                     raise ValueError(
-                        f"{key}: '{name}' makes its prompts of text, which models that are trained on tasks alone do not "
-                        "read; leave it out, or set trained_on: text"
+                        f"{key}: '{name}' makes its prompts of text, which models that are trained on tasks alone do "
+                        "not read; leave it out, or set trained_on: text"
                     )
         for name in self.encodings:
             if self.encoding(name).text_only:
-                raise ValueError(f"definitions.{name}.text_only: there is no text in an arm that is trained on tasks alone")
+                raise ValueError(f"definitions.{name}.text_only: an arm that is trained on tasks alone has no text")
 
     @model_validator(mode="after")
     def _sizes_fit_the_training_length(self) -> "Arm":
@@ -243,7 +243,7 @@ class Arm(Section):
             names |= {f"evaluation/{name}" for name in ("extrapolation", "context", "strided")}
             names |= {f"analysis/{name}" for name in ("profile", "ushape", "divergence", "components", "activation")}
             names |= {f"analysis/{name}" for name in ("kernel_trained", "intervention", "dynamics")}
-            names |= {"theory/kernel", "theory/kernel_sweep"}
+            names |= {"theory/kernel", "theory/kernel_sweep", "theory/kernel_sizes"}
         if self.retrieval.tasks:
             names.add("evaluation/retrieval")
         return {f"{name}.parquet" for name in names}

@@ -61,3 +61,25 @@ def bound_gap_within(table: DataFrame, arm: Arm, encoding: str) -> float | None:
     origin = (arm.model.head_dim / 2 + 1) / 2  # the summation bound at distance 0
     gap = _gap(table, arm, encoding, "bound")
     return None if gap is None else gap / origin
+
+
+SIZES: Settings = FORMULA | {"source": Source("theory", "kernel_sizes")}
+"""What is asked of all sizes in use at once: the worst of them counts."""
+
+
+@measure("largest gap between kernel and floor, over sizes", **SIZES)
+def worst_floor_gap(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Largest gap, over the sizes in use, between HoPE's mean kernel from 8L to 16L and its floor 1 - 2K/d."""
+    return float((table["hope_far"] - table["hope_floor"]).abs().max()) if encoding == "hope" else None
+
+
+@measure("smallest rise above RoPE's kernel, over sizes", **SIZES)
+def worst_rise_above_rope(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Smallest amount, over the sizes in use, by which HoPE's mean kernel from 8L to 16L lies above RoPE's."""
+    return float((table["hope_far"] - table["rope_far"]).min()) if encoding == "hope" else None
+
+
+@measure("largest gap of the bounds within L, over sizes", **SIZES)
+def worst_bound_gap(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Largest mean gap, over the sizes in use, between the summation bounds of HoPE and RoPE within L."""
+    return float(table["bound_gap"].max()) if encoding == "hope" else None

@@ -245,7 +245,7 @@ def measured(tables: Mapping[str, DataFrame], arm: Arm) -> Iterator[tuple[Endpoi
 
     Args:
         tables: the model's tables by name.
-        study: whose model it is.
+        arm: whose model it is.
     """
     for entry in MEASURES.values():
         if entry.unit != "formula" and entry.source.name in tables:

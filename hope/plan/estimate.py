@@ -129,9 +129,7 @@ def estimate_plan(title: str, arm: Arm, asked: PlanOptions) -> Plan:
     _check_options(asked)
     training, vocabulary = arm.training, vocabulary_of(arm, asked.vocabulary)
     names = list(dict.fromkeys(name for name, _ in arm.runs()))
-    parameters = {
-        name: count_parameters(arm.model, arm.encoding(name), vocabulary, training.length) for name in names
-    }
+    parameters = {name: count_parameters(arm.model, arm.encoding(name), vocabulary, training.length) for name in names}
     largest = max(names, key=lambda name: parameters[name].total)
     devices, at_once = _devices(arm, asked)
     number = 2 if training.precision == "bfloat16" else 4

@@ -62,9 +62,7 @@ def judge(study: Path, claims: Path) -> None:
 def _asked(claim: Claim, tables: StudyTables) -> list[Part | UnmeasuredPart]:
     """Return the parts that this study is asked: what does not decide is left out where its encodings are."""
     return [
-        part
-        for part in claim.parts
-        if part.decides or isinstance(part, UnmeasuredPart) or not _absent(part, tables)
+        part for part in claim.parts if part.decides or isinstance(part, UnmeasuredPart) or not _absent(part, tables)
     ]
 
 
@@ -191,5 +189,7 @@ def _between(family: list[list[JudgedPart]]) -> dict[Compared, tuple[float, floa
         sides = [_cell(side) for side in judged.stated.sides.values()]
         encodings, endpoints = frozenset(side.encoding for side in sides), {side.endpoint for side in sides}
         if len(encodings) == 2 and len(endpoints) == 1:
-            found.setdefault((judged.stated.arm, encodings, sides[0].endpoint), (judged.numbers.p, judged.numbers.holm_p))
+            found.setdefault(
+                (judged.stated.arm, encodings, sides[0].endpoint), (judged.numbers.p, judged.numbers.holm_p)
+            )
     return found

@@ -16,8 +16,8 @@ from hope.statistics import holm
 AGAINST = ("rope", "hope")
 FAMILIAR = [f"{unit}{end}" for unit in ("percent", "points") for end in SCALED.values()]
 COLUMNS = [
-    "family", "arm", *KEYS, "encoding", "baseline", "better", "estimate", "low", "high", "df", "seeds", "units", "scale",
-    *FAMILIAR, "detectable", "p", "holm_p", "tests",
+    "family", "arm", *KEYS, "encoding", "baseline", "better", "estimate", "low", "high", "df", "seeds", "units",
+    "scale", *FAMILIAR, "detectable", "p", "holm_p", "tests",
 ]  # fmt: skip
 
 Compared = tuple[str, frozenset[str], Endpoint]

@@ -41,9 +41,7 @@ def write_endpoints(study: Path) -> None:
 
 def collect_endpoints(tables: StudyTables) -> pd.DataFrame:
     """Return the endpoints of all models of a study, with the columns of ``endpoints.parquet``."""
-    found = [
-        (arm.name, *each) for arm in tables.arms.values() for each in (*_of_models(arm), *_of_formulas(arm))
-    ]
+    found = [(arm.name, *each) for arm in tables.arms.values() for each in (*_of_models(arm), *_of_formulas(arm))]
     keys = pd.DataFrame(
         [
             {"arm": arm, **endpoint.columns, "encoding": encoding, "seed": seed}
@@ -77,8 +75,9 @@ def _of_models(tables: ArmTables) -> Found:
 def _of_formulas(tables: ArmTables) -> Found:
     """Yield the same of what follows from the frequencies alone."""
     kernels = tables.theory("kernel")
+    formulas = [(entry, tables.theory(entry.source.name)) for entry in MEASURES.values() if entry.unit == "formula"]
     for encoding in (name for name in tables.encodings if not kernels.empty and name in set(kernels["encoding"])):
-        for entry in MEASURES.values():
-            value = entry.compute(kernels, tables.arm, encoding) if entry.unit == "formula" else None
+        for entry, table in formulas:
+            value = None if table.empty else entry.compute(table, tables.arm, encoding)
             if value is not None:
                 yield encoding, NO_MODEL, Endpoint(entry.name), pd.Series({NO_MODEL: value})

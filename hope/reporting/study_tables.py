@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from hope.adopt import check_layout
 from hope.catalogue import FAMILIES, is_custom
 from hope.catalogue.spectra import Spectrum
 from hope.config import Arm, Study, parse_study
@@ -47,6 +48,7 @@ class StudyTables:
             UserError: the folder holds no readable ``study.json``.
         """
         self.paths = StudyPaths(root)
+        check_layout(root)
         if not self.paths.config.exists():
             raise UserError(f"{self.paths.config}: there is no such file; give the folder of a study, results/<name>")
         self.study: Study = parse_study(read_json(self.paths.config), str(self.paths.config))

@@ -42,9 +42,7 @@ class BuiltIn(Section):
     def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
         fields = type(self).model_fields
-        return {
-            key: value for key, value in content.items() if key not in self.later or value != fields[key].default
-        }
+        return {key: value for key, value in content.items() if key not in self.later or value != fields[key].default}
 
     @property
     def set_sizes(self) -> list[int]:

@@ -5,8 +5,8 @@
     . . SEPARATOR t1 v1 . . . . . . SEPARATOR t2 v2 . . QUERY t1 | v1   QUERY t1 v1
         binding         digression  decoy         recent          answer again: taught, not scored
 
-As the return from a digression, but with filler in the place of text, so that models that read no text can learn it. The
-candidates are the two values: a margin below 0 means that the other binding wins.
+As the return from a digression, but with filler in the place of text, so that models that read no text can learn it.
+The candidates are the two values: a margin below 0 means that the other binding wins.
 """
 
 from typing import Literal

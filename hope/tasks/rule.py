@@ -5,8 +5,8 @@
     . . x1 x1+s x2 x2+s x3 x3+s . . x4 | x4+s
         examples                         answer
 
-The symbols stand in a circle, in an order that is the same in every prompt, and each output lies s places further than its
-input. No input comes twice, so nothing can be copied: the shift has to be found in the examples and applied.
+The symbols stand in a circle, in an order that is the same in every prompt, and each output lies s places further than
+its input. No input comes twice, so nothing can be copied: the shift has to be found in the examples and applied.
 """
 
 from pydantic import Field, model_validator

@@ -35,9 +35,7 @@ class LiveMetrics:
     ends within the first ``seconds`` starts no child at all: ``sync`` brings its points in.
     """
 
-    def __init__(
-        self, paths: RunPaths, stage: config.TrainStage, uri: str | None = None, seconds: float = 5.0
-    ) -> None:
+    def __init__(self, paths: RunPaths, stage: config.TrainStage, uri: str | None = None, seconds: float = 5.0) -> None:
         """Prepare; nothing is started before the first batch is due.
 
         Args:

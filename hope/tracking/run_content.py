@@ -63,9 +63,7 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
 
 def live_content(paths: RunPaths, settings: dict[str, Any]) -> RunContent:
     """Return what is known of a model's run when its training starts."""
-    return RunContent(
-        paths.name, paths.name, params=flatten(settings), tags={**_model_tags(paths), "stage": "train"}
-    )
+    return RunContent(paths.name, paths.name, params=flatten(settings), tags={**_model_tags(paths), "stage": "train"})
 
 
 def _model_tags(paths: RunPaths) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hope import config
+from hope.adopt import check_layout
 from hope.errors import UserError
 from hope.files import lock_holder, read_json
 from hope.paths import RunPaths, StudyPaths, snapshot_files
@@ -71,6 +72,7 @@ def study_progress(study: config.Study, folder: Path) -> list[Progress]:
         study: the study.
         folder: of its results.
     """
+    check_layout(folder)
     paths = StudyPaths(folder)
     return [
         progress

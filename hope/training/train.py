@@ -39,8 +39,8 @@ class History:
 
     Attributes:
         points: the points so far.
-        sums: what :class:`~hope.training.step.Steps` returns, summed since the last point; on the device, so that no step
-            waits for it.
+        sums: what :class:`~hope.training.step.Steps` returns, summed since the last point; on the device, so that no
+            step waits for it.
         steps: steps since the last point.
         since: when the last point was made.
     """

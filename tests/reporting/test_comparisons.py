@@ -16,7 +16,7 @@ from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.comparisons import COLUMNS, comparisons, pairs
 from hope.reporting.endpoints import COLUMNS as ENDPOINTS
 from hope.reporting.endpoints import write_endpoints
-from hope.reporting.estimates import Observations
+from hope.reporting.estimates import Observations, by_arm
 from hope.reporting.page.tables import one_table
 from hope.reporting.page.write import write_report
 from hope.reporting.study_tables import StudyTables
@@ -102,7 +102,7 @@ def test_every_encoding_stands_against_rope_and_hope_and_no_pair_twice(table):
 def test_the_report_says_what_could_have_been_seen(new_study):
     folder = new_study(seeds={"rope": 3, "hope": 3})
     past = of_endpoint(compared(folder), measure="octave_loss", multiple=4.0).loc["hope"]
-    view = one_table(StudyTables(folder), "comparisons")
+    view = one_table(StudyTables(folder).arms["text"], "comparisons")
     cells = {row[0].text: row for row in view.rows}
     assert cells["loss from 2L to 4L"][4].text == f"{words.number(past['percent_detectable'], 2)}% in perplexity"
     assert cells["loss from 2L to 4L"][0].note.startswith("octave_loss: ")

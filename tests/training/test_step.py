@@ -13,7 +13,7 @@ from hope.training.batches import Batches
 from hope.training.engine import Clip
 from hope.training.schedule import learning_rate
 from hope.training.step import Steps
-from tests.conftest import tiny_study
+from tests.conftest import tiny_arm
 
 
 class Engine:
@@ -54,7 +54,7 @@ def corpus(tiny_data):
 
 
 def stage(tiny_files, **over: object) -> config.TrainStage:
-    return tiny_study(tiny_files, training=over).train_stage("rope", 0)
+    return tiny_arm(tiny_files, training=over).train_stage("rope", 0)
 
 
 def steps(stage: config.TrainStage, corpus: TokenCorpus) -> tuple[Steps, Engine, Batches]:

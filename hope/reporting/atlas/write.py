@@ -26,7 +26,7 @@ PICTURES = Path("figures/encodings")
 
 
 def write_atlas(arm: Arm, title: str, folder: Path) -> None:
-    """Write ``encodings.md`` and ``figures/encodings/*.svg`` into ``folder``, at the sizes of the arm called ``title``."""
+    """Write ``encodings.md`` and ``figures/encodings/*.svg`` into ``folder``, at the sizes of an arm."""
     pictures = folder / PICTURES
     shape = encoding_shape(arm.model, arm.training.length)
     with paper_style():

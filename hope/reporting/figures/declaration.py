@@ -54,9 +54,7 @@ class FigureDeclaration:
         return f"**{title}.** {alt} {look}\n"
 
 
-def figure(
-    *, title: str, look: str, alt: str, needs: tuple[str, ...], across: bool = False
-) -> Callable[[Draw], Draw]:
+def figure(*, title: str, look: str, alt: str, needs: tuple[str, ...], across: bool = False) -> Callable[[Draw], Draw]:
     """Declare the decorated function as a figure of the report.
 
     The function takes a :class:`~hope.reporting.study_tables.ArmTables`, or a

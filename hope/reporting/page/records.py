@@ -19,7 +19,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "retrieve": ("retrieval", ("evaluate_retrieval",)),
     "theory": ("theory", ("compute_theory",)),
 }
-"""The stages in their order: what the page calls each, and the workflow's rules that run it; behind ``_`` for each arm."""
+"""The stages in their order: what the page calls each, and the rules that run it; ``train_`` is one rule per arm."""
 _RECORDS = (
     ("model", "run.json", ("model.safetensors", "history.parquet", "config.json")),
     ("analysis", "provenance.json", None),
