@@ -138,9 +138,7 @@ def make_setting(options: argparse.Namespace) -> Setting:
     if options.precision:
         over["precision"] = options.precision
     stage = stages["rope"].model_copy(update={"training": stages["rope"].training.model_copy(update=over)})
-    vocabulary = options.vocabulary or (
-        arm.tokens.vocabulary if arm.tokens.tokenizer == "bpe" else LARGE_VOCABULARY
-    )
+    vocabulary = options.vocabulary or (arm.tokens.vocabulary if arm.tokens.tokenizer == "bpe" else LARGE_VOCABULARY)
     return Setting(stage, stages["hope"].encoding, vocabulary, options.threads)
 
 

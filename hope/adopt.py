@@ -1,4 +1,4 @@
-"""Taking over a study's folder of before there were arms: its files move to where an arm's lie, nothing is made anew."""
+"""Taking over a study's folder of before there were arms: files move to where an arm's lie, nothing is made anew."""
 
 import shutil
 from pathlib import Path
@@ -57,7 +57,7 @@ def adopt(study: Path, arm: str = MAIN) -> list[str]:
 
 
 def _move_room(study: Path, room: str, arm: str) -> list[str]:
-    """Move one folder per encoding below the arm's; by way of another name, since an encoding may be called as the arm."""
+    """Move the encodings' folders into the arm's: an encoding may have the arm's name, so by way of another."""
     folder, aside = study / room, study / f".{room}.adopted"
     if not folder.is_dir():
         return []

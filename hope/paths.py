@@ -18,6 +18,11 @@ def snapshot_files(model: Path, steps: Iterable[int]) -> list[Path]:
     return [snapshot_file(model / SNAPSHOTS, step) for step in steps]
 
 
+def cost_file(folder: Path, step: str, name: str = "") -> Path:
+    """Return the file that says what a step without a record cost, beside its outputs; ``name`` tells jobs apart."""
+    return folder / f"{name or step}.cost.json"
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """Files of one trained model, under ``models/``, ``analysis/`` and ``evaluation/``."""
@@ -30,8 +35,9 @@ class RunPaths:
     @classmethod
     def of_model(cls, folder: Path) -> "RunPaths":
         """Return the paths of the trained model in ``folder``, as :attr:`model` names it."""
-        study, _, arm, encoding, seed = folder.absolute().parents[3], *folder.absolute().parts[-4:]
-        return cls(study, arm, encoding, seed.removeprefix("seed"))
+        whole = folder if len(folder.parts) > 4 else folder.absolute()
+        _, arm, encoding, seed = whole.parts[-4:]
+        return cls(whole.parents[3], arm, encoding, seed.removeprefix("seed"))
 
     def _folder(self, room: str) -> Path:
         return self.study / room / self.arm / self.encoding / f"seed{self.seed}"
@@ -117,6 +123,12 @@ class StudyPaths:
     def checkpoints(self) -> Path:
         """Folder with the state of unfinished trainings: no rule's output, so that no failure deletes it."""
         return self.root / "checkpoints"
+
+    def costs(self) -> list[Path]:
+        """Return the files of :func:`cost_file` that are there."""
+        return sorted(
+            path for room in ("data", "tables", "figures", "report") for path in (self.root / room).rglob("*.cost.json")
+        )
 
     @property
     def config(self) -> Path:

@@ -26,6 +26,16 @@ class ArmFiles:
     trained_tasks: list[Path]
     tasks: list[Path]
 
+    @property
+    def watched(self) -> list[str]:
+        """Those of the text files whose change makes the corpus anew.
+
+        A name with braces, which Snakemake takes for wildcards, is not among them, and of more than 10,000 files,
+        which it would look at one by one, none is: the user has ``--forcerun prepare_corpus``.
+        """
+        names = [name for name in map(str, self.corpus) if not {"{", "}"} & set(name)]
+        return names if len(names) <= 10_000 else []
+
 
 class StudyFiles(NamedTuple):
     """The claims under test, and what each arm of a study reads."""

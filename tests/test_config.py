@@ -110,9 +110,7 @@ def test_a_mistake_is_one_line_with_key_and_remedy(over, line):
 def test_overlays_merge_maps_and_replace_lists(tmp_path):
     over = tmp_path / "over.yaml"
     over.write_text("study: over\nencodings: [none]\ntraining: {tokens: 1000}\n")
-    base, merged = (
-        load_study([ROOT / "config.yaml", *overlays]).arms["text"] for overlays in ([], [over])
-    )
+    base, merged = (load_study([ROOT / "config.yaml", *overlays]).arms["text"] for overlays in ([], [over]))
     assert merged.encodings == ["none"] and merged.training.tokens == 1000
     assert merged.training.model_copy(update={"tokens": base.training.tokens}) == base.training
     assert merged.corpus == base.corpus

@@ -22,7 +22,7 @@ EXACT = 2
 """Up to this many training lengths every distance is listed."""
 DISTANCES_PER_OCTAVE = 256
 """How many of the farther distances are listed."""
-IN_USE = {"head_dim": (64, 128), "length": (512, 1024, 2048, 4096, 8192), "base": (1e4, 5e5)}
+HEAD_DIMS_IN_USE, LENGTHS_IN_USE, BASES_IN_USE = (64, 128), (512, 1024, 2048, 4096, 8192), (1e4, 5e5)
 """Sizes at which rotary models are trained, all of which ``kernel_sizes.parquet`` has."""
 BASES = (1e3, 1e4, 1e5, 5e5, 1e6)
 """Bases at which the kernels of some families are listed: 10,000 is RoPE's own, 500,000 that of many models of long
@@ -82,12 +82,13 @@ def size_columns() -> Columns:
     1 - 2K/d, and ``bound_gap`` the mean over D to L of the gap of the two summation bounds, relative to distance 0.
     """
     rows: list[dict[str, float]] = []
-    for head_dim, length, base in itertools.product(*IN_USE.values()):
+    for head_dim, length, base in itertools.product(HEAD_DIMS_IN_USE, LENGTHS_IN_USE, BASES_IN_USE):
         distance = distances(length)
         far = distance > FARTHEST // 2 * length
         curves, kept = {}, 0
         for name in ("rope", "hope"):
             spectrum = FAMILIES[name].spectrum_at({"base": base}, head_dim, length)
+            assert spectrum is not None
             curves[name] = decay(np.exp(1j * distance[:, None] * np.array(spectrum.frequencies)))
             kept = spectrum.kept
         gap = np.abs(curves["hope"]["bound"] - curves["rope"]["bound"])[distance <= length].mean()

@@ -5,14 +5,7 @@
 rule of the workflow gets only its own part, one of the stages of :class:`Study`, as sorted JSON.
 """
 
-from hope.config.arms import MAIN, Report, Run, Study, Tracking, merge
-from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
-from hope.config.encodings import Encoding, EncodingDefinition
-from hope.config.extensions import Extension
-from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
-from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
-from hope.config.messages import describe
-from hope.config.study import (
+from hope.config.arm import (
     Arm,
     DynamicsStage,
     ExtrapolationStage,
@@ -22,6 +15,13 @@ from hope.config.study import (
     TheoryStage,
     TrainStage,
 )
+from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
+from hope.config.encodings import Encoding, EncodingDefinition
+from hope.config.extensions import Extension
+from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
+from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
+from hope.config.messages import describe
+from hope.config.study import MAIN, Report, Run, Study, Tracking, merge
 from hope.config.tasks import TASKS, Tasks
 from hope.config.training import Mixture, Model, Training
 from hope.section import Section

@@ -8,9 +8,9 @@ import yaml
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from hope.config.arms import Study
+from hope.config.arm import Arm, Seeds
 from hope.config.measures import Extrapolation, Retrieval
-from hope.config.study import Arm, Seeds
+from hope.config.study import Study
 from hope.config.training import Model, Training
 from hope.section import Section
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from hope.config.arms import Study, resolve
 from hope.config.messages import describe
+from hope.config.study import Study, resolve
 from hope.errors import UserError
 from hope.section import Section
 
@@ -45,7 +45,7 @@ def parse_study(content: Any, origin: str) -> Study:
 
 
 def load_study(paths: list[Path], over: dict[str, Any] | None = None) -> Study:
-    """Read config files, later ones over earlier ones, as :func:`~hope.config.arms.resolve` does.
+    """Read config files, later ones over earlier ones, as :func:`~hope.config.study.resolve` does.
 
     Args:
         paths: the files, ``config.yaml`` first.

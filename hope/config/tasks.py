@@ -11,6 +11,9 @@ from hope.section import Section
 from hope.tasks import BUILT_IN, TaskDefinition
 from hope.tasks.built_in import BuiltIn
 
+USUAL_ALPHABET = 64
+"""Symbols of a user's own task that has no setting ``alphabet``."""
+
 TASKS = tuple(BUILT_IN)
 """The names of the built-in tasks."""
 
@@ -92,9 +95,12 @@ class Tasks(_Settings):
         return built_in is not None and built_in.reads_text
 
     def symbols(self, name: str) -> int:
-        """Return how many ordinary tokens a task needs; for a user's own those of the largest built-in one."""
+        """Return how many ordinary tokens a task needs; for a user's own its setting ``alphabet``, if it is given."""
         built_in = self._built_in(name)
-        return built_in.symbols if built_in else max(kind().symbols for kind in BUILT_IN.values())
+        if built_in:
+            return built_in.symbols
+        alphabet = self.task(name).settings.get("alphabet", USUAL_ALPHABET)
+        return alphabet if isinstance(alphabet, int) else USUAL_ALPHABET
 
     def _built_in(self, name: str) -> BuiltIn | None:
         """Return a built-in task with its settings; None for a user's own."""

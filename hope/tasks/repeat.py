@@ -6,8 +6,9 @@
                         answer: all that is left
 
 The period is drawn from ``shortest_period`` to ``longest_period``, so that no distance is worth learning: what followed
-a token once follows it again. Within a period no token comes twice as far as the alphabet goes. As induction, but every
-period is possible from a few tokens on, so that a prompt holds many answers: the task that small models learn first.
+a token once follows it again. Within a period no token comes twice, unless the period is longer than the alphabet:
+then tokens are drawn with replacement. As induction, but every period is possible from a few tokens on, so that a
+prompt holds many answers: the task that small models learn first.
 """
 
 from pydantic import Field

@@ -2,16 +2,17 @@
 
 ::
 
-    . . x1 x1+s x2 x2+s x3 x3+s . . x4 | x4+s
-        examples                         answer
+    x1 x1+s . x2 | x2+s . . x3 | x3+s . x4 | x4+s
+    example        answer       answer      answer
 
 The symbols stand in a circle, in an order that is the same in every prompt, and each output lies s places further than
-its input. No input comes twice, so nothing can be copied: the shift has to be found in the examples and applied.
+its input. No input comes twice, so nothing can be copied: the shift has to be found in the pairs before and applied. A
+prompt has as many pairs as fit, at most one for each symbol of the circle; the rest is filler between them.
 """
 
 from pydantic import Field, model_validator
 
-from hope.tasks.built_in import BoundTask, BuiltIn, Random, interleaved
+from hope.tasks.built_in import FILLER, BoundTask, BuiltIn, Random, scatter
 from hope.tasks.task import Example
 
 
@@ -20,8 +21,9 @@ class Rule(BuiltIn):
 
     alphabet: int = Field(16, ge=4, description="symbols in the circle")
     shifts: int = Field(15, ge=1, description="shifts that are drawn from, 1 to so many places")
+    filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
-    sizes = ("alphabet",)
+    sizes = ("alphabet", "filler")
 
     @model_validator(mode="after")
     def _within_the_circle(self) -> "Rule":
@@ -35,18 +37,16 @@ class Rule(BuiltIn):
         return 4
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return examples of one shift; every output but the first is an answer, and an input comes once in a round."""
+        """Return pairs of one shift at random places; every output but the first is an answer."""
         import numpy as np
 
-        (circle,) = bound.sets
+        circle, filler = bound.sets
         shift = int(random.integers(1, self.shifts + 1))
-        shown = length // 2
-        rounds = -(-shown // self.alphabet)
-        inputs = np.concatenate([random.permutation(self.alphabet) for _ in range(rounds)])[:shown]
-        tokens = np.empty(length, dtype=np.int64)
-        lead = length - 2 * shown
-        tokens[:lead] = random.choice(circle, lead)
-        tokens[lead:] = interleaved(circle[inputs], circle[(inputs + shift) % self.alphabet])
+        pairs = min(length // 2, self.alphabet)
+        inputs = random.permutation(self.alphabet)[:pairs]
+        starts = scatter(random, pairs, 2, length)
+        tokens = random.choice(filler, length).astype(np.int64)
+        tokens[starts], tokens[starts + 1] = circle[inputs], circle[(inputs + shift) % self.alphabet]
         answer = np.zeros(length, dtype=bool)
-        answer[lead + 3 :: 2] = True
+        answer[starts[1:] + 1] = True
         return Example(tokens, answer, circle)

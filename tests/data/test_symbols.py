@@ -40,7 +40,9 @@ def test_a_damaged_file_is_noticed(folder, tmp_path):
 def test_the_number_of_symbols_is_part_of_what_a_training_depends_on(folder, tmp_path):
     write_symbols(40, tmp_path / "same")
     write_symbols(41, tmp_path / "other")
-    first, same, other = (TokenCorpus.open(at / "train").digest for at in (folder, tmp_path / "same", tmp_path / "other"))
+    first, same, other = (
+        TokenCorpus.open(at / "train").digest for at in (folder, tmp_path / "same", tmp_path / "other")
+    )
     assert first == same != other
 
 

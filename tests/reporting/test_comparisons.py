@@ -16,7 +16,7 @@ from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.comparisons import COLUMNS, comparisons, pairs
 from hope.reporting.endpoints import COLUMNS as ENDPOINTS
 from hope.reporting.endpoints import write_endpoints
-from hope.reporting.estimates import Observations, by_arm
+from hope.reporting.estimates import Observations
 from hope.reporting.page.tables import one_table
 from hope.reporting.page.write import write_report
 from hope.reporting.study_tables import StudyTables

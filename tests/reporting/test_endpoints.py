@@ -169,7 +169,10 @@ def test_retrieval_tells_the_prompts_of_a_cell_and_their_standard_error(new_stud
     folder = new_study(seeds={"rope": 2}, retrieval={"tasks": ["copy", "needle"], "multiples": [1.0], "prompts": 44})
     write_endpoints(folder)
     rows = table(folder, "retrieval").set_index(["task", "depth"])
-    runs = [pd.read_parquet(folder / "evaluation" / "text" / "rope" / f"seed{seed}" / "retrieval.parquet") for seed in (0, 1)]
+    runs = [
+        pd.read_parquet(folder / "evaluation" / "text" / "rope" / f"seed{seed}" / "retrieval.parquet")
+        for seed in (0, 1)
+    ]
     errors = [run[run["task"] == "copy"]["accuracy"].sem() for run in runs]
     whole = table(folder, "retrieval").query("depth.isna()").set_index("task")
     assert whole["prompts"].to_dict() == {"copy": 44, "needle": 44}

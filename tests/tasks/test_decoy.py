@@ -42,12 +42,16 @@ def test_the_answer_is_the_value_that_was_bound_to_the_topic_asked_for(asked, le
         assert len(set(bound)) == 4
         # Nothing but the bindings and the questions is of the alphabet.
         alphabet, filler = task("decoy").sets
-        rest = np.delete(tokens, [place + step for place in (found.first, found.second, *found.questions) for step in range(3)])
+        rest = np.delete(
+            tokens, [place + step for place in (found.first, found.second, *found.questions) for step in range(3)]
+        )
         assert np.isin(rest, filler).all() and not np.isin(bound, filler).any() and np.isin(bound, alphabet).all()
 
 
 def test_which_binding_is_asked_for():
-    asked = {which: [parts(seed=seed, asked=which).asked for seed in range(400)] for which in ("first", "second", "either")}
+    asked = {
+        which: [parts(seed=seed, asked=which).asked for seed in range(400)] for which in ("first", "second", "either")
+    }
     assert set(asked["first"]) == {0} and set(asked["second"]) == {1}
     assert np.mean(asked["either"]) == pytest.approx(0.5, abs=4 * 0.5 / 20)
 
@@ -74,7 +78,9 @@ def test_a_question_that_is_asked_again_is_taught_and_not_scored():
         tokens, places = found.example.tokens, np.array(found.questions)
         counts.add(len(places))
         assert places.tolist() == list(range(64 - 3 * len(places), 64, 3))
-        assert (tokens[places + 1] == tokens[places[0] + 1]).all() and (tokens[places + 2] == tokens[places[0] + 2]).all()
+        assert (tokens[places + 1] == tokens[places[0] + 1]).all() and (
+            tokens[places + 2] == tokens[places[0] + 2]
+        ).all()
         assert np.flatnonzero(found.example.lessons).tolist() == (places + 2).tolist()
         assert np.flatnonzero(found.example.answer).tolist() == [places[0] + 2]
     assert counts == {1, 2, 3, 4, 5}

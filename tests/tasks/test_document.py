@@ -8,7 +8,6 @@ import numpy as np
 import yaml
 
 from hope import config
-from hope.config import merge, parse_study
 from hope.seeding import generator
 from hope.tasks import Vocabulary, build_task
 
@@ -37,13 +36,20 @@ class _Zeros:
         return np.zeros(count, dtype=np.int64)
 
 
+def parse_overlay(content: dict) -> config.Study:
+    """Return the study that an overlay of config.yaml describes."""
+    return config.load_study([Path(__file__).parents[2] / "config.yaml"], content)
+
+
 def test_the_example_of_ones_own_task_works_as_it_stands(tmp_path, monkeypatch):
     (tmp_path / "my_tasks.py").write_text(block("python", "# my_tasks.py"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_tasks", raising=False)
     content = yaml.safe_load(block("yaml", "study: mine"))
-    arm = parse_study(merge({"encodings": ["rope"]}, content), "docs").arms[config.MAIN]
-    assert list(arm.train_stage("rope", 0).tasks) == ["copy", "reverse"]
+    arm = parse_overlay(content).arms["retrieval"]
+    assert "reverse" in arm.train_stage("rope", 0).tasks
+    # Its alphabet fits into the vocabulary that the built-in tasks of the arm have.
+    assert arm.symbols == parse_overlay({"study": "plain"}).arms["retrieval"].symbols
     definition = arm.retrieval_stage().tasks["reverse"]
     task = build_task("reverse", definition, Vocabulary(600, {"separator": 2, "query": 3}), _Zeros())
     for length in (16, 33):

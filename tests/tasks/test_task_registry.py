@@ -117,7 +117,9 @@ def test_a_definition_changes_the_settings_of_the_study():
 
 def test_a_training_depends_on_the_tasks_of_its_mixture_alone(own):
     def key(**over) -> str:
-        return fingerprint(arm(mixture={"share": 0.3, "tasks": {"copy": 1.0, "last": 1.0}}, **over).train_stage("rope", 0), "data")
+        return fingerprint(
+            arm(mixture={"share": 0.3, "tasks": {"copy": 1.0, "last": 1.0}}, **over).train_stage("rope", 0), "data"
+        )
 
     usual = key(tasks=last())
     assert key(tasks=last() | {"passkey": {"digits": 2}}) == usual

@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 study: tiny
-encodings: [rope, alibi]
-seeds: {count: 2, per_encoding: {rope: 1, hope: 1}}
+arms:
+  text: {encodings: [rope, alibi], seeds: {count: 2, per_encoding: {rope: 1, hope: 1}}}
+  retrieval: {encodings: [rope], seeds: {per_encoding: {rope: 1}}}
 """
 
 

@@ -24,16 +24,6 @@ def checked(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-def watched(files):
-    """Return the corpus files as inputs of a rule, so that a change of theirs makes the corpus anew.
-
-    Braces in a name, which Snakemake takes for wildcards, and so many files that it would be slow are left to
-    the user's ``--forcerun prepare_corpus``.
-    """
-    names = [name for name in map(str, files) if not re.search("[{}]", name)]
-    return names if len(names) <= 10_000 else []
-
-
 def outputs(step, folder, without=()):
     """Return the files that a step declares, by name, and its provenance as ``record``."""
     declared = COMMANDS[step]

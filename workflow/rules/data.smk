@@ -23,7 +23,7 @@ rule resolve_config:
 rule prepare_corpus:
     """Collect, clean and split the documents."""
     input:
-        files=lambda wildcards: watched(FILES[first_arm(wildcards)].corpus),
+        files=lambda wildcards: FILES[first_arm(wildcards)].watched,
     output:
         **outputs("prepare-corpus", CORPUS),
     log:

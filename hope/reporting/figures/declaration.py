@@ -16,7 +16,7 @@ from hope.config import Study
 from hope.errors import UserError
 
 ORDER = (
-    "claims", "loss", "extensions", "retrieval", "comparisons", "attention", "components", "intervention",
+    "story", "claims", "loss", "extensions", "retrieval", "comparisons", "attention", "components", "intervention",
     "divergence", "kernels", "training",
 )  # fmt: skip
 """The files in the report's order; those not named come behind them. Within a file the order is that of the text."""

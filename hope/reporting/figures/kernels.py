@@ -91,6 +91,43 @@ def octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 @figure(
+    title="Decay in theory, at the sizes in use",
+    look=(
+        "The claims of theory at head dimensions, training lengths and bases that published models have, not at those "
+        "of this study. The worst size decides: the highest mark of the first and of the last panel, the lowest of the "
+        "middle one."
+    ),
+    alt="Gap of HoPE's kernel to its floor and to RoPE's, and of both bounds, over training length, one line per size.",
+    needs=("theory/kernel_sizes.parquet",),
+)
+def kernel_sizes(tables: ArmTables) -> Drawing | None:
+    """Draw what theory predicts over the training length, one line per head dimension and base."""
+    data = tables.theory("kernel_sizes").sort_values(["head_dim", "base", "length"], ignore_index=True)
+    data["floor_gap"] = (data["hope_far"] - data["hope_floor"]).abs()
+    data["rise_above_rope"] = data["hope_far"] - data["rope_far"]
+    panels = {
+        "floor_gap": "HoPE's kernel from its floor,\n8L to 16L",
+        "rise_above_rope": "HoPE's kernel above RoPE's,\n8L to 16L",
+        "bound_gap": "gap of the bounds\nwithin L",
+    }
+    figure, (row,) = new_figure(9.6, 3.3, 1, len(panels))
+    for axes, (column, words) in zip(row, panels.items(), strict=True):
+        for place, ((head_dim, base), own) in enumerate(data.groupby(["head_dim", "base"])):
+            look: dict[str, Any] = {"color": f"C{place}", "marker": "osD^"[place % 4], "markersize": 4.6}
+            axes.plot(own["length"], own[column], label=f"d = {head_dim}, base {base:,.0f}", **look)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(
+            sorted(set(data["length"])), [f"{length:,}" for length in sorted(set(data["length"]))], fontsize=8
+        )
+        axes.set_xticks([], minor=True)
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel("training length L (tokens)")
+        axes.set_title(words)
+    add_legend(figure)
+    return Drawing(figure, data)
+
+
+@figure(
     title="Decay in theory, by base and encoding",
     look=(
         "The same two curves over bases, darker the larger, and of other rotary encodings at their usual settings; "

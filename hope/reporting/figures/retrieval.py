@@ -36,21 +36,11 @@ _COLORS = "cividis"
 )
 def retrieval(tables: ArmTables) -> Drawing | None:
     """Draw token accuracy by prompt length, a panel a task, with the chance level."""
-    frame = tables.read("retrieval")
-    data = _accuracies(frame, tables, ["task", "trained", "encoding", "length"])
-    data.insert(0, "length_in_lengths", data["length"] / tables.length)
+    data = accuracy_by_length(tables)
     tasks = [task for task in tables.arm.retrieval.tasks if task in set(data["task"])]
     figure, rows, panels = panel_grid(len(tasks), 2, panel=(2.0, 3.3), margin=(3.6, 0.4), sharey=True)
     for axes, task in zip(panels, tasks, strict=True):
-        drawn = data[data["task"] == task]
-        draw_lines(axes, tables, drawn, "length_in_lengths")
-        level = drawn.drop_duplicates("length").sort_values("length")
-        look: dict[str, Any] = {"color": MUTED, "linestyle": (0, (1, 1)), "linewidth": 1.3, "label": "chance"}
-        axes.plot(level["length_in_lengths"], level["chance"], **look)
-        axes.set_title(f"{task} ({_trained(drawn)})")
-        axes.set_ylim(-0.03, 1.03)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-        length_axis(axes, drawn["length_in_lengths"], "prompt length, in training lengths L")
+        draw_accuracy(axes, tables, data[data["task"] == task])
     for row in rows:
         row[0].set_ylabel("answer tokens right")
     add_legend(figure)
@@ -109,6 +99,25 @@ def retrieval_depth(tables: ArmTables) -> Drawing | None:
         bar.ax.plot([-0.25], [chance], marker=">", color=INK, markersize=5, clip_on=False)
     figure.supxlabel("prompt length, in training lengths L; past the line it is longer than in training", fontsize=9)
     return Drawing(figure, data)
+
+
+def accuracy_by_length(tables: ArmTables) -> pd.DataFrame:
+    """Return the accuracy by task, encoding and prompt length, all depths together, with chance beside it."""
+    data = _accuracies(tables.read("retrieval"), tables, ["task", "trained", "encoding", "length"])
+    data.insert(0, "length_in_lengths", data["length"] / tables.length)
+    return data
+
+
+def draw_accuracy(axes: Axes, tables: ArmTables, drawn: pd.DataFrame) -> None:
+    """Draw the accuracy of one task over prompt length, with the chance level, titled with the task's name."""
+    draw_lines(axes, tables, drawn, "length_in_lengths")
+    level = drawn.drop_duplicates("length").sort_values("length")
+    look: dict[str, Any] = {"color": MUTED, "linestyle": (0, (1, 1)), "linewidth": 1.3, "label": "chance"}
+    axes.plot(level["length_in_lengths"], level["chance"], **look)
+    axes.set_title(f"{drawn['task'].iloc[0]} ({_trained(drawn)})")
+    axes.set_ylim(-0.03, 1.03)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    length_axis(axes, drawn["length_in_lengths"], "prompt length, in training lengths L")
 
 
 def _accuracies(frame: pd.DataFrame, tables: ArmTables, by: list[str]) -> pd.DataFrame:

@@ -12,12 +12,17 @@ from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "prepare-corpus": ("corpus", ("prepare_corpus",)),
+    "tokenize": ("tokens", ("tokenize_corpus",)),
     "train": ("training", ("train_",)),
     "analyze-attention": ("attention analysis", ("analyze_attention", "analyze_components")),
     "analyze-dynamics": ("training dynamics", ("analyze_dynamics",)),
     "extrapolate": ("extrapolation", ("evaluate_extrapolation",)),
     "retrieve": ("retrieval", ("evaluate_retrieval",)),
     "theory": ("theory", ("compute_theory",)),
+    "judge": ("tables and verdicts", ("judge_claims",)),
+    "draw": ("figures", ("draw_figures",)),
+    "notebook": ("notebooks", ("render_notebook",)),
 }
 """The stages in their order: what the page calls each, and the rules that run it; ``train_`` is one rule per arm."""
 _RECORDS = (
@@ -112,7 +117,6 @@ class Records:
                     "stage": STAGES[stage][0] if stage in STAGES else stage,
                     "place": order.index(stage) if stage in order else len(order),
                     "results": len(found),
-                    "seconds": sum(record.content.get("seconds") or 0.0 for record in found),
                     "code": code,
                     "commit": commit,
                     "dirty": bool(dirty),
@@ -121,6 +125,22 @@ class Records:
                 }
             )
         return sorted(rows, key=lambda row: (row["place"], row["ended"]))
+
+    def costs(self) -> list[dict[str, Any]]:
+        """Return what each stage took: number of jobs, processor seconds (0 where a record lacks them), most memory."""
+        groups: dict[str, list[dict[str, Any]]] = {stage: [] for stage in STAGES}
+        for content in [*(record.content for record in self.all), *map(read_json, self.tables.paths.costs())]:
+            groups.setdefault(content.get("stage", "?"), []).append(content)
+        return [
+            {
+                "stage": STAGES[stage][0] if stage in STAGES else stage,
+                "jobs": len(contents),
+                "processor_seconds": sum(content.get("processor_seconds") or 0.0 for content in contents),
+                "peak_memory_bytes": max(content.get("peak_memory_bytes") or 0 for content in contents),
+            }
+            for stage, contents in groups.items()
+            if contents
+        ]
 
     def machines(self) -> list[dict[str, Any]]:
         """Return the distinct machines that results were made on, without what changes on one machine."""
