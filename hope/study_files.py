@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from hope.adopt import check_layout
 from hope.config import Arm, Study
 from hope.data.sources.files import find_files
+from hope.paths import StudyPaths
 from hope.reporting.claims_check import checked_claims
 from hope.reporting.claims_file import ClaimsFile
 
@@ -48,9 +50,10 @@ def check_study(study: Study) -> StudyFiles:
     """Return what a study reads beside its config, once it is known to be there and the claims to fit.
 
     Raises:
-        UserError: the claims file is wrong, a path of the corpus leads to no file, or there is no file of an
-            encoding or a task of the user's own.
+        UserError: what the study has made so far is of before there were arms, the claims file is wrong, a path of
+            the corpus leads to no file, or there is no file of an encoding or a task of the user's own.
     """
+    check_layout(StudyPaths(Path("results") / study.study).root)
     return StudyFiles(checked_claims(study), {name: _files_of(arm) for name, arm in study.arms.items()})
 
 

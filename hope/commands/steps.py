@@ -65,12 +65,11 @@ def _timed(options: argparse.Namespace, folder: Path, name: str = "") -> Iterato
 
 @command(SETTINGS, FILE)
 def resolve(options: argparse.Namespace) -> None:
-    """Write the resolved config, as an overlay of config.yaml."""
-    from hope.config import Study, from_json
-    from hope.config.default import as_overlay
+    """Write the resolved config."""
+    from hope.config import Study, as_config, from_json
     from hope.files import write_json
 
-    write_json(options.output, as_overlay(from_json(Study, options.settings)))
+    write_json(options.output, as_config(from_json(Study, options.settings)))
 
 
 @command(SETTINGS, FOLDER, documents="documents.parquet", corpus="corpus.json")

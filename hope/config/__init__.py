@@ -6,6 +6,7 @@ rule of the workflow gets only its own part, one of the stages of :class:`Study`
 """
 
 from hope.config.arm import (
+    NAME,
     Arm,
     DynamicsStage,
     ExtrapolationStage,
@@ -21,7 +22,7 @@ from hope.config.extensions import Extension
 from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
 from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
 from hope.config.messages import describe
-from hope.config.study import MAIN, Report, Run, Study, Tracking, merge
+from hope.config.study import MAIN, Report, Run, Study, Tracking, as_config, merge
 from hope.config.tasks import TASKS, Tasks
 from hope.config.training import Mixture, Model, Training
 from hope.section import Section
@@ -42,6 +43,7 @@ __all__ = [
     "Hub",
     "LengthStage",
     "MAIN",
+    "NAME",
     "Mixture",
     "Model",
     "Report",
@@ -62,6 +64,7 @@ __all__ = [
     "Training",
     "Validation",
     "Windows",
+    "as_config",
     "describe",
     "from_json",
     "load_study",

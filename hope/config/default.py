@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from hope.config.arm import Arm, Seeds
 from hope.config.measures import Extrapolation, Retrieval
-from hope.config.study import Study
+from hope.config.study import COMPLETE, Study
 from hope.config.training import Model, Training
 from hope.section import Section
 
@@ -117,13 +117,6 @@ def _arms() -> list[str]:
     return lines
 
 
-def as_overlay(study: Study) -> dict[str, Any]:
-    """Return a resolved study as an overlay of ``config.yaml``: its other arms are dropped."""
-    content = study.model_dump(mode="json", by_alias=True)
-    content["arms"] |= {name: None for name in ARMS if name not in study.arms}
-    return content
-
-
 def config_schema() -> dict[str, Any]:
     """Return the JSON schema of a config file, by which an editor checks it and completes keys."""
     of_arm, of_study = (kind.model_json_schema(by_alias=True) for kind in (Arm, Study))
@@ -135,7 +128,9 @@ def config_schema() -> dict[str, Any]:
         "additionalProperties": False,
     }
     arms = {"additionalProperties": {"anyOf": [{"$ref": "#/$defs/Arm"}, {"type": "null"}]}, "type": "object"}
-    properties = of_study["properties"] | {"arms": arms | {"description": ARMS_COMMENT}} | of_arm["properties"]
+    alone = {"type": "boolean", "default": False, "description": "true: laid over nothing, as a study's study.json"}
+    own = {COMPLETE: alone, "arms": arms | {"description": ARMS_COMMENT}}
+    properties = of_study["properties"] | own | of_arm["properties"]
     return {
         "$defs": definitions,
         "type": "object",

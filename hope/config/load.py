@@ -57,11 +57,14 @@ def load_study(paths: list[Path], over: dict[str, Any] | None = None) -> Study:
     layers = []
     for path in paths:
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            # YAML would read a number like 1e-05 in it as text.
+            content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such config file") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        except (yaml.YAMLError, ValueError) as error:
+            kind = "JSON" if path.suffix == ".json" else "YAML"
+            raise UserError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from None
         layers.append((str(path), {} if content is None else _lines(content, str(path))))
     return resolve([*layers, *([("--config", over)] if over else [])])
 

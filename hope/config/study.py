@@ -81,6 +81,8 @@ class Study(Section):
         return self.arms[name]
 
 
+COMPLETE = "complete"
+"""Key of a config that is laid over nothing: files before it are forgotten, ``config.yaml`` among them."""
 OF_STUDY = tuple(Study.model_fields)
 """Keys that a config says for the whole study; all others it may say for all arms, or for one of them."""
 
@@ -90,7 +92,8 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
 
     Maps merge, lists and values replace. What a file says at its top level goes to every arm, then what it says under
     the name of an arm goes to that arm alone; so a later file's top level reaches arms of an earlier file. An arm that
-    a file sets to null is dropped. Where no file names an arm there is one, :data:`MAIN`.
+    a file sets to null is dropped. Where no file names an arm there is one, :data:`MAIN`. What stands before a file
+    that is :data:`COMPLETE` is left out.
 
     Args:
         layers: where each content comes from, and the content: a parsed YAML document.
@@ -99,6 +102,10 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
         UserError: one line that names the key, what is wrong and the nearest valid name.
     """
     layers = list(layers)
+    first = max((place for place, (_, content) in enumerate(layers) if content.get(COMPLETE)), default=0)
+    layers = [
+        (name, {key: value for key, value in content.items() if key != COMPLETE}) for name, content in layers[first:]
+    ]
     origin = " + ".join(name for name, _ in layers)
     of_study: dict[str, Any] = {}
     for where, content in layers:
@@ -121,6 +128,11 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
         return Study.model_validate({**of_study, "arms": arms})
     except ValidationError as error:
         raise UserError(f"{origin}: {describe(error, Study)}") from None
+
+
+def as_config(study: Study) -> dict[str, Any]:
+    """Return a study as the content of a config that needs no other: what ``study.json`` holds."""
+    return study.model_dump(mode="json", by_alias=True) | {COMPLETE: True}
 
 
 def _is_own(name: str, location: tuple[str | int, ...], layers: list[tuple[str, dict[str, Any]]]) -> bool:

@@ -9,7 +9,7 @@ from hope.measures.measure import Source, measure
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-HISTORY = Source("model", "history", ("retrieval",))
+HISTORY = Source("model", "history")
 LEARNED = 0.9
 """Share of the answers from which on a model counts as having learned."""
 

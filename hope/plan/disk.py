@@ -47,7 +47,7 @@ def disk_space(arm: Arm, vocabulary: int, parameters: dict[str, int], at_once: i
     counts = [parameters[encoding] for encoding, _ in arm.runs()]
     checkpoint = checkpoint_bytes(arm.training, max(counts))
     return Disk(
-        tokens=float(arm.training.tokens * (2 if vocabulary <= SHORT_IDS else 4)),
+        tokens=float(arm.training.tokens * (2 if vocabulary <= SHORT_IDS else 4)) if arm.reads_text else 0.0,
         models=4.0 * sum(counts),
         # Beside the checkpoints while a model trains, and the same files beside the model when it is done.
         snapshots=4.0 * sum(counts) * len(arm.training.snapshot_steps),

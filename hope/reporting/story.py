@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pandas as pd
+
 from hope.measures import length_name
 from hope.reporting.study_tables import ArmTables, StudyTables
 from hope.reporting.summaries import baseline_of
@@ -34,7 +36,8 @@ def story(tables: StudyTables) -> list[dict[str, Any]]:
     """Return the numbers of the paragraph, one entry per comparison of HoPE with its baseline past L.
 
     Each has ``measure`` (``accuracy`` or ``octave_loss``), ``task``, ``where`` (such as ``4L``), ``encoding`` and
-    ``baseline`` with their levels ``own`` and ``other``, and ``estimate``, ``low``, ``high``: the paired difference, its ends None for a single seed.
+    ``baseline`` with their levels ``own`` and ``other``, and ``estimate``, ``low``, ``high``: the paired difference,
+    its ends None for a single seed.
     What the study has no numbers for is left out.
     """
     entries = []
@@ -61,7 +64,7 @@ def _compared(tables: ArmTables, measure: str, levels: str, task: str | None = N
         rows = rows[rows["task"] == task]
     if rows.empty:
         return []
-    row = rows.loc[rows["multiple"].idxmax()]
+    row = rows.sort_values("multiple").iloc[-1]
     table = tables.summary(levels)
     table = table[table["multiple"] == row["multiple"]]
     if task is None:
@@ -80,7 +83,7 @@ def _compared(tables: ArmTables, measure: str, levels: str, task: str | None = N
             "own": float(level[ENCODING]),
             "other": float(level[baseline]),
             "estimate": float(row["estimate"]),
-            "low": None if row.isna()["low"] else float(row["low"]),
-            "high": None if row.isna()["high"] else float(row["high"]),
+            "low": None if pd.isna(row["low"]) else float(row["low"]),
+            "high": None if pd.isna(row["high"]) else float(row["high"]),
         }
     ]

@@ -52,7 +52,7 @@ ROOMS = {
 """Folders of the package that the results of a stage depend on."""
 GROUND = {"catalogue", "config", "tasks"}
 """Folders that every stage depends on, as it does on the modules at the package's root."""
-CALLERS = {"__main__", "cli", "reproduce", "study_files"}
+CALLERS = {"__main__", "adopt", "cli", "reproduce", "study_files"}
 """Modules at the package's root that only call the others."""
 
 

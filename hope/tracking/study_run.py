@@ -29,8 +29,9 @@ HEADLINES = (
     Endpoint("loss_within"),
     Endpoint("octave_loss", multiple=4.0),
     Endpoint("context_gain", multiple=4.0),
-    Endpoint("accuracy", task="copy", multiple=1.0),
-    Endpoint("accuracy", task="recall", multiple=1.0),
+    Endpoint("accuracy", task="repeat", multiple=1.0),
+    Endpoint("accuracy", task="repeat", multiple=4.0),
+    Endpoint("accuracy", task="few_shot", multiple=4.0),
 )
 
 
@@ -142,22 +143,22 @@ def _page_name(page: str) -> str:
 
 
 def _encodings(models: list[RunContent]) -> list[str]:
-    """Return a table with a row an encoding: means over its seeds."""
-    by_encoding: dict[str, list[dict[str, float]]] = {}
+    """Return a table with one row per arm and encoding: means over its seeds."""
+    by_encoding: dict[tuple[str, str], list[dict[str, float]]] = {}
     for run in models:
         values = {point.name: point.value for point in run.points if "/" in point.name}
-        by_encoding.setdefault(run.tags["encoding"], []).append(values)
+        by_encoding.setdefault((run.tags["arm"], run.tags["encoding"]), []).append(values)
     found = {name for runs in by_encoding.values() for run in runs for name in run}
     shown = [endpoint for endpoint in HEADLINES if endpoint.metric in found]
     if not shown:
         return []
-    lines = ["**Encodings**", "", *_header("encoding", "seeds", *(endpoint.words for endpoint in shown))]
-    for encoding, runs in by_encoding.items():
+    lines = ["**Encodings**", "", *_header("arm", "encoding", "seeds", *(endpoint.words for endpoint in shown))]
+    for model, runs in by_encoding.items():
         cells = []
         for name in (endpoint.metric for endpoint in shown):
             known = [run[name] for run in runs if name in run]
             cells.append(_number(sum(known) / len(known)) if known else "")
-        lines.append(_row(encoding, str(len(runs)), *cells))
+        lines.append(_row(*model, str(len(runs)), *cells))
     return [*lines, "", "Losses in nats a token, accuracy by token, means over seeds.", ""]
 
 

@@ -188,5 +188,5 @@ def test_the_rule_retries_what_was_stopped_and_no_hopeless_training(
     assert len(lines) == 3 and len(set(lines)) == 1, output
     assert "wild, seed 0: the loss is no number at step 1 (batch 0 of seed 0)" in lines[0]
     assert (paths.run(MAIN, "rope", 0).model / "model.safetensors").exists()
-    log = (paths.logs / "train_model" / "main-rope-seed0.log").read_text(encoding="utf-8")
+    log = (paths.logs / "train_model" / "main" / "rope-seed0.log").read_text(encoding="utf-8")
     assert "resumed at step" in log

@@ -17,8 +17,7 @@ from hope import cli
 from hope.cli import _parser
 from hope.commands import COMMANDS
 from hope.commands.steps import ROTARY_TABLES
-from hope.config import Study, Training, from_json, parse_study
-from hope.config.default import as_overlay
+from hope.config import Study, Training, as_config, from_json, parse_study
 from hope.paths import SNAPSHOTS, snapshot_file
 from hope.reporting.figures.declaration import study_figures
 
@@ -45,7 +44,7 @@ def main(arguments: list[str]) -> int:
     target = Path(given.get("output") or given["study"])
     if step == "resolve":
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(as_overlay(from_json(Study, given["settings"]))), encoding="utf-8")
+        target.write_text(json.dumps(as_config(from_json(Study, given["settings"]))), encoding="utf-8")
         return 0
     declared = COMMANDS[step]
     names = [*OUTPUTS.get(step, []), *declared.outputs.values(), *filter(None, [declared.record])]

@@ -6,7 +6,7 @@ rule analyze_attention:
     output:
         **outputs("analyze-attention", RUN.analysis, without=ROTARY_TABLES),
     log:
-        PATHS.logs / "analyze_attention" / "{arm}-{encoding}-seed{seed}.log",
+        PATHS.logs / "analyze_attention" / "{arm}" / "{encoding}-seed{seed}.log",
     wildcard_constraints:
         encoding=one_of(ENCODINGS - ROTARY),
     conda:
@@ -44,7 +44,7 @@ rule analyze_dynamics:
     output:
         **outputs("analyze-dynamics", RUN.analysis),
     log:
-        PATHS.logs / "analyze_dynamics" / "{arm}-{encoding}-seed{seed}.log",
+        PATHS.logs / "analyze_dynamics" / "{arm}" / "{encoding}-seed{seed}.log",
     conda:
         "../../envs/torch.yaml"
     threads: lambda wildcards: arm_of(wildcards).analysis.threads

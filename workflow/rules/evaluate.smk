@@ -6,7 +6,7 @@ rule evaluate_extrapolation:
     output:
         **outputs("extrapolate", RUN.evaluation),
     log:
-        PATHS.logs / "evaluate_extrapolation" / "{arm}-{encoding}-seed{seed}.log",
+        PATHS.logs / "evaluate_extrapolation" / "{arm}" / "{encoding}-seed{seed}.log",
     conda:
         "../../envs/torch.yaml"
     threads: lambda wildcards: arm_of(wildcards).extrapolation.threads
@@ -35,7 +35,7 @@ rule evaluate_retrieval:
     output:
         **outputs("retrieve", RUN.evaluation),
     log:
-        PATHS.logs / "evaluate_retrieval" / "{arm}-{encoding}-seed{seed}.log",
+        PATHS.logs / "evaluate_retrieval" / "{arm}" / "{encoding}-seed{seed}.log",
     conda:
         "../../envs/torch.yaml"
     threads: lambda wildcards: arm_of(wildcards).retrieval.threads

@@ -14,7 +14,7 @@ for ARM, SETTINGS in STUDY.arms.items():
             **TRAINED,
             snapshots=snapshot_files(RUN.model, SETTINGS.training.snapshot_steps),
         log:
-            PATHS.logs / "train_model" / "{arm}-{encoding}-seed{seed}.log",
+            PATHS.logs / "train_model" / "{arm}" / "{encoding}-seed{seed}.log",
         wildcard_constraints:
             arm=one_of([ARM]),
         retries: 2

@@ -32,7 +32,8 @@ def test_the_report_keeps_its_order() -> None:
     assert [declared.name for declared in declared_figures()] == [
         "story", "claims", "loss_by_position", "context_gain", "extensions", "retrieval", "retrieval_depth",
         "comparisons", "comparisons_hope", "attention_profile", "ushape_heads", "components", "activation",
-        "intervention", "divergence", "kernel", "kernel_sizes", "kernel_sweep", "kernel_trained", "training_dynamics", "training_loss",
+        "intervention", "divergence", "kernel", "kernel_sizes", "kernel_sweep", "kernel_trained",
+        "training_dynamics", "training_loss",
     ]  # fmt: skip
 
 
