@@ -8,6 +8,8 @@ from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.paths import StudyPaths
 
+ROOMS = ("analysis", "evaluation", "models")
+"""Folders that hold one folder per encoding."""
 MADE_AGAIN = ("tables", "figures", "report", "claims.json")
 """What follows from the files that move, and is made again in seconds."""
 
@@ -60,7 +62,7 @@ def adopt(study: Path, arm: str) -> list[str]:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     lines = _move_store(paths)
     lines += _move_data(paths, settings)
-    lines += [line for room in ("analysis", "evaluation", "models") for line in _move_room(study, room, arm)]
+    lines += [line for room in ROOMS for line in _move_room(study, room, arm)]
     return [*lines, f"go on with it: make reproduce CONFIG={paths.config}"]
 
 

@@ -13,6 +13,7 @@ def check(options: argparse.Namespace) -> None:
     from hope.config import load_study, with_base
     from hope.encodings.listing import same_lines
     from hope.reporting.claims_check import unanswered
+    from hope.reporting.detectable import seen_effects
     from hope.study_files import check_study
 
     study = load_study(with_base(options.configfile))
@@ -21,7 +22,21 @@ def check(options: argparse.Namespace) -> None:
         print(f"warning: {line}")
     for name, arm in study.arms.items():
         print(f"{study.study}, arm {name}: {len(arm.encodings)} encodings, {len(arm.runs())} models")
+    lines = list(seen_effects(files.claims, study))
+    if lines:
+        print("\nthe smallest effects that it could see, if its noise is that of the default study:")
+        print("\n".join(f"  {line}" for line in lines))
     print(f"{study.study}: {len(study.runs())} models in all: the config is right")
+
+
+@command(argument("study", type=Path, help="name of a study, or its folder"))
+def noise(options: argparse.Namespace) -> None:
+    """Print the noise of a study's endpoints, as docs/noise.json has that of the default study."""
+    from hope.paths import StudyPaths
+    from hope.reporting.detectable import noise_of
+    from hope.tracking.store import find_study
+
+    print(json.dumps(noise_of(StudyPaths(find_study(options.study)).claims), indent=1))
 
 
 @command(

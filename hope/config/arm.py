@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings, is_custom
 from hope.catalogue.custom import source_file
 from hope.catalogue.spectra import Spectrum
-from hope.config.data import Corpus, Tokens, Windows
+from hope.config.data import SPECIAL_TOKENS, Corpus, Tokens, Windows
 from hope.config.encodings import Encoding, EncodingDefinition
 from hope.config.measures import Analysis, Extrapolation, Retrieval
 from hope.config.messages import describe
@@ -88,7 +88,9 @@ class Arm(Section):
         if not self.mixture.tasks and (self.mixture.share > 0 or not self.reads_text):
             asks = "mixture.share is above 0" if self.reads_text else "trained_on is tasks"
             raise ValueError(f"{asks}, but mixture.tasks is empty")
-        if not self.reads_text:
+        if self.reads_text:
+            self._see_to_vocabulary()
+        else:
             self._see_to_tasks_alone()
         return self
 
@@ -98,6 +100,17 @@ class Arm(Section):
         if self.mixture.lead_in:
             yield "mixture.lead_in.tasks", self.mixture.lead_in.tasks
         yield "retrieval.tasks", self.retrieval.tasks
+
+    def _see_to_vocabulary(self) -> None:
+        """See that a vocabulary whose size is known has the tokens that the tasks draw from."""
+        ordinary = self.tokens.vocabulary - SPECIAL_TOKENS
+        for key, names in self._task_lists() if self.tokens.tokenizer == "bpe" else ():
+            for name in names:
+                if self.tasks.symbols(name) > ordinary:
+                    raise ValueError(
+                        f"{key}: '{name}' draws from {self.tasks.symbols(name)} distinct tokens, but tokens.vocabulary "
+                        f"leaves {ordinary}; lower the task's sizes, or raise tokens.vocabulary"
+                    )
 
     def _see_to_tasks_alone(self) -> None:
         """See that nothing asks for text where there is none."""

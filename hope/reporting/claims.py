@@ -137,6 +137,7 @@ def _numbers(part: Part, difference: Difference, confidence: float) -> dict[str,
         low, high = estimate.interval(confidence)
         detectable = estimate.detectable(confidence)
         numbers |= {"low": low, "high": high, "df": estimate.df(confidence), "detectable": detectable}
+        numbers["noise"] = {key: float(getattr(estimate.noise, key)) for key in ("of_seeds", "of_units", "of_rest")}
         if part.kind == "non_inferiority":
             numbers["equivalence"] = _equivalence(estimate, part.margin or 0.0, confidence)
     return numbers | in_familiar_units(known(part.treatment.endpoint), numbers)

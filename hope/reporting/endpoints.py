@@ -14,7 +14,7 @@ import pandas as pd
 
 from hope.files import whole_file
 from hope.measures import KEYS, MEASURES, QUALIFIERS, Endpoint, measured
-from hope.reporting.study_tables import ArmTables, StudyTables
+from hope.reporting.study_tables import ArmTables, StudyTables, read_table
 from hope.reporting.summaries import write_summaries
 
 NO_MODEL = -1
@@ -30,7 +30,7 @@ def write_endpoints(study: Path) -> None:
         study: folder of the study.
 
     Raises:
-        UserError: a table of one of the study's models is missing or cannot be read.
+        UserError: a table of one of the study's models or of its theory is missing or cannot be read.
     """
     tables = StudyTables(study)
     frame = collect_endpoints(tables)
@@ -74,10 +74,14 @@ def _of_models(tables: ArmTables) -> Found:
 
 def _of_formulas(tables: ArmTables) -> Found:
     """Yield the same of what follows from the frequencies alone."""
-    kernels = tables.theory("kernel")
-    formulas = [(entry, tables.theory(entry.source.name)) for entry in MEASURES.values() if entry.unit == "formula"]
-    for encoding in (name for name in tables.encodings if not kernels.empty and name in set(kernels["encoding"])):
+    folder = tables.paths.theory(tables.name)
+    formulas = [
+        (entry, read_table(folder / f"{entry.source.name}.parquet"))
+        for entry in MEASURES.values()
+        if f"theory/{entry.source.name}.parquet" in tables.arm.tables
+    ]
+    for encoding in (name for name in tables.encodings if tables.arm.is_rotary(name)):
         for entry, table in formulas:
-            value = None if table.empty else entry.compute(table, tables.arm, encoding)
+            value = entry.compute(table, tables.arm, encoding)
             if value is not None:
                 yield encoding, NO_MODEL, Endpoint(entry.name), pd.Series({NO_MODEL: value})

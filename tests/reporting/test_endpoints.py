@@ -80,6 +80,26 @@ def _endpoints(frame: pd.DataFrame) -> list[Endpoint]:
     return [Endpoint.of(row) for row in frame[list(KEYS)].drop_duplicates().to_dict("records")]
 
 
+def test_arms_of_the_same_encodings_are_kept_apart(new_study):
+    seeds = {"rope": 3, "hope": 3}
+    alone, both = new_study(seeds=seeds), new_study(seeds=seeds, arms={"text": {}, "other": {"seeds": {"first": 1}}})
+    expected, frame = written(alone), written(both)
+    assert set(expected["arm"]) == {"text"} and set(frame["arm"]) == {"text", "other"}
+    text, other = (frame[frame["arm"] == name].reset_index(drop=True) for name in ("text", "other"))
+    pd.testing.assert_frame_equal(text, expected)
+    loss = other[other["measure"] == "loss_within"]
+    assert set(loss["seed"]) == {1, 2, 3} and set(loss["encoding"]) == {"rope", "hope"}
+    observed, cell = by_arm(frame, ["text", "other"]), Cell("hope", Endpoint("loss_within"))
+    assert [list(observed[name].matrix(cell).index) for name in ("text", "other")] == [[0, 1, 2], [1, 2, 3]]
+    for name in ("losses", "attention", "ushape", "retrieval", "cost"):
+        whole, own = table(both, name), table(alone, name)
+        pd.testing.assert_frame_equal(whole[whole["arm"] == "text"].reset_index(drop=True), own)
+    levels = table(both, "losses").query("measure == 'loss_within' and extension.isna() and encoding == 'hope'")
+    means = {name: observed[name].matrix(cell).to_numpy().mean() for name in ("text", "other")}
+    assert levels.set_index("arm")["estimate"].to_dict() == pytest.approx(means, rel=1e-4)
+    assert means["text"] != pytest.approx(means["other"], rel=1e-4)
+
+
 def test_encoding_that_ends_has_no_endpoints_past_its_end(new_study):
     folder = new_study(seeds={"rope": 1, "learned": 1})
     frame = written(folder)
@@ -219,6 +239,7 @@ def test_unit_that_one_seed_lacks_is_left_out(new_study):
         "models/text/rope/seed0/history.parquet",
         "models/text/rope/seed0/model.safetensors",
         "analysis/text/theory/kernel.parquet",
+        "analysis/text/theory/kernel_sizes.parquet",
         "study.json",
     ],
 )

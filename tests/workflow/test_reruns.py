@@ -100,7 +100,7 @@ def test_evaluation_report_and_tracking_train_nothing(finished: Project, change:
 
 
 def test_a_change_in_one_arm_touches_no_other(finished: Project) -> None:
-    finished.edit("tiny.yaml", "rope: 1, hope: 1}}", "rope: 1, hope: 1}, training: {snapshots: 3}}")
+    finished.edit("tiny.yaml", "rope: 1, hope: 1}}}", "rope: 1, hope: 1}}, training: {snapshots: 3}}")
     assert finished.planned() == {"resolve_config": 1, "analyze_dynamics": MODELS} | REPORT
     finished.edit("tiny.yaml", "snapshots: 3", "length: 64")
     plan = finished.planned()
@@ -125,7 +125,7 @@ def test_a_change_of_training_and_evaluation_reaches_both(finished: Project) -> 
 
 
 def test_snapshots_that_are_missing_train_the_models_that_lack_them(finished: Project) -> None:
-    finished.edit("tiny.yaml", "rope: 1, hope: 1}}", "rope: 1, hope: 1}, training: {snapshots: 9}}")
+    finished.edit("tiny.yaml", "rope: 1, hope: 1}}}", "rope: 1, hope: 1}}, training: {snapshots: 9}}")
     of_text = {rule: count for rule, count in LATER.items() if rule != "evaluate_retrieval"}
     assert finished.planned() == {"resolve_config": 1, "train_text": MODELS} | of_text
     for folder in (finished.results / "models" / "text").glob("*/*/snapshots"):

@@ -28,6 +28,7 @@ rule prepare_corpus:
         **outputs("prepare-corpus", CORPUS),
     log:
         PATHS.logs / "prepare_corpus" / "{data}.log",
+    priority: 1000
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -54,6 +55,7 @@ rule tokenize_corpus:
         PATHS.logs / "tokenize_corpus" / "{data}.log",
     wildcard_constraints:
         data=one_of(TEXTS),
+    priority: 1000
     conda:
         "../../envs/torch.yaml"
     threads: 1024
@@ -80,6 +82,8 @@ rule write_symbols:
         PATHS.logs / "write_symbols" / "{data}.log",
     wildcard_constraints:
         data=one_of(READERS.keys() - TEXTS),
+    # On all cores: on one machine no training of these starts before the lengths of the documents are checked, either.
+    threads: 1024
     conda:
         "../../envs/torch.yaml"
     resources:

@@ -32,8 +32,8 @@ def write_atlas(arm: Arm, title: str, folder: Path) -> None:
     with paper_style():
         figures = {name: family_figure(name, shape) for name in FAMILIES}
         figures["overview"] = overview([name for name, family in FAMILIES.items() if not family.given], shape)
-        for name, (sizes, title, spectra) in all_spectra(arm, shape).items():
-            figures[name] = spectra_figure(spectra, sizes.length, title)
+        for name, (sizes, words, spectra) in all_spectra(arm, shape).items():
+            figures[name] = spectra_figure(spectra, sizes.length, words)
     for name, figure in figures.items():
         with whole_file(pictures / f"{name}.svg") as temporary:
             save_svg(figure, temporary, outlines=False)

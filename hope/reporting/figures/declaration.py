@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hope.config import Study
 from hope.errors import UserError
+
+if TYPE_CHECKING:
+    from hope.config import Study
 
 ORDER = (
     "story", "claims", "loss", "extensions", "retrieval", "comparisons", "attention", "components", "intervention",
@@ -103,7 +105,7 @@ def _arguments(call: ast.Call, file: Path, name: str) -> dict[str, Any]:
     return arguments
 
 
-def study_figures(study: Study) -> list[tuple[FigureDeclaration, str]]:
+def study_figures(study: "Study") -> list[tuple[FigureDeclaration, str]]:
     """Return the figures of a study: each with the name of its arm, empty for one across arms."""
     whole = [(declared, "") for declared in declared_figures() if declared.across]
     return whole + [

@@ -50,6 +50,8 @@ def checkpoint_page(tables: ArmTables, facts: dict[str, Any]) -> str:
         environment()
         .get_template("checkpoint.html.j2")
         .render(
+            title=tables.whole.study.report.title,
+            arm=tables.name,
             study=tables.arm,
             facts=facts,
             encoding=encoding,
