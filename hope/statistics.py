@@ -56,8 +56,10 @@ class Noise:
         # A mean square is MS_residual plus what the factor adds, which is no less than nothing.
         per_seed = np.maximum(self.of_seeds * cells - rest, 0.0) / self.units
         per_unit = np.maximum(self.of_units * cells - rest, 0.0) / self.seeds
-        mean_squares = (rest + units * per_seed, rest + seeds * per_unit, rest)
-        return Noise(*(square / (seeds * units) for square in mean_squares), seeds, units)
+        of_seeds, of_units, of_rest = (
+            square / (seeds * units) for square in (rest + units * per_seed, rest + seeds * per_unit, rest)
+        )
+        return Noise(of_seeds, of_units, of_rest, seeds, units)
 
     def half_width(self, tail: ArrayLike) -> Array:
         """Return half the width of the interval that leaves out ``tail`` on either side.

@@ -16,14 +16,16 @@ LEARNED = 0.9
 
 @measure("tokens to 0.9 within L", source=HISTORY, scale="tokens", unit="model", better="lower")
 def tokens_to_learn(table: DataFrame, length: int) -> Series:
-    """Tokens after which nine of ten answers of the synthetic examples get more than half of the probability.
+    """Tokens from which on nine of ten answers of the synthetic examples get more than half of the probability.
 
-    A share of right answers is at least that. The examples are new at every step, so that none was seen before. A
-    training that never gets there counts with all of its tokens; one without examples has no value.
+    A share of right answers is at least that. The examples are new at every step, so that none was seen before. It
+    holds from there to the end: where other tasks follow a lead-in, for those. A training that does not end so counts
+    with all of its tokens; one without examples has no value.
     """
     import pandas as pd
 
     if "likely_answers" not in table or table["likely_answers"].isna().all():
         return pd.Series(dtype="float64")
-    learned = table.loc[table["likely_answers"] >= LEARNED, "tokens"]
-    return pd.Series({0: float(learned.iloc[0] if len(learned) else table["tokens"].iloc[-1])})
+    points = table.dropna(subset="likely_answers").sort_values("tokens")
+    lasting = points.loc[(points["likely_answers"] >= LEARNED)[::-1].cummin()[::-1], "tokens"]
+    return pd.Series({0: float(lasting.iloc[0] if len(lasting) else table["tokens"].iloc[-1])})

@@ -14,7 +14,6 @@ from hope.statistics import Estimate, Noise
 
 NOISE = Path(hope.__file__).resolve().parents[1] / "docs" / "noise.json"
 """Noise of the endpoints of the default study: what :func:`noise_of` returns of its verdicts."""
-PARTS = ("of_seeds", "of_units", "of_rest")
 
 
 def noise_of(claims: Path) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def seen_effects(stated: ClaimsFile, study: Study, known: Path = NOISE) -> Itera
             entry, seeds = noise.get(str([_stated(part.treatment), _stated(part.baseline)])), _shared_seeds(part, study)
             if entry is None or seeds < 2:
                 continue
-            found = Noise(*(entry[key] for key in PARTS), entry["seeds"], entry["units"])
+            found = Noise(entry["of_seeds"], entry["of_units"], entry["of_rest"], entry["seeds"], entry["units"])
             effect = Estimate(0.0, found.of(seeds, entry["units"])).detectable(study.report.confidence)
             bar = part.margin or part.smallest_effect
             yield (

@@ -152,14 +152,15 @@ def test_interventions_are_differences_to_the_model_left_alone():
     ("likely", "tokens"),
     [
         ([0.2, 0.9, 0.95, 1.0], 200.0),  # at the point itself, not between points
-        ([0.2, 0.89, 0.91, 0.5], 300.0),  # the first point counts, whatever comes behind it
-        ([0.95, 0.0, 0.0, 0.0], 100.0),
+        ([0.95, 0.2, 0.91, 0.95], 300.0),  # other tasks came, and are learned too
+        ([0.95, 0.0, 0.0, 0.0], 400.0),
+        ([0.2, 0.95, np.nan, 0.95], 200.0),
         ([np.nan, np.nan, 0.3, 0.93], 400.0),  # steps without examples say nothing
         ([0.1, 0.2, 0.3, 0.89], 400.0),  # never reached: all tokens
         ([0.1, 0.2, 0.3, np.nan], 400.0),
     ],
 )
-def test_tokens_to_learn_are_those_of_the_first_point_at_nine_of_ten(likely, tokens):
+def test_tokens_to_learn_are_those_from_which_on_nine_of_ten_are_likely(likely, tokens):
     history = pd.DataFrame({"step": [1, 2, 3, 4], "tokens": [100, 200, 300, 400], "likely_answers": likely})
     assert learning.tokens_to_learn(history, 8).to_dict() == {0: tokens}
     found = dict(measured({"history": history}, small(4)))
