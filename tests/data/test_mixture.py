@@ -17,13 +17,8 @@ LEAD_IN = {"share": 0.4, "tasks": {"repeat": 3.0, "copy": 1.0}}
 def examples(files, **mixture) -> Examples:
     """Return those of 60 steps of 8 windows, which hold nothing else."""
     content = {"tasks": {"recall": 1.0}, "lead_in": LEAD_IN} | mixture
-    arm = tiny_arm(
-        files,
-        trained_on="tasks",
-        mixture=content,
-        training={"tokens": 32 * 8 * 60},
-        retrieval={"tasks": ["recall"]},
-    )
+    arm = tiny_arm(files, trained_on="tasks", training={"tokens": 32 * 8 * 60}, retrieval={"tasks": ["recall"]})
+    arm = arm.model_copy(update={"mixture": config.Mixture(multiples=arm.mixture.multiples, **content)})
     # Only tasks of text read a source, and none of these does.
     return Examples(arm.train_stage("rope", 0), VOCABULARY, None)  # type: ignore[arg-type]
 

@@ -160,6 +160,7 @@ def test_the_rule_retries_what_was_stopped_and_no_hopeless_training(
             "corpus": {"files": {"paths": [str(tiny_files)]}},
             "training": {"tokens": 256 * 300, "checkpoint_seconds": 1e9},
             "tracking": {"live": False},
+            "complete": True,
         },
     )
     (tmp_path / "tiny.yaml").write_text(json.dumps(study), encoding="utf-8")
