@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from hope.measures import length_name
+from hope.measures.learning import LEARNED
 from hope.reporting.study_tables import ArmTables, StudyTables
 from hope.reporting.summaries import baseline_of
 
@@ -47,6 +48,24 @@ def story(tables: StudyTables) -> list[dict[str, Any]]:
         entries += _compared(retrieval, "accuracy", "retrieval", task)
     if loss:
         entries += _compared(loss, "octave_loss", "losses")
+    return entries
+
+
+def not_learned(tables: StudyTables) -> list[dict[str, Any]]:
+    """Return the models that a told task was not learned by: less than :data:`LEARNED` of the answers right at L.
+
+    One entry per task and encoding: ``task``, ``encoding``, the ``seeds`` concerned and ``of``, the number of all.
+    """
+    retrieval, entries = retrieval_arm(tables), []
+    for task in told_tasks(retrieval) if retrieval else []:
+        assert retrieval is not None
+        frame = retrieval.read("retrieval")
+        frame = frame[(frame["task"] == task) & (frame["length"] == retrieval.length)]
+        for encoding in retrieval.encodings:
+            right = frame[frame["encoding"] == encoding].groupby("seed")["accuracy"].mean()
+            seeds = [int(seed) for seed in right.index[right < LEARNED]]
+            if seeds:
+                entries.append({"task": task, "encoding": encoding, "seeds": seeds, "of": len(right)})
     return entries
 
 

@@ -19,7 +19,7 @@ from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views,
 from hope.reporting.page.records import Records, read_if_there, reference_corpus
 from hope.reporting.page.tables import report_tables
 from hope.reporting.page.templating import environment
-from hope.reporting.story import story
+from hope.reporting.story import not_learned, story
 from hope.reporting.study_tables import ArmTables, StudyTables
 
 
@@ -52,6 +52,7 @@ def page(tables: StudyTables) -> str:
             answer=answer(claims),
             by_verdict=by_verdict(claims),
             story=story(tables),
+            not_learned=not_learned(tables),
             sources=SOURCES,
             figures=figure_views(tables, ""),
             arms=[_arm(arm) for arm in tables.arms.values()],

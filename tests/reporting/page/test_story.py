@@ -11,7 +11,7 @@ import pytest
 from hope.reporting.figures.draw import draw, draw_one
 from hope.reporting.page.claims import VERDICTS, judged_claims
 from hope.reporting.page.write import write_report
-from hope.reporting.story import retrieval_arm, story, told_tasks
+from hope.reporting.story import not_learned, retrieval_arm, story, told_tasks
 from hope.reporting.study_tables import StudyTables
 from tests.reporting.finished import judged
 from tests.reporting.make_study import RETRIEVAL, TEXT, make_study, with_retrieval
@@ -148,3 +148,20 @@ def test_a_study_without_hope_has_no_paragraph(new_study: Callable[..., Path]) -
     study = judged(new_study(seeds={"rope": 2, "alibi": 2}))
     write_report(study)
     assert story(StudyTables(study)) == [] and "the paired difference" not in html_of(study)
+
+
+def test_models_that_did_not_learn_a_task_are_named(told: Path) -> None:
+    tables = StudyTables(told)
+    arm = tables.arms[RETRIEVAL]
+    entries = {(entry["task"], entry["encoding"]): entry for entry in not_learned(tables)}
+    for task in told_tasks(arm):
+        for encoding in arm.encodings:
+            expected = []
+            for seed in arm.seeds(encoding):
+                rows = arm.of_model("retrieval", encoding, seed)
+                if rows[(rows["task"] == task) & (rows["length"] == arm.length)]["accuracy"].mean() < 0.9:
+                    expected.append(seed)
+            entry = entries.get((task, encoding), {"seeds": [], "of": len(arm.seeds(encoding))})
+            assert (entry["seeds"], entry["of"]) == (expected, len(arm.seeds(encoding)))
+    assert entries and "They count as what they scored." in html_of(told)
+    assert broken_joins(html_of(told)) == []
