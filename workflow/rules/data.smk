@@ -82,10 +82,10 @@ rule write_symbols:
         PATHS.logs / "write_symbols" / "{data}.log",
     wildcard_constraints:
         data=one_of(READERS.keys() - TEXTS),
-    # On all cores: on one machine no training of these starts before the lengths of the documents are checked, either.
-    threads: 1024
     conda:
         "../../envs/torch.yaml"
+    # On all cores: on one machine no training of these starts before the lengths of the documents are checked, either.
+    threads: 1024
     resources:
         mem_mb=500,
         disk_mb=100,
