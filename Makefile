@@ -31,7 +31,7 @@ $(INSTALLED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@rm -f $@
-	@echo "installing $$(grep -c == $<) packages into $(VENV): about 2 minutes"
+	@echo "installing $$(grep -c == $<) packages into $(VENV): about 4 minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --requirement $<
 	@touch $@
 

@@ -22,5 +22,5 @@ rule all:
     default_target: True
     input:
         report=PATHS.report / "index.html",
-        lengths=PATHS.data / "lengths.json",
+        lengths=LENGTHS,
         tracking=PATHS.tracking / "synced",

@@ -84,9 +84,9 @@ def main() -> None:
 
 def compare(case: dict[str, Any], threads: int = 1) -> dict[str, Any]:
     """Return what a case takes, as reckoned and as measured with freed memory handed on."""
-    study = case_study(case, threads)
-    plan = estimate_plan(study, PlanOptions(cpu=True))
-    reckoned, measured = plan.memory[study.training.zero_stage].total, taken(case, threads, HANDED_ON)
+    arm = case_arm(case, threads)
+    plan = estimate_plan("memory", arm, PlanOptions(cpu=True))
+    reckoned, measured = plan.memory[arm.training.zero_stage].total, taken(case, threads, HANDED_ON)
     return {
         "parameters": plan.parameters[plan.largest].total,
         "reckoned_mib": round(reckoned / MIB, 1),
@@ -98,12 +98,12 @@ def compare(case: dict[str, Any], threads: int = 1) -> dict[str, Any]:
 def taken(case: dict[str, Any], threads: int, environment: dict[str, str]) -> int:
     """Return the bytes that a case takes at its peak, beside Python with its libraries."""
     bare = NEXT_TO_NOTHING | {name: value for name, value in case.items() if name not in NEXT_TO_NOTHING}
-    whole, without = (largest_memory(case_study(one, threads), environment) for one in (case, bare))
+    whole, without = (largest_memory(case_arm(one, threads), environment) for one in (case, bare))
     return whole - without
 
 
-def case_study(case: dict[str, Any], threads: int) -> config.Study:
-    """Return a study of one model of the case's sizes and a few steps."""
+def case_arm(case: dict[str, Any], threads: int) -> config.Arm:
+    """Return an arm of one model of the case's sizes and a few steps."""
     sizes = {name: case[name] for name in ("layers", "width", "heads", "mlp_width")}
     rest = {name: value for name, value in case.items() if name not in {*sizes, "vocabulary", "windows"}}
     training = {
@@ -121,15 +121,15 @@ def case_study(case: dict[str, Any], threads: int) -> config.Study:
         "extrapolation": {"contexts": [1.0], "targets": 4, "longest": 1},
         "retrieval": {"tasks": []},
     }
-    return config.parse_study(content, "benchmarks/memory.py")
+    return config.parse_study(content, "benchmarks/memory.py").arms[config.MAIN]
 
 
-def largest_memory(study: config.Study, environment: dict[str, str]) -> int:
-    """Train the study's model and return the largest resident memory of any of its processes, in bytes."""
+def largest_memory(arm: config.Arm, environment: dict[str, str]) -> int:
+    """Train the arm's model and return the largest resident memory of any of its processes, in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        write_tokens(data / "train", study.tokens.vocabulary, 4 * study.training.length)
-        command = [sys.executable, "-m", "hope", "train", "--settings", config.to_json(study.train_stage("hope", 0))]
+        write_tokens(data / "train", arm.tokens.vocabulary, 4 * arm.training.length)
+        command = [sys.executable, "-m", "hope", "train", "--settings", config.to_json(arm.train_stage("hope", 0))]
         for flag in ("data", "output", "checkpoints"):
             command += [f"--{flag}", str(Path(folder) / flag)]
         # A process in between, so that its children are those of this training alone.

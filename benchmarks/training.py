@@ -121,15 +121,16 @@ def arguments() -> argparse.Namespace:
 
 
 def make_setting(options: argparse.Namespace) -> Setting:
-    """Return the default study's RoPE and HoPE models, or those of a preset."""
+    """Return RoPE and HoPE as the default study trains them on text, or as a preset does."""
     overlays = [] if options.size == "default" else [Path("workflow/presets") / f"{options.size}.yaml"]
     try:
         study = config.load_study(config.with_base(overlays))
     except UserError as error:
         sys.exit(str(error))
+    arm = next(arm for arm in study.arms.values() if arm.reads_text)
     stages = {}
-    for name in study.encodings:
-        stage = study.train_stage(name, 0)
+    for name in arm.encodings:
+        stage = arm.train_stage(name, 0)
         stages.setdefault(stage.encoding.family, stage)
     over: dict[str, Any] = {"threads": options.threads, "zero_stage": 0, "processes": 1, "nodes": 1, "compile": False}
     if options.windows:
@@ -137,9 +138,7 @@ def make_setting(options: argparse.Namespace) -> Setting:
     if options.precision:
         over["precision"] = options.precision
     stage = stages["rope"].model_copy(update={"training": stages["rope"].training.model_copy(update=over)})
-    vocabulary = options.vocabulary or (
-        study.tokens.vocabulary if study.tokens.tokenizer == "bpe" else LARGE_VOCABULARY
-    )
+    vocabulary = options.vocabulary or (arm.tokens.vocabulary if arm.tokens.tokenizer == "bpe" else LARGE_VOCABULARY)
     return Setting(stage, stages["hope"].encoding, vocabulary, options.threads)
 
 

@@ -18,16 +18,29 @@ def snapshot_files(model: Path, steps: Iterable[int]) -> list[Path]:
     return [snapshot_file(model / SNAPSHOTS, step) for step in steps]
 
 
+def cost_file(folder: Path, step: str, name: str = "") -> Path:
+    """Return the file that says what a step without a record cost, beside its outputs; ``name`` tells jobs apart."""
+    return folder / f"{name or step}.cost.json"
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """Files of one trained model, under ``models/``, ``analysis/`` and ``evaluation/``."""
 
     study: Path
+    arm: str
     encoding: str
     seed: int | str
 
+    @classmethod
+    def of_model(cls, folder: Path) -> "RunPaths":
+        """Return the paths of the trained model in ``folder``, as :attr:`model` names it."""
+        whole = folder if len(folder.parts) > 4 else folder.absolute()
+        _, arm, encoding, seed = whole.parts[-4:]
+        return cls(whole.parents[3], arm, encoding, seed.removeprefix("seed"))
+
     def _folder(self, room: str) -> Path:
-        return self.study / room / self.encoding / f"seed{self.seed}"
+        return self.study / room / self.arm / self.encoding / f"seed{self.seed}"
 
     @property
     def model(self) -> Path:
@@ -47,7 +60,7 @@ class RunPaths:
     @property
     def name(self) -> str:
         """The run's name in logs and in the tracking store."""
-        return f"{self.encoding}/seed{self.seed}"
+        return f"{self.arm}/{self.encoding}/seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -56,24 +69,25 @@ class StudyPaths:
 
     root: Path
 
-    def run(self, encoding: str, seed: int | str) -> RunPaths:
-        """Paths of one trained model; both arguments may be Snakemake wildcards in braces."""
-        return RunPaths(self.root, encoding, seed)
+    def run(self, arm: str, encoding: str, seed: int | str) -> RunPaths:
+        """Paths of one trained model; all arguments may be Snakemake wildcards in braces."""
+        return RunPaths(self.root, arm, encoding, seed)
 
-    @property
-    def corpus(self) -> Path:
-        """Folder with ``documents.parquet`` and ``corpus.json``: the split text."""
-        return self.root / "data" / "corpus"
+    def data(self, key: str) -> Path:
+        """Folder with ``tokenizer/``, ``train/`` and ``validation/``: the tokens of one corpus and tokenizer.
 
-    @property
-    def data(self) -> Path:
-        """Folder with ``tokenizer/``, ``train/`` and ``validation/``: the tokens."""
-        return self.root / "data"
+        Args:
+            key: :attr:`hope.config.Arm.data_key` of the arms that read it.
+        """
+        return self.root / "data" / key
 
-    @property
-    def theory(self) -> Path:
-        """Folder with the tables that need no trained model."""
-        return self.root / "analysis" / "theory"
+    def corpus(self, key: str) -> Path:
+        """Folder with ``documents.parquet`` and ``corpus.json``: the split text behind :meth:`data`."""
+        return self.data(key) / "corpus"
+
+    def theory(self, arm: str) -> Path:
+        """Folder with the tables of an arm that need no trained model."""
+        return self.root / "analysis" / arm / "theory"
 
     @property
     def tables(self) -> Path:
@@ -109,6 +123,12 @@ class StudyPaths:
     def checkpoints(self) -> Path:
         """Folder with the state of unfinished trainings: no rule's output, so that no failure deletes it."""
         return self.root / "checkpoints"
+
+    def costs(self) -> list[Path]:
+        """Return the files of :func:`cost_file` that are there."""
+        return sorted(
+            path for room in ("data", "tables", "figures", "report") for path in (self.root / room).rglob("*.cost.json")
+        )
 
     @property
     def config(self) -> Path:

@@ -50,6 +50,17 @@ class Noise:
         both = self.of_seeds + self.of_units - self.of_rest
         return np.maximum(both, np.maximum(self.of_seeds, self.of_units))
 
+    def of(self, seeds: int, units: int) -> "Noise":
+        """Return the noise of a study of so many seeds and units, each random part with the variance found here."""
+        cells, rest = self.seeds * self.units, self.of_rest * self.seeds * self.units
+        # A mean square is MS_residual plus what the factor adds, which is no less than nothing.
+        per_seed = np.maximum(self.of_seeds * cells - rest, 0.0) / self.units
+        per_unit = np.maximum(self.of_units * cells - rest, 0.0) / self.seeds
+        of_seeds, of_units, of_rest = (
+            square / (seeds * units) for square in (rest + units * per_seed, rest + seeds * per_unit, rest)
+        )
+        return Noise(of_seeds, of_units, of_rest, seeds, units)
+
     def half_width(self, tail: ArrayLike) -> Array:
         """Return half the width of the interval that leaves out ``tail`` on either side.
 

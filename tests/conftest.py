@@ -28,7 +28,7 @@ TINY = {
         "warmup_steps": 2,
         "log_steps": 4,
     },
-    "mixture": {"multiples": [0.5, 1.0]},
+    "mixture": {"share": 0.3, "tasks": {"copy": 0.7, "recall": 0.3}, "multiples": [0.5, 1.0]},
     "extrapolation": {"targets": 8},
     "retrieval": {"multiples": [0.5, 1.0, 2.0]},
 }
@@ -38,6 +38,11 @@ def tiny_study(files: Path, **over: dict) -> config.Study:
     """Return a study whose models train in a second; ``over`` is laid over it."""
     content = config.merge(TINY, {"corpus": {"files": {"paths": [str(files)]}}})
     return config.parse_study(config.merge(content, over), "tiny")
+
+
+def tiny_arm(files: Path, **over: dict) -> config.Arm:
+    """Return the only arm of that study."""
+    return tiny_study(files, **over).arms[config.MAIN]
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +65,10 @@ def tiny_data(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from hope.data.corpus import prepare_corpus
     from hope.data.tokenize import tokenize_corpus
 
-    study = tiny_study(tiny_files)
+    arm = tiny_arm(tiny_files)
     folder = tmp_path_factory.mktemp("data")
-    prepare_corpus(study.corpus, folder / "corpus")
-    tokenize_corpus(study.tokens, folder / "corpus", folder)
+    prepare_corpus(arm.corpus, folder / "corpus")
+    tokenize_corpus(arm.tokens, folder / "corpus", folder)
     return folder
 
 

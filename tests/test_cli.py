@@ -37,7 +37,12 @@ def test_check_prints_one_line_alone(hope_command, tmp_path):
     assert answer.stderr == "hope: error: corpus.files.paths: 'nowhere' leads to no file\n"
     over.write_text("study: mine\n")
     answer = hope_command("check", "--configfile", over)
-    assert answer.returncode == 0 and answer.stdout.startswith("mine: 4 encodings, 10 models")
+    assert answer.returncode == 0
+    lines = answer.stdout.splitlines()
+    assert lines[:2] == ["mine, arm text: 2 encodings, 6 models", "mine, arm retrieval: 4 encodings, 16 models"]
+    assert "the smallest effects that it could see, if its noise is that of the default study:" in lines
+    assert any(line.startswith("  claim 5, part copy_past: 5 seeds could see 0.") for line in lines)
+    assert lines[-1] == "mine: 22 models in all: the config is right"
 
 
 def test_encodings_lists_every_family(capsys):
@@ -58,11 +63,14 @@ def test_encodings_of_a_study_are_listed_at_its_sizes(hope_command, tmp_path):
         "study: mine\nencodings: [hope, pope, rope_fast, clipped_rope_hard, mine]\n"
         "definitions: {mine: {family: 'a:B', text_only: true}}\n"
         "model: {layers: 3, width: 256, heads: 4, kv_heads: 2}\ntraining: {length: 4096}\n"
+        "arms: {retrieval: null, short: {encodings: [none], training: {length: 64}}}\n"
     )
     answer = hope_command("encodings", "--configfile", over)
     assert answer.returncode == 0, answer.stderr
-    first, header, *lines = answer.stdout.splitlines()
-    assert first == "at head dimension d = 64 and training length L = 4096:"
+    text, short = answer.stdout.split("\n\n")
+    assert short.startswith("short: at head dimension d = 64 and training length L = 64:\nname ")
+    first, header, *lines = text.splitlines()
+    assert first == "text: at head dimension d = 64 and training length L = 4096:"
     rows = [re.split(r"  +", line) for line in lines]
     assert re.split(r"  +", header) == [
         "name",
@@ -93,8 +101,8 @@ def test_check_names_encodings_that_coincide(hope_command, tmp_path):
     over.write_text("study: mine\nencodings: [hope, clipped_rope_hard]\n")
     answer = hope_command("check", "--configfile", over)
     assert answer.returncode == 0
-    warning = "warning: clipped_rope_hard is the same encoding as hope at d = 32, L = 128: one of them is enough"
-    assert answer.stdout.splitlines()[0] == warning
+    line = "warning: arm {}: clipped_rope_hard is the same encoding as hope at d = 32, L = {}: one of them is enough"
+    assert answer.stdout.splitlines()[:2] == [line.format("text", 128), line.format("retrieval", 64)]
 
 
 def test_the_schema_file_is_the_configs(capsys):

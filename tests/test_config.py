@@ -9,11 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hope.catalogue import FAMILIES, PRESETS
-from hope.config import Study, TrainStage, from_json, load_study, merge, parse_study, to_json
+from hope.config import MAIN, Arm, TrainStage, from_json, load_study, merge, parse_study, to_json
 from hope.errors import UserError
 from tests.conftest import ROOT
 
 SMALLEST = {"study": "x", "encodings": ["rope", "hope"]}
+
+
+def arm_of(over: dict) -> Arm:
+    """Return the arm of the smallest study with these keys laid over it."""
+    return parse_study(SMALLEST | over, "x").arms[MAIN]
 
 
 def settings_of(family: str, **settings: object) -> dict:
@@ -76,7 +81,15 @@ def settings_of(family: str, **settings: object) -> dict:
         ),
         ({"seeds": {"per_encoding": {"hop": 2}}}, "seeds.per_encoding: 'hop' is no encoding (did you mean 'hope'?)"),
         ({"mixture": {"tasks": {"cpoy": 1.0}}}, "mixture.tasks: 'cpoy' is no task (did you mean 'copy'?)"),
-        ({"mixture": {"multiples": [0.01]}}, "mixture.multiples: the shortest example has 1 tokens"),
+        (
+            {"mixture": {"share": 0.3, "tasks": {"copy": 1.0}, "multiples": [0.01]}},
+            "mixture.multiples: the shortest example has 1 tokens",
+        ),
+        ({"mixture": {"share": 0.3}}, "mixture.share is above 0, but mixture.tasks is empty"),
+        (
+            {"mixture": {"lead_in": {"share": 0.4, "tasks": {"repaet": 1.0}}}},
+            "mixture.lead_in.tasks: 'repaet' is no task (did you mean 'repeat'?)",
+        ),
         ({"retrieval": {"multiples": [0.01]}}, "retrieval.multiples: the shortest example has 1 tokens"),
         ({"extrapolation": {"targets": 65}}, "extrapolation.targets: 65 tokens do not fit"),
         ({"extrapolation": {"longest": 4}}, "contexts ends at 16.0, past longest 4"),
@@ -97,7 +110,7 @@ def test_a_mistake_is_one_line_with_key_and_remedy(over, line):
 def test_overlays_merge_maps_and_replace_lists(tmp_path):
     over = tmp_path / "over.yaml"
     over.write_text("study: over\nencodings: [none]\ntraining: {tokens: 1000}\n")
-    base, merged = load_study([ROOT / "config.yaml"]), load_study([ROOT / "config.yaml", over])
+    base, merged = (load_study([ROOT / "config.yaml", *overlays]).arms["text"] for overlays in ([], [over]))
     assert merged.encodings == ["none"] and merged.training.tokens == 1000
     assert merged.training.model_copy(update={"tokens": base.training.tokens}) == base.training
     assert merged.corpus == base.corpus
@@ -122,62 +135,56 @@ def test_a_file_that_is_no_config_is_one_clear_line(text, words, tmp_path):
     first=st.integers(0, 100),
 )
 def test_runs_are_all_encodings_with_their_seeds(seeds, count, first):
-    study = parse_study(
-        {
-            "study": "x",
-            "encodings": ["rope", "none"],
-            "seeds": {"first": first, "count": count, "per_encoding": seeds},
-        },
-        "x",
-    )
-    runs = study.runs()
+    content = {"encodings": ["rope", "none"], "seeds": {"first": first, "count": count, "per_encoding": seeds}}
+    runs = arm_of(content).runs()
     assert len(set(runs)) == len(runs) == sum(seeds.get(name, count) for name in ("rope", "none"))
     assert min(seed for _, seed in runs) == first
 
 
 def test_a_stage_survives_the_command_line_and_holds_only_its_part():
-    study = load_study([ROOT / "config.yaml"])
-    stage = study.train_stage("hope", 3)
+    arm = load_study([ROOT / "config.yaml"]).arms["text"]
+    stage = arm.train_stage("hope", 3)
     assert from_json(TrainStage, to_json(stage)) == stage
     assert "\n" not in to_json(stage)
-    longer = study.model_copy(update={"extrapolation": study.extrapolation.model_copy(update={"documents": 3})})
+    longer = arm.model_copy(update={"extrapolation": arm.extrapolation.model_copy(update={"documents": 3})})
     assert to_json(longer.train_stage("hope", 3)) == to_json(stage)
 
 
 def test_a_preset_is_listed_by_its_name_alone():
     content = {"encodings": [*PRESETS], "seeds": {"per_encoding": {"rope_fast": 3}}}
-    study = parse_study(SMALLEST | content, "x")
-    assert len(study.runs()) == len(PRESETS) + 2
+    arm = arm_of(content)
+    assert len(arm.runs()) == len(PRESETS) + 2
     for name, preset in PRESETS.items():
-        encoding = study.encoding(name)
+        encoding = arm.encoding(name)
         assert (encoding.name, encoding.family) == (name, preset.family)
         assert preset.settings.items() <= encoding.settings.items()
-    assert study.is_rotary("rope_fast") and not study.is_rotary("pope_uniform")
-    stage = study.train_stage("hope_band", 0)
+    assert arm.is_rotary("rope_fast") and not arm.is_rotary("pope_uniform")
+    stage = arm.train_stage("hope_band", 0)
     assert from_json(TrainStage, to_json(stage)) == stage
     assert not set(PRESETS) & set(FAMILIES)
 
 
 def test_a_definition_comes_before_a_preset_of_its_name():
     definition = {"family": "rope", "settings": {"base": 900}}
-    study = parse_study(SMALLEST | {"encodings": ["rope_fast"], "definitions": {"rope_fast": definition}}, "x")
-    assert study.encoding("rope_fast").settings == {"base": 900.0}
+    arm = arm_of({"encodings": ["rope_fast"], "definitions": {"rope_fast": definition}})
+    assert arm.encoding("rope_fast").settings == {"base": 900.0}
 
 
 @pytest.mark.parametrize("base", [500_000, 5e5, "5e5", "500000"])
 def test_a_base_may_be_written_in_any_way(base):
     """YAML reads 5e5, without a point, as text."""
-    assert parse_study(SMALLEST | settings_of("rope", base=base), "x").encoding("r").settings == {"base": 500_000.0}
+    assert arm_of(settings_of("rope", base=base)).encoding("r").settings == {"base": 500_000.0}
 
 
 def test_the_schema_offers_every_name():
-    items = Study.model_json_schema()["properties"]["encodings"]["items"]
+    items = Arm.model_json_schema()["properties"]["encodings"]["items"]
     assert items == {"anyOf": [{"enum": [*FAMILIES, *PRESETS]}, {"type": "string"}]}
 
 
-def test_a_text_only_arm_differs_by_its_mixture_alone():
-    study = parse_study(SMALLEST | {"definitions": {"rope-text": {"family": "rope", "text_only": True}}}, "x")
-    mixed, text = study.train_stage("rope", 0), study.train_stage("rope-text", 0)
+def test_a_text_only_encoding_differs_by_its_mixture_alone():
+    text_only = {"rope-text": {"family": "rope", "text_only": True}}
+    arm = arm_of({"definitions": text_only, "mixture": {"share": 0.3, "tasks": {"copy": 1.0}}})
+    mixed, text = arm.train_stage("rope", 0), arm.train_stage("rope-text", 0)
     assert text.mixture.share == 0.0 and mixed.mixture.share > 0
     assert text.training == mixed.training and text.model == mixed.model
 

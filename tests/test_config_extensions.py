@@ -2,7 +2,7 @@
 
 import pytest
 
-from hope.config import ExtrapolationStage, from_json, merge, parse_study, to_json
+from hope.config import MAIN, ExtrapolationStage, from_json, merge, parse_study, to_json
 from hope.errors import UserError
 
 SMALLEST = {"study": "x", "encodings": ["rope", "hope"]}
@@ -58,7 +58,7 @@ def test_extensions_survive_the_command_line() -> None:
         {"kind": "rerope", "window": 0.25},
     ]
     over = {"extrapolation": {"extensions": kinds, "strided": {"stride": 0.25}}}
-    stage = parse_study(merge(SMALLEST, over), "x").extrapolation_stage()
+    stage = parse_study(merge(SMALLEST, over), "x").arms[MAIN].extrapolation_stage()
     assert from_json(ExtrapolationStage, to_json(stage)) == stage
     labels = [extension.label for extension in stage.extrapolation.extensions]
     assert labels == ["yarn-4", "longrope-4", "linear-2", "ntk-kept-2.5", "dynamic-ntk-1", "rerope-0.25L"]

@@ -2,27 +2,33 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
-from hope.config import load_study, merge, parse_study
+from hope.config import Study, load_study
 from hope.model.decoder import Decoder
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BASE = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+BASE = ROOT / "config.yaml"
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+def study_of(overlay: str, folder: Path) -> Study:
+    """Return the study of an overlay of the default config."""
+    path = folder / "my.yaml"
+    path.write_text(overlay, encoding="utf-8")
+    return load_study([BASE, path])
+
+
 @pytest.mark.parametrize("overlay", blocks("yaml"))
-def test_the_overlays_are_right(overlay, tmp_path, monkeypatch):
-    study = parse_study(merge(BASE, yaml.safe_load(overlay)), "README.md")
-    assert study.study == "mine"
+def test_the_overlays_are_right(overlay, tmp_path):
+    assert study_of(overlay, tmp_path).study == "mine"
 
 
 def test_the_encoding_of_ones_own_attends_as_it_says(tmp_path, monkeypatch):
@@ -30,9 +36,11 @@ def test_the_encoding_of_ones_own_attends_as_it_says(tmp_path, monkeypatch):
     (tmp_path / "window.py").write_text(example, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     (overlay,) = [block for block in blocks("yaml") if "window" in block]
-    study = parse_study(merge(BASE, yaml.safe_load(overlay)), "README.md")
-    shape = study.model.model_copy(update={"layers": 1})
-    model = Decoder(shape, 64, study.training.length, study.encoding("window")).initialise(0).eval()
+    study = study_of(overlay, tmp_path)
+    assert all("window" in arm.encodings for arm in study.arms.values())
+    arm = study.arms["text"]
+    shape = arm.model.model_copy(update={"layers": 1})
+    model = Decoder(shape, 64, arm.training.length, arm.encoding("window")).initialise(0).eval()
     ids = torch.randint(64, (1, 128), generator=torch.Generator().manual_seed(0))
     changed = ids.clone()
     changed[0, 10] = (ids[0, 10] + 1) % 64
@@ -57,4 +65,4 @@ def test_every_make_target_that_it_names_is_there():
 
 def test_the_presets_that_it_names_are_right():
     for preset in set(re.findall(r"\]\((workflow/presets/[^)]+)\)", README)):
-        assert load_study([ROOT / "config.yaml", ROOT / preset]).study
+        assert load_study([BASE, ROOT / preset]).study

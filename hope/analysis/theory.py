@@ -1,5 +1,6 @@
 """The decay of rotary kernels with distance, from their settings alone: no model, no data."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,20 @@ EXACT = 2
 """Up to this many training lengths every distance is listed."""
 DISTANCES_PER_OCTAVE = 256
 """How many of the farther distances are listed."""
+HEAD_DIMS_IN_USE, LENGTHS_IN_USE, BASES_IN_USE = (64, 128), (512, 1024, 2048, 4096, 8192), (1e4, 5e5)
+"""Sizes at which rotary models are trained, all of which ``kernel_sizes.parquet`` has."""
 BASES = (1e3, 1e4, 1e5, 5e5, 1e6)
 """Bases at which the kernels of some families are listed: 10,000 is RoPE's own, 500,000 that of many models of long
 contexts."""
 
 
 def write_kernel(encodings: list[config.Encoding], head_dim: int, length: int, output: Path) -> None:
-    """Write ``kernel.parquet`` and ``kernel_sweep.parquet``: how the logits of rotary encodings decay by theory.
+    """Write ``kernel.parquet``, ``kernel_sweep.parquet`` and ``kernel_sizes.parquet``: how logits decay by theory.
 
     One row an encoding and distance: ``value`` is the mean kernel (:func:`mean_kernel`), ``bound`` what
     summation by parts says (:func:`summation_bound`). The first holds the study's encodings; the second RoPE
-    and HoPE over a sweep of bases, and other families that have a kernel, whatever the study has.
+    and HoPE over a sweep of bases, and other families that have a kernel, whatever the study has; the third RoPE and
+    HoPE in few numbers at the sizes that are in use.
 
     Args:
         encodings: rotary encodings.
@@ -49,6 +53,7 @@ def write_kernel(encodings: list[config.Encoding], head_dim: int, length: int, o
     empty = {"encoding": np.array([], dtype=str), "distance": distance[:0], "value": np.empty(0), "bound": np.empty(0)}
     write_table(output / "kernel.parquet", stacked([empty, *parts]))
     write_table(output / "kernel_sweep.parquet", sweep_columns(head_dim, length))
+    write_table(output / "kernel_sizes.parquet", size_columns())
 
 
 def sweep_columns(head_dim: int, length: int) -> Columns:
@@ -68,6 +73,37 @@ def sweep_columns(head_dim: int, length: int) -> Columns:
                 labels = {"encoding": np.array([family.name]), "base": np.array([base]), "distance": distance}
                 parts.append(long_columns(labels, decay(phasors)))
     return stacked(parts)
+
+
+def size_columns() -> Columns:
+    """Return the rows of ``kernel_sizes.parquet``: RoPE and HoPE at the sizes in use, one row per size.
+
+    ``rope_far`` and ``hope_far`` are the mean kernels over the listed distances from 8L to 16L, ``hope_floor`` is
+    1 - 2K/d, and ``bound_gap`` the mean over D to L of the gap of the two summation bounds, relative to distance 0.
+    """
+    rows: list[dict[str, float]] = []
+    for head_dim, length, base in itertools.product(HEAD_DIMS_IN_USE, LENGTHS_IN_USE, BASES_IN_USE):
+        distance = distances(length)
+        far = distance > FARTHEST // 2 * length
+        curves, kept = {}, 0
+        for name in ("rope", "hope"):
+            spectrum = FAMILIES[name].spectrum_at({"base": base}, head_dim, length)
+            assert spectrum is not None
+            curves[name] = decay(np.exp(1j * distance[:, None] * np.array(spectrum.frequencies)))
+            kept = spectrum.kept
+        gap = np.abs(curves["hope"]["bound"] - curves["rope"]["bound"])[distance <= length].mean()
+        rows.append(
+            {
+                "head_dim": head_dim,
+                "length": length,
+                "base": base,
+                "rope_far": curves["rope"]["value"][far].mean(),
+                "hope_far": curves["hope"]["value"][far].mean(),
+                "hope_floor": 1 - 2 * kept / head_dim,
+                "bound_gap": gap / ((head_dim / 2 + 1) / 2),
+            }
+        )
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def distances(length: int) -> NDArray[np.int64]:

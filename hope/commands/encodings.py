@@ -36,4 +36,6 @@ def atlas(options: argparse.Namespace) -> None:
     from hope.config import load_study, with_base
     from hope.reporting.atlas.write import write_atlas
 
-    write_atlas(load_study(with_base(options.configfile)), options.output)
+    study = load_study(with_base(options.configfile))
+    name, arm = next(iter(study.arms.items()))
+    write_atlas(arm, f"the arm `{name}` of the study `{study.study}`", options.output)

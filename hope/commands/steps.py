@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hope.commands.declaration import COMMANDS, argument, command, required
-from hope.paths import SNAPSHOTS
+from hope.commands.declaration import COMMANDS, argument, at_least, command, required
+from hope.paths import SNAPSHOTS, StudyPaths, cost_file
 
 if TYPE_CHECKING:
     from hope.config.section import Section
@@ -52,13 +52,24 @@ def _recorded(options: argparse.Namespace, settings: "Section", inputs: list[Pat
     write_json(options.output / declared.record, record(options.step, content, inputs, outputs, started))
 
 
+@contextmanager
+def _timed(options: argparse.Namespace, folder: Path, name: str = "") -> Iterator[None]:
+    """Run a step that has no record and, once it has succeeded, write into ``folder`` what it cost."""
+    from hope.files import write_json
+    from hope.tracking.provenance import cost
+
+    started = time.time()
+    yield
+    write_json(cost_file(folder, options.step, name), {"stage": options.step, **cost(started)})
+
+
 @command(SETTINGS, FILE)
 def resolve(options: argparse.Namespace) -> None:
     """Write the resolved config."""
-    from hope.config import Study, from_json
+    from hope.config import Study, as_config, from_json
     from hope.files import write_json
 
-    write_json(options.output, from_json(Study, options.settings).model_dump(mode="json", by_alias=True))
+    write_json(options.output, as_config(from_json(Study, options.settings)))
 
 
 @command(SETTINGS, FOLDER, documents="documents.parquet", corpus="corpus.json")
@@ -67,7 +78,8 @@ def prepare_corpus(options: argparse.Namespace) -> None:
     from hope.config import Corpus, from_json
     from hope.data.corpus import prepare_corpus
 
-    prepare_corpus(from_json(Corpus, options.settings), options.output)
+    with _timed(options, options.output):
+        prepare_corpus(from_json(Corpus, options.settings), options.output)
 
 
 @command(
@@ -84,7 +96,23 @@ def tokenize(options: argparse.Namespace) -> None:
     from hope.config import Tokens, from_json
     from hope.data.tokenize import tokenize_corpus
 
-    tokenize_corpus(from_json(Tokens, options.settings), options.corpus, options.output)
+    with _timed(options, options.output):
+        tokenize_corpus(from_json(Tokens, options.settings), options.corpus, options.output)
+
+
+@command(
+    required("--symbols", "symbols beside the special tokens", at_least(1)),
+    FOLDER,
+    tokenizer="tokenizer/tokenizer.json",
+    tokenizer_config="tokenizer/tokenizer_config.json",
+    train="train/manifest.json",
+    validation="validation/manifest.json",
+)
+def write_symbols(options: argparse.Namespace) -> None:
+    """Write a vocabulary of symbols, for models that read no text."""
+    from hope.data.symbols import write_symbols
+
+    write_symbols(options.symbols, options.output)
 
 
 @command(SETTINGS, DATA, FILE)
@@ -162,7 +190,14 @@ def analyze_dynamics(options: argparse.Namespace) -> None:
         write_dynamics(settings, options.model, options.data, options.output)
 
 
-@command(SETTINGS, FOLDER, record="provenance.json", kernel="kernel.parquet", sweep="kernel_sweep.parquet")
+@command(
+    SETTINGS,
+    FOLDER,
+    record="provenance.json",
+    kernel="kernel.parquet",
+    sweep="kernel_sweep.parquet",
+    sizes="kernel_sizes.parquet",
+)
 def theory(options: argparse.Namespace) -> None:
     """Compute the decay of the rotary kernels."""
     from hope.analysis.theory import write_kernel
@@ -207,8 +242,9 @@ def judge(options: argparse.Namespace) -> None:
     from hope.reporting.claims import judge
     from hope.reporting.endpoints import write_endpoints
 
-    write_endpoints(options.study)
-    judge(options.study, options.claims)
+    with _timed(options, StudyPaths(options.study).tables):
+        write_endpoints(options.study)
+        judge(options.study, options.claims)
 
 
 @command(STUDY_FOLDER)
@@ -216,7 +252,8 @@ def draw(options: argparse.Namespace) -> None:
     """Draw the figures."""
     from hope.reporting.figures.draw import draw
 
-    draw(options.study)
+    with _timed(options, StudyPaths(options.study).figures):
+        draw(options.study)
 
 
 @command(
@@ -226,7 +263,8 @@ def notebook(options: argparse.Namespace) -> None:
     """Run a notebook and render it to HTML."""
     from hope.reporting.articles.notebooks import render
 
-    render(options.template, options.study, options.output, options.work)
+    with _timed(options, options.output.parent, options.output.stem):
+        render(options.template, options.study, options.output, options.work)
 
 
 @command(STUDY_FOLDER)

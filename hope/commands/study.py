@@ -13,13 +13,30 @@ def check(options: argparse.Namespace) -> None:
     from hope.config import load_study, with_base
     from hope.encodings.listing import same_lines
     from hope.reporting.claims_check import unanswered
+    from hope.reporting.detectable import seen_effects
     from hope.study_files import check_study
 
     study = load_study(with_base(options.configfile))
     files = check_study(study)
     for line in [*same_lines(study), *unanswered(files.claims, study)]:
         print(f"warning: {line}")
-    print(f"{study.study}: {len(study.encodings)} encodings, {len(study.runs())} models: the config is right")
+    for name, arm in study.arms.items():
+        print(f"{study.study}, arm {name}: {len(arm.encodings)} encodings, {len(arm.runs())} models")
+    lines = list(seen_effects(files.claims, study))
+    if lines:
+        print("\nthe smallest effects that it could see, if its noise is that of the default study:")
+        print("\n".join(f"  {line}" for line in lines))
+    print(f"{study.study}: {len(study.runs())} models in all: the config is right")
+
+
+@command(argument("study", type=Path, help="name of a study, or its folder"))
+def noise(options: argparse.Namespace) -> None:
+    """Print the noise of a study's endpoints, as docs/noise.json has that of the default study."""
+    from hope.paths import StudyPaths
+    from hope.reporting.detectable import noise_of
+    from hope.tracking.store import find_study
+
+    print(json.dumps(noise_of(StudyPaths(find_study(options.study)).claims), indent=1))
 
 
 @command(
@@ -51,8 +68,11 @@ def plan(options: argparse.Namespace) -> None:
         tokens_per_second=options.tokens_per_second,
         vocabulary=options.vocabulary,
     )
-    estimate = estimate_plan(study, asked)
-    print(json.dumps(estimate.as_json(), indent=2) if options.json else plan_text(study, estimate))
+    plans = {name: estimate_plan(f"{study.study}, arm {name}", arm, asked) for name, arm in study.arms.items()}
+    if options.json:
+        print(json.dumps({name: estimate.as_json() for name, estimate in plans.items()}, indent=2))
+    else:
+        print("\n\n\n".join(plan_text(study.arms[name], estimate) for name, estimate in plans.items()))
 
 
 @command(
@@ -78,12 +98,24 @@ def status(options: argparse.Namespace) -> None:
     print(study_status(options.study, options.configfile))
 
 
+@command(
+    argument("study", type=Path, help="name of a study, or its folder"),
+    argument("--arm", default="main", help="what its models are called from now on (main)"),
+)
+def adopt(options: argparse.Namespace) -> None:
+    """Take over a study's folder of before there were arms, without training anything again."""
+    from hope.adopt import adopt
+    from hope.tracking.store import find_study
+
+    print("\n".join(adopt(find_study(options.study), options.arm)))
+
+
 @command()
 def schema(options: argparse.Namespace) -> None:
     """Print the JSON schema of the config."""
-    from hope.config import Study
+    from hope.config.default import config_schema
 
-    print(json.dumps(Study.model_json_schema(by_alias=True), indent=2, sort_keys=True))
+    print(json.dumps(config_schema(), indent=2, sort_keys=True))
 
 
 @command()

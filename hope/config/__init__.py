@@ -5,24 +5,24 @@
 rule of the workflow gets only its own part, one of the stages of :class:`Study`, as sorted JSON.
 """
 
-from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
-from hope.config.encodings import Encoding, EncodingDefinition
-from hope.config.extensions import Extension
-from hope.config.load import BASE, from_json, load_study, merge, parse_study, to_json, with_base
-from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
-from hope.config.messages import describe
-from hope.config.study import (
+from hope.config.arm import (
+    NAME,
+    Arm,
     DynamicsStage,
     ExtrapolationStage,
     LengthStage,
-    Report,
     RetrievalStage,
     Seeds,
-    Study,
     TheoryStage,
-    Tracking,
     TrainStage,
 )
+from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
+from hope.config.encodings import Encoding, EncodingDefinition
+from hope.config.extensions import Extension
+from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
+from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
+from hope.config.messages import describe
+from hope.config.study import MAIN, Report, Run, Study, Tracking, as_config, merge
 from hope.config.tasks import TASKS, Tasks
 from hope.config.training import Mixture, Model, Training
 from hope.section import Section
@@ -30,6 +30,7 @@ from hope.tasks import TaskDefinition
 
 __all__ = [
     "Analysis",
+    "Arm",
     "BASE",
     "Corpus",
     "DynamicsStage",
@@ -41,11 +42,14 @@ __all__ = [
     "Files",
     "Hub",
     "LengthStage",
+    "MAIN",
+    "NAME",
     "Mixture",
     "Model",
     "Report",
     "Retrieval",
     "RetrievalStage",
+    "Run",
     "Section",
     "Seeds",
     "Strided",
@@ -60,6 +64,7 @@ __all__ = [
     "Training",
     "Validation",
     "Windows",
+    "as_config",
     "describe",
     "from_json",
     "load_study",

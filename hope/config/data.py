@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from hope.section import COMMIT, Section, Share
 
+SPECIAL_TOKENS = 4
+"""Tokens of a vocabulary that stand for no text: start, end, separator and query."""
+
 
 class Files(Section):
     """A corpus of the user's own files."""

@@ -8,15 +8,70 @@ import yaml
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from hope.config.study import Seeds, Study
+from hope.config.arm import Arm, Seeds
+from hope.config.measures import Extrapolation, Retrieval
+from hope.config.study import COMPLETE, Study
+from hope.config.training import Model, Training
 from hope.section import Section
 
-DEFAULT = Study(
-    study="default",
+STUDY = "default"
+ALL_ARMS = Arm(
     encodings=["rope", "hope", "none", "alibi"],
-    seeds=Seeds(per_encoding={"rope": 3, "hope": 3, "none": 3}),
+    seeds=Seeds(count=3),
+    model=Model(layers=2),
+    training=Training(tokens=1_500_000, learning_rate=6e-3),
+    extrapolation=Extrapolation(longest=8, contexts=[0.5, 1.0, 2.0, 4.0, 8.0]),
+    retrieval=Retrieval(tasks=[]),
 )
-"""The values that the types leave open; all others are the defaults of their fields."""
+"""What the default study says for all of its arms, where it differs from the defaults of the fields."""
+
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "text": (
+        "Language models: loss within and past the window, and what happens inside the attention.",
+        {"encodings": ["rope", "hope"]},
+    ),
+    "retrieval": (
+        "Small models on tasks alone: what is brought back from the context, at the lengths trained and past them. A "
+        "training begins with repetition, which makes the other tasks learnable (docs/tasks.md has the pilots).",
+        {
+            "trained_on": "tasks",
+            "seeds": {"per_encoding": {"rope": 5, "hope": 5}},
+            "model": {"width": 64, "heads": 2, "mlp_width": 128},
+            "training": {
+                "length": 64,
+                "tokens": 1_536_000,
+                "batch_windows": 32,
+                "learning_rate": 3e-3,
+                "warmup_steps": 50,
+                "betas": [0.9, 0.98],
+                "snapshots": 0,
+            },
+            "mixture": {
+                "tasks": {"repeat": 1.0, "recall": 1.0, "decoy": 1.0, "few_shot": 1.0, "mqar": 1.0},
+                "multiples": [1.0],
+                "lead_in": {"share": 0.4, "tasks": {"repeat": 1.0}},
+            },
+            "tasks": {
+                "repeat": {"longest_period": 32},
+                "recall": {"alphabet": 32, "filler": 8},
+                "decoy": {"asked": "either", "recent": None, "questions": 8, "filler": 8},
+                "few_shot": {"alphabet": 32, "filler": 8},
+                "mqar": {"pairs": 8, "alphabet": 32, "filler": 8},
+                "definitions": {
+                    "repeat_far": {"task": "repeat", "settings": {"longest_period": None}},
+                    "decoy_recent": {"task": "decoy", "settings": {"asked": "first", "recent": 4, "questions": 1}},
+                    "mqar_many": {"task": "mqar", "settings": {"pairs": 16}},
+                },
+            },
+            "retrieval": {
+                "tasks": ["repeat", "repeat_far", "recall", "decoy_recent", "few_shot", "mqar_many"],
+                "multiples": [0.25, 0.5, 1.0, 2.0, 4.0, 8.0],
+                "prompts": 200,
+            },
+        },
+    ),
+}
+"""The arms of the default study: what each is for, and what it lays over :data:`ALL_ARMS`."""
 
 HEADER = """\
 # yaml-language-server: $schema=workflow/schemas/config.schema.json
@@ -27,12 +82,64 @@ HEADER = """\
 # overlay its own `study`, or it overwrites this one's results. `python -m hope check` checks a config alone.
 # Numbers marked (ours) are this project's choice: the paper's own value is not known here.
 """
+ARMS_COMMENT = (
+    "Arms: groups of models that share everything but the encoding and the seed. Under its name an arm says what it "
+    "lays over the keys above; null drops it. Without arms there is one, `main`. What a later file says at its top "
+    "level reaches every arm."
+)
 WIDTH = 120
 
 
 def default_yaml() -> str:
     """Return the content of ``config.yaml``."""
-    return HEADER + as_yaml(DEFAULT)
+    of_study = {name: field for name, field in Study.model_fields.items() if name != "arms"}
+    rest = {name: field.default for name, field in of_study.items() if name != "study"}
+    return "".join(
+        [
+            HEADER,
+            _paragraph(_field(of_study["study"], "study", STUDY, depth=0, all_keys=True)),
+            as_yaml(ALL_ARMS),
+            _paragraph(_arms()),
+            *(_paragraph(_field(of_study[name], name, value, depth=0, all_keys=True)) for name, value in rest.items()),
+        ]
+    )
+
+
+def _arms() -> list[str]:
+    """Return the lines of the arms, what each is for above it."""
+    lines = [f"# {text}" for text in textwrap.wrap(ARMS_COMMENT, WIDTH - 2)]
+    if not ARMS:
+        return [*lines, "arms: {}"]
+    lines.append("arms:")
+    for name, (purpose, over) in ARMS.items():
+        lines += [f"  # {text}" for text in textwrap.wrap(purpose, WIDTH - 4)]
+        lines += textwrap.indent(_dump({name: over}, default_flow_style=None), "  ").splitlines()
+    return lines
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON schema of a config file, by which an editor checks it and completes keys."""
+    of_arm, of_study = (kind.model_json_schema(by_alias=True) for kind in (Arm, Study))
+    definitions = of_study["$defs"] | of_arm["$defs"]
+    definitions["Arm"] = {
+        "type": "object",
+        "description": "What one arm lays over the top level; null drops the arm.",
+        "properties": of_arm["properties"],
+        "additionalProperties": False,
+    }
+    arms = {"additionalProperties": {"anyOf": [{"$ref": "#/$defs/Arm"}, {"type": "null"}]}, "type": "object"}
+    alone = {"type": "boolean", "default": False, "description": "true: laid over nothing, as a study's study.json"}
+    own = {COMPLETE: alone, "arms": arms | {"description": ARMS_COMMENT}}
+    properties = of_study["properties"] | own | of_arm["properties"]
+    return {
+        "$defs": definitions,
+        "type": "object",
+        "title": "Study",
+        "description": (Study.__doc__ or "").strip(),
+        "properties": properties,
+        "required": ["study", "encodings"],
+        "additionalProperties": False,
+    }
 
 
 def as_yaml(section: Section) -> str:
@@ -41,7 +148,11 @@ def as_yaml(section: Section) -> str:
     A section under a key is described by its docstring; in the entries of maps and lists only the keys that are set
     are written. Examples of a field stand above it, as comments.
     """
-    return "".join("\n".join(["", *lines, ""]) for lines in _fields(section, depth=0, all_keys=True))
+    return "".join(map(_paragraph, _fields(section, depth=0, all_keys=True)))
+
+
+def _paragraph(lines: list[str]) -> str:
+    return "\n".join(["", *lines, ""])
 
 
 def _fields(section: Section, depth: int, all_keys: bool) -> list[list[str]]:

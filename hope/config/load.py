@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from hope.config.messages import describe
-from hope.config.study import Study
+from hope.config.study import Study, resolve
 from hope.errors import UserError
 from hope.section import Section
 
@@ -41,43 +41,40 @@ def parse_study(content: Any, origin: str) -> Study:
     Raises:
         UserError: one line that names the key, what is wrong and the nearest valid name.
     """
-    if not isinstance(content, dict):
-        raise UserError(f"{origin}: expected 'key: value' lines, as in config.yaml")
-    try:
-        return Study.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{origin}: {describe(error, Study)}") from None
+    return resolve([(origin, _lines(content, origin))])
 
 
-def load_study(paths: list[Path]) -> Study:
-    """Read config files, later ones over earlier ones: maps merge, lists and values replace.
+def load_study(paths: list[Path], over: dict[str, Any] | None = None) -> Study:
+    """Read config files, later ones over earlier ones, as :func:`~hope.config.study.resolve` does.
+
+    Args:
+        paths: the files, ``config.yaml`` first.
+        over: what a command line lays over them.
 
     Raises:
         UserError: a file is missing, is not YAML, or the study is wrong.
     """
-    merged: dict = {}
+    layers = []
     for path in paths:
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            # YAML would read a number like 1e-05 in it as text.
+            content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such config file") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-        if content is not None and not isinstance(content, dict):
-            raise UserError(f"{path}: expected 'key: value' lines, as in config.yaml")
-        merged = merge(merged, content or {})
-    return parse_study(merged, ", ".join(str(path) for path in paths))
+        except (yaml.YAMLError, ValueError) as error:
+            kind = "JSON" if path.suffix == ".json" else "YAML"
+            raise UserError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from None
+        layers.append((str(path), {} if content is None else _lines(content, str(path))))
+    return resolve([*layers, *([("--config", over)] if over else [])])
+
+
+def _lines(content: Any, origin: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise UserError(f"{origin}: expected 'key: value' lines, as in config.yaml")
+    return content
 
 
 def with_base(overlays: list[Path]) -> list[Path]:
     """Return config files in the order in which they are laid over each other, ``config.yaml`` first."""
     return [BASE, *(path for path in overlays if path != BASE)]
-
-
-def merge(below: dict, above: dict) -> dict:
-    """Return ``above`` laid over ``below``: maps merge, lists and values replace."""
-    result = dict(below)
-    for key, value in above.items():
-        old = result.get(key)
-        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result

@@ -1,20 +1,33 @@
 """A wrong config, told in one line."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from hope.errors import nearest
 
 
-def describe(error: ValidationError, kind: type[BaseModel], prefix: str = "") -> str:
-    """Return the first error of a validation as one line with the key's full name and a remedy."""
+def first_error(error: ValidationError) -> ErrorDetails:
+    """Return the error that is told: a misspelt key is the cause of the missing one beside it."""
     errors = error.errors(include_url=False)
-    # A misspelt key is the cause of the missing one beside it.
-    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    return next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+
+
+def describe(error: ValidationError, kind: type[BaseModel], prefix: str = "", also: Sequence[str] = ()) -> str:
+    """Return the first error of a validation as one line with the key's full name and a remedy.
+
+    Args:
+        error: of the validation.
+        kind: what was validated.
+        prefix: the key under which it stands.
+        also: keys that are valid beside those of ``kind`` where there is no prefix.
+    """
+    errors, first = error.errors(include_url=False), first_error(error)
     key = ".".join(part for part in [prefix, *(str(part) for part in first["loc"])] if part)
     if first["type"] == "extra_forbidden":
-        known = _keys_at(kind, first["loc"][:-1])
+        known = [*(also if len(first["loc"]) == 1 and not prefix else ()), *_keys_at(kind, first["loc"][:-1])]
         text = f"unknown key '{key}'{nearest(str(first['loc'][-1]), known)}; known here are {', '.join(known)}"
     elif first["type"] == "missing":
         text = f"key '{key}' is missing"

@@ -1,38 +1,17 @@
-"""A whole study: its contestants, its sections, and the part of it that each stage depends on."""
+"""A whole study: its arms, and what is said once for all of them."""
 
-import re
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings, is_custom
-from hope.catalogue.custom import source_file
-from hope.catalogue.spectra import Spectrum
-from hope.config.data import Corpus, Tokens, Windows
-from hope.config.encodings import Encoding, EncodingDefinition
-from hope.config.measures import Analysis, Extrapolation, Retrieval
-from hope.config.messages import describe
-from hope.config.tasks import Tasks
-from hope.config.training import Mixture, Model, Training
+from hope.config.arm import NAME, Arm
+from hope.config.messages import describe, first_error
 from hope.errors import UserError, nearest
 from hope.section import Section
-from hope.tasks import TaskDefinition
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]
-"""Any text, since definitions add names; an editor offers those that are there."""
-
-
-class Seeds(Section):
-    """How many models of each encoding are trained."""
-
-    first: int = Field(0, ge=0, description="the first seed; the others follow it")
-    count: int = Field(1, ge=1, description="models of each encoding that per_encoding does not name")
-    per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default={}, description="models by encoding; an interval on a difference needs several of both"
-    )
+MAIN = "main"
+"""The arm of a config that names none."""
 
 
 class Tracking(Section):
@@ -49,29 +28,19 @@ class Report(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
 
 
+class Run(NamedTuple):
+    """One model of a study."""
+
+    arm: str
+    encoding: str
+    seed: int
+
+
 class Study(Section):
-    """A whole study."""
+    """A whole study, every arm with every setting filled in."""
 
     study: str = Field(description="name of the study; everything it makes lies in results/<study>")
-    encodings: list[EncodingName] = Field(
-        min_length=1,
-        description="The encodings compared, by name: of those in `python -m hope encodings` and under `definitions`.",
-    )
-    definitions: dict[str, EncodingDefinition] = Field(
-        default={},
-        description="Encodings with settings, under names of your own",
-        examples=[{"rope_text": {"family": "rope", "settings": {"base": 500_000}, "text_only": True}}],
-    )
-    seeds: Seeds = Seeds()
-    corpus: Corpus = Corpus()
-    tokens: Tokens = Tokens()
-    model: Model = Model()
-    training: Training = Training()
-    mixture: Mixture = Mixture()
-    tasks: Tasks = Tasks()
-    analysis: Analysis = Analysis()
-    extrapolation: Extrapolation = Extrapolation()
-    retrieval: Retrieval = Retrieval()
+    arms: dict[str, Arm] = Field(min_length=1, description="groups of models that differ in encoding and seed alone")
     tracking: Tracking = Tracking()
     report: Report = Report()
     claims: str = Field(
@@ -80,245 +49,137 @@ class Study(Section):
     )
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> "Study":
-        if not NAME.fullmatch(self.study):
-            raise ValueError(f"study: '{self.study}' must be letters, digits, '.', '_' and '-'")
-        for name in self.encodings:
+    def _names_are_sound(self) -> "Study":
+        for key, name in [("study", self.study), *(("arms", name) for name in self.arms)]:
             if not NAME.fullmatch(name):
-                raise ValueError(f"encodings: '{name}' must be letters, digits, '.', '_' and '-'")
-            if self.encodings.count(name) > 1:
-                raise ValueError(f"encodings: '{name}' is listed twice")
-            self.encoding(name)
-        for name in self.seeds.per_encoding:
-            if name not in NAMES and name not in self.definitions:
-                raise ValueError(f"seeds.per_encoding: '{name}' is no encoding{self._nearest(name)}")
-        for key, names in (("mixture.tasks", self.mixture.tasks), ("retrieval.tasks", self.retrieval.tasks)):
-            for name in names:
-                if name not in self.tasks.names:
+                raise ValueError(f"{key}: '{name}' must be letters, digits, '.', '_' and '-'")
+        meant: dict[str, tuple[str, str]] = {}
+        for name, arm in self.arms.items():
+            for encoding in arm.encodings:
+                family = arm.encoding(encoding).family
+                first, other = meant.setdefault(encoding, (name, family))
+                if other != family:
                     raise ValueError(
-                        f"{key}: '{name}' is no task{nearest(name, self.tasks.names)}; "
-                        f"known are {', '.join(self.tasks.names)}"
-                    )
-        for name in self.encodings:
-            self.spectrum(name)
-        if self.mixture.share > 0 and not self.mixture.tasks:
-            raise ValueError("mixture.share is above 0, but mixture.tasks is empty")
-        return self
-
-    @model_validator(mode="after")
-    def _sizes_fit_the_training_length(self) -> "Study":
-        length, extrapolation = self.training.length, self.extrapolation
-        context = round(extrapolation.contexts[0] * length)
-        if extrapolation.targets > context:
-            raise ValueError(
-                f"extrapolation.targets: {extrapolation.targets} tokens do not fit into the shortest of "
-                f"extrapolation.contexts, {context} tokens; lower targets, or leave out that context"
-            )
-        prompts = {
-            "mixture.multiples": (self.mixture.multiples, self.mixture.tasks if self.mixture.share else []),
-            "retrieval.multiples": (self.retrieval.multiples, self.retrieval.tasks),
-        }
-        for key, (multiples, names) in prompts.items():
-            shortest = round(min(multiples, default=1.0) * length)
-            for name in names:
-                if shortest < self.tasks.shortest(name):
-                    raise ValueError(
-                        f"{key}: the shortest example has {shortest} tokens, but {name} needs "
-                        f"{self.tasks.shortest(name)}; leave out that multiple, or raise training.length"
+                        f"arms.{name}.definitions.{encoding}: is of family '{family}', but of '{other}' in {first}; "
+                        "give one of them another name"
                     )
         return self
 
-    @model_validator(mode="after")
-    def _extensions_fit_the_head(self) -> "Study":
-        components = self.model.head_dim // 2
-        for number, extension in enumerate(self.extrapolation.extensions):
-            for key in extension.by_component:
-                if len(getattr(extension, key)) != components:
-                    raise ValueError(
-                        f"extrapolation.extensions.{number}.{key}: {len(getattr(extension, key))} factors, but a head "
-                        f"of {self.model.head_dim} dimensions has {components} components; give one for each"
-                    )
-        return self
+    def runs(self) -> list[Run]:
+        """Return all models of the study, arm by arm."""
+        return [Run(name, *run) for name, arm in self.arms.items() for run in arm.runs()]
 
-    def _nearest(self, name: str) -> str:
-        return nearest(name, [*NAMES, *self.definitions])
-
-    def encoding(self, name: str) -> Encoding:
-        """Return the contestant ``name`` with every setting filled in.
-
-        A definition of the study's own comes before a preset or a family of its name: a study goes on
-        meaning the same when the catalogue gains that name.
+    def arm(self, name: str) -> Arm:
+        """Return the arm ``name``.
 
         Raises:
-            ValueError: the name, its family or one of its settings is unknown.
+            UserError: the study has none of that name.
         """
-        definition = self.definitions.get(name)
-        if definition is None and name not in NAMES:
-            raise ValueError(f"encodings: '{name}' is no encoding{self._nearest(name)}")
-        if definition is None and name in PRESETS:
-            definition = EncodingDefinition(family=PRESETS[name].family, settings=PRESETS[name].settings)
-        definition = definition or EncodingDefinition(family=name)
+        if name not in self.arms:
+            known = ", ".join(self.arms)
+            raise UserError(f"'{name}' is no arm of this study{nearest(name, self.arms)}; it has {known}")
+        return self.arms[name]
+
+
+COMPLETE = "complete"
+"""Key of a config that is laid over nothing: files before it are forgotten, ``config.yaml`` among them."""
+OF_STUDY = tuple(Study.model_fields)
+"""Keys that a config says for the whole study; all others it may say for all arms, or for one of them."""
+
+
+def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
+    """Return the study that config files describe, later ones laid over earlier ones.
+
+    Maps merge, lists and values replace. What a file says at its top level goes to every arm, then what it says under
+    the name of an arm goes to that arm alone; so a later file's top level reaches arms of an earlier file. An arm that
+    a file sets to null is dropped. Where no file names an arm there is one, :data:`MAIN`. What stands before a file
+    that is :data:`COMPLETE` is left out.
+
+    Args:
+        layers: where each content comes from, and the content: a parsed YAML document.
+
+    Raises:
+        UserError: one line that names the key, what is wrong and the nearest valid name.
+    """
+    layers = list(layers)
+    first = max((place for place, (_, content) in enumerate(layers) if content.get(COMPLETE)), default=0)
+    layers = [
+        (name, {key: value for key, value in content.items() if key != COMPLETE}) for name, content in layers[first:]
+    ]
+    origin = " + ".join(name for name, _ in layers)
+    of_study: dict[str, Any] = {}
+    for where, content in layers:
+        _see_to_arms(content, where)
+        of_study = merge(of_study, {key: value for key, value in content.items() if key in OF_STUDY and key != "arms"})
+    arms: dict[str, Arm] = {}
+    for name in _arm_names(content for _, content in layers):
+        laid: dict[str, Any] = {}
+        for _, content in layers:
+            laid = merge(laid, {key: value for key, value in content.items() if key not in OF_STUDY})
+            laid = merge(laid, (content.get("arms") or {}).get(name) or {})
         try:
-            settings = family_settings(definition.family, definition.settings)
-        except UserError as error:
-            raise ValueError(f"definitions.{name}.family: {error}") from None
+            arms[name] = Arm.model_validate(laid)
         except ValidationError as error:
-            raise ValueError(
-                describe(error, FAMILIES[definition.family].settings, f"definitions.{name}.settings")
-            ) from None
-        return Encoding(name=name, family=definition.family, settings=settings, text_only=definition.text_only)
+            prefix = f"arms.{name}" if _is_own(name, first_error(error)["loc"], layers) else ""
+            raise UserError(f"{origin}: {describe(error, Arm, prefix, also=OF_STUDY)}") from None
+    if not arms:
+        raise UserError(f"{origin}: arms: all are dropped; keep one of them, or name another")
+    try:
+        return Study.model_validate({**of_study, "arms": arms})
+    except ValidationError as error:
+        raise UserError(f"{origin}: {describe(error, Study)}") from None
 
-    def is_rotary(self, name: str) -> bool:
-        """Return whether the encoding ``name`` belongs to the rotary family."""
-        family = FAMILIES.get(self.encoding(name).family)
-        return family is not None and family.rotary
 
-    def spectrum(self, name: str) -> Spectrum | None:
-        """Return the frequencies of the encoding ``name`` at this study's sizes; None if it is not rotary.
+def as_config(study: Study) -> dict[str, Any]:
+    """Return a study as the content of a config that needs no other: what ``study.json`` holds."""
+    return study.model_dump(mode="json", by_alias=True) | {COMPLETE: True}
 
-        Raises:
-            ValueError: its settings do not fit the sizes.
-        """
-        encoding = self.encoding(name)
-        family = FAMILIES.get(encoding.family)
+
+def _is_own(name: str, location: tuple[str | int, ...], layers: list[tuple[str, dict[str, Any]]]) -> bool:
+    """Return whether a mistake stands under the name of an arm, not at the top level."""
+    everywhere = [content for _, content in layers]
+    own = [over[name] for content in everywhere if (over := content.get("arms") or {}).get(name) is not None]
+    if not own or not location:
+        return bool(own)
+    deepest = max(_reach(content, location) for content in own)
+    return 0 < deepest >= max(_reach(content, location) for content in everywhere)
+
+
+def _reach(content: Any, location: tuple[str | int, ...]) -> int:
+    """Return how many parts of a key lead somewhere in a parsed YAML document."""
+    for depth, part in enumerate(location):
         try:
-            if family is None:
-                return None
-            return family.spectrum_at(encoding.settings, self.model.head_dim, self.training.length)
-        except UserError as error:
-            raise ValueError(f"definitions.{name}.settings: {error}") from None
-
-    def source(self, name: str) -> Path | None:
-        """Return the file of the encoding ``name`` if it is the user's own, else None.
-
-        Raises:
-            UserError: there is no such file.
-        """
-        family = self.encoding(name).family
-        try:
-            return source_file(family) if is_custom(family) else None
-        except UserError as error:
-            raise UserError(f"definitions.{name}.family: {error}") from None
-
-    def task_sources(self, names: Iterable[str]) -> list[Path]:
-        """Return the files of those of the named tasks that are the user's own.
-
-        Raises:
-            UserError: there is no such file.
-        """
-        found = []
-        for name in names:
-            task = self.tasks.task(name).task
-            try:
-                found += [source_file(task)] if is_custom(task) else []
-            except UserError as error:
-                raise UserError(f"tasks.definitions.{name}.task: {error}") from None
-        return found
-
-    def runs(self) -> list[tuple[str, int]]:
-        """Return the (encoding, seed) pairs of all models of the study."""
-        return [
-            (name, self.seeds.first + offset)
-            for name in self.encodings
-            for offset in range(self.seeds.per_encoding.get(name, self.seeds.count))
-        ]
-
-    def train_stage(self, name: str, seed: int) -> "TrainStage":
-        """Return all that the training of one model depends on."""
-        encoding = self.encoding(name)
-        mixture = self.mixture.model_copy(update={"share": 0.0}) if encoding.text_only else self.mixture
-        return TrainStage(
-            encoding=encoding,
-            seed=seed,
-            model=self.model,
-            training=self.training,
-            mixture=mixture,
-            tasks=self._tasks(mixture.tasks if mixture.share else []),
-        )
-
-    def extrapolation_stage(self) -> "ExtrapolationStage":
-        """Return all that the extrapolation evaluation depends on."""
-        return ExtrapolationStage(extrapolation=self.extrapolation, windows=self.training.windows)
-
-    def dynamics_stage(self) -> "DynamicsStage":
-        """Return all that the analysis at moments of training depends on."""
-        training = self.training
-        return DynamicsStage(
-            analysis=self.analysis,
-            snapshots=training.snapshot_steps,
-            steps=training.steps,
-            batch_tokens=training.batch_windows * training.length,
-        )
-
-    def theory_stage(self) -> "TheoryStage":
-        """Return all that the decay of the rotary kernels depends on."""
-        rotary = [self.encoding(name) for name in self.encodings if self.is_rotary(name)]
-        return TheoryStage(encodings=rotary, head_dim=self.model.head_dim, length=self.training.length)
-
-    def length_stage(self) -> "LengthStage":
-        """Return all that the evaluations ask of the held-out documents."""
-        return LengthStage(
-            length=self.training.length,
-            windows=self.training.windows,
-            analysis=self.analysis,
-            extrapolation=self.extrapolation,
-        )
-
-    def retrieval_stage(self) -> "RetrievalStage":
-        """Return all that the retrieval evaluation depends on."""
-        return RetrievalStage(retrieval=self.retrieval, tasks=self._tasks(self.retrieval.tasks))
-
-    def _tasks(self, names: Iterable[str]) -> dict[str, TaskDefinition]:
-        """Return these tasks with every setting filled in: the settings of others touch no result."""
-        return {name: self.tasks.task(name) for name in names}
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return depth
+    return len(location)
 
 
-class TrainStage(Section):
-    """What the training of one model depends on, its data aside."""
-
-    encoding: Encoding
-    seed: int
-    model: Model
-    training: Training
-    mixture: Mixture
-    tasks: dict[str, TaskDefinition]
-
-
-class RetrievalStage(Section):
-    """What the retrieval evaluation of one model depends on, the model aside."""
-
-    retrieval: Retrieval
-    tasks: dict[str, TaskDefinition]
+def _see_to_arms(content: dict[str, Any], where: str) -> None:
+    arms = content.get("arms")
+    is_map = isinstance(arms, dict) and all(isinstance(each, dict | None) for each in arms.values())
+    if arms is not None and not is_map:
+        raise UserError(f"{where}: arms: expected a map of arms, each with 'key: value' lines, or null to drop it")
+    for name, over in (arms or {}).items():
+        taken = next((key for key in over or {} if key in OF_STUDY), None)
+        if taken:
+            raise UserError(f"{where}: arms.{name}.{taken}: is said for the whole study; move it to the top level")
 
 
-class ExtrapolationStage(Section):
-    """What the extrapolation evaluation of one model depends on, the model aside."""
-
-    extrapolation: Extrapolation
-    windows: Windows
-
-
-class DynamicsStage(Section):
-    """What the analysis of one model at moments of its training depends on, the model aside."""
-
-    analysis: Analysis
-    snapshots: list[int]
-    steps: int
-    batch_tokens: int
+def _arm_names(contents: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the arms that the files name and do not drop, in the order in which they first appear."""
+    kept: dict[str, bool] = {}
+    for content in contents:
+        for name, over in (content.get("arms") or {}).items():
+            kept[name] = over is not None
+    names = [name for name, is_kept in kept.items() if is_kept]
+    yield from names or ([] if kept else [MAIN])
 
 
-class TheoryStage(Section):
-    """What the decay of the rotary kernels depends on."""
-
-    encodings: list[Encoding]
-    head_dim: int
-    length: int
-
-
-class LengthStage(Section):
-    """What the evaluations ask of the held-out documents."""
-
-    length: int
-    windows: Windows
-    analysis: Analysis
-    extrapolation: Extrapolation
+def merge(below: dict, above: dict) -> dict:
+    """Return ``above`` laid over ``below``: maps merge, lists and values replace."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result

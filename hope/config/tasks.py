@@ -9,6 +9,10 @@ from hope.config.messages import describe
 from hope.errors import nearest
 from hope.section import Section
 from hope.tasks import BUILT_IN, TaskDefinition
+from hope.tasks.built_in import BuiltIn
+
+USUAL_ALPHABET = 64
+"""Symbols of a user's own task that has no setting ``alphabet``."""
 
 TASKS = tuple(BUILT_IN)
 """The names of the built-in tasks."""
@@ -82,7 +86,23 @@ class Tasks(_Settings):
         Raises:
             ValueError: there is no such task.
         """
+        built_in = self._built_in(name)
+        return built_in.shortest if built_in else 1
+
+    def reads_text(self, name: str) -> bool:
+        """Return whether a task makes its prompts of text; False for a user's own, which says so itself."""
+        built_in = self._built_in(name)
+        return built_in is not None and built_in.reads_text
+
+    def symbols(self, name: str) -> int:
+        """Return how many ordinary tokens a task needs; for a user's own its setting ``alphabet``, if it is given."""
+        built_in = self._built_in(name)
+        if built_in:
+            return built_in.symbols
+        alphabet = self.task(name).settings.get("alphabet", USUAL_ALPHABET)
+        return alphabet if isinstance(alphabet, int) else USUAL_ALPHABET
+
+    def _built_in(self, name: str) -> BuiltIn | None:
+        """Return a built-in task with its settings; None for a user's own."""
         definition = self.task(name)
-        if is_custom(definition.task):
-            return 1
-        return BUILT_IN[definition.task].model_validate(definition.settings).shortest
+        return None if is_custom(definition.task) else BUILT_IN[definition.task].model_validate(definition.settings)

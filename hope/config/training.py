@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hope.config.data import Windows
 from hope.section import Section, Share
@@ -151,17 +151,44 @@ class Training(Section):
         return sorted({round(step) for step in halves if 1 <= round(step) < self.steps})
 
 
+class LeadIn(Section):
+    """Tasks that a training begins with: one that is learned fast makes the others learnable."""
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(description="share of the steps")
+    tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
+        min_length=1, description="tasks, by their share of the synthetic windows"
+    )
+
+    def steps(self, of: int) -> int:
+        """Return how many of the ``of`` steps of a training it takes."""
+        return round(self.share * of)
+
+
 class Mixture(Section):
     """Synthetic examples mixed into training, with the loss on their answers only (ours)."""
 
-    share: Share = Field(0.3, description="share of a batch's windows that hold a synthetic example")
+    share: Share = Field(0.0, description="share of a batch's windows that hold synthetic examples; 0: text alone")
     weight: float = Field(1.0, ge=0.0, description="weight of the synthetic loss beside the text loss")
     tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
-        default={"copy": 0.7, "recall": 0.3},
-        description="tasks, by their share of the synthetic windows",
+        default={},
+        description="tasks, by their share of the synthetic windows, such as {copy: 0.7, recall: 0.3}",
     )
     multiples: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
         default=[0.125, 0.25, 0.5, 1.0],
         min_length=1,
         description="lengths of the examples, in training lengths, each as likely",
     )
+    lead_in: LeadIn | None = Field(None, description="other tasks for the first steps; null: the same throughout")
+
+    @model_serializer(mode="wrap")
+    def _without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what a model of before this key's time does not have: its weights would count as others."""
+        content: dict[str, Any] = handler(self)
+        if self.lead_in is None:
+            content.pop("lead_in", None)
+        return content
+
+    @property
+    def all_tasks(self) -> list[str]:
+        """The tasks of all steps."""
+        return list(dict.fromkeys([*self.tasks, *(self.lead_in.tasks if self.lead_in else ())]))

@@ -20,10 +20,12 @@ class Examples:
         """Build the tasks of the mixture; ``source`` is the training side of the corpus."""
         self.stage = stage
         mixture = stage.mixture
-        names = sorted(mixture.tasks) if mixture.share > 0 else []
+        names = sorted(mixture.all_tasks) if mixture.share > 0 else []
         self.tasks: list[Task] = [build_task(name, stage.tasks[name], vocabulary, source) for name in names]
-        shares = np.array([mixture.tasks[name] for name in names], dtype=float)
-        self.shares = shares / shares.sum() if names else shares
+        self.shares = _normalised([mixture.tasks.get(name, 0.0) for name in names])
+        lead_in = mixture.lead_in
+        self.led_steps = lead_in.steps(stage.training.steps) if lead_in else 0
+        self.led_shares = _normalised([lead_in.tasks.get(name, 0.0) for name in names]) if lead_in else self.shares
         self.sizes = np.array([round(multiple * stage.training.length) for multiple in mixture.multiples])
 
     def of_step(self, step: int) -> Iterator[tuple[int, int, Example]]:
@@ -33,11 +35,12 @@ class Examples:
         """
         count, length = self.stage.training.batch_windows, self.stage.training.length
         random = generator("mixture", self.stage.seed, step)
+        shares = self.led_shares if step < self.led_steps else self.shares
         for row in range(count - round(self.stage.mixture.share * count), count):
             size = int(random.choice(self.sizes))
             start = int(random.integers(0, length + 2 - size))
             while size:
-                yield row, start, self.tasks[random.choice(len(self.tasks), p=self.shares)].example(random, size)
+                yield row, start, self.tasks[random.choice(len(self.tasks), p=shares)].example(random, size)
                 start += size
                 fitting = self.sizes[self.sizes <= length + 1 - start]
                 size = int(random.choice(fitting)) if len(fitting) else 0
@@ -46,6 +49,11 @@ class Examples:
         """Return what :func:`digest` gives for all examples of the training."""
         steps = range(self.stage.training.steps)
         return {digest(example) for step in steps for _, _, example in self.of_step(step)}
+
+
+def _normalised(shares: list[float]) -> np.ndarray:
+    """Return shares that sum to 1, float64; none where there are none."""
+    return np.array(shares) / sum(shares) if shares else np.array(shares)
 
 
 def digest(example: Example) -> int:

@@ -58,10 +58,7 @@ def _write_split(
     settings: config.Tokens, tokenizer: Tokenizer, corpus: Path, description: dict[str, Any], split: str, output: Path
 ) -> None:
     """Write one side: its shards, the document offsets, and then the manifest."""
-    folder = output / split
-    vocabulary = vocabulary_size(tokenizer)
-    special = special_ids(tokenizer)
-    dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+    folder, dtype = output / split, _dtype(vocabulary_size(tokenizer))
     expected = description["split"][split]
     lengths: list[int] = []
     encoded = _encoded(tokenizer, read_texts(corpus, split), lengths, f"tokenize {split}", expected["documents"])
@@ -72,21 +69,49 @@ def _write_split(
         shards.append({"file": path.name, "tokens": len(shard), "sha256": sha256_of_file(path)})
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("<i8")
     _write_array(folder / "documents.bin", offsets)
+    write_manifest(output, split, tokenizer, shards, lengths, expected["characters"], description["digest"])
+
+
+def write_manifest(
+    output: Path,
+    split: str,
+    tokenizer: Tokenizer,
+    shards: list[dict[str, Any]],
+    lengths: list[int],
+    characters: int,
+    corpus_digest: str,
+) -> None:
+    """Write the manifest of one side, which vouches for its files.
+
+    Args:
+        output: the ``data`` folder, with ``tokenizer/`` and the side's files in it.
+        split: the side, one of :data:`SPLITS`.
+        tokenizer: the tokenizer.
+        shards: name, tokens and SHA-256 of each shard.
+        lengths: tokens of each document, its end token included.
+        characters: of the text.
+        corpus_digest: names the text.
+    """
+    vocabulary = vocabulary_size(tokenizer)
     manifest = {
         "format": FORMAT,
         "split": split,
-        "dtype": dtype.name,
+        "dtype": _dtype(vocabulary).name,
         "vocabulary": vocabulary,
-        "special": special,
-        "tokens": int(offsets[-1]),
+        "special": special_ids(tokenizer),
+        "tokens": sum(lengths),
         "documents": len(lengths),
-        "characters": expected["characters"],
+        "characters": characters,
         "shards": shards,
-        "documents_sha256": sha256_of_file(folder / "documents.bin"),
+        "documents_sha256": sha256_of_file(output / split / "documents.bin"),
         "tokenizer_sha256": sha256_of_file(output / "tokenizer" / "tokenizer.json"),
-        "corpus_digest": description["digest"],
+        "corpus_digest": corpus_digest,
     }
-    write_json(folder / "manifest.json", manifest | {"digest": sha256_of_json(manifest)})
+    write_json(output / split / "manifest.json", manifest | {"digest": sha256_of_json(manifest)})
+
+
+def _dtype(vocabulary: int) -> np.dtype[Any]:
+    return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
 
 
 def _encoded(

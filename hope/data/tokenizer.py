@@ -31,7 +31,7 @@ def fit_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         min_frequency=2,
-        special_tokens=_special_tokens(),
+        special_tokens=special_tokens(),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -67,7 +67,7 @@ def load_pretrained(settings: Tokens) -> Tokenizer:
         ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    tokenizer.add_special_tokens(_special_tokens())
+    tokenizer.add_special_tokens(special_tokens())
     vocabulary = tokenizer.get_vocab()
     if len(set(vocabulary.values())) < len(vocabulary):
         raise UserError(
@@ -125,5 +125,6 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     )
 
 
-def _special_tokens() -> list[AddedToken]:
+def special_tokens() -> list[AddedToken]:
+    """Return the special tokens as a tokenizer adds them."""
     return [AddedToken(token, special=True, normalized=False) for token in SPECIAL.values()]

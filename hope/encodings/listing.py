@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hope.catalogue import FAMILIES, PRESETS, Family
-from hope.config import Study
+from hope.config import Arm, Study
 from hope.encodings.identities import coinciding
 from hope.encodings.shape import EncodingShape, encoding_shape
 
@@ -36,20 +36,23 @@ def catalogue_lines() -> Iterator[str]:
 
 
 def study_lines(study: Study) -> Iterator[str]:
-    """Yield the table of a study's encodings at its sizes; those that coincide are named so."""
-    shape = encoding_shape(study.model, study.training.length)
-    same = coinciding([study.encoding(name) for name in study.encodings], shape)
-    yield f"at head dimension d = {shape.head_dim} and training length L = {shape.length}:"
-    rows = [_of_study(study, name, shape, same.get(name)) for name in study.encodings]
-    yield from table([("name", "family and settings", "turning", "learned parameters", "kernel", "remarks"), *rows])
+    """Yield a table of the encodings of each arm of a study, at its sizes; those that coincide are named so."""
+    for number, (name, arm) in enumerate(study.arms.items()):
+        shape = encoding_shape(arm.model, arm.training.length)
+        same = coinciding([arm.encoding(encoding) for encoding in arm.encodings], shape)
+        yield from [""] if number else []
+        yield f"{name}: at head dimension d = {shape.head_dim} and training length L = {shape.length}:"
+        rows = [_of_arm(arm, encoding, shape, same.get(encoding)) for encoding in arm.encodings]
+        yield from table([("name", "family and settings", "turning", "learned parameters", "kernel", "remarks"), *rows])
 
 
 def same_lines(study: Study) -> Iterator[str]:
-    """Yield a line for each encoding of a study that is another one under a second name."""
-    shape = encoding_shape(study.model, study.training.length)
-    sizes = f"d = {shape.head_dim}, L = {shape.length}"
-    for name, first in coinciding([study.encoding(name) for name in study.encodings], shape).items():
-        yield f"{name} is the same encoding as {first} at {sizes}: one of them is enough"
+    """Yield a line for each encoding of an arm that is another one under a second name."""
+    for arm_name, arm in study.arms.items():
+        shape = encoding_shape(arm.model, arm.training.length)
+        sizes = f"d = {shape.head_dim}, L = {shape.length}"
+        for name, first in coinciding([arm.encoding(name) for name in arm.encodings], shape).items():
+            yield f"arm {arm_name}: {name} is the same encoding as {first} at {sizes}: one of them is enough"
 
 
 def described(family: str, settings: dict[str, Any]) -> str:
@@ -77,8 +80,8 @@ def parameters_formula(family: Family) -> str:
     return " + ".join(" * ".join(map(str, product)) for product in family.parameters) or "none"
 
 
-def _of_study(study: Study, name: str, shape: EncodingShape, same: str | None) -> tuple[str, ...]:
-    encoding, spectrum = study.encoding(name), study.spectrum(name)
+def _of_arm(arm: Arm, name: str, shape: EncodingShape, same: str | None) -> tuple[str, ...]:
+    encoding, spectrum = arm.encoding(name), arm.spectrum(name)
     family = FAMILIES.get(encoding.family)
     remarks = [
         f"the same as {same}" if same else None,

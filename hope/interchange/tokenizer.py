@@ -8,9 +8,11 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from hope.config import parse_study
 from hope.data.tokenizer import vocabulary_size
 from hope.errors import UserError
 from hope.files import read_json
+from hope.paths import RunPaths, StudyPaths
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """Files of a tokenizer that are taken along where they are there."""
@@ -53,9 +55,7 @@ def find_tokenizer(model: Path, given: str | None, vocabulary: int) -> ModelToke
     """
     if given == "none":
         return None
-    above = model.absolute().parents
-    of_study = [above[2] / "data" / "tokenizer"] if len(above) > 2 and above[1].name == "models" else []
-    places = [Path(given).expanduser()] if given else [model, *of_study]
+    places = [Path(given).expanduser()] if given else [model, *_of_study(model)]
     folder = next((place for place in places if (place / "tokenizer.json").is_file()), None)
     if folder is None:
         if given:
@@ -69,6 +69,20 @@ def find_tokenizer(model: Path, given: str | None, vocabulary: int) -> ModelToke
             "name the model's own with --tokenizer"
         )
     return opened
+
+
+def _of_study(model: Path) -> list[Path]:
+    """Return the folder of the tokenizer that a model of a study was trained with, if it lies in its study."""
+    above = model.absolute().parents
+    if len(above) < 4 or above[2].name != "models":
+        return []
+    run = RunPaths.of_model(model)
+    paths = StudyPaths(run.study)
+    try:
+        arm = parse_study(read_json(paths.config), str(paths.config)).arm(run.arm)
+    except UserError:
+        return []
+    return [paths.data(arm.data_key) / "tokenizer"]
 
 
 def open_tokenizer(folder: Path) -> ModelTokenizer:

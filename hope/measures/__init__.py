@@ -5,7 +5,7 @@ Unlike ``hope.config.measures``, which says what a study measures, these compute
 
 # isort: off
 # The measures stand in this order in every table.
-from hope.measures import losses, retrieval, attention, interventions, kernels
+from hope.measures import losses, retrieval, attention, interventions, kernels, learning
 
 # isort: on
 from hope.measures.measure import KEYS, MEASURES, QUALIFIERS, Endpoint, Measure, Source, known, length_name, measured
@@ -21,6 +21,7 @@ __all__ = [
     "interventions",
     "kernels",
     "known",
+    "learning",
     "length_name",
     "losses",
     "measured",

@@ -16,7 +16,7 @@ USHAPE = Source(
 )
 DIVERGENCE = Source("analysis", "divergence", ("attention",))
 COMPONENTS = Source("analysis", "components", ("attention",), always=False)
-PAST = Listed("analysis.multiples, past 1", lambda study, _: [m for m in study.analysis.multiples if m > 1])
+PAST = Listed("analysis.multiples, past 1", lambda arm, _: [m for m in arm.analysis.multiples if m > 1])
 
 
 def _index(table: DataFrame, subject: str, query: int) -> Series:

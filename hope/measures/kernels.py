@@ -10,7 +10,7 @@ from hope.measures.measure import Settings, Source, measure
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from hope.config import Study
+    from hope.config import Arm
 
 KERNEL = Source("theory", "kernel")
 FORMULA: Settings = {"source": KERNEL, "scale": "of 1", "unit": "formula", "compared": False}
@@ -18,46 +18,68 @@ FAR = (8, 16)
 """The kernels' far distances, in training lengths."""
 
 
-def _gap(table: DataFrame, study: Study, encoding: str, column: str) -> float | None:
+def _gap(table: DataFrame, arm: Arm, encoding: str, column: str) -> float | None:
     """Return the mean over D to L of the gap between an encoding's curve and RoPE's; None for RoPE and without it."""
     if encoding == "rope" or column not in table:
         return None
-    within = table[table["distance"] <= study.training.length].set_index("distance")
+    within = table[table["distance"] <= arm.training.length].set_index("distance")
     reference = within[within["encoding"] == "rope"][column]
     return float((within[within["encoding"] == encoding][column] - reference).abs().mean()) if len(reference) else None
 
 
 @measure("kernel from 8L to 16L", **FORMULA)
-def kernel_far(table: DataFrame, study: Study, encoding: str) -> float | None:
+def kernel_far(table: DataFrame, arm: Arm, encoding: str) -> float | None:
     """Mean kernel g(D) over D from 8L to 16L."""
-    distance = table["distance"] / study.training.length
+    distance = table["distance"] / arm.training.length
     far = table[(table["encoding"] == encoding) & (distance > FAR[0]) & (distance <= FAR[1])]["value"]
     return float(far.mean()) if len(far) else None
 
 
 @measure("floor of the kernel", **FORMULA)
-def kernel_floor(table: DataFrame | None, study: Study, encoding: str) -> float | None:
+def kernel_floor(table: DataFrame | None, arm: Arm, encoding: str) -> float | None:
     """Share 1 - 2K/d of the components that do not turn, K those that do, where the family has a formula for it.
 
     The formula does not use the model's own frequencies, so that the kernel that is computed from those has
     something to be checked against.
     """
-    definition = study.encoding(encoding)
+    definition = arm.encoding(encoding)
     family = FAMILIES.get(definition.family)
     if family is None:
         return None
-    return family.floor(family.settings(**definition.settings), study.model.head_dim, study.training.length)
+    return family.floor(family.settings(**definition.settings), arm.model.head_dim, arm.training.length)
 
 
 @measure("gap of the kernels within L", **FORMULA)
-def kernel_gap_within(table: DataFrame, study: Study, encoding: str) -> float | None:
+def kernel_gap_within(table: DataFrame, arm: Arm, encoding: str) -> float | None:
     """Mean over D to L of |g(D) - g(D) of rope|."""
-    return _gap(table, study, encoding, "value")
+    return _gap(table, arm, encoding, "value")
 
 
 @measure("gap of the bounds within L", **FORMULA)
-def bound_gap_within(table: DataFrame, study: Study, encoding: str) -> float | None:
+def bound_gap_within(table: DataFrame, arm: Arm, encoding: str) -> float | None:
     """Mean over D to L of |B(D) - B(D) of rope| / B(0), B the summation bound."""
-    origin = (study.model.head_dim / 2 + 1) / 2  # the summation bound at distance 0
-    gap = _gap(table, study, encoding, "bound")
+    origin = (arm.model.head_dim / 2 + 1) / 2  # the summation bound at distance 0
+    gap = _gap(table, arm, encoding, "bound")
     return None if gap is None else gap / origin
+
+
+SIZES: Settings = FORMULA | {"source": Source("theory", "kernel_sizes")}
+"""What is asked of all sizes in use at once: the worst of them counts."""
+
+
+@measure("largest gap between kernel and floor, over sizes", **SIZES)
+def worst_floor_gap(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Largest gap, over the sizes in use, between HoPE's mean kernel from 8L to 16L and its floor 1 - 2K/d."""
+    return float((table["hope_far"] - table["hope_floor"]).abs().max()) if encoding == "hope" else None
+
+
+@measure("smallest rise above RoPE's kernel, over sizes", **SIZES)
+def worst_rise_above_rope(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Smallest amount, over the sizes in use, by which HoPE's mean kernel from 8L to 16L lies above RoPE's."""
+    return float((table["hope_far"] - table["rope_far"]).min()) if encoding == "hope" else None
+
+
+@measure("largest gap of the bounds within L, over sizes", **SIZES)
+def worst_bound_gap(table: DataFrame, arm: Arm, encoding: str) -> float | None:
+    """Largest mean gap, over the sizes in use, between the summation bounds of HoPE and RoPE within L."""
+    return float(table["bound_gap"].max()) if encoding == "hope" else None

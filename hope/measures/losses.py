@@ -10,7 +10,7 @@ from hope.measures.measure import NATS, Endpoint, Listed, Settings, Source, meas
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from hope.config import Study
+    from hope.config import Arm
 
 EXTRAPOLATION = Source("evaluation", "extrapolation", ("losses",))
 CONTEXT = Source("evaluation", "context", ("losses",))
@@ -30,14 +30,14 @@ def _by_extension(table: DataFrame) -> Iterator[tuple[str | None, DataFrame]]:
         yield None if extension == "none" else str(extension), table[table["extension"] == extension]
 
 
-def _labels(study: Study, _: Endpoint) -> list[str]:
-    return [extension.label for extension in study.extrapolation.extensions]
+def _labels(arm: Arm, _: Endpoint) -> list[str]:
+    return [extension.label for extension in arm.extrapolation.extensions]
 
 
 EXTENSIONS = Listed("extrapolation.extensions", _labels, _by_extension, optional=True)
-CONTEXTS = Listed("extrapolation.contexts", lambda study, _: study.extrapolation.contexts)
-LONGER = Listed("extrapolation.contexts, past 1", lambda study, _: [m for m in study.extrapolation.contexts if m > 1])
-OCTAVES = Listed("the octaves up to extrapolation.longest", lambda study, _: octaves(study.extrapolation.longest))
+CONTEXTS = Listed("extrapolation.contexts", lambda arm, _: arm.extrapolation.contexts)
+LONGER = Listed("extrapolation.contexts, past 1", lambda arm, _: [m for m in arm.extrapolation.contexts if m > 1])
+OCTAVES = Listed("the octaves up to extrapolation.longest", lambda arm, _: octaves(arm.extrapolation.longest))
 
 
 def per_token(table: DataFrame, by: Sequence[str] = ("document",)) -> Series:
@@ -67,7 +67,7 @@ def loss_within(table: DataFrame, length: int) -> Series:
     source=EXTRAPOLATION,
     **LOSS,
     takes={"extension": EXTENSIONS},
-    needs=(f"extrapolation.longest of {PAST_END}", lambda study: study.extrapolation.longest >= PAST_END),
+    needs=(f"extrapolation.longest of {PAST_END}", lambda arm: arm.extrapolation.longest >= PAST_END),
     extended=True,
 )
 def loss_past(table: DataFrame, length: int) -> Series:
@@ -104,7 +104,7 @@ def context_gain(table: DataFrame, length: int, multiple: float) -> Series:
     source=STRIDED,
     **LOSS,
     takes={"extension": EXTENSIONS},
-    needs=("extrapolation.strided", lambda study: study.extrapolation.strided is not None),
+    needs=("extrapolation.strided", lambda arm: arm.extrapolation.strided is not None),
 )
 def strided_loss(table: DataFrame, length: int) -> Series:
     """Mean loss in windows that slide, every token weighing the same."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from hope.config import Study
+    from hope.config import Arm
 
 NATS = "nats a token"
 Unit = Literal["document", "prompt", "model", "formula"]
@@ -112,7 +112,7 @@ class Listed:
     """
 
     key: str
-    of: Callable[[Study, Endpoint], Sequence[Value]]
+    of: Callable[[Arm, Endpoint], Sequence[Value]]
     parts: Callable[[DataFrame], Iterator[tuple[Value | None, DataFrame]]] | None = None
     optional: bool = False
 
@@ -153,22 +153,22 @@ class Measure:
     unit: Unit = "document"
     better: Literal["lower", "higher"] | None = None
     takes: Takes = field(default_factory=dict)
-    needs: tuple[str, Callable[[Study], bool]] | None = None
+    needs: tuple[str, Callable[[Arm], bool]] | None = None
     loss: bool = False
     points: bool = False
     compared: bool = True
     extended: bool = False
 
-    def of_model(self, table: DataFrame, study: Study) -> Iterator[tuple[Endpoint, Series]]:
+    def of_model(self, table: DataFrame, arm: Arm) -> Iterator[tuple[Endpoint, Series]]:
         """Yield the endpoints of one model, each with its values by unit; what it cannot have is left out."""
-        for endpoint, rows in self._cells(table, study, Endpoint(self.name), list(self.takes)):
+        for endpoint, rows in self._cells(table, arm, Endpoint(self.name), list(self.takes)):
             given = {name: getattr(endpoint, name) for name in self.takes if not self._is_column(name)}
-            values = self.compute(rows, study.training.length, **given)
+            values = self.compute(rows, arm.training.length, **given)
             if len(values):
                 yield endpoint, values
 
     def _cells(
-        self, table: DataFrame, study: Study, endpoint: Endpoint, left: list[str]
+        self, table: DataFrame, arm: Arm, endpoint: Endpoint, left: list[str]
     ) -> Iterator[tuple[Endpoint, DataFrame]]:
         """Yield each combination of the qualifiers that are left, with the rows of it."""
         if not left:
@@ -178,9 +178,9 @@ class Measure:
         if isinstance(choice, Listed) and choice.parts is not None:
             parts = choice.parts(table)
         else:
-            parts = ((value, table) for value in (choice.of(study, endpoint) if isinstance(choice, Listed) else choice))
+            parts = ((value, table) for value in (choice.of(arm, endpoint) if isinstance(choice, Listed) else choice))
         for value, rows in parts:
-            yield from self._cells(rows, study, Endpoint(**{**endpoint.columns, left[0]: value}), left[1:])
+            yield from self._cells(rows, arm, Endpoint(**{**endpoint.columns, left[0]: value}), left[1:])
 
     def _is_column(self, qualifier: str) -> bool:
         choice = self.takes[qualifier]
@@ -199,13 +199,13 @@ class Measure:
                 return f"{name}: '{value}' is none of {', '.join(choice)}"
         return ""
 
-    def lacking(self, endpoint: Endpoint, study: Study) -> str:
+    def lacking(self, endpoint: Endpoint, arm: Arm) -> str:
         """Return what a study would need in its config to measure an endpoint; empty if it does measure it."""
-        if self.needs is not None and not self.needs[1](study):
+        if self.needs is not None and not self.needs[1](arm):
             return f"{endpoint.words} needs {self.needs[0]}"
         for name, choice in self.takes.items():
             value = getattr(endpoint, name)
-            if isinstance(choice, Listed) and value is not None and value not in choice.of(study, endpoint):
+            if isinstance(choice, Listed) and value is not None and value not in choice.of(arm, endpoint):
                 shown = f"{value:g}" if isinstance(value, float) else f"'{value}'"
                 return f"{endpoint.words} needs {shown} in {choice.key.format(**endpoint.columns)}"
         return ""
@@ -240,16 +240,16 @@ def known(endpoint: Endpoint) -> Measure:
     return MEASURES[endpoint.measure]
 
 
-def measured(tables: Mapping[str, DataFrame], study: Study) -> Iterator[tuple[Endpoint, Series]]:
+def measured(tables: Mapping[str, DataFrame], arm: Arm) -> Iterator[tuple[Endpoint, Series]]:
     """Yield all endpoints that these tables of one model have, each with its values by unit.
 
     Args:
         tables: the model's tables by name.
-        study: whose model it is.
+        arm: whose model it is.
     """
     for entry in MEASURES.values():
         if entry.unit != "formula" and entry.source.name in tables:
-            yield from entry.of_model(tables[entry.source.name], study)
+            yield from entry.of_model(tables[entry.source.name], arm)
 
 
 def length_name(multiple: float) -> str:

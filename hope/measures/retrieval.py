@@ -13,7 +13,7 @@ from hope.measures.measure import NATS, Endpoint, Listed, Settings, Source, meas
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from hope.config import Study
+    from hope.config import Arm
 
 RETRIEVAL = Source("evaluation", "retrieval", ("retrieval",))
 
@@ -31,13 +31,13 @@ def _by_depth(table: DataFrame) -> Iterator[tuple[float | None, DataFrame]]:
         yield float(str(depth)), rows
 
 
-def _depths(study: Study, endpoint: Endpoint) -> list[float]:
+def _depths(arm: Arm, endpoint: Endpoint) -> list[float]:
     assert endpoint.task is not None, "a depth is one of a task"
-    return list(study.tasks.task(endpoint.task).settings.get("depths") or [])
+    return list(arm.tasks.task(endpoint.task).settings.get("depths") or [])
 
 
-TASKS = Listed("retrieval.tasks", lambda study, _: study.retrieval.tasks, _by_task)
-LENGTHS = Listed("retrieval.multiples", lambda study, _: study.retrieval.multiples)
+TASKS = Listed("retrieval.tasks", lambda arm, _: arm.retrieval.tasks, _by_task)
+LENGTHS = Listed("retrieval.multiples", lambda arm, _: arm.retrieval.multiples)
 DEPTHS = Listed("the depths of {task}", _depths, _by_depth, optional=True)
 
 

@@ -64,7 +64,7 @@ def describe_model(model: Decoder, stage: config.TrainStage) -> dict[str, Any]:
 
 def _trained(stage: config.TrainStage) -> list[str]:
     """Return the tasks of the mixture: the names that the study gives them, and those of the tasks that they are."""
-    names = stage.mixture.tasks if stage.mixture.share > 0 else {}
+    names = stage.mixture.all_tasks if stage.mixture.share > 0 else []
     return sorted({*names, *(stage.tasks[name].task for name in names)})
 
 

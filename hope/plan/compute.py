@@ -7,7 +7,7 @@ backward pass takes twice its forward pass (Kaplan et al. 2020, arXiv 2001.08361
 
 from dataclasses import dataclass
 
-from hope.config import Model, Study
+from hope.config import Arm, Model
 from hope.plan.sizes import attention_widths, layer_matrices
 
 INTERVENTION_RUNS = 34
@@ -46,40 +46,42 @@ def forward(shape: Model, vocabulary: int, length: int, texts: float = 1.0) -> F
     )
 
 
-def training_flops(study: Study, vocabulary: int) -> tuple[float, float]:
+def training_flops(arm: Arm, vocabulary: int) -> tuple[float, float]:
     """Return the FLOPs of one training: those that the model asks for, and those that are computed.
 
     The two differ where activations are recomputed: the layers' forward pass runs twice then.
     """
-    training = study.training
+    training = arm.training
     windows = training.steps * training.batch_windows
-    once = forward(study.model, vocabulary, training.length, windows)
+    once = forward(arm.model, vocabulary, training.length, windows)
     again = once.layers + once.attention if training.activation_checkpointing else 0.0
     return 3 * once.total, 3 * once.total + again
 
 
-def measuring_flops(study: Study, vocabulary: int, rotary: bool) -> float:
+def measuring_flops(arm: Arm, vocabulary: int, rotary: bool) -> float:
     """Return the FLOPs of all that is measured on one model, in forward passes.
 
     They are the loss at every position and on fixed tokens, with every extension; the retrieval prompts;
     and the attention analysis, for a rotary encoding with its interventions.
     """
-    length, shape = study.training.length, study.model
+    length, shape = arm.training.length, arm.model
 
     def passes(multiple: float, texts: float) -> float:
         return forward(shape, vocabulary, round(multiple * length), texts).total
 
-    asked = study.extrapolation
+    retrieval = arm.retrieval
+    flops = len(retrieval.tasks) * sum(passes(multiple, retrieval.prompts) for multiple in retrieval.multiples)
+    if not arm.reads_text:
+        return flops
+    asked = arm.extrapolation
     windows = asked.documents * asked.windows
     contexts = [asked.longest, *(context for context in asked.contexts if context != asked.longest)]
     times = 1 + (len(asked.extensions) if rotary else 0)
-    flops = times * sum(passes(context, windows) for context in contexts)
+    flops += times * sum(passes(context, windows) for context in contexts)
     if asked.strided is not None:
         slid = windows * max(1.0, (asked.longest - asked.strided.window) / asked.strided.stride + 1)
         flops += times * passes(asked.strided.window, slid)
-    retrieval = study.retrieval
-    flops += len(retrieval.tasks) * sum(passes(multiple, retrieval.prompts) for multiple in retrieval.multiples)
-    analysis = study.analysis
+    analysis = arm.analysis
     flops += 2 * passes(analysis.multiples[-1], analysis.documents)
     if rotary:
         # Each run is one pass over L for the attention, and one over 2 L for the loss.

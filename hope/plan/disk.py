@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hope.config import Study, Training
+from hope.config import Arm, Training
 from hope.plan.memory import MASTER, MOMENTS
 
 CHECKPOINTS = 3
@@ -35,22 +35,22 @@ class Disk:
         return self.tokens + self.models + self.snapshots + self.checkpoints
 
 
-def disk_space(study: Study, vocabulary: int, parameters: dict[str, int], at_once: int) -> Disk:
-    """Return the space that a study takes; its text, tables and report come on top.
+def disk_space(arm: Arm, vocabulary: int, parameters: dict[str, int], at_once: int) -> Disk:
+    """Return the space that an arm takes; the study's text, tables and report come on top.
 
     Args:
-        study: the study.
+        arm: the arm.
         vocabulary: number of token ids.
         parameters: parameters of a model, by encoding.
         at_once: trainings that run side by side.
     """
-    counts = [parameters[encoding] for encoding, _ in study.runs()]
-    checkpoint = checkpoint_bytes(study.training, max(counts))
+    counts = [parameters[encoding] for encoding, _ in arm.runs()]
+    checkpoint = checkpoint_bytes(arm.training, max(counts))
     return Disk(
-        tokens=float(study.training.tokens * (2 if vocabulary <= SHORT_IDS else 4)),
+        tokens=float(arm.training.tokens * (2 if vocabulary <= SHORT_IDS else 4)) if arm.reads_text else 0.0,
         models=4.0 * sum(counts),
         # Beside the checkpoints while a model trains, and the same files beside the model when it is done.
-        snapshots=4.0 * sum(counts) * len(study.training.snapshot_steps),
+        snapshots=4.0 * sum(counts) * len(arm.training.snapshot_steps),
         checkpoint=checkpoint,
         checkpoints=CHECKPOINTS * checkpoint * at_once,
     )

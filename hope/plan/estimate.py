@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hope.catalogue import FAMILIES
-from hope.config import Study
+from hope.config import Arm
 from hope.errors import UserError
 from hope.plan.activations import Kind, Pass
 from hope.plan.compute import forward, measuring_flops, training_flops
@@ -69,10 +69,10 @@ class Hours:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study will take.
+    """What an arm of a study will take.
 
     Attributes:
-        study: its name.
+        title: names the study and the arm.
         runs: models by encoding.
         vocabulary: number of token ids.
         parameters: of a model, by encoding.
@@ -88,10 +88,10 @@ class Plan:
         at_once: trainings side by side.
         utilisation: share of the peak that was assumed.
         hours: by device.
-        notes: what the figures leave out in this study.
+        notes: what the figures leave out in this arm.
     """
 
-    study: str
+    title: str
     runs: dict[str, int]
     vocabulary: int
     parameters: dict[str, Parameters]
@@ -119,25 +119,23 @@ class Plan:
         return content
 
 
-def estimate_plan(study: Study, asked: PlanOptions) -> Plan:
-    """Return the plan of a study.
+def estimate_plan(title: str, arm: Arm, asked: PlanOptions) -> Plan:
+    """Return the plan of an arm; ``title`` names it.
 
     Raises:
         UserError: the machine that was asked for is not known or does not fit the study, or the size of
             the tokenizer is not known.
     """
     _check_options(asked)
-    training, vocabulary = study.training, vocabulary_of(study, asked.vocabulary)
-    names = list(dict.fromkeys(name for name, _ in study.runs()))
-    parameters = {
-        name: count_parameters(study.model, study.encoding(name), vocabulary, training.length) for name in names
-    }
+    training, vocabulary = arm.training, vocabulary_of(arm, asked.vocabulary)
+    names = list(dict.fromkeys(name for name, _ in arm.runs()))
+    parameters = {name: count_parameters(arm.model, arm.encoding(name), vocabulary, training.length) for name in names}
     largest = max(names, key=lambda name: parameters[name].total)
-    devices, at_once = _devices(study, asked)
+    devices, at_once = _devices(arm, asked)
     number = 2 if training.precision == "bfloat16" else 4
     kind: Kind = "gpu" if not asked.cpu and (asked.gpu or asked.flops or number == 2) else "cpu"
     one = Pass(
-        shape=study.model,
+        shape=arm.model,
         vocabulary=vocabulary,
         windows=training.micro_windows,
         length=training.length,
@@ -149,13 +147,13 @@ def estimate_plan(study: Study, asked: PlanOptions) -> Plan:
         stage: fullest(training_memory(training, one, parameters[largest].total, stage, training.world))
         for stage in ZERO_STAGES
     }
-    asked_for, computed = training_flops(study, vocabulary)
-    parts = forward(study.model, vocabulary, training.length)
-    measuring = sum(measuring_flops(study, vocabulary, study.is_rotary(name)) for name, _ in study.runs())
+    asked_for, computed = training_flops(arm, vocabulary)
+    parts = forward(arm.model, vocabulary, training.length)
+    measuring = sum(measuring_flops(arm, vocabulary, arm.is_rotary(name)) for name, _ in arm.runs())
     work = _Work(computed, measuring, memory[training.zero_stage].total, devices, at_once)
     return Plan(
-        study=study.study,
-        runs={name: sum(run == name for run, _ in study.runs()) for name in names},
+        title=title,
+        runs={name: sum(run == name for run, _ in arm.runs()) for name in names},
         vocabulary=vocabulary,
         parameters=parameters,
         largest=largest,
@@ -166,16 +164,16 @@ def estimate_plan(study: Study, asked: PlanOptions) -> Plan:
             "attention": asked_for * parts.attention / parts.total,
             "head": asked_for * parts.head / parts.total,
         },
-        flops_trainings=computed * len(study.runs()),
+        flops_trainings=computed * len(arm.runs()),
         flops_measuring=measuring,
         kind=kind,
         memory=memory,
-        disk=disk_space(study, vocabulary, {name: counts.total for name, counts in parameters.items()}, at_once),
+        disk=disk_space(arm, vocabulary, {name: counts.total for name, counts in parameters.items()}, at_once),
         devices=devices,
         at_once=at_once,
         utilisation=asked.utilisation or UTILISATION,
-        hours=_hours(study, asked, work),
-        notes=_notes(study, parameters),
+        hours=_hours(arm, asked, work),
+        notes=_notes(arm, parameters),
     )
 
 
@@ -204,32 +202,32 @@ def _check_options(asked: PlanOptions) -> None:
         raise UserError(f"--utilisation: {asked.utilisation:g} is above 1; it is a share of the peak")
 
 
-def _devices(study: Study, asked: PlanOptions) -> tuple[int, int]:
+def _devices(arm: Arm, asked: PlanOptions) -> tuple[int, int]:
     """Return the devices in all, and the trainings that run on them at once."""
-    world = study.training.world
+    world = arm.training.world
     devices = world if asked.devices is None else asked.devices
     if devices < world:
         raise UserError(
             f"--gpus: a training of this study takes {world} devices (training.processes times training.nodes), but "
             f"{devices} are given; lower training.processes, and the micro-batches accumulate"
         )
-    return devices, min(devices // world, len(study.runs()))
+    return devices, min(devices // world, len(arm.runs()))
 
 
-def _kinds(study: Study, asked: PlanOptions) -> list[Device]:
+def _kinds(arm: Arm, asked: PlanOptions) -> list[Device]:
     """Return the kinds of device that hours are reckoned for."""
     if asked.gpu:
         return [find_device(asked.gpu)]
     if asked.flops:
         memory = None if asked.memory is None else asked.memory * GIB
-        half = study.training.precision == "bfloat16"
+        half = arm.training.precision == "bfloat16"
         return [Device("as given", asked.flops if half else None, None if half else asked.flops, memory, "--flops")]
-    return list(DEVICES.values()) if study.training.precision == "bfloat16" and not asked.cpu else []
+    return list(DEVICES.values()) if arm.training.precision == "bfloat16" and not asked.cpu else []
 
 
-def _hours(study: Study, asked: PlanOptions, work: _Work) -> list[Hours]:
-    training = study.training
-    waves = -(-len(study.runs()) // work.at_once)
+def _hours(arm: Arm, asked: PlanOptions, work: _Work) -> list[Hours]:
+    training = arm.training
+    waves = -(-len(arm.runs()) // work.at_once)
     if asked.tokens_per_second:
         seen = training.steps * training.batch_windows * training.length
         once = seen / asked.tokens_per_second / 3600
@@ -237,7 +235,7 @@ def _hours(study: Study, asked: PlanOptions, work: _Work) -> list[Hours]:
         return [Hours("speed as given", None, share, once, waves * once, None)]
     reached = asked.utilisation or UTILISATION
     hours = []
-    for device in _kinds(study, asked):
+    for device in _kinds(arm, asked):
         peak, exact = device.peak(training.precision), device.peak("float32")
         assert peak is not None
         once = work.training / (training.world * peak * reached) / 3600
@@ -248,13 +246,13 @@ def _hours(study: Study, asked: PlanOptions, work: _Work) -> list[Hours]:
     return hours
 
 
-def _notes(study: Study, parameters: dict[str, Parameters]) -> list[str]:
+def _notes(arm: Arm, parameters: dict[str, Parameters]) -> list[str]:
     """Return what the figures leave out."""
     notes = []
     unknown = [name for name, counts in parameters.items() if counts.encoding is None]
     if unknown:
         notes.append(f"parameters that {', '.join(unknown)} may learn are not counted: only its class knows them")
-    slower = [name for name in parameters if not _is_counted(study, name)]
+    slower = [name for name in parameters if not _is_counted(arm, name)]
     if slower:
         notes.append(
             f"{', '.join(slower)}: more memory and time than reckoned, which is for a rotation on the fused kernel"
@@ -262,6 +260,6 @@ def _notes(study: Study, parameters: dict[str, Parameters]) -> list[str]:
     return notes
 
 
-def _is_counted(study: Study, name: str) -> bool:
-    family = FAMILIES.get(study.encoding(name).family)
+def _is_counted(arm: Arm, name: str) -> bool:
+    family = FAMILIES.get(arm.encoding(name).family)
     return family is None or (family.kernel == "fused" and not family.own_queries)

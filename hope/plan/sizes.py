@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hope.catalogue import FAMILIES
-from hope.config import Encoding, Model, Study
+from hope.config import Arm, Encoding, Model
 from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 
@@ -70,19 +70,21 @@ def _encoding_parameters(shape: Model, encoding: Encoding, length: int) -> int |
     return None if family is None else family.parameter_count(encoding_shape(shape, length))
 
 
-def vocabulary_of(study: Study, given: int | None = None) -> int:
-    """Return the number of token ids of a study's models.
+def vocabulary_of(arm: Arm, given: int | None = None) -> int:
+    """Return the number of token ids of an arm's models.
 
     Args:
-        study: the study.
+        arm: the arm.
         given: the size where the user knows it, special tokens included.
 
     Raises:
         UserError: the tokenizer is one on the hub whose size nothing here tells.
     """
+    if not arm.reads_text:
+        return arm.symbols + len(SPECIAL_TOKENS)
     if given is not None:
         return given
-    tokens = study.tokens
+    tokens = arm.tokens
     if tokens.tokenizer == "bpe":
         return tokens.vocabulary
     assert tokens.pretrained

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hope.config import Study
+from hope.config import Arm
 from hope.plan.devices import DEVICES, GIB, TERA
 from hope.plan.disk import CHECKPOINTS
 from hope.plan.estimate import Hours, Plan
@@ -25,22 +25,22 @@ ON_TOP = {
 """What the memory of a process holds beside what is reckoned."""
 
 
-def plan_text(study: Study, plan: Plan) -> str:
-    """Return the plan of a study as text."""
-    blocks = [_model(study, plan), _work(study, plan), _memory(study, plan), _disk(plan), _hours(study, plan)]
+def plan_text(arm: Arm, plan: Plan) -> str:
+    """Return the plan of an arm as text."""
+    blocks = [_model(arm, plan), _work(arm, plan), _memory(arm, plan), _disk(plan), _hours(arm, plan)]
     if plan.notes:
         blocks.append(_labelled("left out", plan.notes))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _model(study: Study, plan: Plan) -> list[str]:
-    shape, counts = study.model, plan.parameters[plan.largest]
+def _model(arm: Arm, plan: Plan) -> list[str]:
+    shape, counts = arm.model, plan.parameters[plan.largest]
     runs = ", ".join(f"{count} {name}" for name, count in plan.runs.items())
     embedding = f"{_count(counts.embedding)} embedding"
     embedding += f" and {_count(counts.head)} output projection" if counts.head else " (tied)"
     encoding = f", {_count(counts.encoding)} encoding ({plan.largest})" if counts.encoding else ""
     return [
-        f"{study.study}: {sum(plan.runs.values())} models ({runs})",
+        f"{plan.title}: {sum(plan.runs.values())} models ({runs})",
         *_labelled(
             "model",
             [
@@ -52,8 +52,8 @@ def _model(study: Study, plan: Plan) -> list[str]:
     ]
 
 
-def _work(study: Study, plan: Plan) -> list[str]:
-    training = study.training
+def _work(arm: Arm, plan: Plan) -> list[str]:
+    training = arm.training
     seen = training.steps * training.batch_windows * training.length
     model, computed = plan.flops["model"], plan.flops["computed"]
     again = f" ({computed:.3g} with recomputation)" if computed > model else ""
@@ -68,7 +68,7 @@ def _work(study: Study, plan: Plan) -> list[str]:
             ],
         ),
         *_labelled(
-            "the study",
+            "all of them",
             [
                 f"{plan.flops_trainings + plan.flops_measuring:.3g} FLOPs: {plan.flops_trainings:.3g} to train, "
                 f"{plan.flops_measuring:.3g} to measure"
@@ -77,8 +77,8 @@ def _work(study: Study, plan: Plan) -> list[str]:
     ]
 
 
-def _memory(study: Study, plan: Plan) -> list[str]:
-    training = study.training
+def _memory(arm: Arm, plan: Plan) -> list[str]:
+    training = arm.training
     what = "device" if plan.kind == "gpu" else "process"
     recompute = "recomputed" if training.activation_checkpointing else "kept"
     away = ", optimiser in the host's memory" if training.offload else ""
@@ -113,7 +113,7 @@ def _disk(plan: Plan) -> list[str]:
     )
 
 
-def _hours(study: Study, plan: Plan) -> list[str]:
+def _hours(arm: Arm, plan: Plan) -> list[str]:
     if not plan.hours:
         known = ", ".join(DEVICES)
         return _labelled(
@@ -126,7 +126,7 @@ def _hours(study: Study, plan: Plan) -> list[str]:
     measured = plan.hours[0].peak is None
     at = "at the speed given" if measured else f"at {plan.utilisation:.0%} of the peak (assumed; --utilisation)"
     title = f"hours with {_plural(plan.devices, 'device')}, {_plural(plan.at_once, 'training')} at once, {at}"
-    rows = [["", "TFLOP/s", "memory", "a training", "all trainings", "measuring", "study"]]
+    rows = [["", "TFLOP/s", "memory", "a training", "all trainings", "measuring", "in all"]]
     rows += [_hours_row(row) for row in plan.hours]
     return [title, *_table(rows)]
 

@@ -94,15 +94,15 @@ def analyze_checkpoint(
     try:
         paths = StudyPaths(temporary)
         write_json(paths.config, study.model_dump(mode="json", by_alias=True))
-        folder = paths.run(opened.encoding.name, 0).analysis
+        folder = paths.run(config.MAIN, opened.encoding.name, 0).analysis
         numbers = np.arange(len(given.windows))
         subject = AnalyzedModel(checkpoint, opened.model, opened.initial)
         analyze_windows(asked, subject, given.windows, bool(opened.start), numbers, folder)
-        tables = StudyTables(temporary)
+        tables = StudyTables(temporary).arms[config.MAIN]
         for name in PICTURES:
             drawing = draw_one(tables, name)
             if len(drawing.data):
-                write_figure(drawing, paths.figures / name)
+                write_figure(drawing, tables.figures / name)
         write_text(
             paths.report / "index.html",
             checkpoint_page(tables, _facts(checkpoint, opened, given, trained) | {"limit": limit}),

@@ -1,18 +1,19 @@
 """Verdicts on the claims under test, from the endpoints and nothing else."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hope.config import MAIN
 from hope.files import sha256_of_file, write_json
 from hope.measures import known
 from hope.reporting.claims_check import check_claims
 from hope.reporting.claims_file import Claim, Part, Side, UnmeasuredPart, load_claims
 from hope.reporting.comparisons import Compared, comparisons
-from hope.reporting.estimates import Cell, Difference, Observations, in_familiar_units
+from hope.reporting.estimates import Cell, Difference, Observations, by_arm, in_familiar_units
 from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.judged import JudgedClaim, JudgedPart, Numbers
-from hope.reporting.study_tables import StudyTables, read_table
+from hope.reporting.study_tables import ArmTables, StudyTables, read_table
 from hope.reporting.summaries import write_summary
 from hope.reporting.verdicts import rule
 from hope.statistics import Estimate, equivalence, holm
@@ -33,7 +34,7 @@ def judge(study: Path, claims: Path) -> None:
     """
     tables, stated = StudyTables(study), load_claims(claims)
     check_claims(stated, tables.study, claims)
-    observations = Observations(read_table(tables.paths.tables / "endpoints.parquet"))
+    observations = by_arm(read_table(tables.paths.tables / "endpoints.parquet"), tables.arms)
     judged = [
         JudgedClaim(claim, [_judge_part(claim, part, observations, tables) for part in _asked(claim, tables)])
         for claim in stated.claims
@@ -54,35 +55,45 @@ def judge(study: Path, claims: Path) -> None:
             "claims": [claim.as_json() for claim in judged],
         },
     )
-    table = comparisons(observations, tables.study, _between(family), len(family))
+    table = comparisons(observations, tables, _between(family), len(family))
     write_summary(tables.paths, "comparisons", table)
 
 
 def _asked(claim: Claim, tables: StudyTables) -> list[Part | UnmeasuredPart]:
     """Return the parts that this study is asked: what does not decide is left out where its encodings are."""
     return [
-        part
-        for part in claim.parts
-        if part.decides or isinstance(part, UnmeasuredPart) or set(part.encodings) <= set(tables.encodings)
+        part for part in claim.parts if part.decides or isinstance(part, UnmeasuredPart) or not _absent(part, tables)
     ]
 
 
+def _absent(part: Part, tables: StudyTables) -> str:
+    """Return what of a part the study does not have, in words; empty where it has all."""
+    if part.arm not in tables.arms:
+        return f"no arm {part.arm}"
+    names = [name for name in part.encodings if name not in tables.arms[part.arm].encodings]
+    return f"no models of {' and '.join(names)}" + (f" in {part.arm}" if part.arm != MAIN else "") if names else ""
+
+
 def _judge_part(
-    claim: Claim, part: Part | UnmeasuredPart, observations: Observations, tables: StudyTables
+    claim: Claim, part: Part | UnmeasuredPart, observations: Mapping[str, Observations], tables: StudyTables
 ) -> JudgedPart:
     """Return a part's verdict and all that is known of its endpoint."""
     source = part.source or claim.source
     if isinstance(part, UnmeasuredPart):
         return JudgedPart(part, source, f"Not measured here: {part.not_measured}", Numbers())
-    absent = [name for name in part.encodings if name not in tables.encodings]
-    difference = None if absent else observations.difference(_cell(part.treatment), _cell_or_constant(part.baseline))
+    absent = _absent(part, tables)
+    if absent:
+        reason = f"Not measured here: {part.elsewhere}" if part.elsewhere else f"The study has {absent}."
+        return JudgedPart(part, source, reason, Numbers(unit=part.unit))
+    own = observations[part.arm]
+    difference = own.difference(_cell(part.treatment), _cell_or_constant(part.baseline))
     if difference is None:
-        reason = _what_is_missing(part, absent, observations)
+        reason = _what_is_missing(part, own)
         return JudgedPart(part, source, reason, Numbers(unit=part.unit))
     ruling = rule(part, difference, tables.confidence)
     numbers = Numbers(**_numbers(part, difference, tables.confidence), unit=part.unit, p=ruling.p)
-    sources = [path for side in part.sides.values() for path in _sources(side, tables)]
-    shown = [path for side in part.sides.values() for path in _shown_in(side)]
+    sources = [path for side in part.sides.values() for path in _sources(side, tables.arms[part.arm])]
+    shown = [path for side in part.sides.values() for path in _shown_in(side, part.arm)]
     return JudgedPart(
         part,
         source,
@@ -104,11 +115,8 @@ def _cell_or_constant(side: Side) -> Cell | float:
     return _cell(side) if side.constant is None else side.constant
 
 
-def _what_is_missing(part: Part, absent: list[str], observations: Observations) -> str:
+def _what_is_missing(part: Part, observations: Observations) -> str:
     """Return why a part has no numbers here."""
-    if absent:
-        otherwise = f"The study has no models of {' and '.join(absent)}."
-        return f"Not measured here: {part.elsewhere}" if part.elsewhere else otherwise
     missing = [side.words for side in part.sides.values() if observations.matrix(_cell(side)).empty]
     why = f"{' and '.join(missing)} was not measured"
     return f"The study has no endpoint for it: {why if missing else 'its sides have no seed and unit in common'}."
@@ -129,6 +137,7 @@ def _numbers(part: Part, difference: Difference, confidence: float) -> dict[str,
         low, high = estimate.interval(confidence)
         detectable = estimate.detectable(confidence)
         numbers |= {"low": low, "high": high, "df": estimate.df(confidence), "detectable": detectable}
+        numbers["noise"] = {key: float(getattr(estimate.noise, key)) for key in ("of_seeds", "of_units", "of_rest")}
         if part.kind == "non_inferiority":
             numbers["equivalence"] = _equivalence(estimate, part.margin or 0.0, confidence)
     return numbers | in_familiar_units(known(part.treatment.endpoint), numbers)
@@ -140,24 +149,24 @@ def _equivalence(estimate: Estimate, margin: float, confidence: float) -> dict[s
     return {"margin": margin, "p": p, "equivalent": p < 1 - confidence}
 
 
-def _sources(side: Side, tables: StudyTables) -> list[str]:
+def _sources(side: Side, tables: ArmTables) -> list[str]:
     """Return the files, relative to the study, that a side was computed from."""
     source = known(side.endpoint).source
     if source.room == "theory":
-        paths = [tables.paths.theory / f"{source.name}.parquet"]
+        paths = [tables.paths.theory(tables.name) / f"{source.name}.parquet"]
     else:
         encoding = side.encoding or ""
         paths = [tables.path(source.name, encoding, seed) for seed in tables.seeds(encoding)]
     return [str(path.relative_to(tables.paths.root)) for path in paths]
 
 
-def _shown_in(side: Side) -> list[str]:
+def _shown_in(side: Side, arm: str) -> list[str]:
     """Return the figures and summary tables, relative to the study, that show a side."""
     source, extended = known(side.endpoint).source, side.extension is not None
     table = f"{source.room}/{source.name}.parquet"
     # Length extensions have a figure of their own, and it shows nothing else.
     figures = [f.name for f in declared_figures() if table in f.needs and (f.name == "extensions") == extended]
-    return [*(f"figures/{name}.svg" for name in figures), *(f"tables/{name}.csv" for name in source.summaries)]
+    return [*(f"figures/{arm}/{name}.svg" for name in figures), *(f"tables/{name}.csv" for name in source.summaries)]
 
 
 def _primary(parts: list[JudgedPart]) -> list[list[JudgedPart]]:
@@ -167,7 +176,7 @@ def _primary(parts: list[JudgedPart]) -> list[list[JudgedPart]]:
         part = judged.stated
         if isinstance(part, Part) and judged.numbers.p is not None:
             sides = _cell(part.treatment), _cell_or_constant(part.baseline)
-            asked = part.direction, part.kind, part.smallest_effect, part.margin
+            asked = part.arm, part.direction, part.kind, part.smallest_effect, part.margin
             family.setdefault((sides, asked), []).append(judged)
     return list(family.values())
 
@@ -181,5 +190,7 @@ def _between(family: list[list[JudgedPart]]) -> dict[Compared, tuple[float, floa
         sides = [_cell(side) for side in judged.stated.sides.values()]
         encodings, endpoints = frozenset(side.encoding for side in sides), {side.endpoint for side in sides}
         if len(encodings) == 2 and len(endpoints) == 1:
-            found.setdefault((encodings, sides[0].endpoint), (judged.numbers.p, judged.numbers.holm_p))
+            found.setdefault(
+                (judged.stated.arm, encodings, sides[0].endpoint), (judged.numbers.p, judged.numbers.holm_p)
+            )
     return found

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hope.catalogue import NAMES
-from hope.config import Study
+from hope.config import Arm, Study
 from hope.errors import UserError, nearest
 from hope.measures import known
 from hope.reporting.claims_file import ClaimsFile, Part, load_claims
@@ -26,33 +26,38 @@ def check_claims(stated: ClaimsFile, study: Study, path: Path) -> None:
     """See that every name in the claims means something, and that no pilot seed is evidence.
 
     Raises:
-        UserError: an encoding is neither known, nor defined by the study, nor listed under the file's own
-            ``encodings``; a task is none of the study's; or a pilot's seed is among the study's.
+        UserError: an arm is none of the study's and not listed under the file's own ``arms``; an encoding is neither
+            known, nor defined by the study, nor listed under ``encodings``; a task is none of the arm's; or a pilot's
+            seed is among the arm's.
     """
-    encodings = dict.fromkeys([*study.encodings, *study.definitions, *stated.encodings, *NAMES])
+    defined = [name for arm in study.arms.values() for name in (*arm.encodings, *arm.definitions)]
+    known_names = {"encoding": [*defined, *stated.encodings, *NAMES], "arm": [*study.arms, *stated.arms]}
 
-    def see_to(name: str, key: str) -> None:
-        if name not in encodings:
+    def see_to(kind: str, name: str, key: str) -> None:
+        if name not in known_names[kind]:
             raise UserError(
-                f"{path}: {key}: '{name}' is no encoding{nearest(name, encodings)}; a name that another study defines "
-                "goes into the list 'encodings' of this file"
+                f"{path}: {key}: '{name}' is no {kind}{nearest(name, dict.fromkeys(known_names[kind]))}; a name that "
+                f"another study defines goes into the list '{kind}s' of this file"
             )
 
     for claim in stated.claims:
         for name in claim.covers:
-            see_to(name, f"claims.{claim.id}.covers")
+            see_to("encoding", name, f"claims.{claim.id}.covers")
         for part in (part for part in claim.parts if isinstance(part, Part)):
             prefix = f"claims.{claim.id}.parts.{part.id}"
+            see_to("arm", part.arm, f"{prefix}.arm" if part.arm != claim.arm else f"claims.{claim.id}.arm")
+            arm = study.arms.get(part.arm)
             for key, side in part.sides.items():
-                see_to(side.encoding or "", f"{prefix}.{key}.encoding")
-                if side.task is not None and side.task not in study.tasks.names:
-                    hint = nearest(side.task, study.tasks.names)
+                see_to("encoding", side.encoding or "", f"{prefix}.{key}.encoding")
+                if arm and side.task is not None and side.task not in arm.tasks.names:
+                    hint = nearest(side.task, arm.tasks.names)
                     raise UserError(f"{path}: {prefix}.{key}.task: '{side.task}' is no retrieval task{hint}")
-            _see_to_pilot(part, study, f"{path}: {prefix}")
+            if arm:
+                _see_to_pilot(part, arm, f"{path}: {prefix}")
 
 
-def _see_to_pilot(part: Part, study: Study, prefix: str) -> None:
-    used = [seed for name, seed in study.runs() if name in part.encodings]
+def _see_to_pilot(part: Part, arm: Arm, prefix: str) -> None:
+    used = [seed for name, seed in arm.runs() if name in part.encodings]
     taken = sorted(set(part.pilot.seeds if part.pilot else []).intersection(used))
     if taken:
         raise UserError(
@@ -74,15 +79,21 @@ def unanswered(stated: ClaimsFile, study: Study) -> Iterator[str]:
 
 
 def _obstacle(part: Part, study: Study) -> str:
-    """Say why a study cannot settle a part; empty if nothing stands in the way."""
-    absent = [name for name in part.encodings if name not in study.encodings]
+    """Return why a study cannot settle a part; empty if nothing stands in the way."""
+    arm = study.arms.get(part.arm)
+    if arm is None:
+        return "" if part.elsewhere else f"the study has no arm {part.arm}"
+    absent = [name for name in part.encodings if name not in arm.encodings]
     if absent:
-        return "" if part.elsewhere else f"the study has no {' and no '.join(absent)}"
+        return "" if part.elsewhere else f"the arm {part.arm} has no {' and no '.join(absent)}"
     for side in part.sides.values():
-        lacking = known(side.endpoint).lacking(side.endpoint, study)
+        source = known(side.endpoint).source
+        if f"{source.room}/{source.name}.parquet" not in arm.tables:
+            return f"{side.endpoint.words} is not measured in the arm {part.arm}"
+        lacking = known(side.endpoint).lacking(side.endpoint, arm)
         if lacking:
             return lacking
-    shared = set.intersection(*({seed for other, seed in study.runs() if other == name} for name in part.encodings))
+    shared = set.intersection(*({seed for other, seed in arm.runs() if other == name} for name in part.encodings))
     if part.kind != "exact" and len(shared) < 2:
         return f"a single seed of {' and '.join(part.encodings)} cannot tell encodings from chance (seeds)"
     return ""

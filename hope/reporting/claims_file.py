@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from hope.config import Section, describe
+from hope.config import MAIN, Section, describe
 from hope.errors import UserError, nearest
 from hope.measures import KEYS, MEASURES, Endpoint, known
 from hope.measures.old_names import side_now
@@ -85,6 +85,7 @@ class Part(Section):
     statement: str = Field(description="what this part says")
     source: Source | None = Field(None, description="where it comes from, if not from the claim's source")
     decides: bool = Field(True, description="whether the claim's verdict needs it")
+    arm: str = Field(MAIN, description="arm of the study whose models it is about, if not the claim's")
     treatment: Side = Field(description="what the claim speaks of")
     baseline: Side = Field(description="what it is compared with")
     direction: Literal["lower", "higher", "equal"] = Field(description="where the treatment is claimed to be")
@@ -149,6 +150,7 @@ class Claim(Section):
     title: str = Field(description="a few words")
     statement: str = Field(description="the claim in a sentence or two of our own")
     source: Source = Field(description="the paper's abstract, a paper about it, or our own")
+    arm: str = Field(MAIN, description="arm of the study whose models the parts are about")
     covers: list[str] = Field(
         default=["rope", "hope"], min_length=1, description="encodings that the verdict speaks of"
     )
@@ -169,6 +171,7 @@ class ClaimsFile(Section):
     """The claims under test."""
 
     claims: list[Claim]
+    arms: list[str] = Field(default=[], description="arms that some studies have")
     encodings: list[str] = Field(
         default=[], description="names that some studies define, besides those of `python -m hope encodings`"
     )
@@ -211,6 +214,8 @@ def _claim(entry: dict[str, Any], prefix: str) -> Claim:
     checked: list[Part | UnmeasuredPart] = []
     for number, part in enumerate(parts):
         kind: type[Part] | type[UnmeasuredPart] = UnmeasuredPart if "not_measured" in part else Part
+        if kind is Part and "arm" in entry:
+            part = {"arm": entry["arm"], **part}
         checked.append(_checked(kind, part, f"{prefix}.parts.{part.get('id', number)}"))
     return _checked(Claim, {**entry, "parts": checked}, prefix)
 

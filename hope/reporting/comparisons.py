@@ -1,32 +1,34 @@
 """Every encoding against RoPE and against HoPE, in every measure."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from hope.config import Study
-from hope.encodings.identities import coinciding
-from hope.encodings.shape import encoding_shape
 from hope.measures import KEYS, Endpoint, known
 from hope.reporting.estimates import SCALED, Cell, Observations, in_familiar_units, interval_columns
+from hope.reporting.study_tables import ArmTables, StudyTables
 from hope.reporting.summaries import baseline_of
 from hope.statistics import holm
 
 AGAINST = ("rope", "hope")
 FAMILIAR = [f"{unit}{end}" for unit in ("percent", "points") for end in SCALED.values()]
 COLUMNS = [
-    "family", *KEYS, "encoding", "baseline", "better", "estimate", "low", "high", "df", "seeds", "units", "scale",
-    *FAMILIAR, "detectable", "p", "holm_p", "tests",
+    "family", "arm", *KEYS, "encoding", "baseline", "better", "estimate", "low", "high", "df", "seeds", "units",
+    "scale", *FAMILIAR, "detectable", "p", "holm_p", "tests",
 ]  # fmt: skip
 
-Compared = tuple[frozenset[str], Endpoint]
-"""Two encodings and the endpoint in which they are compared."""
+Compared = tuple[str, frozenset[str], Endpoint]
+"""An arm, two of its encodings and the endpoint in which they are compared."""
 
 
 def comparisons(
-    observations: Observations, settings: Study, primary: Mapping[Compared, tuple[float, float]], tests: int
+    observations: Mapping[str, Observations],
+    tables: StudyTables,
+    primary: Mapping[Compared, tuple[float, float]],
+    tests: int,
 ) -> pd.DataFrame:
     """Return one row a pair and endpoint: the difference, its interval, and what could have been seen.
 
@@ -37,21 +39,22 @@ def comparisons(
     coincides with an earlier one under another name is counted once.
 
     Args:
-        observations: the study's endpoints.
-        settings: its config.
+        observations: the endpoints of each arm.
+        tables: the study.
         primary: p, before and after correction, of the primary endpoints that compare two encodings.
         tests: number of primary endpoints, those that compare no encodings included.
     """
     rows = []
-    for endpoint in observations.endpoints:
-        for encoding, baseline in pairs(settings):
-            deciding = primary.get((frozenset((encoding, baseline)), endpoint))
+    for name, own in observations.items():
+        couples = list(pairs(tables.arms[name]))
+        for endpoint, (encoding, baseline) in itertools.product(own.endpoints, couples):
+            deciding = primary.get((name, frozenset((encoding, baseline)), endpoint))
             if deciding is None and not known(endpoint).is_compared(endpoint):
                 continue
-            row = _row(observations, endpoint, encoding, baseline, settings.report.confidence)
+            row = _row(own, endpoint, encoding, baseline, tables.confidence)
             if row is not None and deciding is not None:
                 row |= {"family": "primary", "p": deciding[0], "holm_p": deciding[1], "tests": tests}
-            rows += [] if row is None else [row]
+            rows += [] if row is None else [{"arm": name, **row}]
     table = pd.DataFrame(rows, columns=COLUMNS)
     tested = table["p"].notna() & (table["family"] == "exploratory")
     table.loc[tested, "holm_p"] = holm(table.loc[tested, "p"].tolist())
@@ -59,15 +62,13 @@ def comparisons(
     return table.astype({"tests": "int64"})
 
 
-def pairs(settings: Study) -> Iterator[tuple[str, str]]:
-    """Yield each encoding with RoPE, then with HoPE, of its own kind of training; no pair twice."""
-    shape = encoding_shape(settings.model, settings.training.length)
-    same = coinciding([settings.encoding(name) for name in settings.encodings], shape)
+def pairs(tables: ArmTables) -> Iterator[tuple[str, str]]:
+    """Yield each encoding of an arm with RoPE, then with HoPE, of its own kind of training; no pair twice."""
     seen: set[frozenset[str]] = set()
     for against in AGAINST:
-        for encoding in settings.encodings:
-            baseline = baseline_of(settings, encoding, against)
-            if baseline is None or encoding in same or frozenset((encoding, baseline)) in seen:
+        for encoding in tables.encodings:
+            baseline = baseline_of(tables.arm, encoding, against)
+            if baseline is None or encoding in tables.same or frozenset((encoding, baseline)) in seen:
                 continue
             seen.add(frozenset((encoding, baseline)))
             yield encoding, baseline

@@ -14,13 +14,13 @@ import pandas as pd
 
 from hope.files import whole_file
 from hope.measures import KEYS, MEASURES, QUALIFIERS, Endpoint, measured
-from hope.reporting.study_tables import StudyTables, read_table
+from hope.reporting.study_tables import ArmTables, StudyTables, read_table
 from hope.reporting.summaries import write_summaries
 
 NO_MODEL = -1
-COLUMNS = [*KEYS, "encoding", "seed", "unit", "value"]
+COLUMNS = ["arm", *KEYS, "encoding", "seed", "unit", "value"]
 _TYPES = {name: "str" for name in QUALIFIERS} | {"multiple": "float64", "depth": "float64"}
-_TYPES |= {"measure": "str", "encoding": "str", "seed": "int64", "unit": "int64", "value": "float64"}
+_TYPES |= {"arm": "str", "measure": "str", "encoding": "str", "seed": "int64", "unit": "int64", "value": "float64"}
 
 
 def write_endpoints(study: Path) -> None:
@@ -30,7 +30,7 @@ def write_endpoints(study: Path) -> None:
         study: folder of the study.
 
     Raises:
-        UserError: a table of one of the study's models is missing or cannot be read.
+        UserError: a table of one of the study's models or of its theory is missing or cannot be read.
     """
     tables = StudyTables(study)
     frame = collect_endpoints(tables)
@@ -41,9 +41,12 @@ def write_endpoints(study: Path) -> None:
 
 def collect_endpoints(tables: StudyTables) -> pd.DataFrame:
     """Return the endpoints of all models of a study, with the columns of ``endpoints.parquet``."""
-    found = [*_of_models(tables), *_of_formulas(tables)]
+    found = [(arm.name, *each) for arm in tables.arms.values() for each in (*_of_models(arm), *_of_formulas(arm))]
     keys = pd.DataFrame(
-        [{**endpoint.columns, "encoding": encoding, "seed": seed} for encoding, seed, endpoint, _ in found],
+        [
+            {"arm": arm, **endpoint.columns, "encoding": encoding, "seed": seed}
+            for arm, encoding, seed, endpoint, _ in found
+        ],
         columns=COLUMNS[:-2],
     )
     frame = keys.loc[np.repeat(keys.index, [len(values) for *_, values in found])]
@@ -55,24 +58,30 @@ def collect_endpoints(tables: StudyTables) -> pd.DataFrame:
 Found = Iterator[tuple[str, int, Endpoint, pd.Series]]
 
 
-def _of_models(tables: StudyTables) -> Found:
+def _of_models(tables: ArmTables) -> Found:
     """Yield encoding, seed, key and values by unit of every endpoint of every trained model."""
     sources = {entry.source.name: entry.source for entry in MEASURES.values() if entry.source.room != "theory"}
-    for encoding, seed in tables.study.runs():
+    for encoding, seed in tables.arm.runs():
         of_model = {
             name: tables.of_model(name, encoding, seed)
             for name, source in sources.items()
-            if source.always or tables.path(name, encoding, seed).exists()
+            if f"{source.room}/{name}.parquet" in tables.arm.tables
+            and (source.always or tables.path(name, encoding, seed).exists())
         }
-        for endpoint, values in measured(of_model, tables.study):
+        for endpoint, values in measured(of_model, tables.arm):
             yield encoding, seed, endpoint, values
 
 
-def _of_formulas(tables: StudyTables) -> Found:
+def _of_formulas(tables: ArmTables) -> Found:
     """Yield the same of what follows from the frequencies alone."""
-    kernels = read_table(tables.paths.theory / "kernel.parquet")
-    for encoding in (name for name in tables.encodings if name in set(kernels["encoding"])):
-        for entry in MEASURES.values():
-            value = entry.compute(kernels, tables.study, encoding) if entry.unit == "formula" else None
+    folder = tables.paths.theory(tables.name)
+    formulas = [
+        (entry, read_table(folder / f"{entry.source.name}.parquet"))
+        for entry in MEASURES.values()
+        if f"theory/{entry.source.name}.parquet" in tables.arm.tables
+    ]
+    for encoding in (name for name in tables.encodings if tables.arm.is_rotary(name)):
+        for entry, table in formulas:
+            value = entry.compute(table, tables.arm, encoding)
             if value is not None:
                 yield encoding, NO_MODEL, Endpoint(entry.name), pd.Series({NO_MODEL: value})

@@ -4,7 +4,7 @@ All that stands with an interval in a table, a figure, a verdict or a sentence i
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -116,14 +116,14 @@ class Difference:
 
 
 class Observations:
-    """All endpoints of a study, looked up by encoding and key.
+    """All endpoints of an arm, looked up by encoding and key.
 
     Attributes:
         endpoints: the keys in the order in which they first appear.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        """Take the rows of ``endpoints.parquet``."""
+        """Take the arm's rows of ``endpoints.parquet``."""
         keys = frame[list(KEYS)].drop_duplicates()
         self.endpoints = [Endpoint.of(row) for row in keys.to_dict("records")]
         numbered = frame.assign(number=frame.groupby(list(KEYS), dropna=False, sort=False).ngroup())
@@ -150,6 +150,11 @@ class Observations:
             return None
         pair = np.ascontiguousarray(above), np.ascontiguousarray(below)
         return Difference(crossed_difference(*pair), float(np.mean(pair[0])), float(np.mean(pair[1])))
+
+
+def by_arm(frame: pd.DataFrame, arms: Iterable[str]) -> dict[str, Observations]:
+    """Return the observations of each of the arms, from the rows of ``endpoints.parquet``."""
+    return {name: Observations(frame[frame["arm"] == name].reset_index(drop=True)) for name in arms}
 
 
 def percent(nats: float) -> float:

@@ -22,6 +22,8 @@ class Numbers:
         equivalence: the two one-sided tests that stand beside a non-inferiority.
         treatment_mean: mean of the treatment on the seeds and units that both sides have.
         baseline_mean: mean of the baseline on them.
+        noise: where the noise of the estimate comes from: ``of_seeds``, ``of_units`` and ``of_rest`` of
+            :class:`hope.statistics.Noise`.
     """
 
     estimate: float | None = None
@@ -45,6 +47,7 @@ class Numbers:
     equivalence: dict[str, Any] | None = None
     treatment_mean: float | None = None
     baseline_mean: float | None = None
+    noise: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Put None for what is no finite number."""

@@ -1,4 +1,4 @@
-"""The one reader of a study: its config, and its tables joined over models."""
+"""The one reader of a study: its config, and its tables joined over the models of an arm."""
 
 from functools import cached_property
 from pathlib import Path
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from hope.adopt import check_layout
 from hope.catalogue import FAMILIES, is_custom
 from hope.catalogue.spectra import Spectrum
-from hope.config import Study, from_json
+from hope.config import Arm, Study, parse_study
 from hope.encodings.identities import coinciding
 from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
+from hope.files import read_json
 from hope.paths import StudyPaths
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ _ROOMS = {
 
 
 class StudyTables:
-    """The tables of one study, read when first asked for."""
+    """One study: its config, its tables across models, and its arms."""
 
     def __init__(self, root: Path) -> None:
         """Open the study at ``root``.
@@ -46,46 +48,73 @@ class StudyTables:
             UserError: the folder holds no readable ``study.json``.
         """
         self.paths = StudyPaths(root)
-        try:
-            text = self.paths.config.read_text(encoding="utf-8")
-        except OSError:
-            raise UserError(
-                f"{self.paths.config}: there is no such file; give the folder of a study, results/<name>"
-            ) from None
-        self.study: Study = from_json(Study, text)
-        self._joined: dict[str, pd.DataFrame] = {}
-
-    @property
-    def encodings(self) -> list[str]:
-        """The encodings in the order of the config."""
-        return self.study.encodings
-
-    @property
-    def length(self) -> int:
-        """The training length L in tokens."""
-        return self.study.training.length
-
-    @property
-    def confidence(self) -> float:
-        """Confidence of every interval."""
-        return self.study.report.confidence
+        check_layout(root)
+        if not self.paths.config.exists():
+            raise UserError(f"{self.paths.config}: there is no such file; give the folder of a study, results/<name>")
+        self.study: Study = parse_study(read_json(self.paths.config), str(self.paths.config))
+        self.arms = {name: ArmTables(self, name) for name in self.study.arms}
 
     @cached_property
     def styles(self) -> dict[str, "EncodingStyle"]:
         """How each encoding is drawn."""
         from hope.reporting.figures.style import encoding_styles
 
-        return encoding_styles(self.encodings)
+        return encoding_styles(list(dict.fromkeys(run.encoding for run in self.study.runs())))
+
+    @property
+    def confidence(self) -> float:
+        """Confidence of every interval."""
+        return self.study.report.confidence
+
+    def summary(self, table: str) -> pd.DataFrame:
+        """Return a table across models, or an empty one."""
+        path = self.paths.tables / f"{table}.parquet"
+        return read_table(path) if path.exists() else pd.DataFrame()
+
+
+class ArmTables:
+    """The tables of one arm of a study, read when first asked for."""
+
+    def __init__(self, whole: StudyTables, name: str) -> None:
+        """Take the arm ``name`` of a study."""
+        self.whole, self.name, self.paths = whole, name, whole.paths
+        self.arm: Arm = whole.study.arms[name]
+        self._joined: dict[str, pd.DataFrame] = {}
+
+    @property
+    def encodings(self) -> list[str]:
+        """The encodings in the order of the config."""
+        return self.arm.encodings
+
+    @property
+    def length(self) -> int:
+        """The training length L in tokens."""
+        return self.arm.training.length
+
+    @property
+    def confidence(self) -> float:
+        """Confidence of every interval."""
+        return self.whole.confidence
+
+    @property
+    def styles(self) -> dict[str, "EncodingStyle"]:
+        """How each encoding is drawn, in every arm alike."""
+        return self.whole.styles
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the arm's figures."""
+        return self.paths.figures / self.name
 
     @cached_property
     def same(self) -> dict[str, str]:
-        """The earlier encoding that an encoding coincides with at the study's sizes, by name."""
-        shape = encoding_shape(self.study.model, self.study.training.length)
-        return coinciding([self.study.encoding(name) for name in self.encodings], shape)
+        """The earlier encoding that an encoding coincides with at the arm's sizes, by name."""
+        shape = encoding_shape(self.arm.model, self.length)
+        return coinciding([self.arm.encoding(name) for name in self.encodings], shape)
 
     def seeds(self, encoding: str) -> list[int]:
         """Return the seeds of an encoding."""
-        return [seed for name, seed in self.study.runs() if name == encoding]
+        return [seed for name, seed in self.arm.runs() if name == encoding]
 
     def label(self, encoding: str, seeds: int | None = None) -> str:
         """Return the encoding's name for a legend, with what must be known of it.
@@ -98,7 +127,7 @@ class StudyTables:
 
     def path(self, table: str, encoding: str, seed: int) -> Path:
         """Return where a table of one model lies."""
-        folder: Path = getattr(self.paths.run(encoding, seed), _ROOMS[table])
+        folder: Path = getattr(self.paths.run(self.name, encoding, seed), _ROOMS[table])
         return folder / f"{table}.parquet"
 
     def of_model(self, table: str, encoding: str, seed: int) -> pd.DataFrame:
@@ -122,7 +151,7 @@ class StudyTables:
         if table not in self._joined:
             parts = [
                 self.of_model(table, encoding, seed).assign(encoding=encoding, seed=seed)
-                for encoding, seed in self.study.runs()
+                for encoding, seed in self.arm.runs()
                 if self.path(table, encoding, seed).exists()
             ]
             self._joined[table] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -131,26 +160,26 @@ class StudyTables:
 
     def theory(self, table: str) -> pd.DataFrame:
         """Return a table of the theoretical kernels, or an empty one."""
-        path = self.paths.theory / f"{table}.parquet"
+        path = self.paths.theory(self.name) / f"{table}.parquet"
         return read_table(path) if path.exists() else pd.DataFrame()
 
     def summary(self, table: str) -> pd.DataFrame:
-        """Return a table across models, or an empty one."""
-        path = self.paths.tables / f"{table}.parquet"
-        return read_table(path) if path.exists() else pd.DataFrame()
+        """Return the rows of this arm of a table across models; none where there is no such table."""
+        frame = self.whole.summary(table)
+        return frame if frame.empty else frame[frame["arm"] == self.name].reset_index(drop=True)
 
     def rotary(self) -> list[str]:
         """Return the rotary encodings of the study."""
-        return [name for name in self.encodings if self.study.is_rotary(name)]
+        return [name for name in self.encodings if self.arm.is_rotary(name)]
 
     def bounded(self, encoding: str) -> bool:
         """Return whether an encoding has no positions past the training length."""
-        family = self.study.encoding(encoding).family
+        family = self.arm.encoding(encoding).family
         return not is_custom(family) and FAMILIES[family].bounded
 
     def spectrum(self, encoding: str) -> Spectrum:
         """Return the frequencies of a rotary encoding."""
-        spectrum = self.study.spectrum(encoding)
+        spectrum = self.arm.spectrum(encoding)
         assert spectrum is not None, f"{encoding} is not rotary"
         return spectrum
 

@@ -2,18 +2,19 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from hope.config import Study
+from hope.config import Arm
 from hope.errors import UserError
 from hope.files import read_json, whole_file
 from hope.measures import MEASURES, QUALIFIERS, Endpoint, known
 from hope.paths import RunPaths, StudyPaths
-from hope.reporting.estimates import Cell, Observations, interval_columns, matrices
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.estimates import Cell, Observations, by_arm, interval_columns, matrices
+from hope.reporting.study_tables import ArmTables, StudyTables
 from hope.statistics import crossed_mean
 
 BASELINE = "rope"
@@ -27,16 +28,20 @@ def write_summaries(tables: StudyTables, frame: pd.DataFrame) -> None:
         tables: the study.
         frame: its endpoints.
     """
-    observations = Observations(frame)
-    summaries = {
-        "losses": levels(observations, tables, "losses"),
-        "attention": levels(observations, tables, "attention"),
-        "ushape": ushape(tables),
-        "retrieval": retrieval(tables, observations),
-        "cost": cost(tables),
+    observations = by_arm(frame, tables.arms)
+    makers: dict[str, Callable[[ArmTables, Observations], pd.DataFrame]] = {
+        "losses": lambda arm, own: levels(own, arm, "losses"),
+        "attention": lambda arm, own: levels(own, arm, "attention"),
+        "ushape": lambda arm, own: ushape(arm),
+        "retrieval": lambda arm, own: retrieval(arm, own),
+        "cost": lambda arm, own: cost(arm),
     }
-    for name, table in summaries.items():
-        write_summary(tables.paths, name, table)
+    for name, maker in makers.items():
+        parts = [maker(arm, observations[arm.name]) for arm in tables.arms.values()]
+        for arm, part in zip(tables.arms, parts, strict=True):
+            part.insert(0, "arm", arm)
+        filled = [part for part in parts if len(part)] or parts[:1]
+        write_summary(tables.paths, name, pd.concat(filled, ignore_index=True))
 
 
 def write_summary(paths: StudyPaths, name: str, table: pd.DataFrame) -> None:
@@ -47,7 +52,7 @@ def write_summary(paths: StudyPaths, name: str, table: pd.DataFrame) -> None:
         table.to_parquet(temporary, index=False)
 
 
-def levels(observations: Observations, tables: StudyTables, summary: str) -> pd.DataFrame:
+def levels(observations: Observations, tables: ArmTables, summary: str) -> pd.DataFrame:
     """Return the mean of each endpoint that a summary table shows, by encoding."""
     measures = [entry for entry in MEASURES.values() if summary in entry.source.summaries]
     qualifiers = [name for name in QUALIFIERS if any(name in entry.takes for entry in measures)]
@@ -64,15 +69,15 @@ def levels(observations: Observations, tables: StudyTables, summary: str) -> pd.
     return pd.DataFrame(rows, columns=[*columns, *(["perplexity"] if summary == "losses" else [])])
 
 
-def baseline_of(settings: Study, encoding: str, family: str = BASELINE) -> str | None:
+def baseline_of(settings: Arm, encoding: str, family: str = BASELINE) -> str | None:
     """Return what an encoding is compared with: ``rope``, trained on the same mixture of text and tasks.
 
     An encoding that was trained on text alone is compared with an encoding of that family that was too;
     None where there is none, for the text would differ and not the encoding alone.
 
     Args:
-        settings: the study.
-        encoding: a name of the study.
+        settings: the arm.
+        encoding: a name of it.
         family: ``hope`` for a comparison with HoPE instead.
     """
     text_only = settings.encoding(encoding).text_only
@@ -84,12 +89,14 @@ def baseline_of(settings: Study, encoding: str, family: str = BASELINE) -> str |
     return like[0] if like and like[0] != encoding else None
 
 
-def ushape(tables: StudyTables) -> pd.DataFrame:
+def ushape(tables: ArmTables) -> pd.DataFrame:
     """Return the U-shape index by encoding, subject, query and layer, with the first token and without.
 
     Layer -1 is the mean over all of them; documents and seeds are crossed.
     """
     frame = tables.read("ushape")
+    if frame.empty:
+        return frame
     frame = pd.concat([frame.assign(layer=ALL_LAYERS), frame])
     keys, rows = ["encoding", "subject", "query", "layer"], []
     for name, first_token in (("index", True), ("index_without_sink", False)):
@@ -100,12 +107,12 @@ def ushape(tables: StudyTables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def retrieval(tables: StudyTables, observations: Observations) -> pd.DataFrame:
+def retrieval(tables: ArmTables, observations: Observations) -> pd.DataFrame:
     """Return accuracy and exact match by task, prompt length and encoding, beside chance.
 
     A task with depths has a row for all of them together, ``depth`` NaN, and one for each.
     """
-    asked, prompts, rows = tables.study.retrieval, tables.read("retrieval"), []
+    asked, prompts, rows = tables.arm.retrieval, tables.read("retrieval"), []
     scored = [endpoint for endpoint in observations.endpoints if endpoint.measure == "accuracy"]
     for endpoint in sorted(scored, key=lambda each: _place(each, asked.tasks)):
         for encoding in tables.encodings:
@@ -160,7 +167,7 @@ def _prompt_facts(own: pd.DataFrame, endpoint: Endpoint, length: int) -> dict[st
     }
 
 
-def cost(tables: StudyTables) -> pd.DataFrame:
+def cost(tables: ArmTables) -> pd.DataFrame:
     """Return what each training took, one row a model.
 
     Tokens, the seconds of the training steps and tokens a second come from ``history.parquet``; the seconds
@@ -168,8 +175,8 @@ def cost(tables: StudyTables) -> pd.DataFrame:
     and resumed) from ``run.json``; the number of parameters from the header of ``model.safetensors``.
     """
     rows = []
-    for encoding, seed in tables.study.runs():
-        run, history = tables.paths.run(encoding, seed), tables.of_model("history", encoding, seed)
+    for encoding, seed in tables.arm.runs():
+        run, history = tables.paths.run(tables.name, encoding, seed), tables.of_model("history", encoding, seed)
         since_last_point = history["tokens"].diff().fillna(history["tokens"].iloc[0])
         seconds = float((since_last_point / history["tokens_per_second"]).sum())
         tokens = int(history["tokens"].iloc[-1])

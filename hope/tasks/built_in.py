@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from hope.errors import UserError
 from hope.section import Section
 from hope.tasks.task import Example, Source, Task, Vocabulary
@@ -17,7 +19,7 @@ else:
 
 EVENLY = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 FILLER = 32
-"""Distinct tokens of the filler around bindings and examples."""
+"""Distinct tokens of the filler around bindings and examples, where a task's setting does not say otherwise."""
 
 
 class BuiltIn(Section):
@@ -27,9 +29,30 @@ class BuiltIn(Section):
 
     Attributes:
         sizes: of the disjoint sets of tokens that all examples draw from: numbers, or names of settings.
+        reads_text: whether examples hold real text.
+        later: settings that came after models had been trained without them: at their defaults they are not written, so
+            that the record of such a model still fits.
     """
 
     sizes: ClassVar[tuple[str | int, ...]] = ()
+    reads_text: ClassVar[bool] = False
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {key: value for key, value in content.items() if key not in self.later or value != fields[key].default}
+
+    @property
+    def set_sizes(self) -> list[int]:
+        """The sizes of the sets, as numbers."""
+        return [getattr(self, size) if isinstance(size, str) else size for size in self.sizes]
+
+    @property
+    def symbols(self) -> int:
+        """Ordinary tokens that a vocabulary must have for the task."""
+        return sum(self.set_sizes)
 
     @property
     def shortest(self) -> int:
@@ -65,8 +88,7 @@ class BoundTask(Task):
         """
         super().__init__(vocabulary, source)
         self.name, self.settings, self.depths = name, settings, tuple(getattr(settings, "depths", ()))
-        sizes = [getattr(settings, size) if isinstance(size, str) else size for size in settings.sizes]
-        self.sets = vocabulary.alphabets(name, *sizes)
+        self.sets = vocabulary.alphabets(name, *settings.set_sizes)
         self.separator, self.query = vocabulary.special["separator"], vocabulary.special["query"]
 
     def example(self, random: Random, length: int, depth: float | None = None) -> Example:

@@ -16,6 +16,8 @@ from hope.tasks.task import Example
 class CopyText(BuiltIn):
     """Repeat a span of the corpus."""
 
+    reads_text = True
+
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""

@@ -22,6 +22,7 @@ class Digression(BuiltIn):
     alphabet: int = Field(64, ge=4, description="distinct tokens that topics and values are drawn from")
     recent: int = Field(4, ge=0, description="tokens of text between the other binding and the question")
 
+    reads_text = True
     sizes = ("alphabet",)
 
     @property

@@ -31,8 +31,10 @@ class FewShot(BuiltIn):
         default=[],
         description="places of the block of examples, such as [0.0, 0.5, 1.0], where `examples` leaves room for them",
     )
+    filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
-    sizes = ("alphabet", FILLER)
+    sizes = ("alphabet", "filler")
+    later = ("filler",)
 
     @model_validator(mode="after")
     def _enough(self) -> "FewShot":

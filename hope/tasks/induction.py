@@ -21,6 +21,11 @@ class Induction(BuiltIn):
     alphabet: int = Field(64, ge=2, description="distinct tokens of a prompt, drawn anew from the whole vocabulary")
 
     @property
+    def symbols(self) -> int:
+        """Ordinary tokens that a vocabulary must have for the task."""
+        return self.alphabet
+
+    @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""
         return 4

@@ -25,8 +25,10 @@ class Mqar(BuiltIn):
         gt=0.0,
         description="a gap before a key comes again has probability ~ gap^(power - 1); below 1 most are short",
     )
+    filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
-    sizes = ("alphabet", FILLER)
+    sizes = ("alphabet", "filler")
+    later = ("filler",)
 
     @model_validator(mode="after")
     def _enough(self) -> "Mqar":

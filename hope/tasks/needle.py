@@ -23,6 +23,7 @@ class Needle(BuiltIn):
     tokens: int = Field(2, ge=1, description="tokens of a value")
     depths: list[Share] = Field(default=EVENLY, description="places of the binding that is asked for")
 
+    reads_text = True
     sizes = ("alphabet",)
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ class Passkey(BuiltIn):
     alphabet: int = Field(10, ge=2, description="distinct tokens that the key is drawn from")
     depths: list[Share] = Field(default=EVENLY, description="places of the key")
 
+    reads_text = True
     sizes = ("alphabet",)
 
     @property

@@ -20,8 +20,10 @@ class Recall(BuiltIn):
 
     pairs: int = Field(4, ge=1, description="bindings in a prompt")
     alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
+    filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
-    sizes = ("alphabet", FILLER)
+    sizes = ("alphabet", "filler")
+    later = ("filler",)
 
     @model_validator(mode="after")
     def _enough(self) -> "Recall":

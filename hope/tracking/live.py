@@ -16,11 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hope import config
 from hope.config import to_json
+from hope.paths import RunPaths
 from hope.tracking.provenance import PACKAGE
 
 # About 20,000 points; beyond that a store that does not answer costs points, not memory.
@@ -31,24 +31,23 @@ COMMAND = [sys.executable, "-m", "hope.tracking.sender"]
 class LiveMetrics:
     """Sends points of the loss curve of one model; a plain callable that never raises and never waits.
 
-    The model's run is found by its tag ``hope.run`` (``<encoding>/seed<k>``), or made. A training that
+    The model's run is found by its tag ``hope.run`` (``<arm>/<encoding>/seed<k>``), or made. A training that
     ends within the first ``seconds`` starts no child at all: ``sync`` brings its points in.
     """
 
-    def __init__(
-        self, study: Path | str, stage: config.TrainStage, uri: str | None = None, seconds: float = 5.0
-    ) -> None:
+    def __init__(self, paths: RunPaths, stage: config.TrainStage, uri: str | None = None, seconds: float = 5.0) -> None:
         """Prepare; nothing is started before the first batch is due.
 
         Args:
-            study: folder of the study, ``results/<study>``.
+            paths: those of the model.
             stage: what the training depends on; becomes the run's params.
             uri: an MLflow server, or None for the store in the study's folder.
             seconds: time between batches.
         """
         header = {
-            "study": str(Path(study).absolute()),
+            "study": str(paths.study.absolute()),
             "uri": uri,
+            "arm": paths.arm,
             "encoding": stage.encoding.name,
             "seed": stage.seed,
             "settings": json.loads(to_json(stage)),

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ ROOMS = {
 """Folders of the package that the results of a stage depend on."""
 GROUND = {"catalogue", "config", "tasks"}
 """Folders that every stage depends on, as it does on the modules at the package's root."""
-CALLERS = {"__main__", "cli", "reproduce", "study_files"}
+CALLERS = {"__main__", "adopt", "cli", "reproduce", "study_files"}
 """Modules at the package's root that only call the others."""
 
 
@@ -70,9 +71,9 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
         ``stage``, ``settings`` and ``settings_sha256``; ``code`` (:func:`code_digest`), ``commit`` and
         ``dirty`` (null outside a checkout); ``python``, ``packages`` and ``environment``
         (:func:`environment_digest`); ``machine``; ``started`` and ``ended`` (UTC, ISO 8601) and
-        ``seconds``; ``inputs`` and ``outputs``, by path from the folder on that they have in common.
+        :func:`cost`; ``inputs`` and ``outputs``, by path from the folder on that they have in common.
     """
-    ended = time.time()
+    spent = cost(started)
     base = _common_folder([*inputs, *outputs])
     return {
         "format": 1,
@@ -86,14 +87,32 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
         "environment": environment_digest(),
         "machine": machine(),
         "started": _iso(started),
-        "ended": _iso(ended),
-        "seconds": round(ended - started, 3),
+        "ended": _iso(started + spent["seconds"]),
+        **spent,
         "inputs": {_relative_name(path, base): describe_input(path) for path in inputs},
         "outputs": {
             _relative_name(path, base): described
             for path in _files_within(outputs)
             if (described := _describe_file(path))
         },
+    }
+
+
+def cost(started: float) -> dict[str, float]:
+    """Return what a stage has cost so far.
+
+    Args:
+        started: when it started, in seconds since 1970.
+
+    Returns:
+        ``seconds`` by the clock; ``processor_seconds`` of this process and of those that it started and waited for,
+        from its very start; ``peak_memory_bytes``, the most that one of them held.
+    """
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "seconds": round(time.time() - started, 3),
+        "processor_seconds": round(sum(each.ru_utime + each.ru_stime for each in used), 3),
+        "peak_memory_bytes": 1024 * max(each.ru_maxrss for each in used),
     }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hope.config import Study, from_json
+from hope.config import Study, parse_study
 from hope.errors import UserError
 from hope.files import read_json
 from hope.paths import SNAPSHOTS, RunPaths, StudyPaths
@@ -26,7 +26,7 @@ class RunContent:
     """One run as it should be.
 
     Attributes:
-        key: the tag ``hope.run`` that finds it: ``study``, ``<encoding>/seed<k>`` or that with a stage.
+        key: the tag ``hope.run`` that finds it: ``study``, ``<arm>/<encoding>/seed<k>`` or that with a stage.
         name: what the UI calls it.
         parent: key of the run that it is nested in.
         params: settings by dotted name.
@@ -61,12 +61,13 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
     return {prefix: settings if isinstance(settings, str) and settings else json.dumps(settings)}
 
 
-def live_content(encoding: str, seed: int, settings: dict[str, Any]) -> RunContent:
+def live_content(paths: RunPaths, settings: dict[str, Any]) -> RunContent:
     """Return what is known of a model's run when its training starts."""
-    name = RunPaths(Path(), encoding, seed).name
-    return RunContent(
-        name, name, params=flatten(settings), tags={"encoding": encoding, "seed": str(seed), "stage": "train"}
-    )
+    return RunContent(paths.name, paths.name, params=flatten(settings), tags={**_model_tags(paths), "stage": "train"})
+
+
+def _model_tags(paths: RunPaths) -> dict[str, str]:
+    return {"arm": paths.arm, "encoding": paths.encoding, "seed": str(paths.seed)}
 
 
 def read_models(study: Path) -> list[RunContent]:
@@ -80,10 +81,9 @@ def read_models(study: Path) -> list[RunContent]:
     runs: list[RunContent] = []
     config = StudyPaths(study).config
     # Without the study's config it is not known what its tables measure.
-    settings = from_json(Study, config.read_text(encoding="utf-8")) if config.is_file() else None
-    for path in sorted(study.glob("models/*/seed*/run.json")):
-        encoding, seed = path.parent.parent.name, path.parent.name.removeprefix("seed")
-        paths = StudyPaths(study).run(encoding, seed)
+    settings = parse_study(read_json(config), str(config)) if config.is_file() else None
+    for path in sorted(study.glob("models/*/*/seed*/run.json")):
+        paths = RunPaths.of_model(path.parent)
         try:
             runs += _read_model(study, settings, paths)
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
@@ -107,10 +107,10 @@ def _read_model(study: Path, settings: Study | None, paths: RunPaths) -> list[Ru
         key = f"{paths.name}/{stage}"
         content = _content(study, key, f"{paths.name} {stage}", read_json(folder / name), folder, name)
         content.parent = paths.name
-        content.points = stage_points(stage, folder, settings, content.ended) if settings else []
+        content.points = stage_points(stage, folder, settings.arm(paths.arm), content.ended) if settings else []
         stages.append(content)
     for content in [model, *stages]:
-        content.tags |= {"encoding": str(paths.encoding), "seed": str(paths.seed)}
+        content.tags |= _model_tags(paths)
     # The model's own row carries what its stages found: the UI compares rows, and folds nested ones away.
     model.points += [point for stage in stages for point in stage.points]
     model.note = _model_note(paths, record, model.points)
@@ -141,7 +141,7 @@ def _content(study: Path, key: str, name: str, record: dict[str, Any], folder: P
         name,
         params=flatten(record["settings"]),
         tags=tags,
-        note=f"Stage `{stage}` of `{'/'.join(key.split('/')[:2])}`: {record['seconds']:.1f} s.",
+        note=f"Stage `{stage}` of `{'/'.join(key.split('/')[:3])}`: {record['seconds']:.1f} s.",
         artifacts=artifacts,
         started=started,
         ended=started + round(1000 * record["seconds"]),

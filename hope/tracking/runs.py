@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from hope.files import read_json, sha256_of_json, write_json
+from hope.paths import RunPaths
 from hope.tracking import artifacts
 from hope.tracking.client import Tracker
 from hope.tracking.run_content import RunContent, live_content
@@ -22,6 +23,7 @@ MOST_METRICS, MOST_TAGS = 1_000, 100
 MOST_TEXT = 6_000
 # Tags that a run may have had and should no longer have; a user's own tags stay.
 OUR_TAGS = (
+    "arm",
     "code",
     "corpus_digest",
     "encoding",
@@ -107,13 +109,13 @@ def delete(tracker: Tracker, run: Run) -> None:
 class LiveRun:
     """The run of a model that is training."""
 
-    def __init__(self, tracker: Tracker, encoding: str, seed: int, settings: dict[str, Any]) -> None:
+    def __init__(self, tracker: Tracker, paths: RunPaths, settings: dict[str, Any]) -> None:
         """Find the model's run, or make one.
 
         The run of a training that was cut short goes on; one that has ended, or had other settings,
         makes way for a new one.
         """
-        content = live_content(encoding, seed, settings)
+        content = live_content(paths, settings)
         self.client = tracker.client
         runs = find_runs(tracker).get(content.key, [])
         self._seen: set[tuple[str, int]] = set()

@@ -81,11 +81,14 @@ def main() -> None:
 
 def _open_run(header: dict[str, Any]) -> Any:
     """Return the model's run in the store, found or made."""
+    from hope.paths import RunPaths
     from hope.tracking.client import connect
     from hope.tracking.runs import LiveRun
 
     return LiveRun(
-        connect(Path(header["study"]), header["uri"]), header["encoding"], header["seed"], header["settings"]
+        connect(Path(header["study"]), header["uri"]),
+        RunPaths(Path(header["study"]), header["arm"], header["encoding"], header["seed"]),
+        header["settings"],
     )
 
 

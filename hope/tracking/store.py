@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from hope.adopt import check_layout
 from hope.errors import UserError, nearest
 from hope.files import exclusive_lock
 from hope.paths import StudyPaths
@@ -58,7 +59,8 @@ def sync(study: Path | str, uri: str | None = None) -> None:
         uri: an MLflow server, or None for the store in the study's folder.
 
     Raises:
-        UserError: there is no such study, a file is damaged, or the store fails; the files are untouched.
+        UserError: there is no such study, it is of before there were arms, a file is damaged, or the store fails; the
+            files are untouched.
     """
     from hope.tracking.artifacts import Digests
     from hope.tracking.client import connect, one_line_errors
@@ -66,6 +68,7 @@ def sync(study: Path | str, uri: str | None = None) -> None:
     from hope.tracking.study_run import read_study
 
     started, folder = time.monotonic(), find_study(study)
+    check_layout(folder)
     with exclusive_lock(StudyPaths(folder).tracking / ".sync.lock", wait=True), one_line_errors(folder, uri):
         tracker = connect(folder, uri)
         contents = read_study(folder)

@@ -15,21 +15,23 @@ STUDY = "study"
 ARTIFACTS_ADDRESS = "ARTIFACTS-ADDRESS"
 NO_BREAK_SPACE = "\u00a0"
 REPORT = "report/index.html"
-FOLDERS = ("report", "figures", "tables", "analysis/theory", "data/tokenizer")
+FOLDERS = ("report", "figures", "tables")
 FILES = (
     "study.json",
     "claims.json",
-    "data/corpus/corpus.json",
-    "data/train/manifest.json",
-    "data/validation/manifest.json",
+    "analysis/*/theory/*",
+    "data/*/tokenizer/*",
+    "data/*/corpus/corpus.json",
+    "data/*/*/manifest.json",
 )
 # Columns of the table of encodings.
 HEADLINES = (
     Endpoint("loss_within"),
     Endpoint("octave_loss", multiple=4.0),
     Endpoint("context_gain", multiple=4.0),
-    Endpoint("accuracy", task="copy", multiple=1.0),
-    Endpoint("accuracy", task="recall", multiple=1.0),
+    Endpoint("accuracy", task="repeat", multiple=1.0),
+    Endpoint("accuracy", task="repeat", multiple=4.0),
+    Endpoint("accuracy", task="few_shot", multiple=4.0),
 )
 
 
@@ -54,9 +56,9 @@ def _read_whole(study: Path, models: list[RunContent]) -> RunContent:
     content.ended = max([ended, *reported])
     source = {"mlflow.source.name": "python -m hope sync", "mlflow.source.type": "LOCAL"}
     content.tags = {"stage": STUDY, **source, **_shared_tags(models)}
-    corpus = paths.corpus / "corpus.json"
-    if corpus.is_file():
-        content.tags["corpus_digest"] = str(read_json(corpus).get("digest"))
+    corpora = {str(read_json(path).get("digest")) for path in sorted(study.glob("data/*/corpus/corpus.json"))}
+    if corpora:
+        content.tags["corpus_digest"] = ", ".join(sorted(corpora))
     trained = [run for run in models if run.parent is None]
     content.points = [
         Point("models", 0, float(len(trained)), ended),
@@ -74,7 +76,7 @@ def _read_whole(study: Path, models: list[RunContent]) -> RunContent:
 
 def _files(study: Path) -> list[Path]:
     inside = [path for folder in FOLDERS for path in sorted((study / folder).rglob("*"))]
-    named = [study / name for name in FILES]
+    named = [path for name in FILES for path in sorted(study.glob(name))]
     return [path for path in [*named, *inside] if path.is_file() and not path.name.startswith(".")]
 
 
@@ -141,22 +143,22 @@ def _page_name(page: str) -> str:
 
 
 def _encodings(models: list[RunContent]) -> list[str]:
-    """Return a table with a row an encoding: means over its seeds."""
-    by_encoding: dict[str, list[dict[str, float]]] = {}
+    """Return a table with one row per arm and encoding: means over its seeds."""
+    by_encoding: dict[tuple[str, str], list[dict[str, float]]] = {}
     for run in models:
         values = {point.name: point.value for point in run.points if "/" in point.name}
-        by_encoding.setdefault(run.tags["encoding"], []).append(values)
+        by_encoding.setdefault((run.tags["arm"], run.tags["encoding"]), []).append(values)
     found = {name for runs in by_encoding.values() for run in runs for name in run}
     shown = [endpoint for endpoint in HEADLINES if endpoint.metric in found]
     if not shown:
         return []
-    lines = ["**Encodings**", "", *_header("encoding", "seeds", *(endpoint.words for endpoint in shown))]
-    for encoding, runs in by_encoding.items():
+    lines = ["**Encodings**", "", *_header("arm", "encoding", "seeds", *(endpoint.words for endpoint in shown))]
+    for model, runs in by_encoding.items():
         cells = []
         for name in (endpoint.metric for endpoint in shown):
             known = [run[name] for run in runs if name in run]
             cells.append(_number(sum(known) / len(known)) if known else "")
-        lines.append(_row(encoding, str(len(runs)), *cells))
+        lines.append(_row(*model, str(len(runs)), *cells))
     return [*lines, "", "Losses in nats a token, accuracy by token, means over seeds.", ""]
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from hope.config import Study
+from hope.config import Arm
 from hope.measures import measured
 from hope.measures.losses import per_token
 
@@ -58,29 +58,29 @@ def history_points(path: Path) -> list[Point]:
     ]
 
 
-def stage_points(stage: str, folder: Path, study: Study, time: int) -> list[Point]:
+def stage_points(stage: str, folder: Path, arm: Arm, time: int) -> list[Point]:
     """Return the summary of one stage of one model.
 
     Args:
         stage: one of :data:`TABLES`.
         folder: where its tables lie; a table that is not there gives nothing.
-        study: whose model it is.
+        arm: whose model it is.
         time: what the points are dated, in milliseconds since 1970.
     """
     paths = {name: folder / f"{name}.parquet" for name in TABLES[stage]}
     tables = {name: pd.read_parquet(path) for name, path in paths.items() if path.is_file()}
-    found = [*_endpoints(tables, study), *_curves(tables)]
+    found = [*_endpoints(tables, arm), *_curves(tables)]
     return [Point(name, step, value, time) for name, step, value in found if math.isfinite(value)]
 
 
-def _endpoints(tables: dict[str, pd.DataFrame], study: Study) -> Found:
+def _endpoints(tables: dict[str, pd.DataFrame], arm: Arm) -> Found:
     """Yield the endpoints of the model as it was trained, depths taken together."""
-    for endpoint, values in measured(tables, study):
+    for endpoint, values in measured(tables, arm):
         if endpoint.extension is None and endpoint.depth is None:
             yield endpoint.metric, 0, float(values.mean())
             if endpoint.measure in _CURVES and endpoint.multiple is not None:
                 name = _CURVES[endpoint.measure].format(task=endpoint.task)
-                yield name, round(endpoint.multiple * study.training.length), float(values.mean())
+                yield name, round(endpoint.multiple * arm.training.length), float(values.mean())
 
 
 def _curves(tables: dict[str, pd.DataFrame]) -> Found:

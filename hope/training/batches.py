@@ -12,6 +12,7 @@ from hope import config
 from hope.data.mixture import Examples
 from hope.data.tokens import TokenCorpus
 from hope.data.windows import training_windows
+from hope.seeding import generator
 from hope.tasks import Vocabulary
 
 
@@ -37,18 +38,24 @@ class Batches:
     def __init__(self, stage: config.TrainStage, corpus: TokenCorpus) -> None:
         """Build the tasks of the mixture."""
         self.stage, self.corpus = stage, corpus
-        self.examples = Examples(stage, Vocabulary(corpus.vocabulary, corpus.special), corpus)
+        self.vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
+        self.examples = Examples(stage, self.vocabulary, corpus)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of ``step``.
 
         The last windows of the batch are filled with synthetic examples, one behind another from a
-        random place on; the text before them is learned from as text.
+        random place on; the text before them is learned from as text. Where there is no text, symbols drawn at random
+        take its place, and nothing is learned from them.
         """
         training = self.stage.training
         count, length = training.batch_windows, training.length
-        tokens = training_windows(self.corpus, self.stage.seed, step, count, length, training.windows)
-        text = np.ones((count, length), dtype=bool)
+        if self.corpus.tokens:
+            tokens = training_windows(self.corpus, self.stage.seed, step, count, length, training.windows)
+        else:
+            symbols = self.vocabulary.ordinary
+            tokens = generator("no text", self.stage.seed, step).choice(symbols, (count, length + 1))
+        text = np.full((count, length), self.corpus.tokens > 0)
         answers = np.zeros((count, length), dtype=bool)
         for row, start, example in self.examples.of_step(step):
             tokens[row, start : start + len(example.tokens)] = example.tokens

@@ -20,7 +20,7 @@ from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import exclusive_lock, read_json, write_json
-from hope.paths import snapshot_files
+from hope.paths import RunPaths, snapshot_files
 from hope.tracking.provenance import code_digest
 from hope.training.devices import VISIBLE, CannotRunHere, claimed_devices, installed_devices, visible_devices
 from hope.training.failures import circumstances, failure_note, lasting, note_failure, noted_failure
@@ -261,7 +261,7 @@ def _run_process(job: Job, rank: int, world: int, local: int, store: Any) -> Non
             from hope.tracking.store import LiveMetrics
 
             uri = job.tracking if "://" in job.tracking else None
-            live = LiveMetrics(job.output.parents[2], job.stage, uri)
+            live = LiveMetrics(RunPaths.of_model(job.output), job.stage, uri)
         train(job.stage, job.key, job.data, job.output, job.checkpoints / job.name, device, live)
         # A process that leaves while another still talks to it makes gloo abort the other.
         dist.barrier()

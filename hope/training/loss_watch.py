@@ -26,6 +26,8 @@ class LossWatch:
         """Watch the training of ``stage``, from what :meth:`state` returned or from nothing."""
         self.settings, self.seed = stage.training, stage.seed
         self.name = f"{stage.encoding.name}, seed {stage.seed}"
+        lead_in = stage.mixture.lead_in if stage.mixture.share else None
+        self.led_steps = lead_in.steps(stage.training.steps) if lead_in else 0
         state = state or {"usual": [], "bad": 0, "worst": 0.0}
         self.usual: deque[float] = deque(state["usual"], maxlen=MEMORY)
         self.bad: int = state["bad"]
@@ -72,6 +74,8 @@ class LossWatch:
             raise UserError(
                 f"{self.name}: {what} is no number {where}; lower training.learning_rate or raise training.warmup_steps"
             )
+        if step == self.led_steps + 1:
+            self.usual.clear()  # other tasks have another loss
         usual = median(self.usual) if len(self.usual) >= ENOUGH else math.inf
         if loss <= self.settings.spike_factor * usual:
             if self.bad:

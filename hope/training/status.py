@@ -1,13 +1,15 @@
 """How far the trainings of a study are, read from their files alone: no numerical library is loaded."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hope import config
+from hope.adopt import check_layout
 from hope.errors import UserError
 from hope.files import lock_holder, read_json
-from hope.paths import StudyPaths, snapshot_files
+from hope.paths import RunPaths, StudyPaths, snapshot_files
 from hope.tracking.store import RESULTS, find_study
 from hope.training.failures import circumstances, failure_note, noted_failure
 from hope.training.fingerprint import fingerprint, run_name
@@ -21,7 +23,7 @@ class Progress:
     """Where one training stands.
 
     Attributes:
-        model: ``<encoding>/seed<k>``.
+        model: ``<arm>/<encoding>/seed<k>``.
         state: one of :data:`STATES`. A silent one holds its lock but has shown no sign of life for long; a
             stopped one goes on from its last checkpoint when the study is run again.
         share: part of its steps that are done, or None if unknown.
@@ -70,26 +72,41 @@ def study_progress(study: config.Study, folder: Path) -> list[Progress]:
         study: the study.
         folder: of its results.
     """
+    check_layout(folder)
     paths = StudyPaths(folder)
+    return [
+        progress
+        for name, arm in study.arms.items()
+        for progress in _arm_progress(arm, paths.data(arm.data_key), paths, name)
+    ]
+
+
+def _arm_progress(arm: config.Arm, data: Path, paths: StudyPaths, name: str) -> Iterator[Progress]:
+    """Yield where each training of an arm stands; ``data`` is the arm's data folder."""
     try:
-        digest = read_json(paths.data / "train" / "manifest.json")["digest"]
+        digest = read_json(data / "train" / "manifest.json")["digest"]
     except (UserError, KeyError):
         # Nothing can have been trained on data that are not there.
-        return [Progress(paths.run(*run).name, "waiting") for run in study.runs()]
-    return [_progress(study.train_stage(*run), paths, digest) for run in study.runs()]
+        digest = None
+    for encoding, seed in arm.runs():
+        run = paths.run(name, encoding, seed)
+        if digest is None:
+            yield Progress(run.name, "waiting")
+        else:
+            yield _progress(arm.train_stage(encoding, seed), run, paths.checkpoints, data, digest)
 
 
-def _progress(stage: config.TrainStage, paths: StudyPaths, digest: str) -> Progress:
+def _progress(stage: config.TrainStage, run: RunPaths, checkpoints: Path, data: Path, digest: str) -> Progress:
     key = fingerprint(stage, digest)
-    run, name = paths.run(stage.encoding.name, stage.seed), run_name(stage, key)
+    name = run_name(stage, key)
     if (run.model / "run.json").exists():
         return Progress(run.name, "done", 1.0, _last_loss(run.model), remark=_difference(stage, run.model, key))
-    holder = lock_holder(paths.checkpoints / f"{name}.lock")
-    beat = last_heartbeat(paths.checkpoints / name)
+    holder = lock_holder(checkpoints / f"{name}.lock")
+    beat = last_heartbeat(checkpoints / name)
     if beat is None and holder:
         return Progress(run.name, "starting", remark=holder)
-    note = failure_note(paths.checkpoints, name)
-    failure = noted_failure(note, circumstances(stage.training, paths.data)) if note.exists() and not holder else None
+    note = failure_note(checkpoints, name)
+    failure = noted_failure(note, circumstances(stage.training, data)) if note.exists() and not holder else None
     if beat is None:
         return Progress(run.name, "failed" if failure else "waiting", remark=failure or "")
     share, loss, speed = beat["step"] / beat["steps"], beat["loss"], beat["tokens_per_second"]

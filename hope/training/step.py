@@ -1,5 +1,6 @@
 """One optimiser step, through DeepSpeed, on batches prepared ahead of it."""
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +13,9 @@ from hope import config
 from hope.training.batches import Batch, Batches
 from hope.training.engine import Clip
 from hope.training.schedule import learning_rate
+
+LIKELY = math.log(2.0)
+"""A token of a loss below this, in nats, had more than half of the probability, and so more than any other."""
 
 
 class Steps:
@@ -35,7 +39,8 @@ class Steps:
         """Do the optimiser step ``step``, from 0.
 
         Returns:
-            This process's parts of the text and the synthetic loss, float64 ``[2]``; and the norm of the
+            This process's parts of the text loss, of the synthetic loss, and of the weight of the answers that got more
+            than half of the probability, float64 ``[3]``; and the norm of the
             whole gradient before it was clipped.
         """
         batch = self._batch(step)
@@ -43,7 +48,7 @@ class Steps:
         tokens, weights, synthetic = batch.tokens[rows], batch.weights[rows], batch.synthetic[rows]
         for group in self.engine.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, step)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         norm = None
         for part in range(0, len(tokens), self.micro):
             piece = slice(part, part + self.micro)
@@ -56,8 +61,9 @@ class Steps:
                 norm = self.clip()
             self.engine.step()
             parts = (losses * weight).double()
-            answers = (parts * self._there(synthetic[piece])).sum()
-            sums += torch.stack((parts.sum() - answers, answers))
+            asked = self._there(synthetic[piece])
+            answers, likely = (parts * asked).sum(), (weight * asked * (losses < LIKELY)).double().sum()
+            sums += torch.stack((parts.sum() - answers, answers, likely))
         return sums, self.engine.get_global_grad_norm() if norm is None else norm
 
     def _batch(self, step: int) -> Batch:

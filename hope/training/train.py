@@ -39,13 +39,14 @@ class History:
 
     Attributes:
         points: the points so far.
-        sums: text and synthetic loss summed since the last point; on the device, so that no step waits for it.
+        sums: what :class:`~hope.training.step.Steps` returns, summed since the last point; on the device, so that no
+            step waits for it.
         steps: steps since the last point.
         since: when the last point was made.
     """
 
     points: list[dict[str, float]] = field(default_factory=list)
-    sums: torch.Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.float64))
+    sums: torch.Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     steps: int = 0
     since: float = field(default_factory=time.monotonic)
 
@@ -116,7 +117,7 @@ def train(
         done = step + 1
         at_point = done % settings.log_steps == 0 or done == settings.steps
         sums, norm = take_step(step)
-        watch.note(sums, norm)
+        watch.note(sums[:2], norm)
         history.sums = history.sums.to(device) + sums
         history.steps += 1
         if at_point:
@@ -203,7 +204,7 @@ def _check_weights(stage: config.TrainStage, engine: Any, done: int, requests: R
 def _point(stage: config.TrainStage, history: History, done: int, norm: float) -> dict[str, float]:
     """Close the current point of the loss curve: every process must call."""
     settings = stage.training
-    text, synthetic = (history.pooled() / history.steps).tolist()
+    text, synthetic, likely = (history.pooled() / history.steps).tolist()
     now = time.monotonic()
     tokens_per_step = settings.batch_windows * settings.length
     weight = stage.mixture.weight
@@ -214,6 +215,7 @@ def _point(stage: config.TrainStage, history: History, done: int, norm: float) -
         "loss": text + synthetic,
         "text_loss": text,
         "synthetic_loss": synthetic / weight if weight else math.nan,
+        "likely_answers": likely / weight if weight and stage.mixture.share else math.nan,
         "learning_rate": learning_rate(settings, done - 1),
         "gradient_norm": norm,
         "tokens_per_second": history.steps * tokens_per_step / max(1e-9, now - history.since),

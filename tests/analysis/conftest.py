@@ -27,17 +27,16 @@ SPECIAL = {"start": 0, "end": 1, "separator": 2, "query": 3}
 
 def small_stage(encoding: str, seed: int = 0, length: int = LENGTH, settings: dict | None = None) -> config.TrainStage:
     """Return what a tiny model with grouped keys is trained from."""
-    study = config.Study(
-        study="small",
+    arm = config.Arm(
         encodings=[encoding],
         definitions={encoding: config.EncodingDefinition(family=encoding, settings=settings or {})},
         model=config.Model(layers=2, width=64, heads=4, kv_heads=2, mlp_width=48),
         training=config.Training(length=length, batch_windows=4),
         extrapolation=config.Extrapolation(targets=8),
         retrieval=config.Retrieval(multiples=[1.0]),
-        mixture=config.Mixture(multiples=[1.0]),
+        mixture=config.Mixture(share=0.3, tasks={"copy": 0.7, "recall": 0.3}, multiples=[1.0]),
     )
-    return study.train_stage(encoding, seed)
+    return arm.train_stage(encoding, seed)
 
 
 def sharpen(model: Decoder) -> Decoder:

@@ -31,7 +31,7 @@ LENGTH, DIM = 128, 32
 
 def encoding(name, family=None, **settings):
     definitions = {name: config.EncodingDefinition(family=family or name, settings=settings)}
-    return config.Study(study="s", encodings=[name], definitions=definitions).encoding(name)
+    return config.Arm(encodings=[name], definitions=definitions).encoding(name)
 
 
 def mean_past(frequencies, start, stop):

@@ -10,7 +10,7 @@ import torch
 from benchmarks import training
 from benchmarks.training_sides import Setting, bare_loop, random_corpus, transformers_loop
 from hope.training.batches import Batches
-from tests.conftest import tiny_study
+from tests.conftest import tiny_arm
 
 VOCABULARY = 512
 STEPS = 3
@@ -18,8 +18,8 @@ STEPS = 3
 
 @pytest.fixture(scope="module")
 def setting(tiny_files: Path) -> Setting:
-    study = tiny_study(tiny_files, training={"micro_batch_windows": 4})
-    return Setting(study.train_stage("rope", 0), study.encoding("hope"), VOCABULARY, 1)
+    arm = tiny_arm(tiny_files, training={"micro_batch_windows": 4})
+    return Setting(arm.train_stage("rope", 0), arm.encoding("hope"), VOCABULARY, 1)
 
 
 def side(setting: Setting, step: Any) -> Any:

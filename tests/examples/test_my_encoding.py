@@ -1,6 +1,7 @@
 """The example of a user's own encoding: what it computes, and what becomes of it in the project."""
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 
 from examples.my_encoding import MyEncoding
 from hope.catalogue.custom import source_digest
-from hope.config import TrainStage, load_study, merge, parse_study, with_base
+from hope.config import MAIN, TrainStage, load_study, merge, parse_study, with_base
 from hope.contract import CHECKS, Subject
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import EncodingShape
@@ -61,13 +62,17 @@ def test_a_setting_out_of_range_is_one_line_that_names_the_key(free):
 def test_the_overlay_describes_a_study(monkeypatch):
     monkeypatch.chdir(ROOT)
     study = load_study(with_base([OVERLAY]))
-    assert study.encodings == ["rope", "hope", "mine"] and study.seeds.per_encoding["mine"] == 3
-    assert check_study(study).encodings == {"rope": [], "hope": [], "mine": [Path("examples/my_encoding.py")]}
+    files = check_study(study).arms
+    assert list(files) == list(study.arms) == ["text", "retrieval"]
+    for name, arm in study.arms.items():
+        models = Counter(encoding for encoding, _ in arm.runs())
+        assert list(models) == ["rope", "hope", "mine"] and len(set(models.values())) == 1, name
+        assert files[name].encodings == {"rope": [], "hope": [], "mine": [Path("examples/my_encoding.py")]}
 
 
 def stage(settings: dict, family: str = "examples.my_encoding:MyEncoding") -> TrainStage:
     over = {"encodings": ["mine"], "definitions": {"mine": {"family": family, "settings": settings}}}
-    return parse_study(merge(STUDY, over), "a test").train_stage("mine", 0)
+    return parse_study(merge(STUDY, over), "a test").arms[MAIN].train_stage("mine", 0)
 
 
 def test_a_change_of_its_file_is_another_training_and_the_old_model_is_refused(tmp_path, monkeypatch):

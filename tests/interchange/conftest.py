@@ -7,10 +7,13 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from hope.config import MAIN, to_json
 from hope.data.tokenizer import fit_tokenizer, save_tokenizer, vocabulary_size
+from hope.files import write_text
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
 from hope.model.threads import cpu_threads
+from hope.paths import StudyPaths
 from tests.conftest import tiny_study
 from tests.interchange.made_models import Made
 
@@ -44,7 +47,6 @@ def make(tokenizer, tmp_path_factory) -> Callable[..., Made]:
         **training: Any,
     ) -> Made:
         root = tmp_path_factory.mktemp("study")
-        save_tokenizer(tokenizer, root / "data" / "tokenizer")
         study = tiny_study(
             root,
             encodings=["it"],
@@ -58,7 +60,10 @@ def make(tokenizer, tmp_path_factory) -> Callable[..., Made]:
             },
             training={"length": length, **training},
         )
-        stage = study.train_stage("it", 3)
+        arm, paths = study.arms[MAIN], StudyPaths(root)
+        write_text(paths.config, to_json(study))
+        save_tokenizer(tokenizer, paths.data(arm.data_key) / "tokenizer")
+        stage = arm.train_stage("it", 3)
         model = Decoder(stage.model, vocabulary_size(tokenizer), length, stage.encoding).initialise(3).eval()
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -66,8 +71,8 @@ def make(tokenizer, tmp_path_factory) -> Callable[..., Made]:
                     parameter.add_(torch.rand(len(parameter), generator=torch.Generator().manual_seed(1)))
                 elif not name.startswith("encoding."):
                     parameter.mul_(20 if name in ("embedding.weight", "head.weight") else 2)
-        folder = root / "models" / "it" / "seed3"
+        folder = paths.run(MAIN, "it", 3).model
         save_model(model, dict(model.state_dict()), stage, "0123456789abcdef", folder)
-        return Made(folder, model)
+        return Made(folder, model, paths.data(arm.data_key))
 
     return make

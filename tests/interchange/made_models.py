@@ -23,10 +23,12 @@ class Made:
     Attributes:
         folder: holds ``model.safetensors`` and ``config.json``.
         model: the same in memory.
+        data: of the study, with the tokenizer.
     """
 
     folder: Path
     model: Decoder
+    data: Path
 
     def logits(self, ids: list[int], positions: list[int] | None = None) -> torch.Tensor:
         """Return the logits of one row of ids [tokens, vocabulary]."""

@@ -81,7 +81,7 @@ def test_the_tokenizer_is_found_named_or_left_out(make, tokenizer, tmp_path):
     assert not (tmp_path / "a" / "tokenizer.json").exists()
     assert json.loads((tmp_path / "a" / "config.json").read_text())["eos_token_id"] is None
     assert "AutoTokenizer" not in (tmp_path / "a" / "README.md").read_text()
-    theirs = made.folder.parents[2] / "data" / "tokenizer"
+    theirs = made.data / "tokenizer"
     export_model(away, tmp_path / "b", tokenizer=str(theirs))
     assert (tmp_path / "b" / "tokenizer.json").read_bytes() == (theirs / "tokenizer.json").read_bytes()
     assert export_model(made.folder, tmp_path / "c", tokenizer="none").endswith("asked for")

@@ -18,7 +18,7 @@ from hope.errors import UserError
 from hope.files import write_json
 from hope.interchange.importing import import_checkpoint
 from hope.model.loading import load_model
-from tests.conftest import tiny_study
+from tests.conftest import tiny_arm
 
 ROWS = 320
 """Of the embedding: more than the tokenizer has tokens, as where a vocabulary was rounded up."""
@@ -50,9 +50,9 @@ def checkpoint(tiny_files, tmp_path_factory) -> Path:
 def data(checkpoint, tiny_files, tmp_path_factory) -> Path:
     """Return the data of a study that reads text with the checkpoint's tokenizer."""
     folder = tmp_path_factory.mktemp("data")
-    study = tiny_study(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(checkpoint)})
-    prepare_corpus(study.corpus, folder / "corpus")
-    tokenize_corpus(study.tokens, folder / "corpus", folder)
+    arm = tiny_arm(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(checkpoint)})
+    prepare_corpus(arm.corpus, folder / "corpus")
+    tokenize_corpus(arm.tokens, folder / "corpus", folder)
     return folder
 
 
@@ -102,11 +102,11 @@ def test_a_model_that_was_exported_here_keeps_its_special_tokens(make, tiny_file
     from hope.interchange.exporting import export_model
 
     made = make("hope")
-    data = made.folder.parents[2] / "data"
+    data = made.data
     export_model(made.folder, tmp_path / "there")
-    study = tiny_study(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(data / "tokenizer")})
-    prepare_corpus(study.corpus, tmp_path / "corpus")
-    tokenize_corpus(study.tokens, tmp_path / "corpus", tmp_path / "data")
+    arm = tiny_arm(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(data / "tokenizer")})
+    prepare_corpus(arm.corpus, tmp_path / "corpus")
+    tokenize_corpus(arm.tokens, tmp_path / "corpus", tmp_path / "data")
     import_checkpoint(tmp_path / "there", tmp_path / "back", data=tmp_path / "data")
     back = load_file(tmp_path / "back" / "model.safetensors")
     assert torch.equal(back["embedding.weight"], made.model.embedding.weight)

@@ -2,15 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hope.config import Study
-from hope.measures import MEASURES, Endpoint, attention, interventions, losses, measured, retrieval
+from hope.config import Arm
+from hope.measures import MEASURES, Endpoint, attention, interventions, kernels, learning, losses, measured, retrieval
 from hope.measures.old_names import side_now
-from tests.reporting.make_study import settings
+from tests.reporting.make_study import arm_settings
 
 
-def small(longest: int) -> Study:
-    """Return a study at L = 8, with contexts of 0.5 L to ``longest`` L."""
-    return settings(
+def small(longest: int) -> Arm:
+    """Return an arm at L = 8, with contexts of 0.5 L to ``longest`` L."""
+    return arm_settings(
         {"rope": 1},
         training={"length": 8},
         mixture={"share": 0.0},
@@ -43,10 +43,10 @@ def test_windows_of_a_document_are_weighed_by_their_tokens():
 
 
 def test_range_that_is_not_measured_from_end_to_end_is_left_out():
-    study = small(4)
-    found = measured({"extrapolation": windows((1, 0, 8, 1.0), (1, 8, 16, 2.0))}, study)
+    arm = small(4)
+    found = measured({"extrapolation": windows((1, 0, 8, 1.0), (1, 8, 16, 2.0))}, arm)
     assert {endpoint for endpoint, _ in found} == {Endpoint("loss_within"), Endpoint("octave_loss", multiple=2.0)}
-    assert not list(measured({"extrapolation": windows((1, 4, 8, 1.0), (1, 12, 16, 2.0))}, study))
+    assert not list(measured({"extrapolation": windows((1, 4, 8, 1.0), (1, 12, 16, 2.0))}, arm))
 
 
 def test_octaves_end_at_powers_of_two_up_to_the_longest():
@@ -57,8 +57,8 @@ def test_context_gain_compares_the_same_targets_and_is_positive_where_context_he
     frame = pd.DataFrame(
         {"extension": "none", "document": [1, 1, 1, 2, 2, 2], "context": [4, 8, 16] * 2, "tokens": 2}
     ).assign(nll=[10.0, 8.0, 6.0, 4.0, 4.0, 5.0])
-    study = small(4)
-    found = dict(measured({"context": frame}, study))
+    arm = small(4)
+    found = dict(measured({"context": frame}, arm))
     assert set(found) == {
         *(Endpoint("context_loss", multiple=multiple) for multiple in (0.5, 1.0, 2.0)),
         Endpoint("context_gain", multiple=2.0),
@@ -70,15 +70,15 @@ def test_context_gain_compares_the_same_targets_and_is_positive_where_context_he
 def test_endpoints_of_a_length_extension_carry_its_label():
     positions = windows((1, 0, 8, 2.0), (1, 8, 16, 5.0))
     frame = pd.concat([positions, positions.assign(extension="yarn-4", nll=positions["nll"] / 2)])
-    study = small(2)
-    found = dict(measured({"extrapolation": frame}, study))
+    arm = small(2)
+    found = dict(measured({"extrapolation": frame}, arm))
     assert {(each.measure, each.multiple, each.extension): values[1] for each, values in found.items()} == {
         ("loss_within", None, None): 2.0, ("octave_loss", 2.0, None): 5.0,
         ("loss_within", None, "yarn-4"): 1.0, ("octave_loss", 2.0, "yarn-4"): 2.5,
     }  # fmt: skip
     contexts = pd.DataFrame({"document": 1, "context": [8, 16], "tokens": 2, "nll": [8.0, 6.0]})
     both = pd.concat([contexts.assign(extension="none"), contexts.assign(extension="my.ext@2", nll=1.0)])
-    found = dict(measured({"context": both}, study))
+    found = dict(measured({"context": both}, arm))
     assert found[Endpoint("context_loss", multiple=2.0, extension="my.ext@2")].to_dict() == {1: 0.5}
     gains = {endpoint: values.to_dict() for endpoint, values in found.items() if endpoint.measure == "context_gain"}
     assert gains == {Endpoint("context_gain", multiple=2.0): {1: 1.0}}
@@ -114,8 +114,8 @@ def test_prompts_that_differ_in_depth_alone_are_one_unit():
     ]
     rows += [("copy", 8, None, example, 0.25, 0, None) for example in range(2)]
     columns = ["task", "length", "depth", "example", "accuracy", "exact", "margin"]
-    study = small(4)
-    found = dict(measured({"retrieval": pd.DataFrame(rows, columns=columns)}, study))
+    arm = small(4)
+    found = dict(measured({"retrieval": pd.DataFrame(rows, columns=columns)}, arm))
     needle, copy = {"task": "needle", "multiple": 1.0}, {"task": "copy", "multiple": 1.0}
     assert found[Endpoint("accuracy", **needle)].to_dict() == {0: 0.75, 1: 0.25}
     assert found[Endpoint("exact", **needle)].to_dict() == {0: 0.5, 1: 0.0}
@@ -145,7 +145,59 @@ def test_interventions_are_differences_to_the_model_left_alone():
     assert changes.to_dict() == pytest.approx({1: -0.5, 2: -0.5})
     assert interventions.index_change(frame, 8, "remove", "activated").to_dict() == pytest.approx({1: -1.0, 2: -1.0})
     assert interventions.octave_loss_change(frame, 8, "mean", "matched").to_dict() == pytest.approx({1: 2.0, 2: 2.0})
-    assert len(dict(measured({"intervention": frame}, settings({"rope": 1})))) == 6
+    assert len(dict(measured({"intervention": frame}, arm_settings({"rope": 1})))) == 6
+
+
+@pytest.mark.parametrize(
+    ("likely", "tokens"),
+    [
+        ([0.2, 0.9, 0.95, 1.0], 200.0),  # at the point itself, not between points
+        ([0.95, 0.2, 0.91, 0.95], 300.0),  # other tasks came, and are learned too
+        ([0.95, 0.0, 0.0, 0.0], 400.0),
+        ([0.2, 0.95, np.nan, 0.95], 200.0),
+        ([np.nan, np.nan, 0.3, 0.93], 400.0),  # steps without examples say nothing
+        ([0.1, 0.2, 0.3, 0.89], 400.0),  # never reached: all tokens
+        ([0.1, 0.2, 0.3, np.nan], 400.0),
+    ],
+)
+def test_tokens_to_learn_are_those_from_which_on_nine_of_ten_are_likely(likely, tokens):
+    history = pd.DataFrame({"step": [1, 2, 3, 4], "tokens": [100, 200, 300, 400], "likely_answers": likely})
+    assert learning.tokens_to_learn(history, 8).to_dict() == {0: tokens}
+    found = dict(measured({"history": history}, small(4)))
+    assert {endpoint: values.to_dict() for endpoint, values in found.items()} == {
+        Endpoint("tokens_to_learn"): {0: tokens}
+    }
+
+
+def test_a_training_without_examples_learns_no_answers():
+    history = pd.DataFrame({"step": [1, 2], "tokens": [100, 200], "loss": [3.0, 2.0]})
+    for without in (history, history.assign(likely_answers=np.nan)):
+        assert learning.tokens_to_learn(without, 8).empty
+        assert not dict(measured({"history": without}, small(4)))
+
+
+def test_the_worst_of_all_sizes_counts():
+    sizes = pd.DataFrame(
+        {
+            "head_dim": [64, 64, 128],
+            "length": [512, 4096, 4096],
+            "base": [1e4, 1e4, 5e5],
+            "rope_far": [0.02, 0.30, -0.05],
+            "hope_far": [0.51, 0.40, 0.61],
+            "hope_floor": [0.50, 0.43, 0.60],
+            "bound_gap": [0.03, 0.08, 0.01],
+        }
+    )
+    arm = arm_settings({"rope": 1, "hope": 1})
+    # The second size is the worst in all three: its kernel lies below its floor, by more than the others above theirs.
+    assert kernels.worst_floor_gap(sizes, arm, "hope") == pytest.approx(0.03)
+    assert kernels.worst_rise_above_rope(sizes, arm, "hope") == pytest.approx(0.10)
+    assert kernels.worst_bound_gap(sizes, arm, "hope") == pytest.approx(0.08)
+    assert kernels.worst_rise_above_rope(sizes.assign(rope_far=[0.6, 0.3, 0.0]), arm, "hope") == pytest.approx(-0.09)
+    # They are of the two formulas, whatever the arm's sizes: of HoPE, once.
+    for name in ("worst_floor_gap", "worst_rise_above_rope", "worst_bound_gap"):
+        assert MEASURES[name].compute(sizes, arm, "rope") is None
+        assert MEASURES[name].source.name == "kernel_sizes" and MEASURES[name].unit == "formula"
 
 
 def test_spread_weighs_bins_and_splits_at_one_turn_within_the_training_length():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from hope.config import merge, parse_study
+from hope.config import MAIN, merge, parse_study
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
 
@@ -26,7 +26,7 @@ def save(folder: Path, name: str, seed: int = 3, loud: float = 8.0, **sizes: obj
     Its matrices are scaled up by ``loud``, so that heads attend sharply and logits lie far apart.
     """
     study = parse_study(merge(STUDY, {"encodings": [name], "model": sizes}), "folders")
-    stage = study.train_stage(name, seed)
+    stage = study.arms[MAIN].train_stage(name, seed)
     model = Decoder(stage.model, VOCABULARY, LENGTH, stage.encoding).initialise(seed).eval()
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():

@@ -9,13 +9,13 @@ from safetensors.torch import save_file
 from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.loading import initial_model, load_model, save_model, trained_tasks
-from tests.conftest import tiny_study
+from tests.conftest import tiny_arm
 
 
 @pytest.fixture
 def saved(tiny_files, tmp_path):
     def save(name: str):
-        stage = tiny_study(tiny_files).train_stage(name, 7)
+        stage = tiny_arm(tiny_files).train_stage(name, 7)
         model = Decoder(stage.model, 128, stage.training.length, stage.encoding).initialise(7)
         with torch.no_grad():
             for parameter in model.parameters():

@@ -13,7 +13,7 @@ from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.plan.compute import forward, measuring_flops, training_flops
 from hope.plan.sizes import SPECIAL_TOKENS, count_parameters, vocabulary_of
-from tests.conftest import tiny_study
+from tests.conftest import tiny_arm
 
 PRESETS = Path(__file__).parents[2] / "workflow" / "presets"
 SHAPES = [
@@ -53,10 +53,10 @@ def test_what_a_class_of_the_users_own_learns_is_not_known(tiny_files: Path) -> 
     ("preset", "total"), [("gpu-124m", 124e6), ("gpu-350m", 354e6), ("gpu-1b", 1.25e9), ("paper-3b", 2.8e9)]
 )
 def test_a_preset_has_the_parameters_that_its_name_says(preset: str, total: float) -> None:
-    study = config.load_study([PRESETS.parents[1] / "config.yaml", PRESETS / f"{preset}.yaml"])
-    vocabulary = vocabulary_of(study)
-    found = count_parameters(study.model, study.encoding("hope"), vocabulary, study.training.length)
-    assert found.total == numbers(made(study.model, study.encoding("hope"), vocabulary, study.training.length))
+    arm = config.load_study([PRESETS.parents[1] / "config.yaml", PRESETS / f"{preset}.yaml"]).arms["text"]
+    vocabulary = vocabulary_of(arm)
+    found = count_parameters(arm.model, arm.encoding("hope"), vocabulary, arm.training.length)
+    assert found.total == numbers(made(arm.model, arm.encoding("hope"), vocabulary, arm.training.length))
     assert found.total == pytest.approx(total, rel=0.01)
 
 
@@ -79,21 +79,21 @@ def test_flops_are_those_that_pytorch_counts(shape: config.Model) -> None:
 
 
 def test_a_training_counts_three_passes_and_four_where_layers_are_computed_again(tiny_files: Path) -> None:
-    study = tiny_study(tiny_files)
-    once = forward(study.model, 512, 32, study.training.steps * 8)
-    assert training_flops(study, 512) == (3 * once.total, 3 * once.total)
-    again = tiny_study(tiny_files, training={"activation_checkpointing": True})
+    arm = tiny_arm(tiny_files)
+    once = forward(arm.model, 512, 32, arm.training.steps * 8)
+    assert training_flops(arm, 512) == (3 * once.total, 3 * once.total)
+    again = tiny_arm(tiny_files, training={"activation_checkpointing": True})
     assert training_flops(again, 512) == (3 * once.total, 3 * once.total + once.layers + once.attention)
 
 
 def test_measuring_grows_with_what_is_measured(tiny_files: Path) -> None:
-    study = tiny_study(tiny_files)
-    less = measuring_flops(study, 512, rotary=False)
-    assert measuring_flops(study, 512, rotary=True) > less
-    none = tiny_study(tiny_files, retrieval={"tasks": []})
+    arm = tiny_arm(tiny_files)
+    less = measuring_flops(arm, 512, rotary=False)
+    assert measuring_flops(arm, 512, rotary=True) > less
+    none = tiny_arm(tiny_files, retrieval={"tasks": []})
     assert measuring_flops(none, 512, rotary=False) < less
     # By hand: one window of 8 L and its contexts, nothing else.
-    alone = tiny_study(
+    alone = tiny_arm(
         tiny_files,
         retrieval={"tasks": []},
         extrapolation={"documents": 2, "windows": 1, "longest": 2, "contexts": [1.0, 2.0]},
@@ -104,16 +104,16 @@ def test_measuring_grows_with_what_is_measured(tiny_files: Path) -> None:
 
 
 def test_the_vocabulary_is_what_the_config_or_the_tokenizer_says(tiny_files: Path, tmp_path: Path) -> None:
-    study = tiny_study(tiny_files)
-    assert vocabulary_of(study) == 512
-    assert vocabulary_of(study, given=999) == 999
+    arm = tiny_arm(tiny_files)
+    assert vocabulary_of(arm) == 512
+    assert vocabulary_of(arm, given=999) == 999
     tokenizer = tmp_path / "tokenizer.json"
     # As the tokenizers library writes it: ids with gaps, and added tokens behind them.
     content = {"model": {"vocab": {"a": 0, "b": 7}}, "added_tokens": [{"id": 9, "content": "<|x|>"}]}
     tokenizer.write_text(json.dumps(content), encoding="utf-8")
     tokens = {"tokenizer": "pretrained", "pretrained": str(tokenizer)}
-    assert vocabulary_of(tiny_study(tiny_files, tokens=tokens)) == 10 + 4
-    assert vocabulary_of(tiny_study(tiny_files, tokens=tokens | {"pretrained": str(tmp_path)})) == 10 + 4
+    assert vocabulary_of(tiny_arm(tiny_files, tokens=tokens)) == 10 + 4
+    assert vocabulary_of(tiny_arm(tiny_files, tokens=tokens | {"pretrained": str(tmp_path)})) == 10 + 4
 
 
 @pytest.mark.parametrize("ours", [False, True])
@@ -129,8 +129,8 @@ def test_a_tokenizer_read_here_has_as_many_ids_as_the_library_finds(
     if not ours:
         path = tmp_path / "tokenizer.json"
         Tokenizer(models.WordLevel({"a": 0, "b": 9}, unk_token="a")).save(str(path))
-    study = tiny_study(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(path)})
-    assert vocabulary_of(study) == vocabulary_size(load_pretrained(study.tokens))
+    arm = tiny_arm(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(path)})
+    assert vocabulary_of(arm) == vocabulary_size(load_pretrained(arm.tokens))
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_a_tokenizer_read_here_has_as_many_ids_as_the_library_finds(
 )
 def test_a_tokenizer_of_unknown_size_is_one_line(tokens: dict, line: str, tiny_files: Path) -> None:
     with pytest.raises(UserError, match=line):
-        vocabulary_of(tiny_study(tiny_files, tokens=tokens))
+        vocabulary_of(tiny_arm(tiny_files, tokens=tokens))

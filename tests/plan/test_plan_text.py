@@ -14,32 +14,37 @@ from hope.cli import main
 from hope.errors import UserError
 from hope.plan.estimate import PlanOptions, estimate_plan
 from hope.plan.text import plan_text
-from tests.conftest import ROOT, tiny_study
+from tests.conftest import ROOT, tiny_arm
 
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
 
 
-def study(files: Path, **training: Any) -> config.Study:
-    """Return a study of five trainings in bfloat16, each on two devices."""
+def arm_of(files: Path, **training: Any) -> config.Arm:
+    """Return an arm of five trainings in bfloat16, each on two devices."""
     over = {"precision": "bfloat16", "processes": 2, "batch_windows": 8} | training
-    return tiny_study(files, encodings=["rope", "hope"], seeds={"per_encoding": {"rope": 2, "hope": 3}}, training=over)
+    return tiny_arm(files, encodings=["rope", "hope"], seeds={"per_encoding": {"rope": 2, "hope": 3}}, training=over)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_is_planned(preset: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(ROOT)
     assert main(["plan", "--configfile", str(preset)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    described = config.load_study([ROOT / "config.yaml", preset])
-    assert lines[0].startswith(f"{described.study}: {len(described.runs())} models (")
-    stages = [line.split() for line in lines if line.startswith(("  0", "  1", "  2", "  3"))]
-    assert [stage[0] for stage in stages] == ["0", "1", "2", "3"]
-    assert [stage[0] for stage in stages if "*" in stage] == [str(described.training.zero_stage)]
-    for stage in stages:
-        *parts, total = [float(word.replace(",", "")) for word in stage[1:] if word[0].isdigit()]
-        assert sum(parts) == pytest.approx(total, abs=0.04)
+    plans = capsys.readouterr().out.split("\n\n\n")
+    study = config.load_study([ROOT / "config.yaml", preset])
+    for (name, arm), text in zip(study.arms.items(), plans, strict=True):
+        lines = text.splitlines()
+        assert lines[0].startswith(f"{study.study}, arm {name}: {len(arm.runs())} models (")
+        stages = [line.split() for line in lines if line.startswith(("  0", "  1", "  2", "  3"))]
+        assert [stage[0] for stage in stages] == ["0", "1", "2", "3"]
+        assert [stage[0] for stage in stages if "*" in stage] == [str(arm.training.zero_stage)]
+        for stage in stages:
+            *parts, total = [float(word.replace(",", "")) for word in stage[1:] if word[0].isdigit()]
+            assert sum(parts) == pytest.approx(total, abs=0.04)
     assert main(["plan", "--configfile", str(preset), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["study"] == described.study
+    told = json.loads(capsys.readouterr().out)
+    assert {name: plan["title"] for name, plan in told.items()} == {
+        name: f"{study.study}, arm {name}" for name in study.arms
+    }
 
 
 def test_it_is_told_without_numerical_libraries() -> None:
@@ -54,8 +59,8 @@ def test_it_is_told_without_numerical_libraries() -> None:
 
 
 def test_hours_by_hand(tiny_files: Path) -> None:
-    described = study(tiny_files)
-    found = estimate_plan(described, PlanOptions(devices=4, gpu="h100", utilisation=0.5))
+    described = arm_of(tiny_files)
+    found = estimate_plan("tiny", described, PlanOptions(devices=4, gpu="h100", utilisation=0.5))
     (row,) = found.hours
     # Two trainings at once on two devices each: five take three rounds.
     assert (found.at_once, row.device) == (2, "H100")
@@ -63,25 +68,25 @@ def test_hours_by_hand(tiny_files: Path) -> None:
     assert row.trainings == pytest.approx(3 * row.training)
     assert row.measuring == pytest.approx(found.flops_measuring / (4 * 67e12 * 0.5) / 3600)
     assert row.share == pytest.approx(found.memory[described.training.zero_stage].total / 80e9)
-    measured = estimate_plan(described, PlanOptions(tokens_per_second=1000.0)).hours[0]
+    measured = estimate_plan("tiny", described, PlanOptions(tokens_per_second=1000.0)).hours[0]
     assert measured.training == pytest.approx(described.training.steps * 8 * described.training.length / 3600e3)
     assert (measured.trainings / measured.training, measured.measuring) == (5.0, None)
 
 
 def test_a_device_of_ones_own_and_one_that_is_too_small(tiny_files: Path) -> None:
-    described = study(tiny_files)
-    held = estimate_plan(described, PlanOptions()).memory[0].total / 2**30
+    described = arm_of(tiny_files)
+    held = estimate_plan("tiny", described, PlanOptions()).memory[0].total / 2**30
     for memory, fits in ((held / 0.89, True), (held / 0.91, False)):
-        plan = estimate_plan(described, PlanOptions(flops=100.0, memory=memory))
+        plan = estimate_plan("tiny", described, PlanOptions(flops=100.0, memory=memory))
         assert plan.hours[0].fits is fits
         assert ("too much" in plan_text(described, plan)) is not fits
 
 
 def test_what_is_not_counted_is_named(tiny_files: Path) -> None:
-    described = tiny_study(tiny_files, encodings=["rope", "hope", "alibi", "pope", "none"])
-    (note,) = estimate_plan(described, PlanOptions()).notes
+    described = tiny_arm(tiny_files, encodings=["rope", "hope", "alibi", "pope", "none"])
+    (note,) = estimate_plan("tiny", described, PlanOptions()).notes
     assert note.startswith("alibi, pope: more memory and time than reckoned")
-    assert estimate_plan(study(tiny_files), PlanOptions()).notes == []
+    assert estimate_plan("tiny", arm_of(tiny_files), PlanOptions()).notes == []
 
 
 @pytest.mark.parametrize(
@@ -98,5 +103,5 @@ def test_what_is_not_counted_is_named(tiny_files: Path) -> None:
 )
 def test_what_does_not_go_together_is_one_clear_line(asked: dict[str, Any], line: str, tiny_files: Path) -> None:
     with pytest.raises(UserError) as raised:
-        estimate_plan(study(tiny_files), PlanOptions(**asked))
+        estimate_plan("tiny", arm_of(tiny_files), PlanOptions(**asked))
     assert line in str(raised.value)

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from hope.catalogue import FAMILIES
-from hope.config import Study, parse_study, to_json
+from hope.config import Arm, Study, merge, parse_study, to_json
+from hope.config.default import ARMS
 from hope.files import write_json
 from hope.paths import StudyPaths
 
@@ -22,6 +23,10 @@ LENGTH = 64
 LAYERS, HEADS, HEAD_DIM = 2, 2, 16
 DOCUMENTS, WINDOWS, PROMPTS = 8, 2, 24
 VOCABULARY = 512
+TEXT, RETRIEVAL = "text", "retrieval"
+"""The arms that the shipped claims are about; a made-up study has the first of them alone, unless it is told."""
+MIXTURE = {"share": 0.3, "tasks": {"copy": 0.7, "recall": 0.3}}
+TASKS = ["copy", "copy_text", "few_shot", "recall", "induction"]
 
 
 @dataclass
@@ -31,8 +36,8 @@ class Truth:
     Attributes:
         within: loss at positions below L, in nats a token, above 4.0.
         past: what each doubling past L adds to the loss, in nats a token.
-        copy: token accuracy of copying within L.
-        copy_past: token accuracy of copying past L.
+        copy: token accuracy of copying, and of going on with a string that repeats, within L.
+        copy_past: the same past L.
         recall: token accuracy at every length of recall and of all tasks that are not named here.
         few_shot: token accuracy of few-shot following at every length.
         index: U-shape index without the first token, of the trained model.
@@ -94,7 +99,7 @@ def make_study(
         truth: the effects; the defaults support most claims.
         seeds: models by encoding, which also says what encodings there are.
         seed: of the noise.
-        changes: sections of the study laid over the defaults here.
+        changes: sections of the study laid over the defaults here, ``arms`` among them.
 
     Returns:
         ``root``.
@@ -105,19 +110,49 @@ def make_study(
     paths = StudyPaths(root)
     root.mkdir(parents=True, exist_ok=True)
     paths.config.write_text(json.dumps(json.loads(to_json(study)), indent=2, sort_keys=True) + "\n")
-    _write_data(paths, study)
-    for encoding, number in study.runs():
-        source = _Noise(truth, seed, encoding, number)
-        _write_model(paths, study, encoding, number, source)
-        # Noise of its own for each room, so that one more table of one does not draw the other anew.
-        _write_analysis(paths, study, encoding, number, _Noise(truth, seed + 1, encoding, number))
-        _write_evaluation(paths, study, encoding, number, source)
-    _write_kernel(paths, study)
+    for place, (name, arm) in enumerate(study.arms.items()):
+        # Noise of its own for each arm, and for each room, so that one more table of one does not draw the other anew.
+        _write_arm(paths, name, arm, truth, seed + 100 * place)
     return root
 
 
+def _write_arm(paths: StudyPaths, name: str, arm: Arm, truth: Truth, seed: int) -> None:
+    if arm.reads_text:
+        _write_data(paths, arm)
+        _write_kernel(paths.theory(name), arm)
+    for encoding, number in arm.runs():
+        run, source = paths.run(name, encoding, number), _Noise(truth, seed, encoding, number)
+        _write_model(run.model, arm, source)
+        if arm.reads_text:
+            _write_analysis(run.analysis, arm, encoding, _Noise(truth, seed + 1, encoding, number))
+            _write_extrapolation(run.evaluation, arm, encoding, source)
+        if arm.retrieval.tasks:
+            _write_retrieval(run.evaluation, arm, encoding, source)
+
+
+def arm_settings(seeds: dict[str, int], **changes: Any) -> Arm:
+    """Return the one arm of :func:`settings`."""
+    return settings(seeds, **changes).arms[TEXT]
+
+
+def with_retrieval(seeds: dict[str, int], **changes: Any) -> dict[str, Any]:
+    """Return arms for :func:`settings`: one of text, and the shipped one that is trained on tasks alone, made small.
+
+    Args:
+        seeds: models by encoding of the second.
+        changes: sections of the second laid over the defaults here.
+    """
+    small: dict[str, Any] = {
+        "encodings": list(seeds),
+        "seeds": {"count": 1, "per_encoding": dict(seeds)},
+        "training": {"length": LENGTH, "tokens": 20_480, "batch_windows": 8},
+        "retrieval": {"prompts": PROMPTS},
+    }
+    return {TEXT: {}, RETRIEVAL: merge(merge(ARMS[RETRIEVAL][1], small), changes)}
+
+
 def settings(seeds: dict[str, int], **changes: Any) -> Study:
-    """Return the config of a small study of these encodings and numbers of seeds."""
+    """Return the config of a small study of these encodings and numbers of seeds; its one arm reads text."""
     content: dict[str, Any] = {
         "study": "made-up",
         "encodings": list(seeds),
@@ -127,9 +162,15 @@ def settings(seeds: dict[str, int], **changes: Any) -> Study:
         "training": {"length": LENGTH, "tokens": 20_480, "batch_windows": 8, "warmup_steps": 4},
         "analysis": {"documents": DOCUMENTS},
         "extrapolation": {"documents": DOCUMENTS, "windows": WINDOWS},
-        "retrieval": {"prompts": PROMPTS},
+        "arms": {TEXT: {}},
     }
-    return parse_study({**content, **changes}, "made-up study")
+    content = {**content, **changes}
+    if TEXT in content["arms"]:
+        tasks = {"mixture": MIXTURE, "retrieval": {"prompts": PROMPTS, "tasks": TASKS}}
+        own = {key: changes.get(key, value) for key, value in tasks.items()}
+        content = {key: value for key, value in content.items() if key not in tasks}
+        content["arms"] = {**content["arms"], TEXT: merge(own, content["arms"][TEXT])}
+    return parse_study(content, "made-up study")
 
 
 class _Noise:
@@ -180,7 +221,8 @@ def _provenance(stage: str, seconds: float) -> dict:
     }
 
 
-def _write_data(paths: StudyPaths, study: Study) -> None:
+def _write_data(paths: StudyPaths, arm: Arm) -> None:
+    corpus = paths.corpus(arm.data_key)
     documents = [
         {
             "document": number,
@@ -192,11 +234,11 @@ def _write_data(paths: StudyPaths, study: Study) -> None:
         }
         for number in range(3 * DOCUMENTS)
     ]
-    _table(paths.corpus / "documents.parquet", documents)
+    _table(corpus / "documents.parquet", documents)
     write_json(
-        paths.corpus / "corpus.json",
+        corpus / "corpus.json",
         {
-            "source": study.corpus.source,
+            "source": arm.corpus.source,
             "origin": {"python": "3.11.0"},
             "documents": len(documents),
             "characters": 4_000 * len(documents),
@@ -212,7 +254,7 @@ def _write_data(paths: StudyPaths, study: Study) -> None:
     )
     special = {"start": 0, "end": 1, "separator": 2, "query": 3}
     for split, count in (("train", 2 * DOCUMENTS), ("validation", DOCUMENTS)):
-        folder = paths.data / split
+        folder = paths.data(arm.data_key) / split
         folder.mkdir(parents=True, exist_ok=True)
         write_json(
             folder / "manifest.json",
@@ -234,11 +276,11 @@ def _write_data(paths: StudyPaths, study: Study) -> None:
         )
 
 
-def _write_model(paths: StudyPaths, study: Study, encoding: str, number: int, noise: _Noise) -> None:
-    folder = paths.run(encoding, number).model
-    batch = study.training.length * study.training.batch_windows
-    steps = np.arange(4, study.training.steps + 1, 4)
+def _write_model(folder: Path, arm: Arm, noise: _Noise) -> None:
+    batch = arm.training.length * arm.training.batch_windows
+    steps = np.arange(4, arm.training.steps + 1, 4)
     text = 4.0 + 2.5 * np.exp(-steps / 10) + noise.own.normal(0, 0.02, len(steps))
+    text = text if arm.reads_text else 0 * text
     history = pd.DataFrame(
         {
             "step": steps,
@@ -247,16 +289,17 @@ def _write_model(paths: StudyPaths, study: Study, encoding: str, number: int, no
             "loss": text + 0.8,
             "text_loss": text,
             "synthetic_loss": 0.8 + np.exp(-steps / 20),
+            "likely_answers": 1 - np.exp(-steps / 10),
             "learning_rate": 3e-3 * 0.5 * (1 + np.cos(np.pi * steps / steps[-1])),
             "gradient_norm": 1 / np.sqrt(steps),
             "tokens_per_second": batch / 0.25 + noise.own.normal(0, 30, len(steps)),
         }
     )
     _table(folder / "history.parquet", history)
-    write_json(folder / "config.json", {"model_type": "made-up", "hidden_size": study.model.width})
+    write_json(folder / "config.json", {"model_type": "made-up", "hidden_size": arm.model.width})
     write_json(folder / "run.json", _provenance("train", float(steps[-1] * 0.25)))
     # The header of a safetensors file, for the count of parameters; the tensor itself is zeros.
-    shape = [VOCABULARY, study.model.width]
+    shape = [VOCABULARY, arm.model.width]
     size = 4 * math.prod(shape)
     header = json.dumps({"embedding.weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
@@ -266,10 +309,10 @@ def _bins(total: int, width: int) -> list[tuple[int, int]]:
     return [(start, min(start + width, total)) for start in range(0, total, width)]
 
 
-def _write_analysis(paths: StudyPaths, study: Study, encoding: str, number: int, noise: _Noise) -> None:
-    folder, truth, length = paths.run(encoding, number).analysis, noise.truth, study.training.length
-    longest = study.extrapolation.longest if encoding != "learned" else 1
-    multiples = [multiple for multiple in study.analysis.multiples if multiple <= longest]
+def _write_analysis(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> None:
+    truth, length = noise.truth, arm.training.length
+    longest = arm.extrapolation.longest if encoding != "learned" else 1
+    multiples = [multiple for multiple in arm.analysis.multiples if multiple <= longest]
     queries = [round(multiple * length) - 1 for multiple in multiples]
     heads = [(layer, head) for layer in range(LAYERS) for head in range(HEADS)]
     profile, ushape = [], []
@@ -319,27 +362,27 @@ def _write_analysis(paths: StudyPaths, study: Study, encoding: str, number: int,
                 dict(document=document, query=query, layer=layer, head=head, divergence=min(max(0.0, value), 1.0))
                 for document, value in enumerate(values)
             ]
-    _write_dynamics(folder, study, encoding, noise)
+    _write_dynamics(folder, arm, encoding, noise)
     columns = ["document", "query", "layer", "head", "divergence"]
     _table(folder / "divergence.parquet", pd.DataFrame(departs, columns=columns))
-    if study.is_rotary(encoding):
-        _write_components(folder, study, encoding, noise)
+    if arm.is_rotary(encoding):
+        _write_components(folder, arm, encoding, noise)
     write_json(folder / "provenance.json", _provenance("analyze-attention", 2.0))
 
 
-def _kept(study: Study, encoding: str) -> tuple[np.ndarray, np.ndarray]:
+def _kept(arm: Arm, encoding: str) -> tuple[np.ndarray, np.ndarray]:
     """Return frequencies and which of them are kept, of a rotary encoding with its settings."""
-    spectrum = study.spectrum(encoding)
+    spectrum = arm.spectrum(encoding)
     assert spectrum is not None
     frequencies = np.array(spectrum.frequencies)
     return frequencies, frequencies > 0
 
 
-def _write_components(folder: Path, study: Study, encoding: str, noise: _Noise) -> None:
-    truth, length = noise.truth, study.training.length
-    frequencies, kept = _kept(study, encoding)
+def _write_components(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> None:
+    truth, length = noise.truth, arm.training.length
+    frequencies, kept = _kept(arm, encoding)
     half = len(frequencies)
-    count = max(1, round(study.analysis.active_share * int(kept.sum())))
+    count = max(1, round(arm.analysis.active_share * int(kept.sum())))
     _table(
         folder / "components.parquet",
         [
@@ -364,13 +407,13 @@ def _write_components(folder: Path, study: Study, encoding: str, noise: _Noise) 
             for distance in range(length)
         ],
     )
-    _write_activation(folder, study, frequencies * kept, count)
-    _write_trained_kernel(folder, study, frequencies * kept, noise)
+    _write_activation(folder, arm, frequencies * kept, count)
+    _write_trained_kernel(folder, arm, frequencies * kept, noise)
     _write_intervention(folder, truth, encoding, noise, [str(component) for component in range(count)])
 
 
-def _write_activation(folder: Path, study: Study, frequencies: np.ndarray, count: int) -> None:
-    shares = {0.125: count // 2, study.analysis.active_share: count, 0.5: 2 * count}
+def _write_activation(folder: Path, arm: Arm, frequencies: np.ndarray, count: int) -> None:
+    shares = {0.125: count // 2, arm.analysis.active_share: count, 0.5: 2 * count}
     _table(
         folder / "activation.parquet",
         [
@@ -379,7 +422,7 @@ def _write_activation(folder: Path, study: Study, frequencies: np.ndarray, count
                 "threshold": threshold,
                 "layer": layer,
                 "component": component,
-                "turns": float(frequency * study.training.length / (2 * np.pi)),
+                "turns": float(frequency * arm.training.length / (2 * np.pi)),
                 "spread": 1.0 / (1 + component),
                 "activated": bool(frequency > 0 and component < wanted),
             }
@@ -391,8 +434,8 @@ def _write_activation(folder: Path, study: Study, frequencies: np.ndarray, count
     )
 
 
-def _write_trained_kernel(folder: Path, study: Study, frequencies: np.ndarray, noise: _Noise) -> None:
-    distance = _distances(study.training.length)
+def _write_trained_kernel(folder: Path, arm: Arm, frequencies: np.ndarray, noise: _Noise) -> None:
+    distance = _distances(arm.training.length)
     phases = np.exp(1j * distance[:, None] * frequencies)
     _table(
         folder / "kernel_trained.parquet",
@@ -437,11 +480,11 @@ def _write_intervention(folder: Path, truth: Truth, encoding: str, noise: _Noise
     _table(folder / "intervention.parquet", rows)
 
 
-def _write_dynamics(folder: Path, study: Study, encoding: str, noise: _Noise) -> None:
+def _write_dynamics(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> None:
     """A U-shape that appears at half of the training, and of a rotary encoding components 0 and 1 from a quarter on."""
-    truth, steps, rows = noise.truth, study.training.steps, []
-    for step in [0, *study.training.snapshot_steps, steps]:
-        keys = {"step": step, "tokens": step * study.training.length * study.training.batch_windows}
+    truth, steps, rows = noise.truth, arm.training.steps, []
+    for step in [0, *arm.training.snapshot_steps, steps]:
+        keys = {"step": step, "tokens": step * arm.training.length * arm.training.batch_windows}
         level = truth.index.get(encoding, 0.2) if step >= steps / 2 else truth.index_initial
         curves = {"index": level + 0.3, "index_without_sink": level, "loss": 4.0 + 2.5 * (1 - step / steps)}
         for measure, value in curves.items():
@@ -451,7 +494,7 @@ def _write_dynamics(folder: Path, study: Study, encoding: str, noise: _Noise) ->
                     keys | dict(measure=measure, layer=layer, component=-1, document=document, value=value)
                     for document, value in enumerate(values)
                 ]
-        for component in range(study.model.head_dim // 2 if study.is_rotary(encoding) else 0):
+        for component in range(arm.model.head_dim // 2 if arm.is_rotary(encoding) else 0):
             active = step >= steps / 4 and component < 2
             for measure, value in (("spread", 0.5 if active else 0.01), ("activated", float(active))):
                 rows.append(keys | dict(measure=measure, layer=-1, component=component, document=-1, value=value))
@@ -472,10 +515,10 @@ def _extended(truth: Truth, encoding: str, doublings: float, label: str) -> floa
 
 
 def _write_strided(
-    folder: Path, study: Study, truth: Truth, encoding: str, labels: list[str], of_document: np.ndarray
+    folder: Path, arm: Arm, truth: Truth, encoding: str, labels: list[str], of_document: np.ndarray
 ) -> None:
-    longest = study.training.length * (study.extrapolation.longest if encoding != "learned" else 1)
-    strided, length, rows = study.extrapolation.strided, study.training.length, []
+    longest = arm.training.length * (arm.extrapolation.longest if encoding != "learned" else 1)
+    strided, length, rows = arm.extrapolation.strided, arm.training.length, []
     for label in labels if strided is not None else []:
         assert strided is not None
         read, stride = round(strided.window * length), round(strided.stride * length)
@@ -490,14 +533,14 @@ def _write_strided(
     _table(folder / "strided.parquet", pd.DataFrame(rows, columns=columns))
 
 
-def _write_evaluation(paths: StudyPaths, study: Study, encoding: str, number: int, noise: _Noise) -> None:
-    folder, truth, length = paths.run(encoding, number).evaluation, noise.truth, study.training.length
-    settings = study.extrapolation
+def _write_extrapolation(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> None:
+    truth, length = noise.truth, arm.training.length
+    settings = arm.extrapolation
     longest = length * (settings.longest if encoding != "learned" else 1)
     cells = [(document, window) for document in range(DOCUMENTS) for window in range(settings.windows)]
     base = noise.shared("document/loss", DOCUMENTS, 0.3)
     within, past = noise.draw("within", DOCUMENTS), noise.draw("past", DOCUMENTS)
-    labels = ["none", *(entry.label for entry in settings.extensions if study.is_rotary(encoding))]
+    labels = ["none", *(entry.label for entry in settings.extensions if arm.is_rotary(encoding))]
     extrapolation = []
     for label in labels:
         for start, end in _bins(longest, max(1, round(settings.bin_share * length))):
@@ -511,7 +554,7 @@ def _write_evaluation(paths: StudyPaths, study: Study, encoding: str, number: in
                     | dict(tokens=end - start, nll=value * (end - start))
                 )
     _table(folder / "extrapolation.parquet", extrapolation)
-    _write_strided(folder, study, truth, encoding, labels, base + within)
+    _write_strided(folder, arm, truth, encoding, labels, base + within)
     context = []
     for multiple in settings.contexts:
         if round(multiple * length) > longest:
@@ -527,30 +570,30 @@ def _write_evaluation(paths: StudyPaths, study: Study, encoding: str, number: in
             ]
     _table(folder / "context.parquet", context)
     write_json(folder / "extrapolation.json", _provenance("extrapolate", 3.0))
-    _write_retrieval(folder, study, encoding, noise, longest)
 
 
-def _write_retrieval(folder: Path, study: Study, encoding: str, noise: _Noise, longest: int) -> None:
-    truth, length, rows = noise.truth, study.training.length, []
-    for task in study.retrieval.tasks:
-        for multiple in study.retrieval.multiples:
+def _write_retrieval(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> None:
+    truth, length, rows = noise.truth, arm.training.length, []
+    for task in arm.retrieval.tasks:
+        kind = arm.tasks.task(task).task
+        for multiple in arm.retrieval.multiples:
             prompt = round(multiple * length)
-            if prompt > longest:
+            if encoding == "learned" and multiple > 1:
                 continue
-            if task == "copy":
+            if kind in ("copy", "repeat"):
                 level = (truth.copy if multiple <= 1 else truth.copy_past).get(encoding, 0.05)
-                chance, answers = 1 / study.tasks.copy_.alphabet, max(1, prompt // 2 - 1)
+                chance, answers = 1 / arm.tasks.copy_.alphabet, max(1, prompt // 2 - 1)
             else:
-                levels = truth.few_shot if task == "few_shot" else truth.recall
-                level, chance, answers = levels.get(encoding, 0.1), 1 / study.tasks.recall.alphabet, 1
-            depths = study.tasks.task(task).settings.get("depths") or [math.nan]
-            count = -(-study.retrieval.prompts // len(depths))
+                levels = truth.few_shot if kind == "few_shot" else truth.recall
+                level, chance, answers = levels.get(encoding, 0.1), 1 / arm.tasks.recall.alphabet, 1
+            depths = arm.tasks.task(task).settings.get("depths") or [math.nan]
+            count = -(-arm.retrieval.prompts // len(depths))
             wanted = np.clip(level + noise.draw(f"{task}/{prompt}", count * len(depths), 2.0), 0, 1)
             correct = noise.own.binomial(answers, wanted)
             rows += [
                 {
                     "task": task,
-                    "trained": study.mixture.share > 0 and task in study.mixture.tasks,
+                    "trained": task in arm.trained_tasks,
                     "length": prompt,
                     "depth": depths[example // count],
                     "example": example % count,
@@ -577,20 +620,22 @@ def _decay(frequencies: np.ndarray, distance: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"distance": distance, "value": np.cos(phase).mean(axis=1), "bound": bound})
 
 
-def _write_kernel(paths: StudyPaths, study: Study) -> None:
-    length = study.training.length
+def _write_kernel(folder: Path, arm: Arm) -> None:
+    length = arm.training.length
     distance = _distances(length)
     swept = [(family, base) for family in ("rope", "hope") for base in (1e3, 1e4, 5e5)] + [("p_rope", 1e4)]
     sweep = [
         _decay(np.array(spectrum.frequencies), distance).assign(encoding=family, base=base)
         for family, base in swept
-        if (spectrum := FAMILIES[family].spectrum_at({"base": base}, study.model.head_dim, length))
+        if (spectrum := FAMILIES[family].spectrum_at({"base": base}, arm.model.head_dim, length))
     ]  # fmt: skip
-    _table(paths.theory / "kernel_sweep.parquet", pd.concat(sweep, ignore_index=True))
+    _table(folder / "kernel_sweep.parquet", pd.concat(sweep, ignore_index=True))
     tables = [pd.DataFrame({"encoding": pd.Series(dtype=str), "distance": distance[:0], "value": 0.0, "bound": 0.0})]
-    for name in study.encodings:
-        if study.is_rotary(name):
-            frequencies, kept = _kept(study, name)
+    for name in arm.encodings:
+        if arm.is_rotary(name):
+            frequencies, kept = _kept(arm, name)
             tables.append(_decay(frequencies * kept, distance).assign(encoding=name))
-    _table(paths.theory / "kernel.parquet", pd.concat(tables, ignore_index=True))
-    write_json(paths.theory / "provenance.json", _provenance("theory", 0.1))
+    _table(folder / "kernel.parquet", pd.concat(tables, ignore_index=True))
+    sizes = {"base": [1e4, 5e5], "rope_far": 0.08, "hope_far": 0.502, "hope_floor": 0.5, "bound_gap": [0.04, 0.06]}
+    _table(folder / "kernel_sizes.parquet", pd.DataFrame({"head_dim": 64, "length": 4096, **sizes}))
+    write_json(folder / "provenance.json", _provenance("theory", 0.1))

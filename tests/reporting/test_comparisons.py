@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from hope.config import to_json
 from hope.measures import Endpoint
 from hope.reporting import words
 from hope.reporting.claims import judge
@@ -22,11 +23,20 @@ from hope.reporting.page.write import write_report
 from hope.reporting.study_tables import StudyTables
 from hope.reporting.summaries import baseline_of
 from hope.statistics import crossed_mean, holm
-from tests.reporting.make_study import DOCUMENTS, Truth, make_study, settings
+from tests.reporting.make_study import (
+    DOCUMENTS,
+    RETRIEVAL,
+    TEXT,
+    Truth,
+    arm_settings,
+    make_study,
+    settings,
+    with_retrieval,
+)
 from tests.reporting.pages import Page
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "claims.yaml"
-TEXT_ARMS = {
+ON_TEXT_ALONE = {
     "rope-text": {"family": "rope", "text_only": True},
     "hope-text": {"family": "hope", "text_only": True},
     "fast": {"family": "rope", "settings": {"base": 800.0}},
@@ -39,6 +49,12 @@ def compared(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "tables" / "comparisons.csv")
 
 
+def opened(folder: Path, seeds: dict[str, int], **changes: object) -> StudyTables:
+    """Return a study of one arm that has nothing but a config."""
+    (folder / "study.json").write_text(to_json(settings(seeds, **changes)))
+    return StudyTables(folder)
+
+
 def of_endpoint(table: pd.DataFrame, **key: object) -> pd.DataFrame:
     """Return the rows of one endpoint, by encoding."""
     return table[[Endpoint.of(row) == Endpoint(**key) for row in table.to_dict("records")]].set_index("encoding")  # type: ignore[arg-type]
@@ -46,15 +62,26 @@ def of_endpoint(table: pd.DataFrame, **key: object) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Comparisons of a study with two seeds of ALiBi and one of no encoding."""
-    folder = tmp_path_factory.mktemp("comparisons") / "study"
-    return compared(make_study(folder, seeds={"rope": 3, "hope": 3, "alibi": 2, "none": 1}))
+    """Comparisons of a study with two seeds of ALiBi and one of no encoding, and an arm that is trained on tasks."""
+    return compared(of_two_arms(tmp_path_factory.mktemp("comparisons") / "study"))
+
+
+def of_two_arms(folder: Path) -> Path:
+    arms = with_retrieval({"rope": 3, "hope": 3})
+    return make_study(folder, seeds={"rope": 3, "hope": 3, "alibi": 2, "none": 1}, arms=arms)
 
 
 def frame(**values: np.ndarray) -> Observations:
     """Return endpoints of two documents' losses by encoding, each [seeds, documents]."""
     rows = [
-        {**Endpoint("loss_within").columns, "encoding": encoding, "seed": seed, "unit": unit, "value": value}
+        {
+            "arm": TEXT,
+            **Endpoint("loss_within").columns,
+            "encoding": encoding,
+            "seed": seed,
+            "unit": unit,
+            "value": value,
+        }
         for encoding, matrix in values.items()
         for seed, of_units in enumerate(matrix)
         for unit, value in enumerate(of_units)
@@ -72,10 +99,11 @@ def test_differences_are_paired_by_seed_and_document(new_study):
     assert (row["seeds"], row["units"], row["baseline"]) == (3, DOCUMENTS, "rope")
 
 
-def test_each_row_says_how_large_how_sure_and_what_could_have_been_seen():
+def test_each_row_says_how_large_how_sure_and_what_could_have_been_seen(tmp_path):
     own = np.random.default_rng(2).normal(size=(3, 5)) * 0.1 + np.linspace(-0.1, 0.1, 3)[:, None] - 0.3
     zeros = np.zeros((3, 5))
-    row = comparisons(frame(rope=zeros, alibi=own), settings({"rope": 3, "alibi": 3}), {}, 0).iloc[0]
+    tables = opened(tmp_path, {"rope": 3, "alibi": 3})
+    row = comparisons({TEXT: frame(rope=zeros, alibi=own)}, tables, {}, 0).iloc[0]
     oracle = crossed_mean(own)
     assert [row["low"], row["high"]] == pytest.approx(oracle.interval(0.95))
     assert row["p"] == row["holm_p"] == pytest.approx(oracle.p_value())
@@ -83,7 +111,25 @@ def test_each_row_says_how_large_how_sure_and_what_could_have_been_seen():
     assert row["percent_low"] == pytest.approx(100 * math.expm1(row["low"]))
     assert row["percent_detectable"] == pytest.approx(100 * math.expm1(row["detectable"]))
     assert (row["seeds"], row["units"], row["tests"], row["family"]) == (3, 5, 1, "exploratory")
+    assert row["arm"] == TEXT
     assert np.isnan(row["points"])
+
+
+def test_arms_of_the_same_encodings_are_compared_apart(new_study):
+    seeds = {"rope": 3, "hope": 3}
+    alone, both = new_study(seeds=seeds), new_study(seeds=seeds, arms={TEXT: {}, "other": {"seeds": {"first": 5}}})
+    expected, found = compared(alone), compared(both)
+    assert set(found["arm"]) == {TEXT, "other"} and set(found["seeds"]) == {3}
+    text, other = (found[found["arm"] == name].reset_index(drop=True) for name in (TEXT, "other"))
+    corrected = ["holm_p", "tests"]  # over all arms together
+    pd.testing.assert_frame_equal(text.drop(columns=corrected), expected.drop(columns=corrected))
+    assert set(other["family"]) == {"exploratory"}  # no claim is about it
+    tested = found[(found["family"] == "exploratory") & found["p"].notna()]
+    assert tested["holm_p"].tolist() == pytest.approx(holm(tested["p"].tolist()), rel=1e-3)
+    own = of_endpoint(other, measure="loss_within").loc["hope", "estimate"]
+    assert own != pytest.approx(of_endpoint(text, measure="loss_within").loc["hope", "estimate"], rel=1e-4)
+    judged = [json.loads((folder / "claims.json").read_text())["claims"] for folder in (alone, both)]
+    assert judged[0] == judged[1]
 
 
 def test_retrieval_is_told_in_points(table):
@@ -102,7 +148,7 @@ def test_every_encoding_stands_against_rope_and_hope_and_no_pair_twice(table):
 def test_the_report_says_what_could_have_been_seen(new_study):
     folder = new_study(seeds={"rope": 3, "hope": 3})
     past = of_endpoint(compared(folder), measure="octave_loss", multiple=4.0).loc["hope"]
-    view = one_table(StudyTables(folder), "comparisons")
+    view = one_table(StudyTables(folder).arms["text"], "comparisons")
     cells = {row[0].text: row for row in view.rows}
     assert cells["loss from 2L to 4L"][4].text == f"{words.number(past['percent_detectable'], 2)}% in perplexity"
     assert cells["loss from 2L to 4L"][0].note.startswith("octave_loss: ")
@@ -114,7 +160,7 @@ def test_the_report_says_what_could_have_been_seen(new_study):
     text = Page((folder / "report" / "index.html").read_text(encoding="utf-8")).text
     within = json.loads((folder / "claims.json").read_text())["claims"][6]
     assert f"the smallest effect that this study could have seen is {words.detectable(within)}" in text
-    assert text.count("could have seen") > 8 and "figures/loss_by_position.svg" in text
+    assert text.count("could have seen") > 8 and "figures/text/loss_by_position.svg" in text
 
 
 def test_effects_are_told_in_familiar_units():
@@ -127,42 +173,46 @@ def test_effects_are_told_in_familiar_units():
     assert words.detectable({"detectable": 0.08}) == "0.080" and words.detectable({"detectable": None}) == ""
 
 
-def test_sixteen_encodings_make_thirty_pairs_but_for_those_that_coincide():
+def test_sixteen_encodings_make_thirty_pairs_but_for_those_that_coincide(tmp_path):
     names = ["rope", "hope", "none", "alibi", "learned", "sinusoidal", "t5", "kerple_log", "fire", "xpos"]
     names += ["pope", "darope", "partial_rope_hope", "clipped_rope", "rope_fast", "hope_random"]
-    assert len(list(pairs(settings(dict.fromkeys(names, 1))))) == 29  # 15 with RoPE, 14 more with HoPE
+    assert (
+        len(list(pairs(opened(tmp_path, dict.fromkeys(names, 1)).arms[TEXT]))) == 29
+    )  # 15 with RoPE, 14 more with HoPE
     twice = {"rope": 1, "hope": 1, "twin": 1, "unmoved": 1}
     definitions = {
         "twin": {"family": "rope", "settings": {"base": 10_000.0}},
         "unmoved": {"family": "hope", "settings": {"cutoff": 0.0}},
     }
-    assert list(pairs(settings(twice, definitions=definitions))) == [("hope", "rope")]
+    assert list(pairs(opened(tmp_path, twice, definitions=definitions).arms[TEXT])) == [("hope", "rope")]
 
 
-def test_text_alone_is_compared_with_text_alone():
+def test_text_alone_is_compared_with_text_alone(tmp_path):
     names = ["rope", "hope", "fast", "rope-text", "hope-text"]
-    known = settings(dict.fromkeys(names, 1), definitions=TEXT_ARMS)
+    tables = opened(tmp_path, dict.fromkeys(names, 1), definitions=ON_TEXT_ALONE).arms[TEXT]
+    known = tables.arm
     against_rope = {name: baseline_of(known, name) for name in names}
     assert against_rope == {"rope": None, "hope": "rope", "fast": "rope", "rope-text": None, "hope-text": "rope-text"}
     assert baseline_of(known, "fast", "hope") == "hope"
-    assert baseline_of(settings({"rope": 1, "hope-text": 1}, definitions=TEXT_ARMS), "hope-text") is None
-    assert ("hope-text", "rope-text") in set(pairs(known)) and ("rope-text", "hope-text") not in set(pairs(known))
+    assert baseline_of(arm_settings({"rope": 1, "hope-text": 1}, definitions=ON_TEXT_ALONE), "hope-text") is None
+    assert ("hope-text", "rope-text") in set(pairs(tables)) and ("rope-text", "hope-text") not in set(pairs(tables))
 
 
 def test_primary_endpoints_are_corrected_with_their_claims_and_leave_the_other_family(table, tmp_path):
     primary, others = (table[table["family"] == name] for name in ("primary", "exploratory"))
     parts = [part for stated in load_claims(CLAIMS).claims for part in stated.parts if isinstance(part, Part)]
     deciding = {
-        (part.treatment.endpoint, part.treatment.encoding, part.baseline.encoding)
+        (part.arm, part.treatment.endpoint, part.treatment.encoding, part.baseline.encoding)
         for part in parts
         if part.decides and part.kind != "exact" and len(part.sides) == 2
         if part.treatment.endpoint == part.baseline.endpoint
         if not part.elsewhere  # its encodings are another study's
     }
-    assert (Endpoint("loss_within"), "hope", "rope") in deciding and len(deciding) > 3
-    found = {(Endpoint.of(row), row["encoding"], row["baseline"]) for row in primary.to_dict("records")}
+    assert (TEXT, Endpoint("loss_within"), "hope", "rope") in deciding and len(deciding) > 3
+    assert {arm for arm, *_ in deciding} == {TEXT, RETRIEVAL}
+    found = {(row["arm"], Endpoint.of(row), row["encoding"], row["baseline"]) for row in primary.to_dict("records")}
     assert found == deciding
-    folder = make_study(tmp_path / "again", seeds={"rope": 3, "hope": 3, "alibi": 2, "none": 1})
+    folder = of_two_arms(tmp_path / "again")
     compared(folder)
     judged = json.loads((folder / "claims.json").read_text())
     within = judged["claims"][6]["parts"][0]
@@ -182,7 +232,7 @@ def test_a_claim_the_other_way_round_is_the_same_endpoint(new_study, tmp_path):
         "treatment": {"encoding": "rope", "measure": "loss_within"}, "unit": "nats",
         "baseline": {"encoding": "hope", "measure": "loss_within"}, "smallest_effect": 0.01,
     }  # fmt: skip
-    stated = {"id": "1", "title": "Mine", "statement": "So.", "source": "ours", "parts": [part]}
+    stated = {"id": "1", "title": "Mine", "statement": "So.", "source": "ours", "arm": TEXT, "parts": [part]}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"claims": [stated]}))
     write_endpoints(folder)
     judge(folder, tmp_path / "mine.yaml")
@@ -213,14 +263,16 @@ def test_measures_of_one_encoding_alone_and_of_formulas_are_left_out(table):
 
 def test_a_primary_endpoint_stands_among_the_comparisons_whatever_its_measure(table):
     margins = table[table["measure"] == "margin"]
-    assert margins[["task", "multiple", "encoding", "baseline", "family"]].values.tolist() == [
-        ["copy", 1.0, "hope", "rope", "primary"]
+    assert margins[["arm", "task", "multiple", "encoding", "baseline", "family"]].values.tolist() == [
+        [RETRIEVAL, "repeat", 1.0, "hope", "rope", "primary"],
+        [RETRIEVAL, "few_shot", 1.0, "hope", "rope", "primary"],
     ]
 
 
-def test_without_a_baseline_there_are_no_rows_but_all_columns(new_study):
+def test_without_a_baseline_there_are_no_rows_but_all_columns(new_study, tmp_path):
     folder = new_study(seeds={"none": 2})
     rows = compared(folder)
     assert rows.empty and list(rows.columns) == COLUMNS
     assert not pd.read_csv(folder / "tables" / "losses.csv").empty
-    assert list(comparisons(Observations(pd.DataFrame(columns=ENDPOINTS)), settings({"rope": 1}), {}, 0))
+    none = {TEXT: Observations(pd.DataFrame(columns=ENDPOINTS))}
+    assert list(comparisons(none, opened(tmp_path, {"rope": 1}), {}, 0)) == COLUMNS

@@ -9,10 +9,10 @@ from hope.errors import UserError
 from hope.measures import KEYS, MEASURES, Endpoint
 from hope.measures.kernels import kernel_floor
 from hope.reporting.endpoints import write_endpoints
-from hope.reporting.estimates import Cell, Observations, percent
+from hope.reporting.estimates import Cell, by_arm, percent
 from hope.reporting.figures.declaration import declared_figures
 from hope.statistics import crossed_mean
-from tests.reporting.make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, settings
+from tests.reporting.make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, arm_settings
 
 QUIET = {"seed_noise": 0.0, "unit_noise": 0.0, "noise": 0.0}
 
@@ -50,9 +50,9 @@ def test_measures_are_shown_in_figures_and_tables_that_are_made(study):
 
 def test_endpoints_hold_every_model_and_no_gap(study):
     frame = pd.read_parquet(study / "tables" / "endpoints.parquet")
-    assert list(frame.columns) == [*KEYS, "encoding", "seed", "unit", "value"]
+    assert list(frame.columns) == ["arm", *KEYS, "encoding", "seed", "unit", "value"]
     assert frame["value"].notna().all()
-    assert not frame.duplicated([*KEYS, "encoding", "seed", "unit"]).any()
+    assert not frame.duplicated(["arm", *KEYS, "encoding", "seed", "unit"]).any()
     loss = frame[frame["measure"] == "loss_within"]
     assert loss.groupby("encoding")["seed"].nunique().to_dict() == {"rope": 3, "hope": 3, "none": 1, "alibi": 1}
     assert (loss.groupby(["encoding", "seed"])["unit"].nunique() == DOCUMENTS).all()
@@ -80,6 +80,26 @@ def _endpoints(frame: pd.DataFrame) -> list[Endpoint]:
     return [Endpoint.of(row) for row in frame[list(KEYS)].drop_duplicates().to_dict("records")]
 
 
+def test_arms_of_the_same_encodings_are_kept_apart(new_study):
+    seeds = {"rope": 3, "hope": 3}
+    alone, both = new_study(seeds=seeds), new_study(seeds=seeds, arms={"text": {}, "other": {"seeds": {"first": 1}}})
+    expected, frame = written(alone), written(both)
+    assert set(expected["arm"]) == {"text"} and set(frame["arm"]) == {"text", "other"}
+    text, other = (frame[frame["arm"] == name].reset_index(drop=True) for name in ("text", "other"))
+    pd.testing.assert_frame_equal(text, expected)
+    loss = other[other["measure"] == "loss_within"]
+    assert set(loss["seed"]) == {1, 2, 3} and set(loss["encoding"]) == {"rope", "hope"}
+    observed, cell = by_arm(frame, ["text", "other"]), Cell("hope", Endpoint("loss_within"))
+    assert [list(observed[name].matrix(cell).index) for name in ("text", "other")] == [[0, 1, 2], [1, 2, 3]]
+    for name in ("losses", "attention", "ushape", "retrieval", "cost"):
+        whole, own = table(both, name), table(alone, name)
+        pd.testing.assert_frame_equal(whole[whole["arm"] == "text"].reset_index(drop=True), own)
+    levels = table(both, "losses").query("measure == 'loss_within' and extension.isna() and encoding == 'hope'")
+    means = {name: observed[name].matrix(cell).to_numpy().mean() for name in ("text", "other")}
+    assert levels.set_index("arm")["estimate"].to_dict() == pytest.approx(means, rel=1e-4)
+    assert means["text"] != pytest.approx(means["other"], rel=1e-4)
+
+
 def test_encoding_that_ends_has_no_endpoints_past_its_end(new_study):
     folder = new_study(seeds={"rope": 1, "learned": 1})
     frame = written(folder)
@@ -105,12 +125,12 @@ def test_kernel_and_its_floor_come_from_different_places(study):
 
 def test_a_floor_is_told_of_rope_and_hope_alone():
     names = ["rope", "rope_fast", "hope", "hope_two_turns", "hope_slow_only", "hope_random", "p_rope", "none"]
-    study = settings(dict.fromkeys(names, 1))
-    assert [kernel_floor(None, study, name) for name in names] == [0.0, 0.0, 0.625, 0.75, None, None, None, None]
+    arm = arm_settings(dict.fromkeys(names, 1))
+    assert [kernel_floor(None, arm, name) for name in names] == [0.0, 0.0, 0.625, 0.75, None, None, None, None]
 
 
 def test_kernel_gap_is_the_distance_between_the_two_curves(study):
-    table = pd.read_parquet(study / "analysis" / "theory" / "kernel.parquet")
+    table = pd.read_parquet(study / "analysis" / "text" / "theory" / "kernel.parquet")
     curves = table[table["distance"] <= LENGTH].pivot(index="distance", columns="encoding")
     frame = pd.read_parquet(study / "tables" / "endpoints.parquet").set_index("measure")["value"]
     value, bound = (np.abs(curves[name]["hope"] - curves[name]["rope"]).mean() for name in ("value", "bound"))
@@ -142,7 +162,7 @@ def test_the_u_shape_has_an_interval_by_layer_and_over_all_with_the_first_token_
     rows = table(study, "ushape").query("encoding == 'rope' and subject == 'trained' and query == @LENGTH - 1")
     assert sorted(rows["layer"]) == sorted([-1, 0, 1] * 2)
     frame = pd.concat(
-        pd.read_parquet(study / f"analysis/rope/seed{seed}/ushape.parquet").assign(seed=seed) for seed in range(3)
+        pd.read_parquet(study / f"analysis/text/rope/seed{seed}/ushape.parquet").assign(seed=seed) for seed in range(3)
     ).query("subject == 'trained' and query == @LENGTH - 1")
     for row in rows.to_dict("records"):
         own = frame if row["layer"] == -1 else frame[frame["layer"] == row["layer"]]
@@ -157,7 +177,7 @@ def test_the_u_shape_has_an_interval_by_layer_and_over_all_with_the_first_token_
 
 def test_retrieval_stands_beside_chance_and_within_its_range(study):
     rows = table(study, "retrieval")
-    known = settings({"rope": 1})
+    known = arm_settings({"rope": 1})
     assert list(rows["task"].unique()) == known.retrieval.tasks
     assert (rows["trained"] == rows["task"].isin(list(known.mixture.tasks))).all()
     assert rows.set_index("task").loc["recall", "chance"].unique() == pytest.approx([1 / known.tasks.recall.alphabet])
@@ -169,7 +189,10 @@ def test_retrieval_tells_the_prompts_of_a_cell_and_their_standard_error(new_stud
     folder = new_study(seeds={"rope": 2}, retrieval={"tasks": ["copy", "needle"], "multiples": [1.0], "prompts": 44})
     write_endpoints(folder)
     rows = table(folder, "retrieval").set_index(["task", "depth"])
-    runs = [pd.read_parquet(folder / "evaluation" / "rope" / f"seed{seed}" / "retrieval.parquet") for seed in (0, 1)]
+    runs = [
+        pd.read_parquet(folder / "evaluation" / "text" / "rope" / f"seed{seed}" / "retrieval.parquet")
+        for seed in (0, 1)
+    ]
     errors = [run[run["task"] == "copy"]["accuracy"].sem() for run in runs]
     whole = table(folder, "retrieval").query("depth.isna()").set_index("task")
     assert whole["prompts"].to_dict() == {"copy": 44, "needle": 44}
@@ -202,8 +225,8 @@ def test_cost_counts_parameters_tokens_and_time(study):
 
 def test_unit_that_one_seed_lacks_is_left_out(new_study):
     folder = new_study(seeds={"rope": 2, "hope": 2})
-    changed(folder / "evaluation/hope/seed1/extrapolation.parquet", lambda frame: frame[frame["document"] != 3])
-    found = Observations(written(folder)).matrix(Cell("hope", Endpoint("loss_within")))
+    changed(folder / "evaluation/text/hope/seed1/extrapolation.parquet", lambda frame: frame[frame["document"] != 3])
+    found = by_arm(written(folder), ["text"])["text"].matrix(Cell("hope", Endpoint("loss_within")))
     assert list(found.columns) == [0, 1, 2, 4, 5, 6, 7]
     assert found.notna().all().all()
 
@@ -211,11 +234,12 @@ def test_unit_that_one_seed_lacks_is_left_out(new_study):
 @pytest.mark.parametrize(
     "missing",
     [
-        "evaluation/rope/seed0/context.parquet",
-        "analysis/rope/seed0/ushape.parquet",
-        "models/rope/seed0/history.parquet",
-        "models/rope/seed0/model.safetensors",
-        "analysis/theory/kernel.parquet",
+        "evaluation/text/rope/seed0/context.parquet",
+        "analysis/text/rope/seed0/ushape.parquet",
+        "models/text/rope/seed0/history.parquet",
+        "models/text/rope/seed0/model.safetensors",
+        "analysis/text/theory/kernel.parquet",
+        "analysis/text/theory/kernel_sizes.parquet",
         "study.json",
     ],
 )
@@ -229,7 +253,7 @@ def test_missing_file_is_one_line_that_names_it(new_study, missing):
 
 def test_damaged_table_is_one_line_that_names_it(new_study):
     folder = new_study(seeds={"rope": 1})
-    (folder / "evaluation/rope/seed0/retrieval.parquet").write_bytes(b"half a ta")
+    (folder / "evaluation/text/rope/seed0/retrieval.parquet").write_bytes(b"half a ta")
     with pytest.raises(UserError, match=r"retrieval.parquet: cannot be read .*delete it") as caught:
         write_endpoints(folder)
     assert "\n" not in str(caught.value)

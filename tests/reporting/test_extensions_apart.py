@@ -20,11 +20,11 @@ def test_endpoints_and_figures_are_of_the_models_as_trained(shared_study: Path, 
     shutil.copytree(shared_study, study)
     tables = StudyTables(study)
     endpoints = as_trained(collect_endpoints(tables))
-    drawn = [draw(StudyTables(study)) for draw in (loss_by_position, context_gain)]
+    drawn = [draw(StudyTables(study).arms["text"]) for draw in (loss_by_position, context_gain)]
     changed = 0
-    for encoding, seed in tables.study.runs():
+    for arm, encoding, seed in tables.study.runs():
         for name in ("extrapolation", "context"):
-            path = tables.path(name, encoding, seed)
+            path = tables.arms[arm].path(name, encoding, seed)
             table = pd.read_parquet(path)
             plain = table[table["extension"] == "none"]
             extended = plain.assign(extension="yarn-4", nll=plain["nll"] * 3)
@@ -33,6 +33,6 @@ def test_endpoints_and_figures_are_of_the_models_as_trained(shared_study: Path, 
     assert changed
     pd.testing.assert_frame_equal(as_trained(collect_endpoints(StudyTables(study))), endpoints)
     for draw, before in zip((loss_by_position, context_gain), drawn, strict=True):
-        after = draw(StudyTables(study))
+        after = draw(StudyTables(study).arms["text"])
         assert before is not None and after is not None
         pd.testing.assert_frame_equal(after.data, before.data)

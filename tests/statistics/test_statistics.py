@@ -210,3 +210,21 @@ def test_matrices_that_cannot_be_judged_are_refused(values):
 def test_unpaired_matrices_are_refused():
     with pytest.raises(ValueError, match="pair seeds and units"):
         crossed_difference(np.zeros((3, 4)), np.zeros((1, 4)))
+
+
+def test_noise_of_another_size_keeps_the_variance_of_each_part():
+    per_seed, per_unit, rest = 0.5, 0.2, 3.0
+
+    def noise(seeds: int, units: int) -> Noise:
+        squares = (rest + units * per_seed, rest + seeds * per_unit, rest)
+        return Noise(*(np.asarray(square / (seeds * units)) for square in squares), seeds, units)
+
+    found = noise(4, 30)
+    for seeds, units in ((4, 30), (2, 30), (9, 100)):
+        other = found.of(seeds, units)
+        assert other.variance == pytest.approx(per_seed / seeds + per_unit / units + rest / (seeds * units))
+        assert (other.seeds, other.units) == (seeds, units)
+        assert other.half_width(0.025) == pytest.approx(noise(seeds, units).half_width(0.025))
+    # A factor that adds less than nothing by chance adds nothing elsewhere.
+    silent = Noise(np.asarray(0.1), np.asarray(0.4), np.asarray(0.2), 4, 10).of(100, 10)
+    assert silent.of_seeds == pytest.approx(silent.of_rest)

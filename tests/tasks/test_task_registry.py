@@ -46,8 +46,8 @@ def own(tmp_path, monkeypatch):
     return tmp_path / "my_tasks.py"
 
 
-def study(**over) -> config.Study:
-    return parse_study(merge({"study": "s", "encodings": ["rope"]}, over), "config.yaml")
+def arm(**over) -> config.Arm:
+    return parse_study(merge({"study": "s", "encodings": ["rope"]}, over), "config.yaml").arms[config.MAIN]
 
 
 def last(task: str = "my_tasks:Last", **settings) -> dict:
@@ -55,7 +55,7 @@ def last(task: str = "my_tasks:Last", **settings) -> dict:
 
 
 def test_a_task_of_the_users_own_is_built_with_its_settings(own):
-    found = study(tasks=last(alphabet=3), retrieval={"tasks": ["copy", "last"]})
+    found = arm(tasks=last(alphabet=3), retrieval={"tasks": ["copy", "last"]})
     stage = from_json(config.RetrievalStage, to_json(found.retrieval_stage()))
     task = build_task("last", stage.tasks["last"], VOCABULARY, None)  # type: ignore[arg-type]
     example = task.example(generator("test"), 6)
@@ -75,7 +75,7 @@ def test_a_task_of_the_users_own_is_built_with_its_settings(own):
     ],
 )
 def test_what_is_wrong_with_a_task_of_ones_own_is_one_line(own, tasks, line):
-    definition = study(tasks=tasks).tasks.task("last")
+    definition = arm(tasks=tasks).tasks.task("last")
     with pytest.raises(UserError) as caught:
         build_task("last", definition, VOCABULARY, None)  # type: ignore[arg-type]
     assert line in str(caught.value) and "\n" not in str(caught.value)
@@ -97,7 +97,7 @@ def test_what_is_wrong_with_a_task_of_ones_own_is_one_line(own, tasks, line):
 )
 def test_a_mistake_in_the_config_is_one_line(tasks, line):
     with pytest.raises(UserError) as caught:
-        study(tasks=tasks)
+        arm(tasks=tasks)
     assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -105,19 +105,21 @@ def test_a_prompt_too_short_for_a_task_is_found_before_anything_runs():
     with pytest.raises(
         UserError, match=r"retrieval.multiples: the shortest example has 8 tokens, but passkey needs 11"
     ):
-        study(training={"length": 64}, retrieval={"tasks": ["passkey"], "multiples": [0.125, 1.0]})
+        arm(training={"length": 64}, retrieval={"tasks": ["passkey"], "multiples": [0.125, 1.0]})
 
 
 def test_a_definition_changes_the_settings_of_the_study():
     tasks = {"few_shot": {"inputs": 3}, "definitions": {"four": {"task": "few_shot", "settings": {"examples": 4}}}}
-    found = study(tasks=tasks).tasks.task("four")
+    found = arm(tasks=tasks).tasks.task("four")
     assert found.task == "few_shot"
     assert (found.settings["inputs"], found.settings["examples"], found.settings["alphabet"]) == (3, 4, 64)
 
 
 def test_a_training_depends_on_the_tasks_of_its_mixture_alone(own):
     def key(**over) -> str:
-        return fingerprint(study(mixture={"tasks": {"copy": 1.0, "last": 1.0}}, **over).train_stage("rope", 0), "data")
+        return fingerprint(
+            arm(mixture={"share": 0.3, "tasks": {"copy": 1.0, "last": 1.0}}, **over).train_stage("rope", 0), "data"
+        )
 
     usual = key(tasks=last())
     assert key(tasks=last() | {"passkey": {"digits": 2}}) == usual
@@ -128,16 +130,16 @@ def test_a_training_depends_on_the_tasks_of_its_mixture_alone(own):
 
     source_digest.cache_clear()  # as in a process that starts now
     assert key(tasks=last()) != usual
-    text = study(tasks=last(), mixture={"share": 0.0, "tasks": {"last": 1.0}}).train_stage("rope", 0)
+    text = arm(tasks=last(), mixture={"share": 0.0, "tasks": {"last": 1.0}}).train_stage("rope", 0)
     assert text.tasks == {}
 
 
 def test_the_files_of_ones_own_tasks_are_known(own):
-    found = study(tasks=last(), retrieval={"tasks": ["copy", "last"]})
+    found = arm(tasks=last(), retrieval={"tasks": ["copy", "last"]})
     assert [path.resolve() for path in found.task_sources(found.retrieval.tasks)] == [own.resolve()]
     assert found.task_sources(["copy"]) == []
     with pytest.raises(UserError, match="tasks.definitions.last.task: 'nowhere:Last' names no module"):
-        study(tasks=last("nowhere:Last")).task_sources(["last"])
+        arm(tasks=last("nowhere:Last")).task_sources(["last"])
 
 
 def test_a_span_of_text_lies_within_a_document_where_one_is_as_long(tiny_data):

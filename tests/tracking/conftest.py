@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from hope import config
-from hope.config import parse_study, to_json
+from hope.config import MAIN, parse_study, to_json
 from hope.files import write_json, write_text
+from hope.paths import RunPaths, StudyPaths
 from hope.tracking.provenance import record
 
 LENGTH = 16
@@ -25,22 +26,29 @@ def study_config() -> config.Study:
         "encodings": ["rope", "hope"],
         "model": {"layers": 1, "width": 8, "heads": 1, "mlp_width": 8},
         "training": {"length": LENGTH, "batch_windows": 2},
-        "mixture": {"multiples": [1.0]},
+        "mixture": {"share": 0.3, "tasks": {"repeat": 1.0}, "multiples": [1.0]},
         "extrapolation": {"targets": 4},
-        "retrieval": {"multiples": [1.0]},
+        "retrieval": {"tasks": ["repeat"], "multiples": [1.0]},
     }
     return parse_study(content, "test")
 
 
 @pytest.fixture(scope="session")
-def _written(study_config: config.Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def arm(study_config: config.Study) -> config.Arm:
+    """Return the only arm of the study."""
+    return study_config.arms[MAIN]
+
+
+@pytest.fixture(scope="session")
+def _written(study_config: config.Study, arm: config.Arm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("studies") / "small"
     write_text(root / "study.json", to_json(study_config))
-    write_json(root / "data/corpus/corpus.json", {"digest": "c" * 64})
+    paths = StudyPaths(root)
+    write_json(paths.corpus(arm.data_key) / "corpus.json", {"digest": "c" * 64})
     for split in ("train", "validation"):
-        write_json(root / "data" / split / "manifest.json", {"digest": split})
-    for number, (encoding, seed) in enumerate(study_config.runs()):
-        _write_model(root, study_config, encoding, seed, 1_700_000_000.0 + 100 * number)
+        write_json(paths.data(arm.data_key) / split / "manifest.json", {"digest": split})
+    for number, run in enumerate(study_config.runs()):
+        _write_model(paths.run(*run), study_config.arms[run.arm], 1_700_000_000.0 + 100 * number)
     claim = {"id": "6", "title": "Extrapolation", "verdict": "supported", "estimate": -0.5, "low": -0.7, "high": -0.3}
     write_json(root / "claims.json", {"claims": [{**claim, "unit": "nats"}]})
     write_text(root / "report/index.html", "<h1>the report</h1>")
@@ -48,8 +56,8 @@ def _written(study_config: config.Study, tmp_path_factory: pytest.TempPathFactor
     return root
 
 
-def _write_model(root: Path, study: config.Study, encoding: str, seed: int, start: float) -> None:
-    model, place = root / "models" / encoding / f"seed{seed}", f"{encoding}/seed{seed}"
+def _write_model(paths: RunPaths, arm: config.Arm, start: float) -> None:
+    model, encoding, data = paths.model, paths.encoding, StudyPaths(paths.study).data(arm.data_key)
     write_text(model / "model.safetensors", f"weights of {encoding}")
     write_json(model / "config.json", {"encoding": encoding})
     history = {
@@ -61,9 +69,9 @@ def _write_model(root: Path, study: config.Study, encoding: str, seed: int, star
         "tokens_per_second": [1000.0 + step for step in STEPS],
     }
     pd.DataFrame(history).to_parquet(model / "history.parquet")
-    settings = study.train_stage(encoding, seed).model_dump(mode="json", by_alias=True)
-    _write_record(model / "run.json", "train", settings, [root / "data"])
-    evaluation = root / "evaluation" / place
+    settings = arm.train_stage(encoding, int(paths.seed)).model_dump(mode="json", by_alias=True)
+    _write_record(model / "run.json", "train", settings, [data])
+    evaluation = paths.evaluation
     evaluation.mkdir(parents=True)
     bins = [(start, start + LENGTH // 2) for start in range(0, 4 * LENGTH, LENGTH // 2)]
     rows = [
@@ -78,11 +86,11 @@ def _write_model(root: Path, study: config.Study, encoding: str, seed: int, star
         for factor, loss in ((1, 3.0), (2, 2.75))
     ]
     pd.DataFrame(contexts).to_parquet(evaluation / "context.parquet")
-    stage = study.extrapolation_stage().model_dump()
-    _write_record(evaluation / "extrapolation.json", "extrapolate", stage, [model, root / "data"])
+    stage = arm.extrapolation_stage().model_dump()
+    _write_record(evaluation / "extrapolation.json", "extrapolate", stage, [model, data])
     prompts = [
         {
-            "task": "copy",
+            "task": "repeat",
             "trained": True,
             "length": LENGTH,
             "depth": None,
@@ -94,8 +102,8 @@ def _write_model(root: Path, study: config.Study, encoding: str, seed: int, star
         for example, accuracy in enumerate((1.0, 0.5))
     ]
     pd.DataFrame(prompts).to_parquet(evaluation / "retrieval.parquet")
-    stage = study.retrieval_stage().model_dump(by_alias=True)
-    _write_record(evaluation / "retrieval.json", "retrieve", stage, [model, root / "data"])
+    stage = arm.retrieval_stage().model_dump(by_alias=True)
+    _write_record(evaluation / "retrieval.json", "retrieve", stage, [model, data])
 
 
 def _write_record(path: Path, stage: str, settings: dict, inputs: list[Path]) -> None:

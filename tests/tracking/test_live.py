@@ -9,6 +9,7 @@ import pytest
 from store_look import Store
 
 from hope import config
+from hope.paths import RunPaths, StudyPaths
 from hope.tracking import live
 from hope.tracking.live import LiveMetrics
 
@@ -22,8 +23,12 @@ def point(step: int, loss: float = 1.0) -> dict[str, float]:
 
 
 @pytest.fixture
-def stage(study_config: config.Study) -> config.TrainStage:
-    return study_config.train_stage("hope", 0)
+def stage(arm: config.Arm) -> config.TrainStage:
+    return arm.train_stage("hope", 0)
+
+
+def of_model(study: Path, encoding: str = "hope", seed: int = 0) -> RunPaths:
+    return StudyPaths(study).run(config.MAIN, encoding, seed)
 
 
 @pytest.fixture
@@ -38,13 +43,13 @@ def lines(path: Path) -> list[dict]:
 
 
 def test_points_reach_the_child_whole_and_in_order(kept: Path, stage: config.TrainStage, tmp_path: Path) -> None:
-    metrics = LiveMetrics(tmp_path / "study", stage, seconds=0.0)
+    metrics = LiveMetrics(of_model(tmp_path / "study"), stage, seconds=0.0)
     for step in range(3_000):  # more than a pipe holds
         metrics(point(step))
     metrics({**point(3_000), "loss": float("nan")})
     metrics.close()
     header, *points, end = lines(kept)
-    assert (header["encoding"], header["seed"], header["uri"]) == ("hope", 0, None)
+    assert (header["arm"], header["encoding"], header["seed"], header["uri"]) == ("main", "hope", 0, None)
     assert Path(header["study"]) == tmp_path / "study"
     assert header["settings"] == stage.model_dump(mode="json", by_alias=True)
     assert [entry["step"] for entry in points] == list(range(3_001))
@@ -61,7 +66,7 @@ def test_the_end_says_how_the_training_ended(
     kept: Path, stage: config.TrainStage, tmp_path: Path, raised: BaseException | None, status: str
 ) -> None:
     def train() -> None:
-        metrics = LiveMetrics(tmp_path, stage, seconds=0.0)
+        metrics = LiveMetrics(of_model(tmp_path), stage, seconds=0.0)
         try:
             metrics(point(1))
             if raised:
@@ -78,7 +83,7 @@ def test_the_end_says_how_the_training_ended(
 
 
 def test_a_training_shorter_than_a_batch_starts_no_child(kept: Path, stage: config.TrainStage, tmp_path: Path) -> None:
-    metrics = LiveMetrics(tmp_path, stage, seconds=60.0)
+    metrics = LiveMetrics(of_model(tmp_path), stage, seconds=60.0)
     metrics(point(1))
     metrics.close()
     assert not kept.exists()
@@ -88,7 +93,7 @@ def test_a_dead_child_costs_one_line(
     stage: config.TrainStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(live, "COMMAND", [sys.executable, "-c", "pass"])
-    metrics = LiveMetrics(tmp_path, stage, seconds=0.0)
+    metrics = LiveMetrics(of_model(tmp_path), stage, seconds=0.0)
     metrics(point(0))
     assert metrics._child is not None
     metrics._child.wait(20)
@@ -105,7 +110,7 @@ def test_what_cannot_be_started_or_sent_costs_one_line(
 ) -> None:
     monkeypatch.setattr(live, "COMMAND", [str(tmp_path / "no such program")])
     for bad in (point(1), {"loss": "no number"}, {}):
-        metrics = LiveMetrics(tmp_path, stage, seconds=0.0)
+        metrics = LiveMetrics(of_model(tmp_path), stage, seconds=0.0)
         metrics(bad)  # type: ignore[arg-type]
         metrics(point(2))
         metrics.close()
@@ -117,7 +122,7 @@ def test_a_child_that_does_not_read_neither_slows_nor_fills_memory(
 ) -> None:
     monkeypatch.setattr(live, "COMMAND", SLEEP)
     monkeypatch.setattr(live, "BUFFER_BYTES", 50_000)
-    metrics = LiveMetrics(tmp_path, stage, seconds=0.0)
+    metrics = LiveMetrics(of_model(tmp_path), stage, seconds=0.0)
     started = time.process_time()
     for step in range(5_000):
         metrics(point(step))
@@ -136,7 +141,7 @@ def test_a_child_that_does_not_read_neither_slows_nor_fills_memory(
 def test_an_unreachable_server_costs_one_line(
     stage: config.TrainStage, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    metrics = LiveMetrics(tmp_path, stage, uri="http://127.0.0.1:9", seconds=0.0)
+    metrics = LiveMetrics(of_model(tmp_path), stage, uri="http://127.0.0.1:9", seconds=0.0)
     metrics(point(1))
     metrics.close(timeout=60.0)
     (line,) = capfd.readouterr().err.splitlines()
@@ -145,10 +150,12 @@ def test_an_unreachable_server_costs_one_line(
 
 
 def test_four_trainings_write_to_one_new_store_at_once(
-    study_config: config.Study, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    arm: config.Arm, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     study = tmp_path / "small"
-    trainings = [LiveMetrics(study, study_config.train_stage("rope", seed), seconds=0.0) for seed in range(4)]
+    trainings = [
+        LiveMetrics(of_model(study, "rope", seed), arm.train_stage("rope", seed), seconds=0.0) for seed in range(4)
+    ]
     for step in range(20):
         for seed, training in enumerate(trainings):
             training(point(step, loss=seed + step / 100))
@@ -160,12 +167,12 @@ def test_four_trainings_write_to_one_new_store_at_once(
     assert capfd.readouterr().err == ""
     store = Store(study)
     runs = store.runs()
-    assert set(runs) == {f"rope/seed{seed}" for seed in range(4)}
+    assert set(runs) == {f"main/rope/seed{seed}" for seed in range(4)}
     for seed in range(4):
         expected = [(step, seed + step / 100, 1_700_000_000_500 + 1000 * step) for step in range(20)]
-        assert store.points(runs[f"rope/seed{seed}"], "loss") == expected
-        assert store.of("params", runs[f"rope/seed{seed}"])["encoding.name"] == "rope"
-        assert store.status(runs[f"rope/seed{seed}"]) == ("FINISHED" if seed < 3 else "KILLED")
+        assert store.points(runs[f"main/rope/seed{seed}"], "loss") == expected
+        assert store.of("params", runs[f"main/rope/seed{seed}"])["encoding.name"] == "rope"
+        assert store.status(runs[f"main/rope/seed{seed}"]) == ("FINISHED" if seed < 3 else "KILLED")
 
 
 def test_a_resumed_training_goes_on_with_its_run(empty_store: Path, stage: config.TrainStage) -> None:
@@ -173,7 +180,7 @@ def test_a_resumed_training_goes_on_with_its_run(empty_store: Path, stage: confi
     from hope.tracking.runs import LiveRun
 
     def run(steps: range, status: str, settings: dict) -> str:
-        found = LiveRun(connect(empty_store, None), "hope", 0, settings)
+        found = LiveRun(connect(empty_store, None), of_model(empty_store), settings)
         for step in steps:
             found.send([{"step": step, "time": float(step), "metrics": {"loss": float(step)}}])
         found.end(status)
@@ -188,4 +195,4 @@ def test_a_resumed_training_goes_on_with_its_run(empty_store: Path, stage: confi
     assert other != first
     again = run(range(2), "FINISHED", {**settings, "seed": 1})  # trained to the end before: trained anew
     assert again != other
-    assert store.runs() == {"hope/seed0": again}
+    assert store.runs() == {"main/hope/seed0": again}

@@ -76,7 +76,10 @@ def test_a_study_copied_elsewhere_opens_with_its_artifacts_and_serves_other_stud
 
 def _artifacts_are_served(url: str, store: Store, study: Path) -> None:
     runs = store.runs()
-    for key, name, folder in (("rope/seed0", "model.safetensors", "models/rope/seed0"), ("study", REPORT, ".")):
+    for key, name, folder in (
+        ("main/rope/seed0", "model.safetensors", "models/main/rope/seed0"),
+        ("study", REPORT, "."),
+    ):
         listing = json.loads(get(f"{url}/get-artifact?run_uuid={runs[key]}&path=digests.json"))
         by_page = get(f"{url}/get-artifact?run_uuid={runs[key]}&path={name}")
         by_proxy = get(f"{url}/api/2.0/mlflow-artifacts/artifacts/small/{runs[key]}/artifacts/{name}")
@@ -95,8 +98,8 @@ def _another_study_is_taken(url: str, store: Store, study: Path) -> None:
     rows = store.rows("SELECT name, run_uuid FROM runs WHERE experiment_id = ?", *experiment)
     assert len(rows) == 7
     runs = dict(rows)
-    sent = get(f"{url}/get-artifact?run_uuid={runs['hope/seed0']}&path=model.safetensors")
-    assert sent == (study / "models/hope/seed0/model.safetensors").read_bytes()
+    sent = get(f"{url}/get-artifact?run_uuid={runs['main/hope/seed0']}&path=model.safetensors")
+    assert sent == (study / "models/main/hope/seed0/model.safetensors").read_bytes()
     (study / REPORT).write_text("a newer report")
     sync(study, url)
     assert get(f"{url}/get-artifact?run_uuid={runs['study other: report']}&path={REPORT}") == b"a newer report"

@@ -13,9 +13,11 @@ from store_look import Store
 from hope import config
 from hope.errors import UserError
 from hope.files import read_json, write_json, write_text
+from hope.paths import StudyPaths
 from hope.tracking import artifacts
 from hope.tracking.provenance import code_digest
 from hope.tracking.store import find_study, initialise, sync
+from hope.tracking.study_run import read_study
 
 STAGES = ("extrapolate", "retrieve")
 
@@ -32,53 +34,54 @@ def tree(folder: Path) -> dict[str, tuple[int, str]]:
 def test_every_model_stage_and_the_study_has_one_run(synced: Path) -> None:
     store = Store(synced)
     runs = store.runs()
-    models = {"rope/seed0", "hope/seed0"}
+    models = {"main/rope/seed0", "main/hope/seed0"}
     assert set(runs) == {"study", *models, *(f"{model}/{stage}" for model in models for stage in STAGES)}
     for model in models:
         for stage in STAGES:
             assert store.of("tags", runs[f"{model}/{stage}"])["mlflow.parentRunId"] == runs[model]
     for key, run in runs.items():
         assert store.status(run) == "FINISHED"
-        stage = key.rpartition("/")[2] if key.count("/") == 2 else "train"
+        stage = key.rpartition("/")[2] if key.count("/") == 3 else "train"
         found = store.of("tags", run).get("code")
         assert found == (None if key == "study" else code_digest(stage)), key
-    assert store.of("tags", runs["hope/seed0"])["encoding"] == "hope"
-    assert store.of("tags", runs["hope/seed0"])["seed"] == "0"
+    assert store.of("tags", runs["main/hope/seed0"])["arm"] == "main"
+    assert store.of("tags", runs["main/hope/seed0"])["encoding"] == "hope"
+    assert store.of("tags", runs["main/hope/seed0"])["seed"] == "0"
     (experiment,) = store.rows("SELECT name, artifact_location FROM experiments WHERE lifecycle_stage = 'active'")
     assert experiment == ("small", "mlflow-artifacts:/small")
 
 
-def test_params_and_metrics_are_those_of_the_files(synced: Path, study_config: config.Study) -> None:
+def test_params_and_metrics_are_those_of_the_files(synced: Path) -> None:
     store = Store(synced)
     runs = store.runs()
-    params = store.of("params", runs["hope/seed0"])
+    params = store.of("params", runs["main/hope/seed0"])
     assert params["encoding.settings.cutoff"] == "1.0"
     assert params["training.length"] == "16"
     assert params["model.kv_heads"] == "null"
     assert params["training.betas"] == "[0.9, 0.95]"
-    assert store.of("params", runs["hope/seed0/retrieve"])["retrieval.prompts"] == "400"
-    assert store.of("params", runs["study"])["encodings"] == '["rope", "hope"]'
+    assert store.of("params", runs["main/hope/seed0/retrieve"])["retrieval.prompts"] == "400"
+    assert store.of("params", runs["study"])["arms.main.encodings"] == '["rope", "hope"]'
 
-    history = pd.read_parquet(synced / "models/hope/seed0/history.parquet")
+    history = pd.read_parquet(synced / "models/main/hope/seed0/history.parquet")
     for name in ("loss", "tokens_per_second"):
         expected = [(row.step, getattr(row, name), round(row.time * 1000)) for row in history.itertuples()]
-        assert store.points(runs["hope/seed0"], name) == expected
-    assert store.points(runs["hope/seed0"], "synthetic_loss") == []  # it is not a number throughout
+        assert store.points(runs["main/hope/seed0"], name) == expected
+    assert store.points(runs["main/hope/seed0"], "synthetic_loss") == []  # it is not a number throughout
 
     def value(run: str, name: str) -> float:
         ((_, found, _),) = store.points(runs[run], name)
         return found
 
     # Bins of 8 at 2 + start / 16, documents 0 and 1 nat above: within L (0 + 8) / 32 + 2.5, and so on.
-    for run in ("hope/seed0", "hope/seed0/extrapolate"):
+    for run in ("main/hope/seed0", "main/hope/seed0/extrapolate"):
         assert value(run, "extrapolation/loss_within") == pytest.approx(2.75)
         assert value(run, "extrapolation/octave_loss_2L") == pytest.approx(3.75)
         assert value(run, "extrapolation/octave_loss_4L") == pytest.approx(5.25)
         assert value(run, "context/context_gain_2L") == pytest.approx(0.25)
-    curve = {step: loss for step, loss, _ in store.points(runs["hope/seed0/extrapolate"], "by_position/loss")}
+    curve = {step: loss for step, loss, _ in store.points(runs["main/hope/seed0/extrapolate"], "by_position/loss")}
     assert curve == pytest.approx({8 * number: 2.0 + number / 2 for number in range(1, 9)})
-    assert value("hope/seed0/retrieve", "retrieval/accuracy_copy_1L") == pytest.approx(0.75)
-    assert value("hope/seed0/retrieve", "retrieval/chance_copy") == pytest.approx(0.25)
+    assert value("main/hope/seed0/retrieve", "retrieval/accuracy_repeat_1L") == pytest.approx(0.75)
+    assert value("main/hope/seed0/retrieve", "retrieval/chance_repeat") == pytest.approx(0.25)
     assert value("study", "study_claims/6_estimate") == -0.5
 
 
@@ -89,8 +92,36 @@ def test_the_study_run_reads_well(synced: Path) -> None:
     note = tags["mlflow.note.content"].replace("\u00a0", "")
     assert tags["claim_6"] == "supported"
     assert "| 6. Extrapolation | **supported** | -0.5 | -0.7 to -0.3 | nats |" in note
-    assert "| hope | 1 | 2.75 | 5.25 |" in note
+    assert "| arm | encoding | seeds | loss within L | loss from 2L to 4L | repeat accuracy at L |" in note
+    assert "| main | hope | 1 | 2.75 | 5.25 | 0.75 |" in note
     assert f"[Final report](#/experiments/1/runs/{run}/artifacts/report/index.html)" in note
+
+
+def test_the_table_of_encodings_does_not_mix_arms(study: Path) -> None:
+    settings = read_json(study / "study.json")
+    both = {name: settings["arms"]["main"] for name in ("text", "retrieval")}
+    write_json(study / "study.json", {**settings, "arms": both})
+    for room in ("models", "evaluation"):
+        shutil.copytree(study / room / "main", study / room / "text")
+        (study / room / "main").rename(study / room / "retrieval")
+    path = study / "evaluation/retrieval/hope/seed0/extrapolation.parquet"
+    losses = pd.read_parquet(path)
+    losses.assign(nll=losses["nll"] + losses["tokens"]).to_parquet(path)
+    path = study / "evaluation/retrieval/hope/seed0/retrieval.parquet"
+    pd.read_parquet(path).assign(accuracy=0.25).to_parquet(path)
+    # A second model of one arm is averaged with its own alone.
+    for room in ("models", "evaluation"):
+        shutil.copytree(study / room / "text/hope/seed0", study / room / "text/hope/seed1")
+    path = study / "evaluation/text/hope/seed1/retrieval.parquet"
+    pd.read_parquet(path).assign(accuracy=0.5).to_parquet(path)
+    note = read_study(study)[-1].note.replace("\u00a0", "")
+    rows = [line for line in note.splitlines() if line.startswith(("| text ", "| retrieval "))]
+    assert rows == [
+        "| retrieval | hope | 1 | 3.75 | 6.25 | 0.25 |",
+        "| retrieval | rope | 1 | 2.75 | 5.25 | 0.75 |",
+        "| text | hope | 2 | 2.75 | 5.25 | 0.625 |",
+        "| text | rope | 1 | 2.75 | 5.25 | 0.75 |",
+    ]
 
 
 def test_tags_of_ours_follow_and_those_of_a_user_stay(synced: Path) -> None:
@@ -112,21 +143,25 @@ def test_tags_of_ours_follow_and_those_of_a_user_stay(synced: Path) -> None:
     assert store.of("tags", store.runs()["study"])["mine"] == "keep"
 
 
-def test_artifacts_are_links_to_the_files_with_their_digests(synced: Path) -> None:
+def test_artifacts_are_links_to_the_files_with_their_digests(synced: Path, arm: config.Arm) -> None:
     sync(synced)  # copying the fixture broke the links
     store = Store(synced)
     runs = store.runs()
+    data = f"data/{arm.data_key}"
     expected = {
-        "rope/seed0": ("models/rope/seed0", {"model.safetensors", "config.json", "history.parquet", "run.json"}),
-        "rope/seed0/extrapolate": (
-            "evaluation/rope/seed0",
+        "main/rope/seed0": (
+            "models/main/rope/seed0",
+            {"model.safetensors", "config.json", "history.parquet", "run.json"},
+        ),
+        "main/rope/seed0/extrapolate": (
+            "evaluation/main/rope/seed0",
             {"extrapolation.parquet", "context.parquet", "extrapolation.json"},
         ),
-        "rope/seed0/retrieve": ("evaluation/rope/seed0", {"retrieval.parquet", "retrieval.json"}),
+        "main/rope/seed0/retrieve": ("evaluation/main/rope/seed0", {"retrieval.parquet", "retrieval.json"}),
         "study": (
             ".",
-            {"study.json", "claims.json", "data/corpus/corpus.json", "report/index.html", "figures/curve.svg"}
-            | {f"data/{split}/manifest.json" for split in ("train", "validation")},
+            {"study.json", "claims.json", f"{data}/corpus/corpus.json", "report/index.html", "figures/curve.svg"}
+            | {f"{data}/{split}/manifest.json" for split in ("train", "validation")},
         ),
     }
     for key, (folder, names) in expected.items():
@@ -152,19 +187,19 @@ def test_a_second_sync_changes_nothing(synced: Path, capsys: pytest.CaptureFixtu
     assert (Store(synced).everything(), tree(synced / "mlflow/artifacts")) == before
 
 
-def test_live_points_are_not_doubled(empty_store: Path, study_config: config.Study) -> None:
+def test_live_points_are_not_doubled(empty_store: Path, arm: config.Arm) -> None:
     from hope.tracking.client import connect
     from hope.tracking.runs import LiveRun
 
-    settings = study_config.train_stage("hope", 0).model_dump(mode="json", by_alias=True)
-    history = pd.read_parquet(empty_store / "models/hope/seed0/history.parquet")
-    run = LiveRun(connect(empty_store, None), "hope", 0, settings)
+    settings = arm.train_stage("hope", 0).model_dump(mode="json", by_alias=True)
+    history = pd.read_parquet(empty_store / "models/main/hope/seed0/history.parquet")
+    run = LiveRun(connect(empty_store, None), StudyPaths(empty_store).run("main", "hope", 0), settings)
     points = [{"step": row.step, "time": row.time, "metrics": {"loss": row.loss}} for row in history.itertuples()]
     run.send(points[:3])
     run.end("KILLED")
     sync(empty_store)
     store = Store(empty_store)
-    assert store.runs()["hope/seed0"] == run.id
+    assert store.runs()["main/hope/seed0"] == run.id
     assert [(step, loss) for step, loss, _ in store.points(run.id, "loss")] == list(
         zip(history["step"], history["loss"], strict=True)
     )
@@ -174,7 +209,7 @@ def test_live_points_are_not_doubled(empty_store: Path, study_config: config.Stu
 def test_a_run_that_cannot_be_mended_is_replaced(synced: Path, changed: str) -> None:
     store = Store(synced)
     before = store.runs()
-    folder = synced / "models/hope/seed0"
+    folder = synced / "models/main/hope/seed0"
     record, history = read_json(folder / "run.json"), pd.read_parquet(folder / "history.parquet")
     if changed == "param":
         record["settings"]["seed"] = 5
@@ -185,21 +220,21 @@ def test_a_run_that_cannot_be_mended_is_replaced(synced: Path, changed: str) -> 
         history[:2].to_parquet(folder / "history.parquet")
     sync(synced)
     after = store.runs()
-    assert {key for key in before if before[key] != after[key]} == {"hope/seed0"}
-    assert store.of("tags", after["hope/seed0/retrieve"])["mlflow.parentRunId"] == after["hope/seed0"]
+    assert {key for key in before if before[key] != after[key]} == {"main/hope/seed0"}
+    assert store.of("tags", after["main/hope/seed0/retrieve"])["mlflow.parentRunId"] == after["main/hope/seed0"]
     found = pd.read_parquet(folder / "history.parquet")
-    assert [loss for _, loss, _ in store.points(after["hope/seed0"], "loss")] == list(found["loss"])
-    assert store.of("params", after["hope/seed0"])["seed"] == str(record["settings"]["seed"])
-    assert not (store.artifacts / before["hope/seed0"]).exists()
+    assert [loss for _, loss, _ in store.points(after["main/hope/seed0"], "loss")] == list(found["loss"])
+    assert store.of("params", after["main/hope/seed0"])["seed"] == str(record["settings"]["seed"])
+    assert not (store.artifacts / before["main/hope/seed0"]).exists()
 
 
 def test_what_has_no_files_any_more_goes(synced: Path) -> None:
     for room in ("models", "evaluation"):
-        shutil.rmtree(synced / room / "hope")
+        shutil.rmtree(synced / room / "main" / "hope")
     (synced / "figures/curve.svg").unlink()
     sync(synced)
     store = Store(synced)
-    assert set(store.runs()) == {"study", "rope/seed0", *(f"rope/seed0/{stage}" for stage in STAGES)}
+    assert set(store.runs()) == {"study", "main/rope/seed0", *(f"main/rope/seed0/{stage}" for stage in STAGES)}
     assert "figures/curve.svg" not in store.files(store.runs()["study"])
     assert sorted(path.name for path in store.artifacts.iterdir()) == sorted(store.runs().values())
 
@@ -234,8 +269,8 @@ def test_a_sync_that_was_cut_short_is_completed(empty_store: Path, monkeypatch: 
     sync(empty_store)
     store = Store(empty_store)
     assert len(store.runs()) == 7
-    history = pd.read_parquet(empty_store / "models/rope/seed0/history.parquet")
-    for model in ("rope/seed0", "hope/seed0"):
+    history = pd.read_parquet(empty_store / "models/main/rope/seed0/history.parquet")
+    for model in ("main/rope/seed0", "main/hope/seed0"):
         assert [loss for _, loss, _ in store.points(store.runs()[model], "loss")] == list(history["loss"])
 
 
@@ -284,13 +319,30 @@ def test_an_unknown_study_is_one_line(study: Path, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    "name", ["models/hope/seed0/history.parquet", "models/hope/seed0/run.json", "evaluation/hope/seed0/context.parquet"]
+    "name",
+    [
+        "models/main/hope/seed0/history.parquet",
+        "models/main/hope/seed0/run.json",
+        "evaluation/main/hope/seed0/context.parquet",
+    ],
 )
 @pytest.mark.parametrize("content", [b"", b"{}", b"no table and no record"])
 def test_a_damaged_file_is_one_line_and_changes_nothing(synced: Path, name: str, content: bytes) -> None:
     before = Store(synced).everything()
     (synced / name).write_bytes(content)
-    with pytest.raises(UserError, match="hope/seed0") as caught:
+    with pytest.raises(UserError, match="main/hope/seed0") as caught:
+        sync(synced)
+    assert len(str(caught.value).splitlines()) == 1
+    assert Store(synced).everything() == before
+
+
+def test_models_of_before_there_were_arms_are_one_line_and_their_runs_stay(synced: Path) -> None:
+    before = Store(synced).everything()
+    for room in ("models", "evaluation"):
+        (synced / room / "main").rename(synced / "aside")
+        (synced / room).rmdir()
+        (synced / "aside").rename(synced / room)
+    with pytest.raises(UserError, match="before studies had arms; take it over with: python -m hope adopt") as caught:
         sync(synced)
     assert len(str(caught.value).splitlines()) == 1
     assert Store(synced).everything() == before

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from hope import config
-from tests.conftest import ROOT, tiny_study
+from tests.conftest import ROOT, tiny_arm
 
 
 def train_flags(stage: config.TrainStage, data: Path, folder: Path) -> list[str]:
@@ -161,7 +161,7 @@ def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
 @pytest.fixture(scope="session")
 def stage(tiny_files: Path) -> config.TrainStage:
     """Return a training of twelve steps, of HoPE with seed 1."""
-    return tiny_study(tiny_files).train_stage("hope", 1)
+    return tiny_arm(tiny_files).train_stage("hope", 1)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 
 from hope.errors import UserError
 from hope.training import engine
-from tests.conftest import tiny_study
+from tests.conftest import tiny_arm
 from tests.training.conftest import Preloaded, same, weights, with_training
 
 
@@ -40,4 +40,4 @@ def test_no_compiler_is_one_clear_line(preloaded: Preloaded, stage, tiny_data, t
 
 def test_compiling_goes_with_stages_below_three(tiny_files):
     with pytest.raises(UserError, match="compile goes with zero_stage 0 to 2"):
-        tiny_study(tiny_files, training={"compile": True, "zero_stage": 3})
+        tiny_arm(tiny_files, training={"compile": True, "zero_stage": 3})

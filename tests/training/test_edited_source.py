@@ -7,7 +7,7 @@ import pytest
 
 from hope import config
 from hope.files import read_json, sha256_of_file
-from tests.conftest import tiny_study
+from tests.conftest import tiny_arm
 from tests.training.conftest import Preloaded, until, with_training
 
 SOURCE = """
@@ -26,7 +26,7 @@ def own(tiny_files: Path, tmp_path: Path) -> config.TrainStage:
     """Return a training of 100 steps with an encoding in ``tmp_path``."""
     (tmp_path / "edited_encoding.py").write_text(SOURCE, encoding="utf-8")
     content = {"encodings": ["mine"], "definitions": {"mine": {"family": "edited_encoding:Mine"}}}
-    return with_training(tiny_study(tiny_files, **content).train_stage("mine", 0), tokens=256 * 100)
+    return with_training(tiny_arm(tiny_files, **content).train_stage("mine", 0), tokens=256 * 100)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -55,6 +55,17 @@ def test_a_gradient_that_is_no_number_ends_it_too(watch, norm):
         watch.look(5)
 
 
+def test_other_tasks_behind_a_lead_in_are_no_spike(stage):
+    watched = with_training(
+        stage, spike_factor=2.0, bad_steps=5, tokens=80 * stage.training.batch_windows * stage.training.length
+    )
+    lead_in = config.Mixture(share=1.0, tasks={"copy": 1.0}, lead_in={"share": 0.5, "tasks": {"recall": 1.0}})
+    losses = [0.1] * 40 + [4.0] * 40
+    feed(LossWatch(watched.model_copy(update={"mixture": lead_in})), losses, 0)
+    with pytest.raises(UserError, match="at step 45"):
+        feed(LossWatch(watched.model_copy(update={"mixture": lead_in.model_copy(update={"lead_in": None})})), losses, 0)
+
+
 def test_a_spike_is_reported_once_and_its_end_too(watch, capsys):
     done = feed(watch, [4.0] * 40, 0)
     done = feed(watch, [8.1, 9.0, 4.1, 4.0], done, 4)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from hope import config
-from hope.config import merge
+from hope.config import MAIN, merge, parse_study
 from hope.files import read_json
+from hope.paths import StudyPaths
 from hope.training.failures import circumstances, failure_note, lasting, note_failure, noted_failure
 from tests.conftest import ROOT, TINY
 from tests.training.conftest import Preloaded, kill, same, until, weights, with_training
@@ -159,17 +160,19 @@ def test_the_rule_retries_what_was_stopped_and_no_hopeless_training(
             "corpus": {"files": {"paths": [str(tiny_files)]}},
             "training": {"tokens": 256 * 300, "checkpoint_seconds": 1e9},
             "tracking": {"live": False},
+            "complete": True,
         },
     )
     (tmp_path / "tiny.yaml").write_text(json.dumps(study), encoding="utf-8")
     (tmp_path / "wild.py").write_text(WILD, encoding="utf-8")
-    shutil.copytree(tiny_data, tmp_path / "results" / "tiny" / "data")
+    paths = StudyPaths(tmp_path / "results" / "tiny")
+    shutil.copytree(tiny_data, paths.data(parse_study(study, "tiny").arms[MAIN].data_key))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml", "--keep-going"]
     environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
-    checkpoints = tmp_path / "results" / "tiny" / "checkpoints"
+    checkpoints = paths.checkpoints
 
     first = subprocess.Popen(
-        [*command, "--until", "train_model"],
+        [*command, "--until", "train_main"],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
@@ -185,6 +188,6 @@ def test_the_rule_retries_what_was_stopped_and_no_hopeless_training(
     # Once a try, to the letter, and none of the one that was stopped.
     assert len(lines) == 3 and len(set(lines)) == 1, output
     assert "wild, seed 0: the loss is no number at step 1 (batch 0 of seed 0)" in lines[0]
-    assert (tmp_path / "results" / "tiny" / "models" / "rope" / "seed0" / "model.safetensors").exists()
-    log = (tmp_path / "results" / "tiny" / "logs" / "train_model" / "rope-seed0.log").read_text(encoding="utf-8")
+    assert (paths.run(MAIN, "rope", 0).model / "model.safetensors").exists()
+    log = (paths.logs / "train_model" / "main" / "rope-seed0.log").read_text(encoding="utf-8")
     assert "resumed at step" in log

@@ -41,15 +41,26 @@ def study(tiny_files: Path) -> config.Study:
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> StudyPaths:
+def paths(study: config.Study, tmp_path: Path) -> StudyPaths:
     """Return the paths of a study whose data are there and whose models are not."""
     found = StudyPaths(tmp_path)
-    write_json(found.data / "train" / "manifest.json", {"digest": DIGEST})
+    write_json(data_of(study, found) / "train" / "manifest.json", {"digest": DIGEST})
     return found
 
 
+def data_of(study: config.Study, paths: StudyPaths) -> Path:
+    return paths.data(study.arms[config.MAIN].data_key)
+
+
+def with_settings(study: config.Study, **over: object) -> config.Study:
+    """Return ``study`` with other settings of the training."""
+    arm = study.arms[config.MAIN]
+    training = arm.training.model_copy(update=over)
+    return study.model_copy(update={"arms": {config.MAIN: arm.model_copy(update={"training": training})}})
+
+
 def name_of(study: config.Study, encoding: str, seed: int) -> str:
-    stage = study.train_stage(encoding, seed)
+    stage = study.arms[config.MAIN].train_stage(encoding, seed)
     return run_name(stage, fingerprint(stage, DIGEST))
 
 
@@ -77,7 +88,7 @@ def test_a_lock_says_training_or_silent_and_none_says_stopped(study, paths):
         beat(paths, name, age=10)
         training = study_progress(study, paths.root)[1]
         assert training == Progress(
-            "hope/seed0", "training", 0.25, 5.25, 1234.5, 100.0, f"process {os.getpid()} on {socket.gethostname()}"
+            "main/hope/seed0", "training", 0.25, 5.25, 1234.5, 100.0, f"process {os.getpid()} on {socket.gethostname()}"
         )
         beat(paths, name, age=200)
         silent = study_progress(study, paths.root)[1]
@@ -104,7 +115,7 @@ def test_two_that_ask_never_see_each_other_nor_stop_a_training(paths):
 def test_a_noted_failure_is_shown_with_its_line_while_it_holds(study, paths):
     name = name_of(study, "rope", 0)
     note = failure_note(paths.checkpoints, name)
-    note_failure(note, "the loss is no number", circumstances(study.training, paths.data))
+    note_failure(note, "the loss is no number", circumstances(study.arms[config.MAIN].training, data_of(study, paths)))
     beat(paths, name, age=10)
     failed = study_progress(study, paths.root)[0]
     assert (failed.state, failed.share, failed.remark) == ("failed", 0.25, "the loss is no number")
@@ -114,15 +125,15 @@ def test_a_noted_failure_is_shown_with_its_line_while_it_holds(study, paths):
 
 def test_a_model_is_done_once_its_record_is_there(study, paths, undisturbed, tiny_data):
     digest = json.loads((tiny_data / "train" / "manifest.json").read_text())["digest"]
-    write_json(paths.data / "train" / "manifest.json", {"digest": digest})
-    model = paths.run("hope", 1).model
+    write_json(data_of(study, paths) / "train" / "manifest.json", {"digest": digest})
+    model = paths.run(config.MAIN, "hope", 1).model
     shutil.copytree(undisturbed / "model", model)
     done = study_progress(study, paths.root)[2]
     assert (done.state, done.share, done.remark) == ("done", 1.0, "")
     assert done.loss is not None and 10 < done.loss < 14
-    changed = study.model_copy(update={"training": study.training.model_copy(update={"learning_rate": 0.5})})
+    changed = with_settings(study, learning_rate=0.5)
     assert study_progress(changed, paths.root)[2].remark == "with other settings or data than now"
-    other_pace = study.model_copy(update={"training": study.training.model_copy(update={"log_steps": 1})})
+    other_pace = with_settings(study, log_steps=1)
     assert study_progress(other_pace, paths.root)[2].remark == ""
     min((model / SNAPSHOTS).iterdir()).unlink()
     assert (
@@ -159,10 +170,12 @@ def test_a_running_training_is_seen_and_a_stopped_one_is_shown_to_have_stopped(
     preloaded: Preloaded, stage, tiny_data, tmp_path, study
 ):
     long = with_training(stage, tokens=256 * 20_000)
-    study = study.model_copy(update={"training": long.training})
+    study = with_settings(study, tokens=256 * 20_000)
     paths = StudyPaths(tmp_path)
-    paths.data.symlink_to(tiny_data)
-    run = preloaded.train(long, paths.data, tmp_path)
+    data = data_of(study, paths)
+    data.parent.mkdir()
+    data.symlink_to(tiny_data)
+    run = preloaded.train(long, data, tmp_path)
     until(lambda: states(study, paths)[2] == "training")
     assert study_progress(study, tmp_path)[2].remark == f"process {run.process} on {socket.gethostname()}"
     run.send(signal.SIGSTOP)
@@ -228,7 +241,7 @@ def test_the_command_answers_for_a_name_a_folder_and_a_config_without_numerical_
     content = study.model_dump(mode="json", by_alias=True)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     (tmp_path / "overlay.yaml").write_text("study: tiny\n", encoding="utf-8")
-    write_json(root / "data" / "train" / "manifest.json", {"digest": DIGEST})
+    write_json(data_of(study, StudyPaths(root)) / "train" / "manifest.json", {"digest": DIGEST})
     beat(StudyPaths(root), name_of(study, "hope", 0), age=10)
     expected = "3 models: 1 stopped, 2 waiting"
     monkeypatch.chdir(tmp_path)

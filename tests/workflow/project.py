@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 study: tiny
-encodings: [rope, alibi]
-seeds: {count: 2, per_encoding: {rope: 1, hope: 1}}
+arms:
+  text: {encodings: [rope, alibi], seeds: {count: 2, per_encoding: {rope: 1, hope: 1}}}
+  retrieval: {encodings: [rope], seeds: {per_encoding: {rope: 1}}}
 """
 
 
@@ -102,7 +103,7 @@ def make_project(root: Path) -> Project:
         shutil.copy(ROOT / name, root / name)
     for name in ("profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, root / name)
-    modules = ("__init__", "cli", "errors", "files", "paths", "reproduce", "section", "seeding", "study_files")
+    modules = ("__init__", "adopt", "cli", "errors", "files", "paths", "reproduce", "section", "seeding", "study_files")
     reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file")]
     for name in (*modules, *reporting, "data/__init__", "model/__init__", "model/registration"):
         (root / "hope" / name).parent.mkdir(exist_ok=True)

@@ -17,15 +17,14 @@ from hope import cli
 from hope.cli import _parser
 from hope.commands import COMMANDS
 from hope.commands.steps import ROTARY_TABLES
-from hope.config import Training
+from hope.config import Study, Training, as_config, from_json, parse_study
 from hope.paths import SNAPSHOTS, snapshot_file
-from hope.reporting.figures.declaration import declared_figures
+from hope.reporting.figures.declaration import study_figures
 
 TABLES = ("losses", "attention", "ushape", "comparisons", "retrieval", "cost")
 OUTPUTS = {
     "judge": ["claims.json", "tables/endpoints.parquet"]
     + [f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")],
-    "draw": [f"figures/{figure.name}.{kind}" for figure in declared_figures() for kind in ("svg", "png", "csv", "rst")],
     "report": ["report/index.html"],
 }
 
@@ -43,8 +42,16 @@ def main(arguments: list[str]) -> int:
     if step == "train":
         train(Path(given["checkpoints"]), given["settings"])
     target = Path(given.get("output") or given["study"])
+    if step == "resolve":
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(as_config(from_json(Study, given["settings"]))), encoding="utf-8")
+        return 0
     declared = COMMANDS[step]
     names = [*OUTPUTS.get(step, []), *declared.outputs.values(), *filter(None, [declared.record])]
+    if step == "draw":
+        study = parse_study(json.loads((target / "study.json").read_text(encoding="utf-8")), "study.json")
+        drawn = [target / "figures" / arm / declared.name for declared, arm in study_figures(study)]
+        names += [f"{path.relative_to(target)}.{kind}" for path in drawn for kind in ("svg", "png", "csv", "rst")]
     if step == "train":
         training = Training(**{**json.loads(given["settings"])["training"], **json.loads(given["launch"])})
         names += [str(snapshot_file(Path(SNAPSHOTS), moment)) for moment in training.snapshot_steps]
@@ -60,7 +67,7 @@ def main(arguments: list[str]) -> int:
 def train(checkpoints: Path, settings: str) -> None:
     """Take a while, and leave a mark of how far it got, as a trainer does."""
     content = json.loads(settings)
-    mark = checkpoints / f"{content['encoding']['name']}-seed{content['seed']}"
+    mark = checkpoints / f"{content['encoding']['name']}-L{content['training']['length']}-seed{content['seed']}"
     mark.parent.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(143))

@@ -36,7 +36,7 @@ def test_a_failed_job_shows_its_line_and_keeps_nothing_half_made(project: Projec
     assert done.returncode != 0
     assert f"hope: error: {LINE}" in done.stdout.splitlines()
     assert "Traceback" not in done.stdout
-    assert not list((project.results / "data").glob("*/manifest.json"))
+    assert not list((project.results / "data").glob("python_stdlib-*/*/manifest.json"))
 
 
 def test_documents_too_short_stop_before_any_training(project: Project) -> None:
@@ -46,11 +46,11 @@ def test_documents_too_short_stop_before_any_training(project: Project) -> None:
     assert "train" not in [step for step, _ in project.calls()]
     last = output.splitlines()[-3:]
     assert last[0] == "The study is not complete."
-    assert last[1].endswith(f"check_lengths.log: {LINE}")
+    assert last[1].endswith(f"check_lengths/text.log: {LINE}")
 
 
 def test_a_training_that_fails_is_tried_again(project: Project) -> None:
-    done = project.snakemake("--until", "train_model", STAND_IN_FAILS="train")
+    done = project.snakemake("--until", "train_text", STAND_IN_FAILS="train")
     assert done.returncode != 0
     trained = [given["output"] for step, given in project.calls() if step == "train"]
     assert max(trained.count(output) for output in trained) == 3

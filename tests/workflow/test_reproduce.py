@@ -9,7 +9,7 @@ import pytest
 
 from tests.workflow.project import Project
 
-MODELS = 3
+MODELS = 4
 
 
 def parts(command: int) -> tuple[psutil.Process, list[psutil.Process]]:

@@ -10,10 +10,11 @@ import pytest
 from tests.workflow.project import Project
 
 MODELS = 3
+"""Models of the arm that is trained on text."""
 REPORT = dict.fromkeys(("judge_claims", "draw_figures", "render_notebook", "write_report", "sync_tracking"), 1)
 LATER = {
     "evaluate_extrapolation": MODELS,
-    "evaluate_retrieval": MODELS,
+    "evaluate_retrieval": 1,
     "analyze_attention": 2,
     "analyze_components": 1,
     "analyze_dynamics": MODELS,
@@ -25,6 +26,7 @@ def test_the_stand_in_ran_every_step_once(finished: Project) -> None:
     once = [
         "prepare-corpus",
         "tokenize",
+        "write-symbols",
         "check-lengths",
         "resolve",
         "init-tracking",
@@ -36,15 +38,16 @@ def test_the_stand_in_ran_every_step_once(finished: Project) -> None:
         "sync",
     ]
     assert {step: steps.count(step) for step in once} == dict.fromkeys(once, 1)
-    for step in ("train", "analyze-attention", "analyze-dynamics", "extrapolate", "retrieve"):
+    for step in ("analyze-attention", "analyze-dynamics", "extrapolate"):
         assert steps.count(step) == MODELS
+    assert (steps.count("train"), steps.count("retrieve")) == (MODELS + 1, 1)
 
 
 def test_a_training_is_asked_for_its_snapshots_apart_from_what_it_learns(finished: Project) -> None:
     # With the key among the settings, every model of before it was there would be trained anew.
-    for given in [given for step, given in finished.calls() if step == "train"]:
-        assert "snapshots" not in json.loads(given["settings"])["training"]
-        assert json.loads(given["launch"])["snapshots"] == 8
+    trained = [given for step, given in finished.calls() if step == "train"]
+    assert not [given for given in trained if "snapshots" in json.loads(given["settings"])["training"]]
+    assert sorted(json.loads(given["launch"])["snapshots"] for given in trained) == [0, 8, 8, 8]
 
 
 def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
@@ -59,9 +62,11 @@ def test_what_touches_no_result_runs_nothing(finished: Project, conda: Path) -> 
     finished.edit("envs/torch.yaml", "- pip:", "- pip:\n      - another-package==1.0")
     finished.edit("workflow/rules/train.smk", "python -m hope train ", "python -m hope  train ")
     # Same content, newer file: digests are what counts.
-    manifest = finished.results / "data" / "train" / "manifest.json"
     later = time.time() + 100
-    os.utime(manifest, (later, later))
+    manifests = list((finished.results / "data").glob("*/train/manifest.json"))
+    assert len(manifests) == 2
+    for manifest in manifests:
+        os.utime(manifest, (later, later))
     path = f"{conda}:{os.environ['PATH']}"
     assert finished.planned() == {}
     assert finished.planned("--use-conda", PATH=path) == {}
@@ -69,25 +74,24 @@ def test_what_touches_no_result_runs_nothing(finished: Project, conda: Path) -> 
 
 def test_to_conda_and_back_trains_nothing(project: Project, conda: Path) -> None:
     path = f"{conda}:{project.environment['PATH']}"
-    done = project.snakemake("--use-conda", "--until", "train_model", PATH=path)
+    done = project.snakemake("--use-conda", "--until", "train_text", PATH=path)
     assert done.returncode == 0, done.stdout
     assert "Activating conda environment" in done.stdout
-    assert project.planned("--until", "train_model") == {}
-    assert project.planned("--until", "train_model", "--use-conda", PATH=path) == {}
+    assert project.planned("--until", "train_text") == {}
+    assert project.planned("--until", "train_text", "--use-conda", PATH=path) == {}
 
 
 @pytest.mark.parametrize(
     ("change", "jobs"),
     [
         ("extrapolation: {longest: 32}", {"check_lengths": 1, "evaluate_extrapolation": MODELS}),
-        ("retrieval: {prompts: 20}\ntracking: {live: false}\nreport: {title: Another}", {"evaluate_retrieval": MODELS}),
+        ("retrieval: {prompts: 20}\ntracking: {live: false}\nreport: {title: Another}", {"evaluate_retrieval": 1}),
         (
             "analysis: {documents: 8}\ntracking: {uri: 'http://127.0.0.1:1'}",
             {"check_lengths": 1, "initialise_tracking": 1}
             | {"analyze_attention": 2, "analyze_components": 1, "analyze_dynamics": MODELS},
         ),
         ("training: {processes: 2, log_steps: 3, checkpoint_seconds: 5.0, bad_steps: 7, snapshots: 0}", {}),
-        ("training: {snapshots: 3}", {"analyze_dynamics": MODELS}),
     ],
 )
 def test_evaluation_report_and_tracking_train_nothing(finished: Project, change: str, jobs: dict[str, int]) -> None:
@@ -95,30 +99,52 @@ def test_evaluation_report_and_tracking_train_nothing(finished: Project, change:
     assert finished.planned() == {"resolve_config": 1} | jobs | REPORT
 
 
+def test_a_change_in_one_arm_touches_no_other(finished: Project) -> None:
+    finished.edit("tiny.yaml", "rope: 1, hope: 1}}}", "rope: 1, hope: 1}}, training: {snapshots: 3}}")
+    assert finished.planned() == {"resolve_config": 1, "analyze_dynamics": MODELS} | REPORT
+    finished.edit("tiny.yaml", "snapshots: 3", "length: 64")
+    plan = finished.planned()
+    assert plan["train_text"] == MODELS and "train_retrieval" not in plan and "evaluate_retrieval" not in plan
+
+
+def test_an_arm_that_is_added_or_dropped_trains_nothing_else(finished: Project) -> None:
+    finished.edit("tiny.yaml", "arms:", "arms:\n  small: {encodings: [rope], model: {layers: 1}, seeds: {count: 1}}")
+    plan = finished.planned()
+    assert plan["train_small"] == 1 and not plan.keys() & {"train_text", "train_retrieval", "tokenize_corpus"}
+    finished.edit("tiny.yaml", "small: {encodings: [rope], model: {layers: 1}, seeds: {count: 1}}", "retrieval: null")
+    finished.edit("tiny.yaml", "  retrieval: {encodings: [rope], seeds: {per_encoding: {rope: 1}}}\n", "")
+    assert finished.planned() == {"resolve_config": 1} | REPORT
+
+
 def test_a_change_of_training_and_evaluation_reaches_both(finished: Project) -> None:
     finished.edit("tiny.yaml", "study: tiny", "study: tiny\ntraining: {tokens: 5000}\nextrapolation: {longest: 32}")
-    assert finished.planned() == {"resolve_config": 1, "check_lengths": 1, "train_model": MODELS} | LATER
+    assert (
+        finished.planned()
+        == {"resolve_config": 1, "check_lengths": 1, "train_text": MODELS, "train_retrieval": 1} | LATER
+    )
 
 
 def test_snapshots_that_are_missing_train_the_models_that_lack_them(finished: Project) -> None:
-    finished.edit("tiny.yaml", "study: tiny", "study: tiny\ntraining: {snapshots: 9}")
-    assert finished.planned() == {"resolve_config": 1, "train_model": MODELS} | LATER
-    for folder in (finished.results / "models").glob("*/*/snapshots"):
+    finished.edit("tiny.yaml", "rope: 1, hope: 1}}}", "rope: 1, hope: 1}}, training: {snapshots: 9}}")
+    of_text = {rule: count for rule, count in LATER.items() if rule != "evaluate_retrieval"}
+    assert finished.planned() == {"resolve_config": 1, "train_text": MODELS} | of_text
+    for folder in (finished.results / "models" / "text").glob("*/*/snapshots"):
         if "rope" not in str(folder):
-            (folder / "step-00000003.safetensors").touch()
-    assert finished.planned()["train_model"] == 1
+            first = min(folder.iterdir())
+            first.with_name(f"step-{int(first.stem.removeprefix('step-')) // 2:08}.safetensors").touch()
+    assert finished.planned()["train_text"] == 1
 
 
 def test_more_seeds_and_encodings_train_only_what_is_new(finished: Project) -> None:
     finished.edit("tiny.yaml", "[rope, alibi]", "[rope, alibi, hope]")
     finished.edit("tiny.yaml", "count: 2", "count: 3")
     plan = finished.planned()
-    assert {rule: plan[rule] for rule in ("train_model", "analyze_attention", "analyze_components")} == {
-        "train_model": 2,
+    assert {rule: plan[rule] for rule in ("train_text", "analyze_attention", "analyze_components")} == {
+        "train_text": 2,
         "analyze_attention": 1,
         "analyze_components": 1,
     }
-    assert "tokenize_corpus" not in plan
+    assert not plan.keys() & {"train_retrieval", "tokenize_corpus"}
 
 
 def test_a_lost_tracking_store_is_made_again_and_nothing_else(finished: Project) -> None:

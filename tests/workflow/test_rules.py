@@ -1,6 +1,7 @@
 """How the rules are written."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,13 @@ def rules() -> dict[str, str]:
     """Return the text of each rule of its own, by name."""
     found = {}
     for path in FILES:
-        for part in re.split(r"^(?=rule |use rule )", path.read_text(encoding="utf-8"), flags=re.M):
+        text = path.read_text(encoding="utf-8")
+        # A rule per arm stands in a loop, and takes its name from there.
+        looped = re.search(r"^    rule:\n(?:    .*\n|\n)*", text, re.M)
+        if looped:
+            of_arm = re.sub(r'\n    name:\n        f"(\w+)_\{ARM\}"', "", textwrap.dedent(looped[0]))
+            found["train_arm"] = of_arm.replace("rule:", "rule train_arm:", 1)
+        for part in re.split(r"^(?=rule |use rule )", text, flags=re.M):
             name = re.match(r"rule (\w+):", part)
             if name:
                 found[name[1]] = part
@@ -54,7 +61,7 @@ def test_a_shell_line_is_one_step_with_every_value_quoted(name: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_a_shell_line_gives_a_step_the_arguments_that_it_declares(name: str) -> None:
     command = "".join(re.findall(r'"([^"]*)"', RULES[name].split("shell:")[1]))
-    arguments = re.sub(r"\{[^}]*\}", "value", command.partition(" > ")[0]).split()[3:]
+    arguments = re.sub(r"\{[^}]*\}", "1", command.partition(" > ")[0]).split()[3:]
     options = vars(_parser().parse_args(arguments))  # an unknown or a missing one exits
     assert COMMANDS[options["step"]].summary.endswith(".")
 

@@ -70,7 +70,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyPaths
     root = tmp_path_factory.mktemp("smoke") / "project"
     shutil.copytree(ROOT, root, ignore=NOT_COPIED)
     smoke, example = (yaml.safe_load((root / path).read_text()) for path in (SMOKE, EXAMPLE))
-    own = {"definitions": example["definitions"], "encodings": [*smoke["encodings"], *example["definitions"]]}
+    arms = {"text": {"encodings": [*smoke["arms"]["text"]["encodings"], *example["definitions"]]}}
+    own = {"definitions": example["definitions"], "arms": arms}
     (root / OWN).write_text(yaml.safe_dump(own))
     command = [sys.executable, "-m", "hope", "reproduce", *CONFIGS]
     with open(root / "killed.log", "w") as log:
@@ -90,16 +91,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyPaths
 def test_every_model_has_all_of_its_files(finished):
     root, paths = finished
     study = load_study([root / "config.yaml", root / SMOKE, root / OWN])
-    assert {"rope", "hope", "learned", "alibi", "none", "mine"} <= set(study.encodings)
-    for encoding, seed in study.runs():
-        run = paths.run(encoding, seed)
-        names = {path.name for folder in (run.model, run.analysis, run.evaluation) for path in folder.iterdir()}
+    assert {"rope", "hope", "learned", "alibi", "none", "mine"} <= set(study.arms["text"].encodings)
+    assert {run.arm for run in study.runs()} == {"text", "retrieval"}
+    of_model = {"model.safetensors", "config.json", "history.parquet", "run.json"}
+    of_retrieval = {"retrieval.parquet", "retrieval.json"}
+    for arm, encoding, seed in study.runs():
+        run = paths.run(arm, encoding, seed)
+        rooms = [folder for folder in (run.model, run.analysis, run.evaluation) if folder.exists()]
+        names = {path.name for folder in rooms for path in folder.iterdir()}
         rotary = {f"{name}.parquet" for name in ("components", "activation", "kernel_trained", "intervention")}
-        assert names == (rotary if study.is_rotary(encoding) else set()) | {
-            "model.safetensors",
-            "config.json",
-            "history.parquet",
-            "run.json",
+        if arm == "retrieval":
+            assert names == of_model | of_retrieval
+            continue
+        assert names == (rotary if study.arms[arm].is_rotary(encoding) else set()) | of_model | of_retrieval | {
             "snapshots",
             "profile.parquet",
             "ushape.parquet",
@@ -111,8 +115,6 @@ def test_every_model_has_all_of_its_files(finished):
             "context.parquet",
             "strided.parquet",
             "extrapolation.json",
-            "retrieval.parquet",
-            "retrieval.json",
         }
     assert not [path for path in paths.root.rglob("*") if path.name.endswith(".part")]
 
@@ -120,14 +122,14 @@ def test_every_model_has_all_of_its_files(finished):
 def test_every_claim_has_a_verdict(finished):
     _, paths = finished
     claims = json.loads(paths.claims.read_text())["claims"]
-    assert [claim["id"] for claim in claims] == [str(number) for number in range(1, 9)]
+    assert [claim["id"] for claim in claims] == [str(number) for number in range(1, 11)]
     assert {claim["verdict"] for claim in claims} <= {"supported", "contradicted", "inconclusive"}
     assert all(claim["reason"] for claim in claims)
 
 
 def test_provenance_vouches_for_every_model(finished):
     root, paths = finished
-    records = list(paths.root.glob("models/*/*/run.json"))
+    records = list(paths.root.glob("models/*/*/*/run.json"))
     assert len(records) == len(load_study([root / "config.yaml", root / SMOKE, root / OWN]).runs())
     for record in records:
         content = json.loads(record.read_text())
@@ -138,9 +140,9 @@ def test_provenance_vouches_for_every_model(finished):
 
 def test_learned_positions_end_with_an_empty_cell(finished):
     _, paths = finished
-    table = pd.read_parquet(paths.run("learned", 0).evaluation / "extrapolation.parquet")
+    table = pd.read_parquet(paths.run("text", "learned", 0).evaluation / "extrapolation.parquet")
     assert table["end"].max() == 32
-    other = pd.read_parquet(paths.run("rope", 0).evaluation / "extrapolation.parquet")
+    other = pd.read_parquet(paths.run("text", "rope", 0).evaluation / "extrapolation.parquet")
     assert other["end"].max() == 4 * 32
 
 
@@ -170,19 +172,19 @@ def test_other_evaluation_lengths_train_nothing(finished, tmp_path):
     over.write_text("retrieval: {multiples: [0.25, 1.0]}\n")
     changed = dry_run(root, overlays=(over,))
     assert "evaluate_retrieval" in changed
-    for rule in ("train_model", "analyze_attention", "tokenize_corpus"):
+    for rule in ("train_text", "train_retrieval", "analyze_attention", "tokenize_corpus"):
         assert not re.search(rf"^{rule}\s", changed, re.MULTILINE)
 
 
 def test_a_user_s_encoding_is_trained_judged_and_reported_like_any_other(finished):
     root, paths = finished
-    description = json.loads((paths.run("mine", 0).model / "config.json").read_text())
+    description = json.loads((paths.run("text", "mine", 0).model / "config.json").read_text())
     source = root / "examples" / "my_encoding.py"
     assert description["encoding"]["family"] == "examples.my_encoding:MyEncoding"
     assert description["encoding_source"] == sha256_of_file(source)
     assert "mine" in (paths.report / "index.html").read_text()
-    losses = pd.read_parquet(paths.tables / "losses.parquet").set_index(["measure", "encoding"])
-    assert losses.loc[("loss_within", "mine"), "estimate"] > 0
+    losses = pd.read_parquet(paths.tables / "losses.parquet").set_index(["arm", "measure", "encoding"])
+    assert losses.loc[("text", "loss_within", "mine"), "estimate"] > 0
 
 
 def test_a_change_of_its_file_trains_it_anew_and_nothing_else(finished):
@@ -194,6 +196,6 @@ def test_a_change_of_its_file_trains_it_anew_and_nothing_else(finished):
         planned = dry_run(root)
     finally:
         source.write_text(before)
-    assert set(re.findall(r"^train_model +(\d+)$", planned, re.MULTILINE)) == {"1"}
-    assert "train mine, seed 0" in planned
+    assert set(re.findall(r"^train_\w+ +(\d+)$", planned, re.MULTILINE)) == {"1"}
+    assert "train mine in text, seed 0" in planned
     assert "Nothing to be done" in dry_run(root)

@@ -1,29 +1,28 @@
 rule analyze_attention:
     """Measure where the heads of one model attend."""
     input:
-        model=rules.train_model.output.model,
-        config=rules.train_model.output.config,
-        validation=rules.tokenize_corpus.output.validation,
+        **MODEL,
+        validation=of_arm(rules.tokenize_corpus.output.validation),
     output:
         **outputs("analyze-attention", RUN.analysis, without=ROTARY_TABLES),
     log:
-        PATHS.logs / "analyze_attention" / "{encoding}-seed{seed}.log",
+        PATHS.logs / "analyze_attention" / "{arm}" / "{encoding}-seed{seed}.log",
     wildcard_constraints:
-        encoding=one_of(NOT_ROTARY),
+        encoding=one_of(ENCODINGS - ROTARY),
     conda:
         "../../envs/torch.yaml"
-    threads: STUDY.analysis.threads
+    threads: lambda wildcards: arm_of(wildcards).analysis.threads
     resources:
         mem_mb=4000,
         disk_mb=1000,
         runtime=240,
     params:
-        settings=settings(STUDY.analysis),
+        settings=settings(lambda arm: arm.analysis),
         model=subpath(input.model, parent=True),
-        data=subpath(input.validation, ancestor=2),
+        data=data_of,
         folder=subpath(output.profile, parent=True),
     message:
-        "analyze the attention of {wildcards.encoding}, seed {wildcards.seed}"
+        "analyze the attention of {wildcards.encoding} in {wildcards.arm}, seed {wildcards.seed}"
     shell:
         "python -m hope analyze-attention --settings {params.settings:q} --model {params.model:q} --data {params.data:q}"
         " --output {params.folder:q} > {log:q} 2>&1"
@@ -33,34 +32,33 @@ use rule analyze_attention as analyze_components with:
     output:
         **outputs("analyze-attention", RUN.analysis),
     wildcard_constraints:
-        encoding=one_of(ROTARY),
+        encoding=one_of(ENCODINGS & ROTARY),
 
 
 rule analyze_dynamics:
     """Measure where the heads of one model attended at moments of its training."""
     input:
-        model=rules.train_model.output.model,
-        config=rules.train_model.output.config,
-        snapshots=rules.train_model.output.snapshots,
-        validation=rules.tokenize_corpus.output.validation,
+        **MODEL,
+        snapshots=snapshots_of,
+        validation=of_arm(rules.tokenize_corpus.output.validation),
     output:
         **outputs("analyze-dynamics", RUN.analysis),
     log:
-        PATHS.logs / "analyze_dynamics" / "{encoding}-seed{seed}.log",
+        PATHS.logs / "analyze_dynamics" / "{arm}" / "{encoding}-seed{seed}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: STUDY.analysis.threads
+    threads: lambda wildcards: arm_of(wildcards).analysis.threads
     resources:
         mem_mb=4000,
         disk_mb=1000,
         runtime=240,
     params:
-        settings=settings(STUDY.dynamics_stage()),
+        settings=settings(lambda arm: arm.dynamics_stage()),
         model=subpath(input.model, parent=True),
-        data=subpath(input.validation, ancestor=2),
+        data=data_of,
         folder=subpath(output.dynamics, parent=True),
     message:
-        "analyze the training of {wildcards.encoding}, seed {wildcards.seed}"
+        "analyze the training of {wildcards.encoding} in {wildcards.arm}, seed {wildcards.seed}"
     shell:
         "python -m hope analyze-dynamics --settings {params.settings:q} --model {params.model:q}"
         " --data {params.data:q} --output {params.folder:q} > {log:q} 2>&1"
@@ -69,9 +67,9 @@ rule analyze_dynamics:
 rule compute_theory:
     """Compute the mean kernels of the rotary encodings, which need no trained model."""
     output:
-        **outputs("theory", PATHS.theory),
+        **outputs("theory", PATHS.theory("{arm}")),
     log:
-        PATHS.logs / "compute_theory.log",
+        PATHS.logs / "compute_theory" / "{arm}.log",
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -79,9 +77,9 @@ rule compute_theory:
         disk_mb=100,
         runtime=30,
     params:
-        settings=settings(STUDY.theory_stage()),
+        settings=settings(lambda arm: arm.theory_stage()),
         folder=subpath(output.kernel, parent=True),
     message:
-        "compute the decay of the rotary kernels"
+        "compute the decay of the rotary kernels of {wildcards.arm}"
     shell:
         "python -m hope theory --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"

@@ -9,10 +9,10 @@ from snakemake.exceptions import WorkflowError
 
 from hope.commands import COMMANDS
 from hope.commands.steps import ROTARY_TABLES
-from hope.config import parse_study, to_json
+from hope.config import load_study, to_json
 from hope.errors import UserError
 from hope.paths import StudyPaths, snapshot_files
-from hope.reporting.figures.declaration import declared_figures
+from hope.reporting.figures.declaration import study_figures
 from hope.study_files import check_study
 
 
@@ -24,16 +24,6 @@ def checked(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-def watched(files):
-    """Return the corpus files as inputs of a rule, so that a change of theirs makes the corpus anew.
-
-    Braces in a name, which Snakemake takes for wildcards, and so many files that it would be slow are left to
-    the user's ``--forcerun prepare_corpus``.
-    """
-    names = [name for name in map(str, files) if not re.search("[{}]", name)]
-    return names if len(names) <= 10_000 else []
-
-
 def outputs(step, folder, without=()):
     """Return the files that a step declares, by name, and its provenance as ``record``."""
     declared = COMMANDS[step]
@@ -41,44 +31,77 @@ def outputs(step, folder, without=()):
     return {name: folder / file for name, file in (declared.outputs | record).items() if name not in without}
 
 
+def first_arm(wildcards):
+    """Return the name of a job's arm: the one it names, or the first that reads the data it names."""
+    return wildcards.arm if "arm" in wildcards.keys() else READERS[wildcards.data]
+
+
+def arm_of(wildcards):
+    """Return the settings of a job's arm."""
+    return STUDY.arms[first_arm(wildcards)]
+
+
 def settings(section):
     """Return a value for ``params``: a part of the config as sorted JSON.
 
     It is a function since Snakemake would take the braces of a plain string for wildcards.
+
+    Args:
+        section: the part, or a function that takes it from the settings of the job's arm.
     """
-    text = to_json(section)
-    return lambda wildcards: text
+    return lambda wildcards: to_json(section(arm_of(wildcards)) if callable(section) else section)
 
 
 def training_settings(wildcards):
     """Return all that the weights of a model depend on, as sorted JSON."""
-    stage = STUDY.train_stage(wildcards.encoding, int(wildcards.seed))
+    stage = arm_of(wildcards).train_stage(wildcards.encoding, int(wildcards.seed))
     stage = stage.model_copy(update={"training": stage.training.what_is_trained()})
     # A key that came later: with it in here, every model of before would be trained anew.
     return to_json(stage, leave_out={"training": {"snapshots"}})
 
 
-def for_runs(outputs, encodings):
-    """Return a rule's outputs for all models of these encodings."""
-    runs = [run for run in STUDY.runs() if run[0] in encodings]
-    return [path for encoding, seed in runs for path in expand(outputs, encoding=encoding, seed=seed)]
+def data_of(wildcards):
+    """Return the data folder of a job's arm."""
+    return PATHS.data(arm_of(wildcards).data_key)
+
+
+def of_arm(files):
+    """Return an input function: files of the data of a job's arm."""
+    return lambda wildcards: expand(files, data=arm_of(wildcards).data_key)
+
+
+def snapshots_of(wildcards):
+    """Return the weights that were kept while a job's model trained."""
+    return snapshot_files(PATHS.run(**wildcards).model, arm_of(wildcards).training.snapshot_steps)
+
+
+def for_runs(files, chosen):
+    """Return a rule's outputs for all models that a function of arm and encoding chooses."""
+    runs = [run for run in STUDY.runs() if chosen(STUDY.arms[run.arm], run.encoding)]
+    return [path for run in runs for path in expand(files, **run._asdict())]
 
 
 def one_of(names):
     """Return a wildcard's pattern for exactly these names, or for none at all."""
-    return "|".join(map(re.escape, names)) or "(?!)"
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
 # In the order in which they are laid over each other; Snakemake lists the base last.
-ORIGINS = [os.path.relpath(path) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
-STUDY = checked(parse_study, dict(config), " + ".join(ORIGINS))
+ORIGINS = [Path(os.path.relpath(path)) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
+STUDY = checked(load_study, ORIGINS, dict(workflow.config_settings.config))
 # The user's own files are inputs of the rules that depend on them.
-FILES = checked(check_study, STUDY)
+FILES = checked(check_study, STUDY).arms
 PATHS = StudyPaths(Path("results") / STUDY.study)
-RUN = PATHS.run("{encoding}", "{seed}")
-SNAPSHOT_FILES = snapshot_files(RUN.model, STUDY.training.snapshot_steps)
-ROTARY = [name for name in STUDY.encodings if STUDY.is_rotary(name)]
-NOT_ROTARY = [name for name in STUDY.encodings if name not in ROTARY]
+RUN = PATHS.run("{arm}", "{encoding}", "{seed}")
+TRAINED = outputs("train", RUN.model)
+MODEL = {name: TRAINED[name] for name in ("model", "config")}
+DATA, CORPUS = PATHS.data("{data}"), PATHS.corpus("{data}")
+READERS = {arm.data_key: name for name, arm in reversed(STUDY.arms.items())}
+ON_TEXT = [name for name, arm in STUDY.arms.items() if arm.reads_text]
+TEXTS = {STUDY.arms[name].data_key for name in ON_TEXT}
+LENGTHS = [PATHS.root / "data" / "lengths" / f"{name}.json" for name in ON_TEXT]
+ENCODINGS = {run.encoding for run in STUDY.runs()}
+ROTARY = {name for arm in STUDY.arms.values() for name in arm.encodings if arm.is_rotary(name)}
 NOTEBOOKS = sorted(template.stem for template in Path("notebooks").glob("*.ipynb"))
 # Either may be empty, which `:q` leaves out: hence the `=` before them in shell lines.
 TRACKING_URI = STUDY.tracking.uri or ""
@@ -86,7 +109,9 @@ LIVE_TRACKING = (TRACKING_URI or str(PATHS.root)) if STUDY.tracking.live else ""
 
 
 wildcard_constraints:
-    encoding=one_of(STUDY.encodings),
+    arm=one_of(STUDY.arms),
+    encoding=one_of(ENCODINGS),
+    data=one_of(READERS),
     seed=r"\d+",
     notebook=one_of(NOTEBOOKS),
 

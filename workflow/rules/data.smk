@@ -23,11 +23,12 @@ rule resolve_config:
 rule prepare_corpus:
     """Collect, clean and split the documents."""
     input:
-        files=watched(FILES.corpus),
+        files=lambda wildcards: FILES[first_arm(wildcards)].watched,
     output:
-        **outputs("prepare-corpus", PATHS.corpus),
+        **outputs("prepare-corpus", CORPUS),
     log:
-        PATHS.logs / "prepare_corpus.log",
+        PATHS.logs / "prepare_corpus" / "{data}.log",
+    priority: 1000
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -35,10 +36,10 @@ rule prepare_corpus:
         disk_mb=4000,
         runtime=120,
     params:
-        settings=settings(STUDY.corpus),
+        settings=settings(lambda arm: arm.corpus),
         folder=subpath(output.corpus, parent=True),
     message:
-        "prepare the corpus"
+        "prepare the corpus {wildcards.data}"
     shell:
         "python -m hope prepare-corpus --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"
 
@@ -49,9 +50,12 @@ rule tokenize_corpus:
         documents=rules.prepare_corpus.output.documents,
         corpus=rules.prepare_corpus.output.corpus,
     output:
-        **outputs("tokenize", PATHS.data),
+        **outputs("tokenize", DATA),
     log:
-        PATHS.logs / "tokenize_corpus.log",
+        PATHS.logs / "tokenize_corpus" / "{data}.log",
+    wildcard_constraints:
+        data=one_of(TEXTS),
+    priority: 1000
     conda:
         "../../envs/torch.yaml"
     threads: 1024
@@ -60,24 +64,49 @@ rule tokenize_corpus:
         disk_mb=8000,
         runtime=240,
     params:
-        settings=settings(STUDY.tokens),
+        settings=settings(lambda arm: arm.tokens),
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.train, ancestor=2),
     message:
-        "tokenize the corpus"
+        "tokenize the corpus {wildcards.data}"
     shell:
         "python -m hope tokenize --settings {params.settings:q} --corpus {params.corpus:q}"
         " --output {params.folder:q} > {log:q} 2>&1"
 
 
+rule write_symbols:
+    """Write a vocabulary of symbols, for models that read no text."""
+    output:
+        **outputs("write-symbols", DATA),
+    log:
+        PATHS.logs / "write_symbols" / "{data}.log",
+    wildcard_constraints:
+        data=one_of(READERS.keys() - TEXTS),
+    conda:
+        "../../envs/torch.yaml"
+    # On all cores: on one machine no training of these starts before the lengths of the documents are checked, either.
+    threads: 1024
+    resources:
+        mem_mb=500,
+        disk_mb=100,
+        runtime=5,
+    params:
+        symbols=lambda wildcards: arm_of(wildcards).symbols,
+        folder=subpath(output.train, ancestor=2),
+    message:
+        "write the vocabulary {wildcards.data}"
+    shell:
+        "python -m hope write-symbols --symbols {params.symbols:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
 rule check_lengths:
     """Check that the held-out documents are long enough, before any model is trained."""
     input:
-        validation=rules.tokenize_corpus.output.validation,
+        validation=of_arm(rules.tokenize_corpus.output.validation),
     output:
-        PATHS.data / "lengths.json",
+        PATHS.root / "data" / "lengths" / "{arm}.json",
     log:
-        PATHS.logs / "check_lengths.log",
+        PATHS.logs / "check_lengths" / "{arm}.log",
     # No input of the trainings, which would run again with every change of an evaluation length (and `ancient`
     # hides such a change from the rules behind them). Before all others and on all cores, like the rule whose end
     # it waits for, so that on one machine no training starts before it.
@@ -90,10 +119,10 @@ rule check_lengths:
         disk_mb=100,
         runtime=10,
     params:
-        settings=settings(STUDY.length_stage()),
-        data=subpath(input.validation, ancestor=2),
+        settings=settings(lambda arm: arm.length_stage()),
+        data=data_of,
     message:
-        "check that documents are long enough"
+        "check that documents are long enough for {wildcards.arm}"
     shell:
         "python -m hope check-lengths --settings {params.settings:q} --data {params.data:q}"
         " --output {output:q} > {log:q} 2>&1"

@@ -1,13 +1,15 @@
 TABLES = ["losses", "attention", "ushape", "comparisons", "retrieval", "cost"]
-FIGURES = [declared.name for declared in checked(declared_figures)]
+FIGURES = [f"{arm}/{declared.name}".lstrip("/") for declared, arm in checked(study_figures, STUDY)]
 RESULTS = [
-    *for_runs(rules.train_model.output, STUDY.encodings),
-    *for_runs(rules.analyze_attention.output, NOT_ROTARY),
-    *for_runs(rules.analyze_components.output, ROTARY),
-    *for_runs(rules.analyze_dynamics.output if SNAPSHOT_FILES else [], STUDY.encodings),
-    *for_runs(rules.evaluate_extrapolation.output, STUDY.encodings),
-    *for_runs(rules.evaluate_retrieval.output, STUDY.encodings),
-    *rules.compute_theory.output,
+    *for_runs(TRAINED.values(), lambda arm, encoding: True),
+    *for_runs(rules.analyze_attention.output, lambda arm, encoding: arm.reads_text and not arm.is_rotary(encoding)),
+    *for_runs(rules.analyze_components.output, lambda arm, encoding: arm.reads_text and arm.is_rotary(encoding)),
+    *for_runs(
+        rules.analyze_dynamics.output, lambda arm, encoding: arm.reads_text and bool(arm.training.snapshot_steps)
+    ),
+    *for_runs(rules.evaluate_extrapolation.output, lambda arm, encoding: arm.reads_text),
+    *for_runs(rules.evaluate_retrieval.output, lambda arm, encoding: bool(arm.retrieval.tasks)),
+    *expand(rules.compute_theory.output, arm=ON_TEXT),
 ]
 
 
@@ -16,7 +18,7 @@ rule judge_claims:
     input:
         study=rules.resolve_config.output,
         claims=STUDY.claims,
-        lengths=rules.check_lengths.output,
+        lengths=LENGTHS,
         results=RESULTS,
     output:
         claims=PATHS.claims,

@@ -27,24 +27,29 @@ class Piece:
 
 
 class Article:
-    """The pieces of one study.
+    """The pieces of one arm of a study.
 
     Example:
         ``article = Article("results/default")``, then ``article.figure("context_gain")``.
     """
 
-    def __init__(self, study: str | Path) -> None:
-        """Open the study in the folder ``study``.
+    def __init__(self, study: str | Path, arm: str | None = None) -> None:
+        """Open an arm of the study in the folder ``study``: the first that reads text if none is named.
 
         Raises:
-            UserError: the folder holds no study.
+            UserError: the folder holds no study, or the study has no such arm.
         """
-        self.tables = StudyTables(Path(study))
+        self.study = StudyTables(Path(study))
+        arms = self.study.arms
+        if arm is not None and arm not in arms:
+            raise UserError(f"'{arm}' is no arm of this study{nearest(arm, arms)}; it has {', '.join(arms)}")
+        reading = [name for name, tables in arms.items() if tables.arm.reads_text]
+        self.tables = arms[arm or [*reading, *arms][0]]
 
     def facts(self) -> Piece:
-        """Return a sentence on what the study is made of."""
+        """Return a sentence on what the arm is made of."""
         labels = [self.tables.label(name) for name in self.tables.encodings]
-        return Piece(render_piece("study_facts", self.tables.study, labels))
+        return Piece(render_piece("arm_facts", self.study.study.study, self.tables.name, self.tables.arm, labels))
 
     def figure(self, name: str) -> Piece:
         """Return a figure with its caption, drawn now from the study's tables, or a line that it has no data for it.
@@ -53,12 +58,13 @@ class Article:
             UserError: there is no such figure.
         """
         _check(name, [declared.name for declared in declared_figures()], "figure")
-        declared, drawing = figure_named(name), draw_one(self.tables, name)
+        declared = figure_named(name)
+        drawing = draw_one(self.study if declared.across else self.tables, name)
         if drawing.data.empty:
-            return _sentences([f"{declared.title}: this study has no data for it."])
+            return _sentences([f"{declared.title}: there are no data for it."])
         picture = BytesIO()
         save_svg(drawing.figure, picture)
-        return Piece(render_piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), None))
+        return Piece(render_piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), "", None))
 
     def finding(self, name: str) -> Piece:
         """Return what the study's tables say, in sentences whose numbers are computed now.
@@ -91,7 +97,7 @@ class Article:
         Raises:
             UserError: the study's claims have no such id.
         """
-        views = {claim["id"]: claim for claim in claim_views(self.tables, None)}
+        views = {claim["id"]: claim for claim in claim_views(self.study, None)}
         if not views:
             return _sentences(["The study's claims have not been judged yet."])
         _check(name, list(views), "claim")

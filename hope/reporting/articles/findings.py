@@ -15,10 +15,10 @@ from hope.reporting import words
 from hope.reporting.articles.findings_rotary import components, decay, intervention, slow_components
 from hope.reporting.articles.findings_training import activation_over_time, ushape_over_time
 from hope.reporting.articles.sentences import estimate, present, said
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 
-def ushape(tables: StudyTables) -> list[str]:
+def ushape(tables: ArmTables) -> list[str]:
     """Return the U-shape index without the first token by encoding, and where it exceeds its nulls."""
     frame = tables.read("ushape")
     if frame.empty:
@@ -50,7 +50,7 @@ def _above(gaps: Iterable[pd.Series]) -> str:
     return "not decided"
 
 
-def sink(tables: StudyTables) -> list[str]:
+def sink(tables: ArmTables) -> list[str]:
     """Return the share of attention on the first token at the last queries within L, by encoding."""
     frame = tables.read("profile")
     if frame.empty:
@@ -64,7 +64,7 @@ def sink(tables: StudyTables) -> list[str]:
     return [f"The first token draws {words.listed(parts)}; an even share would be {1 / tables.length:.1%}."]
 
 
-def divergence(tables: StudyTables) -> list[str]:
+def divergence(tables: ArmTables) -> list[str]:
     """Return how far attention past L departs from that within, by encoding, against how far the loss rises."""
     frame = tables.read("divergence")
     if frame.empty:
@@ -100,7 +100,7 @@ def _limits(row: pd.Series) -> str:
     return "" if np.isnan(row["low"]) else f" [{row['low']:.1%}, {row['high']:.1%}]"
 
 
-def _rises(tables: StudyTables) -> dict[str, float]:
+def _rises(tables: ArmTables) -> dict[str, float]:
     """Return the mean loss at L to 2 L minus that at 0 to L, in nats a token, of each encoding that has both."""
     frame, length = tables.read("extrapolation"), tables.length
     if frame.empty:
@@ -109,7 +109,7 @@ def _rises(tables: StudyTables) -> dict[str, float]:
     return {str(name): float(rise) for name, rise in (past - within).dropna().items()}
 
 
-FINDINGS: dict[str, Callable[[StudyTables], list[str]]] = {
+FINDINGS: dict[str, Callable[[ArmTables], list[str]]] = {
     "ushape": ushape,
     "sink": sink,
     "divergence": divergence,

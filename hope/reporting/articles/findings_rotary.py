@@ -6,12 +6,12 @@ import pandas as pd
 from hope.measures import length_name
 from hope.reporting import words
 from hope.reporting.articles.sentences import estimate, present, said
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 _ALL_LAYERS = -1
 
 
-def components(tables: StudyTables) -> list[str]:
+def components(tables: ArmTables) -> list[str]:
     """Return which components are activated, of which wavelengths, how the seeds agree, and what they carry."""
     frame = tables.read("components")
     found = []
@@ -44,7 +44,7 @@ def _beyond(number: int, of: int) -> str:
     return f"{words.small(number).capitalize()} of them {'is' if number == 1 else 'are'}"
 
 
-def _sensitivity(tables: StudyTables) -> list[str]:
+def _sensitivity(tables: ArmTables) -> list[str]:
     """Return how many components count as activated where the line is an absolute size instead."""
     frame = tables.read("activation")
     found = []
@@ -59,7 +59,7 @@ def _sensitivity(tables: StudyTables) -> list[str]:
     return found
 
 
-def intervention(tables: StudyTables) -> list[str]:
+def intervention(tables: ArmTables) -> list[str]:
     """Return what freezing the activated components does, beside freezing others: as many, and of that variance."""
     frame = tables.read("intervention")
     found = []
@@ -78,7 +78,7 @@ def intervention(tables: StudyTables) -> list[str]:
     return found
 
 
-def slow_components(tables: StudyTables) -> list[str]:
+def slow_components(tables: ArmTables) -> list[str]:
     """Return what freezing the slow components costs within L, and what removing them costs."""
     frame = tables.read("intervention")
     found = []
@@ -93,14 +93,14 @@ def slow_components(tables: StudyTables) -> list[str]:
     return found
 
 
-def _change(tables: StudyTables, own: pd.DataFrame, measure: str, mode: str, name: str) -> pd.Series | None:
+def _change(tables: ArmTables, own: pd.DataFrame, measure: str, mode: str, name: str) -> pd.Series | None:
     """Return the change of a measure under one intervention, paired with the model as it is; None if not measured."""
     own = own[own["measure"] == measure]
     changed = own[(own["mode"] == mode) & (own["set"] == name)]
     return None if changed.empty else estimate(tables, changed, "value", own[own["mode"] == "none"])
 
 
-def decay(tables: StudyTables) -> list[str]:
+def decay(tables: ArmTables) -> list[str]:
     """Return the mean kernel of each rotary encoding within L and past it, and where its floor is."""
     frame = tables.theory("kernel")
     found = []
@@ -112,7 +112,7 @@ def decay(tables: StudyTables) -> list[str]:
             if len(octave) > 1:
                 mean = np.average(octave["value"], weights=np.gradient(octave["distance"].to_numpy(dtype=float)))
                 parts.append(f"{words.number(float(mean))} from {length_name(low)} to {length_name(high)}")
-        half = tables.study.model.head_dim // 2
+        half = tables.arm.model.head_dim // 2
         floor = 1 - tables.kept(encoding) / half
         rest = f"its floor is {words.number(floor)}" if floor else "it has no floor"
         found.append(f"{encoding}: g(D) is {words.listed(parts)} on average; {rest}.")

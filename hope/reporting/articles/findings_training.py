@@ -5,13 +5,13 @@ import pandas as pd
 
 from hope.reporting import words
 from hope.reporting.articles.sentences import estimate, present, said
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 MOST = 0.75
 """Share of the components that are activated at the end, from which on a moment has most of them."""
 
 
-def ushape_over_time(tables: StudyTables) -> list[str]:
+def ushape_over_time(tables: ArmTables) -> list[str]:
     """Return, by encoding, from which moment on the index differs from that at the start, and the loss then."""
     frame = tables.read("dynamics")
     found = []
@@ -44,7 +44,7 @@ def ushape_over_time(tables: StudyTables) -> list[str]:
     return found
 
 
-def activation_over_time(tables: StudyTables) -> list[str]:
+def activation_over_time(tables: ArmTables) -> list[str]:
     """Return, by encoding, when most of the components that end up activated are, and how their spread grows."""
     frame = tables.read("dynamics")
     found = []

@@ -4,10 +4,10 @@ import pandas as pd
 
 from hope.reporting import words
 from hope.reporting.estimates import summarize
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 
-def estimate(tables: StudyTables, frame: pd.DataFrame, value: str, minus: pd.DataFrame | None = None) -> pd.Series:
+def estimate(tables: ArmTables, frame: pd.DataFrame, value: str, minus: pd.DataFrame | None = None) -> pd.Series:
     """Return the mean of ``value`` over one encoding's seeds and documents, with its interval.
 
     Args:
@@ -28,6 +28,6 @@ def said(row: pd.Series) -> str:
     return f"{words.signed(row['estimate'])} {limits}".strip()
 
 
-def present(tables: StudyTables, frame: pd.DataFrame) -> list[str]:
+def present(tables: ArmTables, frame: pd.DataFrame) -> list[str]:
     """Return the encodings that a table has rows of, in the study's order."""
     return [name for name in tables.encodings if len(frame) and name in set(frame["encoding"])]

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from hope.catalogue import FAMILIES, NAMES, PRESETS
 from hope.catalogue.spectra import TURN, Spectrum
-from hope.config import Encoding, Study
+from hope.config import Arm, Encoding
 from hope.encodings.shape import EncodingShape
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import INK, MUTED, encoding_styles, new_figure
@@ -32,7 +32,7 @@ class Spectra(NamedTuple):
     spectra: dict[str, Spectrum]
 
 
-def all_spectra(study: Study, shape: EncodingShape) -> dict[str, Spectra]:
+def all_spectra(arm: Arm, shape: EncodingShape) -> dict[str, Spectra]:
     """Return by picture the spectra of all rotary families and presets, at the study's sizes and at longer ones.
 
     At the longer ones every base is 500,000 but where a preset says another.
@@ -40,12 +40,12 @@ def all_spectra(study: Study, shape: EncodingShape) -> dict[str, Spectra]:
     long, of_long = longer(shape), {}
     names = [name for name in NAMES if name in PRESETS or not FAMILIES[name].given]
     for name in names:
-        encoding = listed(study, name)
+        encoding = listed(arm, name)
         if "base" in encoding.settings and not (name in PRESETS and "base" in PRESETS[name].settings):
             encoding = encoding.model_copy(update={"settings": encoding.settings | {"base": LONG_BASE}})
         of_long[name] = spectrum_of(encoding, long)
     by_picture = {
-        "spectra": (shape, _title(shape), {name: spectrum_of(listed(study, name), shape) for name in names}),
+        "spectra": (shape, _title(shape), {name: spectrum_of(listed(arm, name), shape) for name in names}),
         "spectra_long": (long, f"{_title(long)}, b = {LONG_BASE:,.0f}", of_long),
     }
     return {
@@ -54,9 +54,9 @@ def all_spectra(study: Study, shape: EncodingShape) -> dict[str, Spectra]:
     }
 
 
-def listed(study: Study, name: str) -> Encoding:
+def listed(arm: Arm, name: str) -> Encoding:
     """Return the family or preset ``name``, whatever the study defines under that name."""
-    return study.model_copy(update={"definitions": {}}).encoding(name)
+    return arm.model_copy(update={"definitions": {}}).encoding(name)
 
 
 def longer(shape: EncodingShape) -> EncodingShape:

@@ -7,7 +7,7 @@ from pathlib import Path
 from hope.analysis.logit_curves import at_start, widening
 from hope.catalogue import FAMILIES, PRESETS, Family
 from hope.catalogue.spectra import Spectrum
-from hope.config import Study
+from hope.config import Arm
 from hope.encodings.base import Encoding as Built
 from hope.encodings.listing import described, parameters_formula, setting_rows
 from hope.encodings.shape import EncodingShape, encoding_shape
@@ -25,32 +25,32 @@ _WIDTH = 120
 PICTURES = Path("figures/encodings")
 
 
-def write_atlas(study: Study, folder: Path) -> None:
-    """Write ``encodings.md`` and ``figures/encodings/*.svg`` into ``folder``, at the sizes of a study."""
+def write_atlas(arm: Arm, title: str, folder: Path) -> None:
+    """Write ``encodings.md`` and ``figures/encodings/*.svg`` into ``folder``, at the sizes of an arm."""
     pictures = folder / PICTURES
-    shape = encoding_shape(study.model, study.training.length)
+    shape = encoding_shape(arm.model, arm.training.length)
     with paper_style():
         figures = {name: family_figure(name, shape) for name in FAMILIES}
         figures["overview"] = overview([name for name, family in FAMILIES.items() if not family.given], shape)
-        for name, (sizes, title, spectra) in all_spectra(study, shape).items():
-            figures[name] = spectra_figure(spectra, sizes.length, title)
+        for name, (sizes, words, spectra) in all_spectra(arm, shape).items():
+            figures[name] = spectra_figure(spectra, sizes.length, words)
     for name, figure in figures.items():
         with whole_file(pictures / f"{name}.svg") as temporary:
             save_svg(figure, temporary, outlines=False)
-    write_text(folder / PAGE, page(study))
+    write_text(folder / PAGE, page(arm, title))
 
 
-def page(study: Study) -> str:
+def page(arm: Arm, title: str) -> str:
     """Return the page, as Markdown."""
-    shape = encoding_shape(study.model, study.training.length)
-    return "\n".join(_lines(study, shape)) + "\n"
+    shape = encoding_shape(arm.model, arm.training.length)
+    return "\n".join(_lines(arm, title, shape)) + "\n"
 
 
-def _lines(study: Study, shape: EncodingShape) -> Iterator[str]:
-    built = {name: at_start(listed(study, name), shape) for name in FAMILIES}
+def _lines(arm: Arm, title: str, shape: EncodingShape) -> Iterator[str]:
+    built = {name: at_start(listed(arm, name), shape) for name in FAMILIES}
     yield from ("# Positional encodings", "")
     yield from _wrapped(
-        f"Every method that a study can list, at the sizes of the study `{study.study}`: {shape.layers} layers, width "
+        f"Every method that a study can list, at the sizes of {title}: {shape.layers} layers, width "
         f"{shape.width}, {shape.heads} query and {shape.kv_heads} key heads of {shape.head_dim} dimensions, L = "
         f"{shape.length:,}, with default settings where nothing else is said. `python -m hope atlas docs` (`make "
         "docs`) writes this page and its pictures, from the catalogue and from the encodings themselves: change those."
@@ -61,8 +61,8 @@ def _lines(study: Study, shape: EncodingShape) -> Iterator[str]:
     head = ("encoding", "acts on", "logit over distance", "D alone", "past L", "learned parameters", "attention")
     yield from _table([head, *(_row(FAMILIES[name], built[name], shape) for name in FAMILIES)])
     for family in FAMILIES.values():
-        yield from ("", *_section(study, family, built[family.name], shape))
-    yield from ("", *_frequencies(study, shape), "", *_coinciding(shape), "", *_presets(study))
+        yield from ("", *_section(arm, family, built[family.name], shape))
+    yield from ("", *_frequencies(arm, shape), "", *_coinciding(shape), "", *_presets(arm))
     yield from ("", "## All settings", "")
     yield from _table([("encoding", "setting", "default", "meaning"), *setting_rows()])
     yield from ("", "Length extensions of trained rotary models: [extensions.md](extensions.md).")
@@ -80,14 +80,14 @@ def _row(family: Family, built: Built, shape: EncodingShape) -> tuple[str, ...]:
     )
 
 
-def _section(study: Study, family: Family, built: Built, shape: EncodingShape) -> Iterator[str]:
+def _section(arm: Arm, family: Family, built: Built, shape: EncodingShape) -> Iterator[str]:
     count = family.parameter_count(shape)
     yield from (f"## {family.name}", "")
     yield _picture(family.name, f"{family.name}: {family.in_short}")
     yield ""
     yield f"- Formula: `{family.formula}`"
     yield from _item(f"Over distance: {family.over_distance}")
-    spectrum = spectrum_of(listed(study, family.name), shape)
+    spectrum = spectrum_of(listed(arm, family.name), shape)
     if spectrum is not None:
         yield f"- At these sizes: K = {spectrum.kept} of {len(spectrum.frequencies)}, 1 - 2K/d = {_floor(spectrum)}."
     yield from _item(f"Past L: {family.past_length}")
@@ -120,9 +120,9 @@ def _floor(spectrum: Spectrum) -> str:
     return f"{1 - spectrum.kept / len(spectrum.frequencies):.3g}"
 
 
-def _frequencies(study: Study, shape: EncodingShape) -> Iterator[str]:
+def _frequencies(arm: Arm, shape: EncodingShape) -> Iterator[str]:
     """Yield the section of the spectra: pictures, and how many components turn."""
-    found = all_spectra(study, shape)
+    found = all_spectra(arm, shape)
     yield from ("## Which components turn", "")
     yield from _wrapped(
         "A row is an encoding, a mark a component. Filled ones turn; hollow ones stand still and lie where they would "
@@ -152,7 +152,7 @@ def _coinciding(shape: EncodingShape) -> Iterator[str]:
         yield from _table([("the same as", "settings"), *identity_rows(sizes)])
 
 
-def _presets(study: Study) -> Iterator[str]:
+def _presets(arm: Arm) -> Iterator[str]:
     yield from ("## Presets", "", "Settings that a study can list by a name of their own.", "")
     rows = [(one.name, f"`{described(one.family, one.settings)}`", one.purpose) for one in PRESETS.values()]
     yield from _table([("preset", "family and settings", "purpose"), *rows])

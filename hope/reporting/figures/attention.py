@@ -9,7 +9,7 @@ from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import encoding_rows, panel_grid
 from hope.reporting.figures.style import MUTED, length_axis, new_figure, plain_log
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 KEY_BINS = 40
 DISTANCES_PER_OCTAVE = 3
@@ -25,14 +25,14 @@ DISTANCES_PER_OCTAVE = 3
     alt="Attention density over key position and over distance, at initialisation and trained, one line an encoding.",
     needs=("analysis/profile.parquet",),
 )
-def attention_profile(tables: StudyTables) -> Drawing | None:
+def attention_profile(tables: ArmTables) -> Drawing | None:
     """Draw the mean attention density over key position and over distance, before and after training.
 
     The density of a bin is its mass over its share of the keys: 1 everywhere if attention were uniform.
     The mean goes over layers, heads and seeds; the band spans the seeds.
     """
     frame = tables.read("profile")
-    data = densities(frame, tables.length, tables.study.analysis.queries)
+    data = densities(frame, tables.length, tables.arm.analysis.queries)
     data["query_in_lengths"] = (data["query"] + 1) / tables.length
     queries = sorted(set(data["query"]))
     at_length = min(queries, key=lambda query: abs(query + 1 - tables.length))
@@ -119,7 +119,7 @@ def _uniform_mass(keys: int, queries: int) -> np.ndarray:
     alt="U-shape index of every head by layer, trained, at initialisation and on shuffled tokens, a panel an encoding.",
     needs=("analysis/ushape.parquet",),
 )
-def ushape_heads(tables: StudyTables) -> Drawing | None:
+def ushape_heads(tables: ArmTables) -> Drawing | None:
     """Draw the U-shape index without the first token of every head: trained, at initialisation, on shuffled tokens."""
     frame = tables.read("ushape")
     at_length = min(set(frame["query"]), key=lambda query: abs(query + 1 - tables.length))

@@ -38,6 +38,7 @@ _COLUMNS = [
     ),
     alt="Forest plot of the primary endpoint of every part of every claim, with intervals and thresholds.",
     needs=("claims.json",),
+    across=True,
 )
 def claims(tables: StudyTables) -> Drawing | None:
     """Draw a forest: effects and intervals in units of the smallest effect that counts, the claimed side right."""

@@ -13,7 +13,7 @@ from hope.measures import Endpoint
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.style import INK, MUTED, RULE, EncodingStyle, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
 from hope.reporting.words import MINUS
 
@@ -39,7 +39,7 @@ _PERPLEXITY = "perplexity, percent"
     alt="Forest plot of the differences of every encoding to RoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
 )
-def comparisons(tables: StudyTables) -> Drawing | None:
+def comparisons(tables: ArmTables) -> Drawing | None:
     """Draw every encoding against RoPE."""
     return _forest(tables, "rope")
 
@@ -54,16 +54,16 @@ def comparisons(tables: StudyTables) -> Drawing | None:
     alt="Forest plot of the differences of every encoding to HoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
 )
-def comparisons_hope(tables: StudyTables) -> Drawing | None:
+def comparisons_hope(tables: ArmTables) -> Drawing | None:
     """Draw every encoding against HoPE; RoPE stands in the other figure."""
     return _forest(tables, "hope")
 
 
-def _forest(tables: StudyTables, family: str) -> Drawing | None:
+def _forest(tables: ArmTables, family: str) -> Drawing | None:
     """Draw a row an endpoint and a column an encoding; None where no pair has several seeds."""
     table = tables.summary("comparisons")
     table["endpoint"] = [Endpoint.of(row).words for row in table.to_dict("records")]
-    baselines = {name: baseline_of(tables.study, name, family) for name in tables.encodings}
+    baselines = {name: baseline_of(tables.arm, name, family) for name in tables.encodings}
     ours = table["encoding"].map(baselines) == table["baseline"]
     data = _in_units(table[ours & table["low"].notna()])
     if data.empty:

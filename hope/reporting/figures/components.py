@@ -10,7 +10,7 @@ from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.lines import panel_grid
 from hope.reporting.figures.style import INK, MUTED, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 _ACROSS = 3
 """Encodings side by side in one row."""
@@ -27,7 +27,7 @@ _ALL_LAYERS = -1
     alt="Logit contribution of each frequency component of the rotary encodings over distance, with the cutoff marked.",
     needs=("analysis/components.parquet",),
 )
-def components(tables: StudyTables) -> Drawing | None:
+def components(tables: ArmTables) -> Drawing | None:
     """Draw how far each frequency component bends the logits over distances within L, and which way.
 
     Above: the range of its mean contribution over distance, a dot a head, the line their mean. Below: the
@@ -83,7 +83,7 @@ def components(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, data)
 
 
-def _ranges(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame) -> None:
+def _ranges(axes: Axes, tables: ArmTables, encoding: str, rows: pd.DataFrame) -> None:
     """Draw one encoding's ranges by component."""
     style = tables.styles[encoding]
     spread = 0.3 * (rows["head"] / max(1, rows["head"].max()) - 0.5)
@@ -102,7 +102,7 @@ def _ranges(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame) 
     axes.set_ylim(bottom=0.0)
 
 
-def _wavelength_table(tables: StudyTables, encodings: list[str]) -> pd.DataFrame:
+def _wavelength_table(tables: ArmTables, encodings: list[str]) -> pd.DataFrame:
     parts = []
     for encoding in encodings:
         wavelengths = tables.wavelengths(encoding)
@@ -121,7 +121,7 @@ def _wavelength_table(tables: StudyTables, encodings: list[str]) -> pd.DataFrame
     alt="Components that count as activated, by layer and by threshold, one panel a rotary encoding, cutoff marked.",
     needs=("analysis/activation.parquet",),
 )
-def activation(tables: StudyTables) -> Drawing | None:
+def activation(tables: ArmTables) -> Drawing | None:
     """Draw which components count as activated: layer by layer, and over all layers by other thresholds.
 
     The area of a mark is the share of the seeds whose models activate the component.
@@ -130,7 +130,7 @@ def activation(tables: StudyTables) -> Drawing | None:
     by = ["encoding", "rule", "threshold", "layer", "component"]
     data = frame.groupby(by).agg(turns=("turns", "first"), activated=("activated", "mean"), seeds=("seed", "nunique"))
     data = data.reset_index()
-    own = np.isclose(data["threshold"], tables.study.analysis.active_share) & (data["rule"] == "share")
+    own = np.isclose(data["threshold"], tables.arm.analysis.active_share) & (data["rule"] == "share")
     data["line"] = np.where(own & (data["layer"] >= 0), "layer", np.where(data["layer"] == _ALL_LAYERS, "all", ""))
     data = data[data["line"] != ""].assign(own=own)
     present = [name for name in tables.rotary() if name in set(data["encoding"])]
@@ -159,7 +159,7 @@ def _lines(data: pd.DataFrame) -> dict[tuple[str, float, int], str]:
 
 
 def _panel(
-    axes: Axes, tables: StudyTables, encoding: str, data: pd.DataFrame, names: dict[tuple[str, float, int], str]
+    axes: Axes, tables: ArmTables, encoding: str, data: pd.DataFrame, names: dict[tuple[str, float, int], str]
 ) -> None:
     """Draw one encoding."""
     places = {key: len(names) - 1 - place for place, key in enumerate(names)}
@@ -185,7 +185,7 @@ def _panel(
     _component_ticks(axes, wavelengths)
 
 
-def mark_cutoff(draw_line: Callable[..., object], tables: StudyTables, encoding: str) -> None:
+def mark_cutoff(draw_line: Callable[..., object], tables: ArmTables, encoding: str) -> None:
     """Draw HoPE's cutoff by an ``axvline`` or ``axhline``: before the first component that completes no turn in L."""
     cutoff = int(np.sum(tables.wavelengths(encoding) <= 1.0))
     draw_line(cutoff - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hope.errors import UserError
 
+if TYPE_CHECKING:
+    from hope.config import Study
+
 ORDER = (
-    "claims", "loss", "extensions", "retrieval", "comparisons", "attention", "components", "intervention",
+    "story", "claims", "loss", "extensions", "retrieval", "comparisons", "attention", "components", "intervention",
     "divergence", "kernels", "training",
 )  # fmt: skip
 """The files in the report's order; those not named come behind them. Within a file the order is that of the text."""
@@ -33,6 +36,7 @@ class FigureDeclaration:
         title: the figure's title on a page.
         look: what to look at, in a sentence or two.
         alt: what the figure shows, for a reader who cannot see it.
+        across: whether it is drawn once for the whole study, and not for each arm that has what it needs.
         needs: the tables without which there is nothing to draw: ``room/file``, the room ``model``, ``analysis`` or
             ``evaluation`` of a model, or ``theory`` or ``tables`` of the study; or a file at the top of the study.
     """
@@ -43,6 +47,7 @@ class FigureDeclaration:
     look: str
     alt: str
     needs: tuple[str, ...]
+    across: bool = False
 
     @property
     def caption(self) -> str:
@@ -51,10 +56,11 @@ class FigureDeclaration:
         return f"**{title}.** {alt} {look}\n"
 
 
-def figure(*, title: str, look: str, alt: str, needs: tuple[str, ...]) -> Callable[[Draw], Draw]:
+def figure(*, title: str, look: str, alt: str, needs: tuple[str, ...], across: bool = False) -> Callable[[Draw], Draw]:
     """Declare the decorated function as a figure of the report.
 
-    The function takes a :class:`hope.reporting.figures.data.StudyTables` and returns a
+    The function takes a :class:`~hope.reporting.study_tables.ArmTables`, or a
+    :class:`~hope.reporting.study_tables.StudyTables` where it is ``across`` arms, and returns a
     :class:`hope.reporting.figures.data.Drawing`, or None where the study has nothing to draw. It is called only where
     all tables in ``needs`` have rows. All arguments must be literals (:class:`FigureDeclaration` says what they mean).
     """
@@ -93,10 +99,21 @@ def _arguments(call: ast.Call, file: Path, name: str) -> dict[str, Any]:
                 f"{file}:{keyword.value.lineno}: '{keyword.arg}' of figure '{name}' must be a literal, for it is read "
                 "without running the file"
             ) from None
-    wanted = {field.name for field in fields(FigureDeclaration)} - {"name", "module"}
-    if call.args or set(arguments) != wanted:
+    wanted = {field.name for field in fields(FigureDeclaration)} - {"name", "module", "across"}
+    if call.args or set(arguments) - {"across"} != wanted:
         raise UserError(f"{file}:{call.lineno}: figure '{name}' must have exactly {', '.join(sorted(wanted))}")
     return arguments
+
+
+def study_figures(study: "Study") -> list[tuple[FigureDeclaration, str]]:
+    """Return the figures of a study: each with the name of its arm, empty for one across arms."""
+    whole = [(declared, "") for declared in declared_figures() if declared.across]
+    return whole + [
+        (declared, name)
+        for name, arm in study.arms.items()
+        for declared in declared_figures()
+        if not declared.across and all(table.startswith("tables/") or table in arm.tables for table in declared.needs)
+    ]
 
 
 def figure_named(name: str) -> FigureDeclaration:

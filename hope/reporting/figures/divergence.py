@@ -10,7 +10,7 @@ from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import encoding_rows
 from hope.reporting.figures.style import MUTED, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 
 @figure(
@@ -23,7 +23,7 @@ from hope.reporting.study_tables import StudyTables
     alt="Total variation between attention past and within the training length by layer, and against the loss past L.",
     needs=("analysis/divergence.parquet",),
 )
-def divergence(tables: StudyTables) -> Drawing | None:
+def divergence(tables: ArmTables) -> Drawing | None:
     """Draw how far attention past L departs from attention within L: by layer, and against the loss past L.
 
     The loss is that of the octave of positions that ends at the query, minus the loss within L; one mark a model.
@@ -59,7 +59,7 @@ def divergence(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, pd.concat([data, models.assign(seeds=1)], ignore_index=True))
 
 
-def _rise(tables: StudyTables, query: int) -> pd.DataFrame:
+def _rise(tables: ArmTables, query: int) -> pd.DataFrame:
     """Return by encoding and seed the loss of the octave of positions up to ``query``, minus that within L."""
     frame, length, end = tables.read("extrapolation"), tables.length, query + 1
     if frame.empty:

@@ -7,14 +7,19 @@ import pandas as pd
 
 from hope.files import whole_file, write_text
 from hope.reporting.figures.data import Drawing
-from hope.reporting.figures.declaration import declared_figures, figure_named
+from hope.reporting.figures.declaration import figure_named, study_figures
 from hope.reporting.figures.files import save
 from hope.reporting.figures.style import MUTED, new_figure, paper_style
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables, StudyTables
 
 
-def draw_one(tables: StudyTables, name: str) -> Drawing:
-    """Return one figure; where the study has no data for it, a figure that says so and an empty table."""
+def draw_one(tables: StudyTables | ArmTables, name: str) -> Drawing:
+    """Return one figure; where there are no data for it, a figure that says so and an empty table.
+
+    Args:
+        tables: an arm of a study, or the study for a figure across arms.
+        name: of the figure.
+    """
     declared = figure_named(name)
     with paper_style():
         if all(_has_rows(tables, table) for table in declared.needs):
@@ -24,34 +29,35 @@ def draw_one(tables: StudyTables, name: str) -> Drawing:
                 return drawing
         figure, ((axes,),) = new_figure(6.0, 1.2)
         axes.set_axis_off()
-        words = f"{declared.title}: this study has no data for it"
+        words = f"{declared.title}: there are no data for it"
         axes.text(0.5, 0.5, words, ha="center", va="center", color=MUTED, transform=axes.transAxes)
         return Drawing(figure, pd.DataFrame())
 
 
-def _has_rows(tables: StudyTables, table: str) -> bool:
-    """Return whether a study has a table, as ``needs`` of a declaration names it, with rows in it."""
+def _has_rows(tables: StudyTables | ArmTables, table: str) -> bool:
+    """Return whether there is a table, as ``needs`` of a declaration names it, with rows in it."""
     path = PurePosixPath(table)
-    match path.parent.name:
-        case "model" | "analysis" | "evaluation":
-            return not tables.read(path.stem).empty
-        case "theory":
-            return not tables.theory(path.stem).empty
-        case "tables" | "":
-            return (tables.paths.root / path).exists()
-    raise ValueError(f"'{table}': a study has no such room")
+    if path.parent.name in ("tables", ""):
+        return (tables.paths.root / path).exists()
+    if isinstance(tables, StudyTables):
+        return any(_has_rows(arm, table) for arm in tables.arms.values())
+    rows = tables.theory(path.stem) if path.parent.name == "theory" else tables.read(path.stem)
+    return not rows.empty
 
 
 def draw(study: Path) -> None:
-    """Write ``figures/<name>.svg``, ``.png``, ``.csv`` and ``.rst``, its caption, for each figure of ``study``.
+    """Write ``.svg``, ``.png``, ``.csv`` and ``.rst``, its caption, of each figure under ``figures/`` of ``study``.
+
+    Those of an arm lie in its folder, those across arms beside the folders.
 
     Raises:
         UserError: ``study`` holds no study.
     """
     tables = StudyTables(study)
-    for declared in declared_figures():
-        write_figure(draw_one(tables, declared.name), tables.paths.figures / declared.name)
-        write_text(tables.paths.figures / f"{declared.name}.rst", declared.caption)
+    for declared, arm in study_figures(tables.study):
+        folder = tables.arms[arm].figures if arm else tables.paths.figures
+        write_figure(draw_one(tables.arms[arm] if arm else tables, declared.name), folder / declared.name)
+        write_text(folder / f"{declared.name}.rst", declared.caption)
 
 
 def write_figure(drawing: Drawing, target: Path) -> None:

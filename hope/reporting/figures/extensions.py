@@ -14,7 +14,7 @@ from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, RULE, EncodingStyle, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import BASELINE
 
 _BY = ["extension", "encoding", "range"]
@@ -31,7 +31,7 @@ _NUMBERS = ["estimate", "low", "high"]
     alt="Loss within the training length and in each octave past it, one row a length extension, by encoding.",
     needs=("evaluation/extrapolation.parquet",),
 )
-def extensions(tables: StudyTables) -> Drawing | None:
+def extensions(tables: ArmTables) -> Drawing | None:
     """Draw the loss of each encoding that takes an extension, one row an extension and one panel an octave past L.
 
     Drawn are differences to RoPE as it was trained (or to the first that takes an extension), paired by seed and
@@ -45,7 +45,7 @@ def extensions(tables: StudyTables) -> Drawing | None:
     encodings = [name for name in tables.encodings if name in taken]
     baseline = BASELINE if BASELINE in taken else encodings[0]
     data = _with_differences(losses, tables, baseline)
-    shown = [entry.label for entry in tables.study.extrapolation.extensions if entry.label in set(data["extension"])]
+    shown = [entry.label for entry in tables.arm.extrapolation.extensions if entry.label in set(data["extension"])]
     rows = ["none", *shown]
     ranges = sorted(set(data["range"]))
     lane = 0.8 / len(encodings)
@@ -72,9 +72,9 @@ def _named(name: str) -> list[str]:
     return [name, f"{name}_low", f"{name}_high"]
 
 
-def _losses(frame: pd.DataFrame, tables: StudyTables) -> pd.DataFrame:
+def _losses(frame: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
     """Return the loss of each document by extension, encoding, seed and range: 0 within L, 1 to 2L, 2 to 4L, ..."""
-    ends = [1.0, *octaves(tables.study.extrapolation.longest)]
+    ends = [1.0, *octaves(tables.arm.extrapolation.longest)]
     cells = ["extension", "encoding", "seed", "document"]
     parts = [
         loss_between(frame, end // 2 * tables.length, end * tables.length, cells).rename("loss").reset_index()
@@ -83,7 +83,7 @@ def _losses(frame: pd.DataFrame, tables: StudyTables) -> pd.DataFrame:
     return pd.concat([part.assign(range=number) for number, part in enumerate(parts)], ignore_index=True)
 
 
-def _with_differences(losses: pd.DataFrame, tables: StudyTables, baseline: str) -> pd.DataFrame:
+def _with_differences(losses: pd.DataFrame, tables: ArmTables, baseline: str) -> pd.DataFrame:
     """Return the mean loss of each cell, and its paired differences.
 
     ``change`` is the difference to the same encoding as it was trained, ``difference`` that to the baseline so.
@@ -102,7 +102,7 @@ def _with_differences(losses: pd.DataFrame, tables: StudyTables, baseline: str) 
         names = dict(zip(_NUMBERS, _named(name), strict=True))
         data = data.merge(pd.concat(found).rename(columns=names), on=_BY, how="left")
     data["baseline"] = baseline
-    known: dict[str, Any] = {entry.label: entry for entry in tables.study.extrapolation.extensions}
+    known: dict[str, Any] = {entry.label: entry for entry in tables.arm.extrapolation.extensions}
     data["kind"] = [getattr(known.get(label), "kind", "") for label in data["extension"]]
     data["factor"] = [getattr(known.get(label), "factor", np.nan) for label in data["extension"]]
     data["from_multiple"] = np.where(data["range"] == 0, 0.0, 2.0 ** (data["range"] - 1))

@@ -11,7 +11,7 @@ from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 _MEASURES = {
     "index_without_sink": "U-shape index",
@@ -41,7 +41,7 @@ _LINEAR = 0.1
     alt="Change of U-shape index and losses when components are frozen, averaged or removed, by set of components.",
     needs=("analysis/intervention.parquet",),
 )
-def intervention(tables: StudyTables) -> Drawing | None:
+def intervention(tables: ArmTables) -> Drawing | None:
     """Draw what each change of each set of components does, paired by seed and document with the model as it is."""
     frame = tables.read("intervention")
     data = _changes(frame, tables.confidence)

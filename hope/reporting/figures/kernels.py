@@ -14,7 +14,7 @@ from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 _FLOORS = 4
 """So many floors are named in the kernel's figure itself, more in the legend."""
@@ -36,7 +36,7 @@ _OF_TRAINED = {"value": "logit of the mean query and key", "bound": "bound on it
     alt="Theoretical mean kernel and summation bound of the rotary encodings over distances to 16 training lengths.",
     needs=("theory/kernel.parquet",),
 )
-def kernel(tables: StudyTables) -> Drawing | None:
+def kernel(tables: ArmTables) -> Drawing | None:
     """Draw the mean kernel g(D), and the summation bound where the table has it, from 1 to 16 L."""
     frame = tables.theory("kernel")
     frame = frame.sort_values(["encoding", "distance"], ignore_index=True)
@@ -76,9 +76,9 @@ def kernel(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, data)
 
 
-def _floors(tables: StudyTables) -> dict[str, float]:
+def _floors(tables: ArmTables) -> dict[str, float]:
     """Return the mean of g over far distances, 1 - 2K/d, of each encoding where it is not 0."""
-    half = tables.study.model.head_dim // 2
+    half = tables.arm.model.head_dim // 2
     return {name: 1 - tables.kept(name) / half for name in tables.rotary() if tables.kept(name) < half}
 
 
@@ -91,6 +91,43 @@ def octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 @figure(
+    title="Decay in theory, at the sizes in use",
+    look=(
+        "The claims of theory at head dimensions, training lengths and bases that published models have, not at those "
+        "of this study. The worst size decides: the highest mark of the first and of the last panel, the lowest of the "
+        "middle one."
+    ),
+    alt="Gap of HoPE's kernel to its floor and to RoPE's, and of both bounds, over training length, one line per size.",
+    needs=("theory/kernel_sizes.parquet",),
+)
+def kernel_sizes(tables: ArmTables) -> Drawing | None:
+    """Draw what theory predicts over the training length, one line per head dimension and base."""
+    data = tables.theory("kernel_sizes").sort_values(["head_dim", "base", "length"], ignore_index=True)
+    data["floor_gap"] = (data["hope_far"] - data["hope_floor"]).abs()
+    data["rise_above_rope"] = data["hope_far"] - data["rope_far"]
+    panels = {
+        "floor_gap": "HoPE's kernel from its floor,\n8L to 16L",
+        "rise_above_rope": "HoPE's kernel above RoPE's,\n8L to 16L",
+        "bound_gap": "gap of the bounds\nwithin L",
+    }
+    figure, (row,) = new_figure(9.6, 3.3, 1, len(panels))
+    for axes, (column, words) in zip(row, panels.items(), strict=True):
+        for place, ((head_dim, base), own) in enumerate(data.groupby(["head_dim", "base"])):
+            look: dict[str, Any] = {"color": f"C{place}", "marker": "osD^"[place % 4], "markersize": 4.6}
+            axes.plot(own["length"], own[column], label=f"d = {head_dim}, base {base:,.0f}", **look)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(
+            sorted(set(data["length"])), [f"{length:,}" for length in sorted(set(data["length"]))], fontsize=8
+        )
+        axes.set_xticks([], minor=True)
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel("training length L (tokens)")
+        axes.set_title(words)
+    add_legend(figure)
+    return Drawing(figure, data)
+
+
+@figure(
     title="Decay in theory, by base and encoding",
     look=(
         "The same two curves over bases, darker the larger, and of other rotary encodings at their usual settings; "
@@ -100,7 +137,7 @@ def octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
     alt="Mean kernel and summation bound over distance, of RoPE and HoPE at several bases and of other encodings.",
     needs=("theory/kernel_sweep.parquet",),
 )
-def kernel_sweep(tables: StudyTables) -> Drawing | None:
+def kernel_sweep(tables: ArmTables) -> Drawing | None:
     """Draw mean kernel and summation bound of RoPE and HoPE at several bases, and of other rotary encodings."""
     frame = tables.theory("kernel_sweep")
     frame = frame.sort_values(["encoding", "base", "distance"], ignore_index=True)
@@ -161,7 +198,7 @@ def _base_name(base: float) -> str:
     alt="Kernel and bound of the trained heads' mean queries and keys over distances to 16 training lengths.",
     needs=("analysis/kernel_trained.parquet",),
 )
-def kernel_trained(tables: StudyTables) -> Drawing | None:
+def kernel_trained(tables: ArmTables) -> Drawing | None:
     """Draw the kernel and its bound with the mean queries and keys of the trained heads, in logits.
 
     Lines are means over heads and seeds, smoothed over an octave of distance; bands hold the middle half of the heads.

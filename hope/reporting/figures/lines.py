@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from hope.reporting.figures.data import band
 from hope.reporting.figures.legends import FEW
 from hope.reporting.figures.style import new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
 
 
-def draw_lines(axes: Axes, tables: StudyTables, data: pd.DataFrame, x: str) -> None:
+def draw_lines(axes: Axes, tables: ArmTables, data: pd.DataFrame, x: str) -> None:
     """Draw one line an encoding, in the config's order; of many, HoPE and its baseline stand out."""
     many = len(tables.encodings) > FEW
-    compared = {"hope", baseline_of(tables.study, "hope")}
+    compared = {"hope", baseline_of(tables.arm, "hope")}
     for encoding, rows in encoding_rows(tables, data, x):
         every = 0.09 if len(rows) > 12 else 1  # a share of the figure: even gaps on a logarithmic axis
         label = tables.label(encoding, int(rows["seeds"].max()))
@@ -30,7 +30,7 @@ def draw_lines(axes: Axes, tables: StudyTables, data: pd.DataFrame, x: str) -> N
         band(axes, rows[x], rows, tables.styles[encoding], label, **look)
 
 
-def encoding_rows(tables: StudyTables, data: pd.DataFrame, x: str) -> Iterator[tuple[str, pd.DataFrame]]:
+def encoding_rows(tables: ArmTables, data: pd.DataFrame, x: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each encoding that has rows, in the config's order, and its rows in the order of ``x``."""
     for encoding in tables.encodings:
         rows = data[data["encoding"] == encoding].sort_values(x)

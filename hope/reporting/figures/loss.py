@@ -10,7 +10,7 @@ from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import name_lines
 from hope.reporting.figures.lines import draw_lines, show_most
 from hope.reporting.figures.style import MUTED, length_axis, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
 
 BINS_PER_OCTAVE = 4
@@ -26,20 +26,17 @@ BINS_PER_OCTAVE = 4
     alt="Loss at each position of long windows, one line an encoding, and its paired difference to RoPE.",
     needs=("evaluation/extrapolation.parquet",),
 )
-def loss_by_position(tables: StudyTables) -> Drawing | None:
+def loss_by_position(tables: ArmTables) -> Drawing | None:
     """Draw the loss at each position, and its paired difference to the baseline's."""
-    frame = _wider_bins(tables.read("extrapolation"), tables.length)
-    frame = per_token(frame, ["encoding", "start", "end", "seed", "document"]).rename("loss").reset_index()
-    losses = summarize(frame, ["encoding", "start", "end"], "loss", "document", tables.confidence)
-    parts = [losses.assign(measure="loss")]
+    frame = _losses(tables)
+    parts = [_mean_losses(frame, tables).assign(measure="loss")]
     for encoding in tables.encodings:
-        baseline = baseline_of(tables.study, encoding)
+        baseline = baseline_of(tables.arm, encoding)
         own, reference = (frame[frame["encoding"] == name] for name in (encoding, baseline))
         if not own.empty and not reference.empty:
             difference = summarize(own, ["start", "end"], "loss", "document", tables.confidence, minus=reference)
             parts.append(difference.assign(encoding=encoding, baseline=baseline, measure="difference"))
-    data = pd.concat(parts, ignore_index=True)
-    data.insert(0, "position", (data["start"] + data["end"]) / 2 / tables.length)
+    data = _with_positions(pd.concat(parts, ignore_index=True), tables)
     panels = list(dict.fromkeys(data["measure"]))
     heights = [1.15, 1.0][: len(panels)]
     figure, rows = new_figure(7.6, 2.9 * len(panels) + 0.5, len(panels), 1, sharex=True, height_ratios=heights)
@@ -57,6 +54,27 @@ def loss_by_position(tables: StudyTables) -> Drawing | None:
     rows[-1][0].set_xlabel("position in the window, in training lengths L")
     name_lines(figure, [axes for (axes,) in rows])
     return Drawing(figure, data)
+
+
+def losses_by_position(tables: ArmTables) -> pd.DataFrame:
+    """Return the mean loss of each encoding at each position, in training lengths, with its interval."""
+    return _with_positions(_mean_losses(_losses(tables), tables), tables)
+
+
+def _losses(tables: ArmTables) -> pd.DataFrame:
+    """Return the loss per token of each model and document, by bin of positions."""
+    frame = _wider_bins(tables.read("extrapolation"), tables.length)
+    return per_token(frame, ["encoding", "start", "end", "seed", "document"]).rename("loss").reset_index()
+
+
+def _mean_losses(frame: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
+    return summarize(frame, ["encoding", "start", "end"], "loss", "document", tables.confidence)
+
+
+def _with_positions(data: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
+    """Return bins with their middle as the first column, in training lengths."""
+    data.insert(0, "position", (data["start"] + data["end"]) / 2 / tables.length)
+    return data
 
 
 def _wider_bins(frame: pd.DataFrame, length: int) -> pd.DataFrame:
@@ -78,7 +96,7 @@ def _wider_bins(frame: pd.DataFrame, length: int) -> pd.DataFrame:
     alt="Loss saved on fixed tokens by longer contexts, one line an encoding, zero at the training length.",
     needs=("evaluation/context.parquet",),
 )
-def context_gain(tables: StudyTables) -> Drawing | None:
+def context_gain(tables: ArmTables) -> Drawing | None:
     """Draw the loss with L tokens of context minus the loss with another context, on the same tokens."""
     frame = per_token(tables.read("context"), ["encoding", "context", "seed", "document"]).rename("loss").reset_index()
     at_length = frame[frame["context"] == tables.length]

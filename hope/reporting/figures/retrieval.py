@@ -17,7 +17,7 @@ from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import draw_lines, panel_grid
 from hope.reporting.figures.style import INK, MUTED, length_axis, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 _ACROSS = 5
 """Panels side by side at most."""
@@ -34,23 +34,13 @@ _COLORS = "cividis"
     alt="Accuracy of retrieval tasks by prompt length, one panel a task, one line an encoding, with chance.",
     needs=("evaluation/retrieval.parquet",),
 )
-def retrieval(tables: StudyTables) -> Drawing | None:
+def retrieval(tables: ArmTables) -> Drawing | None:
     """Draw token accuracy by prompt length, a panel a task, with the chance level."""
-    frame = tables.read("retrieval")
-    data = _accuracies(frame, tables, ["task", "trained", "encoding", "length"])
-    data.insert(0, "length_in_lengths", data["length"] / tables.length)
-    tasks = [task for task in tables.study.retrieval.tasks if task in set(data["task"])]
+    data = accuracy_by_length(tables)
+    tasks = [task for task in tables.arm.retrieval.tasks if task in set(data["task"])]
     figure, rows, panels = panel_grid(len(tasks), 2, panel=(2.0, 3.3), margin=(3.6, 0.4), sharey=True)
     for axes, task in zip(panels, tasks, strict=True):
-        drawn = data[data["task"] == task]
-        draw_lines(axes, tables, drawn, "length_in_lengths")
-        level = drawn.drop_duplicates("length").sort_values("length")
-        look: dict[str, Any] = {"color": MUTED, "linestyle": (0, (1, 1)), "linewidth": 1.3, "label": "chance"}
-        axes.plot(level["length_in_lengths"], level["chance"], **look)
-        axes.set_title(f"{task} ({_trained(drawn)})")
-        axes.set_ylim(-0.03, 1.03)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-        length_axis(axes, drawn["length_in_lengths"], "prompt length, in training lengths L")
+        draw_accuracy(axes, tables, data[data["task"] == task])
     for row in rows:
         row[0].set_ylabel("answer tokens right")
     add_legend(figure)
@@ -67,7 +57,7 @@ def retrieval(tables: StudyTables) -> Drawing | None:
     alt="Heatmaps of accuracy over prompt length and depth, one panel an encoding, one row of panels a task.",
     needs=("evaluation/retrieval.parquet",),
 )
-def retrieval_depth(tables: StudyTables) -> Drawing | None:
+def retrieval_depth(tables: ArmTables) -> Drawing | None:
     """Draw token accuracy over prompt length and depth, a row of panels a task and a panel an encoding.
 
     Cells are means over seeds and prompts. None where no task of the study has depths.
@@ -78,7 +68,7 @@ def retrieval_depth(tables: StudyTables) -> Drawing | None:
     data = _accuracies(frame, tables, ["task", "trained", "encoding", "length", "depth"])
     data = data.rename(columns={"estimate": "accuracy", "units": "prompts"})
     data.insert(4, "length_in_lengths", data["length"] / tables.length)
-    tasks = [task for task in tables.study.retrieval.tasks if task in set(data["task"])]
+    tasks = [task for task in tables.arm.retrieval.tasks if task in set(data["task"])]
     encodings = [name for name in tables.encodings if name in set(data["encoding"])]
     columns = min(_ACROSS, len(encodings))
     lines = math.ceil(len(encodings) / columns)
@@ -111,7 +101,26 @@ def retrieval_depth(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, data)
 
 
-def _accuracies(frame: pd.DataFrame, tables: StudyTables, by: list[str]) -> pd.DataFrame:
+def accuracy_by_length(tables: ArmTables) -> pd.DataFrame:
+    """Return the accuracy by task, encoding and prompt length, all depths together, with chance beside it."""
+    data = _accuracies(tables.read("retrieval"), tables, ["task", "trained", "encoding", "length"])
+    data.insert(0, "length_in_lengths", data["length"] / tables.length)
+    return data
+
+
+def draw_accuracy(axes: Axes, tables: ArmTables, drawn: pd.DataFrame) -> None:
+    """Draw the accuracy of one task over prompt length, with the chance level, titled with the task's name."""
+    draw_lines(axes, tables, drawn, "length_in_lengths")
+    level = drawn.drop_duplicates("length").sort_values("length")
+    look: dict[str, Any] = {"color": MUTED, "linestyle": (0, (1, 1)), "linewidth": 1.3, "label": "chance"}
+    axes.plot(level["length_in_lengths"], level["chance"], **look)
+    axes.set_title(f"{drawn['task'].iloc[0]} ({_trained(drawn)})")
+    axes.set_ylim(-0.03, 1.03)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    length_axis(axes, drawn["length_in_lengths"], "prompt length, in training lengths L")
+
+
+def _accuracies(frame: pd.DataFrame, tables: ArmTables, by: list[str]) -> pd.DataFrame:
     """Return the accuracy of each cell of ``by`` with its interval, and chance at its task and length."""
     data = summarize(frame, by, "accuracy", "example", tables.confidence)
     data[["low", "high"]] = data[["low", "high"]].clip(0, 1)

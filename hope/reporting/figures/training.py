@@ -16,7 +16,7 @@ from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import encoding_rows
 from hope.reporting.figures.style import INK, MUTED, new_figure
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 CURVES = {
     "index_without_sink": "U-shape index,\nfirst token left out",
@@ -43,7 +43,7 @@ _START = 0.25
     ),
     needs=("analysis/dynamics.parquet",),
 )
-def training_dynamics(tables: StudyTables) -> Drawing | None:
+def training_dynamics(tables: ArmTables) -> Drawing | None:
     """Draw the U-shape index and the loss at moments of training, and below the spread of each rotary component.
 
     Indices are means over layers and heads; bands are intervals over seeds and documents. Spreads are means over
@@ -84,7 +84,7 @@ def training_dynamics(tables: StudyTables) -> Drawing | None:
     return Drawing(figure, pd.concat([curves, parts], ignore_index=True))
 
 
-def _curves(frame: pd.DataFrame, tables: StudyTables) -> pd.DataFrame:
+def _curves(frame: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
     """Return each measure of :data:`CURVES` by encoding and moment, with its interval."""
     own = frame[frame["measure"].isin(CURVES)]
     by = ["measure", "encoding", "step", "tokens", "share"]
@@ -99,7 +99,7 @@ def _components(frame: pd.DataFrame) -> pd.DataFrame:
     return means.reindex(columns=[*by, "spread", "activated"]).assign(measure="component")
 
 
-def _heatmap(axes: Axes, tables: StudyTables, encoding: str, rows: pd.DataFrame, largest: float) -> QuadMesh:
+def _heatmap(axes: Axes, tables: ArmTables, encoding: str, rows: pd.DataFrame, largest: float) -> QuadMesh:
     """Draw the spread of one encoding's components at each moment, in equal columns; return the image."""
     grid = rows.pivot(index="component", columns="share", values="spread")
     image = axes.pcolormesh(
@@ -155,7 +155,7 @@ def _name(share: float) -> str:
     alt="Training loss on text and on synthetic examples over tokens seen, one line an encoding.",
     needs=("model/history.parquet",),
 )
-def training_loss(tables: StudyTables) -> Drawing | None:
+def training_loss(tables: ArmTables) -> Drawing | None:
     """Draw the losses over training: the mean over seeds as a line, each seed thin behind it."""
     frame = tables.read("history")
     names = {"text_loss": "Text", "synthetic_loss": "Synthetic examples (answers only)"}

@@ -12,7 +12,7 @@ from hope.reporting.figures.declaration import figure_named
 from hope.reporting.page.tables import Cell, TableView
 from hope.reporting.page.templating import environment
 from hope.reporting.page.write import data_uri
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 PICTURES = ("attention_profile", "ushape_heads", "components", "intervention", "divergence")
 """The figures of the page."""
@@ -36,7 +36,7 @@ MEASURES = {
 }
 
 
-def checkpoint_page(tables: StudyTables, facts: dict[str, Any]) -> str:
+def checkpoint_page(tables: ArmTables, facts: dict[str, Any]) -> str:
     """Return the page as HTML.
 
     Args:
@@ -44,17 +44,19 @@ def checkpoint_page(tables: StudyTables, facts: dict[str, Any]) -> str:
         facts: what :mod:`hope.reporting.checkpoint` knows of model and text.
     """
     (encoding,) = tables.encodings
-    rotary = tables.study.is_rotary(encoding)
-    paths = {name: tables.paths.figures / f"{name}.svg" for name in PICTURES}
+    rotary = tables.arm.is_rotary(encoding)
+    paths = {name: tables.figures / f"{name}.svg" for name in PICTURES}
     return (
         environment()
         .get_template("checkpoint.html.j2")
         .render(
-            study=tables.study,
+            title=tables.whole.study.report.title,
+            arm=tables.name,
+            study=tables.arm,
             facts=facts,
             encoding=encoding,
             rotary=rotary,
-            turning=f"{tables.kept(encoding)} of {tables.study.model.head_dim // 2}" if rotary else "",
+            turning=f"{tables.kept(encoding)} of {tables.arm.model.head_dim // 2}" if rotary else "",
             figures={
                 name: {"declared": figure_named(name), "picture": data_uri(path.read_bytes())}
                 for name, path in paths.items()
@@ -68,12 +70,12 @@ def checkpoint_page(tables: StudyTables, facts: dict[str, Any]) -> str:
     )
 
 
-def _at_length(tables: StudyTables, table: str) -> pd.DataFrame:
+def _at_length(tables: ArmTables, table: str) -> pd.DataFrame:
     frame = tables.read(table)
     return frame[frame["query"] == tables.length - 1]
 
 
-def _indices(tables: StudyTables, measure: str) -> pd.DataFrame:
+def _indices(tables: ArmTables, measure: str) -> pd.DataFrame:
     """Return the index of each window (row) by subject (column), mean over layers and heads."""
     return _at_length(tables, "ushape").groupby(["document", "subject"])[measure].mean().unstack("subject")
 
@@ -88,7 +90,7 @@ def _with_error(values: pd.Series, sign: bool = False) -> str:
     return f"{(words.signed if sign else words.number)(mean)} ± {words.number(error, 2)}"
 
 
-def _attention(tables: StudyTables) -> dict[str, Any]:
+def _attention(tables: ArmTables) -> dict[str, Any]:
     """Return the U-shape index, whether it is a U, and what the first token draws, mean over windows.
 
     It is a U where it is positive and, by more than two standard errors, above both nulls.
@@ -100,7 +102,7 @@ def _attention(tables: StudyTables) -> dict[str, Any]:
     return {"index": mean, "above_nulls": all(gap > 2 * error for gap, error in over), "first_token": first}
 
 
-def _ushape_table(tables: StudyTables) -> TableView:
+def _ushape_table(tables: ArmTables) -> TableView:
     parts = {measure: _indices(tables, measure) for measure in ("index_without_sink", "index")}
     rows = [
         [Cell(NAMES[subject]), *(Cell(_with_error(parts[measure][subject], sign=True)) for measure in parts)]
@@ -110,14 +112,14 @@ def _ushape_table(tables: StudyTables) -> TableView:
     return TableView(caption, _file(tables, "ushape"), ["", "first token left out", "first token counted"], rows)
 
 
-def _of_components(tables: StudyTables) -> pd.DataFrame:
+def _of_components(tables: ArmTables) -> pd.DataFrame:
     """Return one row a component: spread, share of the variance, turns, and whether it is activated or kept."""
     frame = tables.read("components")
     same = frame.groupby("component")[["spread", "turns", "kept", "activated"]].first()
     return same.assign(share=frame.groupby("component")["variance_share"].mean())
 
 
-def _chosen(tables: StudyTables) -> dict[str, Any]:
+def _chosen(tables: ArmTables) -> dict[str, Any]:
     """Return which components count as activated, their wavelengths in L, and their share of the variance."""
     components = _of_components(tables)
     chosen = components[components["activated"]]
@@ -129,7 +131,7 @@ def _chosen(tables: StudyTables) -> dict[str, Any]:
     }
 
 
-def _component_table(tables: StudyTables) -> TableView:
+def _component_table(tables: ArmTables) -> TableView:
     rows = [
         [
             Cell(f"{number}{', activated' if row['activated'] else ''}"),
@@ -143,7 +145,7 @@ def _component_table(tables: StudyTables) -> TableView:
     return TableView("Components, means over layers and heads", _file(tables, "components"), head, rows)
 
 
-def _intervention_table(tables: StudyTables) -> TableView:
+def _intervention_table(tables: ArmTables) -> TableView:
     frame = tables.read("intervention")
     shown = [name for name in MEASURES if name in set(frame["measure"])]
     rows = []
@@ -165,7 +167,7 @@ def _of_set(frame: pd.DataFrame, mode: str, name: str) -> pd.DataFrame:
     return own.pivot(index="document", columns="measure", values="value")
 
 
-def _file(tables: StudyTables, table: str) -> str:
+def _file(tables: ArmTables, table: str) -> str:
     (encoding,) = tables.encodings
-    path = tables.paths.run(encoding, 0).analysis / f"{table}.parquet"
+    path = tables.paths.run(tables.name, encoding, 0).analysis / f"{table}.parquet"
     return path.relative_to(tables.paths.root).as_posix()

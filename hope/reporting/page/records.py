@@ -5,8 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 import hope
 from hope.files import read_json
 from hope.reporting.page.templating import render_piece
@@ -14,14 +12,19 @@ from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "train": ("training", ("train_model",)),
+    "prepare-corpus": ("corpus", ("prepare_corpus",)),
+    "tokenize": ("tokens", ("tokenize_corpus",)),
+    "train": ("training", ("train_",)),
     "analyze-attention": ("attention analysis", ("analyze_attention", "analyze_components")),
     "analyze-dynamics": ("training dynamics", ("analyze_dynamics",)),
     "extrapolate": ("extrapolation", ("evaluate_extrapolation",)),
     "retrieve": ("retrieval", ("evaluate_retrieval",)),
     "theory": ("theory", ("compute_theory",)),
+    "judge": ("tables and verdicts", ("judge_claims",)),
+    "draw": ("figures", ("draw_figures",)),
+    "notebook": ("notebooks", ("render_notebook",)),
 }
-"""The stages in their order: what the page calls each, and the workflow's rules that run it."""
+"""The stages in their order: what the page calls each, and the rules that run it; ``train_`` is one rule per arm."""
 _RECORDS = (
     ("model", "run.json", ("model.safetensors", "history.parquet", "config.json")),
     ("analysis", "provenance.json", None),
@@ -63,11 +66,12 @@ class Records:
         """Read the records of every model and of the theory."""
         self.tables = tables
         self.all: list[Record] = []
-        for encoding, seed in tables.study.runs():
-            run = tables.paths.run(encoding, seed)
+        for one in tables.study.runs():
+            run = tables.paths.run(*one)
             for room, name, results in _RECORDS:
                 self._add(getattr(run, room) / name, results)
-        self._add(tables.paths.theory / "provenance.json", None)
+        for arm in tables.arms:
+            self._add(tables.paths.theory(arm) / "provenance.json", None)
 
     def _add(self, path: Path, results: tuple[str, ...] | None) -> None:
         if path.exists():
@@ -89,7 +93,8 @@ class Records:
     def stale_rules(self) -> list[str]:
         """Return the workflow's rules that make the stale results again."""
         stages = {record.content.get("stage") for record in self.stale}
-        return [rule for stage, (_, rules) in STAGES.items() if stage in stages for rule in rules]
+        named = [rule for stage, (_, rules) in STAGES.items() if stage in stages for rule in rules]
+        return [name for rule in named for name in (map(rule.__add__, self.tables.arms) if rule[-1] == "_" else [rule])]
 
     @cached_property
     def last(self) -> dict[str, Any]:
@@ -112,7 +117,6 @@ class Records:
                     "stage": STAGES[stage][0] if stage in STAGES else stage,
                     "place": order.index(stage) if stage in order else len(order),
                     "results": len(found),
-                    "seconds": sum(record.content.get("seconds") or 0.0 for record in found),
                     "code": code,
                     "commit": commit,
                     "dirty": bool(dirty),
@@ -121,6 +125,22 @@ class Records:
                 }
             )
         return sorted(rows, key=lambda row: (row["place"], row["ended"]))
+
+    def costs(self) -> list[dict[str, Any]]:
+        """Return what each stage took: number of jobs, processor seconds (0 where a record lacks them), most memory."""
+        groups: dict[str, list[dict[str, Any]]] = {stage: [] for stage in STAGES}
+        for content in [*(record.content for record in self.all), *map(read_json, self.tables.paths.costs())]:
+            groups.setdefault(content.get("stage", "?"), []).append(content)
+        return [
+            {
+                "stage": STAGES[stage][0] if stage in STAGES else stage,
+                "jobs": len(contents),
+                "processor_seconds": sum(content.get("processor_seconds") or 0.0 for content in contents),
+                "peak_memory_bytes": max(content.get("peak_memory_bytes") or 0 for content in contents),
+            }
+            for stage, contents in groups.items()
+            if contents
+        ]
 
     def machines(self) -> list[dict[str, Any]]:
         """Return the distinct machines that results were made on, without what changes on one machine."""
@@ -137,12 +157,6 @@ class Records:
 
 def _ended(content: dict[str, Any]) -> str:
     return str(content.get("ended") or content.get("started") or "")
-
-
-def costs(tables: StudyTables) -> pd.DataFrame:
-    """Return ``tables/cost.parquet``, one row a model, or an empty table."""
-    path = tables.paths.tables / "cost.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame()
 
 
 def read_if_there(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from hope.measures import Endpoint, known, length_name
 from hope.reporting import words
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables
 
 Row = Mapping[Any, Any]
 """A row of a table by column."""
@@ -40,13 +40,13 @@ class TableView:
     folded: bool = False
 
 
-def report_tables(tables: StudyTables) -> list[TableView]:
+def report_tables(tables: ArmTables) -> list[TableView]:
     """Return the tables of the report; one that the study has no numbers for is left out."""
     found = [one_table(tables, name) for name in _MAKERS]
     return [view for view in found if view is not None]
 
 
-def one_table(tables: StudyTables, name: str) -> TableView | None:
+def one_table(tables: ArmTables, name: str) -> TableView | None:
     """Return one table: losses, gains, retrieval, attention or comparisons; None where there are no numbers."""
     file, make = _MAKERS[name]
     table = tables.summary(file)
@@ -54,9 +54,9 @@ def one_table(tables: StudyTables, name: str) -> TableView | None:
     return view if view is not None and view.rows else None
 
 
-def _losses(tables: StudyTables, table: pd.DataFrame) -> TableView:
+def _losses(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = "Loss in nats a token, in brackets perplexity, by position in the window"
-    strided = tables.study.extrapolation.strided
+    strided = tables.arm.extrapolation.strided
     if strided is not None:
         window, stride = length_name(strided.window), length_name(strided.stride)
         caption += f"; sliding windows read {window} and slide by {stride}"
@@ -64,12 +64,12 @@ def _losses(tables: StudyTables, table: pd.DataFrame) -> TableView:
     return _by_encoding(tables, shown, ("loss_within", "octave_loss", "strided_loss"), caption, "losses", _loss)
 
 
-def _gains(tables: StudyTables, table: pd.DataFrame) -> TableView:
+def _gains(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = "Context gain in nats a token: the loss on the same tokens with L of context, minus that with more"
     return _by_encoding(tables, table, ("context_gain",), caption, "losses", lambda row: words.signed(row["estimate"]))
 
 
-def _extensions(tables: StudyTables, table: pd.DataFrame) -> TableView:
+def _extensions(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = (
         "Loss in nats a token, in brackets perplexity, with a length extension of the trained model; dashes where the "
         "extension has no meaning for the encoding"
@@ -79,7 +79,7 @@ def _extensions(tables: StudyTables, table: pd.DataFrame) -> TableView:
     return replace(view, folded=True)
 
 
-def _attention(tables: StudyTables, table: pd.DataFrame) -> TableView:
+def _attention(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = (
         "Attention: the U-shape index without the first token, and the share that lies elsewhere past L than within"
     )
@@ -88,7 +88,7 @@ def _attention(tables: StudyTables, table: pd.DataFrame) -> TableView:
 
 
 def _by_encoding(
-    tables: StudyTables,
+    tables: ArmTables,
     table: pd.DataFrame,
     measures: tuple[str, ...],
     caption: str,
@@ -117,7 +117,7 @@ def _loss(row: Row) -> str:
     return f"{words.number(row['estimate'])} ({words.number(row['perplexity'])})"
 
 
-def _retrieval(tables: StudyTables, table: pd.DataFrame) -> TableView:
+def _retrieval(tables: ArmTables, table: pd.DataFrame) -> TableView:
     rows = []
     for (task, length), part in table[table["depth"].isna()].groupby(["task", "length"], sort=False):
         cells = {row["encoding"]: row for row in part.to_dict("records")}
@@ -148,7 +148,7 @@ def _share(value: float) -> str:
     return f"{100 * value:.{0 if value >= 0.1 or value <= 0 else 1}f}%".replace("-", words.MINUS)
 
 
-def _comparisons(tables: StudyTables, table: pd.DataFrame) -> TableView:
+def _comparisons(tables: ArmTables, table: pd.DataFrame) -> TableView:
     rows = []
     for row in table[table["seeds"] > 1].to_dict("records"):
         endpoint = Endpoint.of(row)
@@ -175,7 +175,7 @@ def _comparisons(tables: StudyTables, table: pd.DataFrame) -> TableView:
     return TableView(caption, "tables/comparisons.csv", head, rows, folded=True)
 
 
-_MAKERS: dict[str, tuple[str, Callable[[StudyTables, pd.DataFrame], TableView]]] = {
+_MAKERS: dict[str, tuple[str, Callable[[ArmTables, pd.DataFrame], TableView]]] = {
     "losses": ("losses", _losses),
     "gains": ("losses", _gains),
     "extensions": ("losses", _extensions),

@@ -14,12 +14,13 @@ from hope import __version__
 from hope.catalogue import FAMILIES
 from hope.files import sha256_of_file, write_text
 from hope.reporting import words
-from hope.reporting.figures.declaration import declared_figures
+from hope.reporting.figures.declaration import study_figures
 from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views, judged_claims
-from hope.reporting.page.records import Records, costs, read_if_there, reference_corpus
+from hope.reporting.page.records import Records, read_if_there, reference_corpus
 from hope.reporting.page.tables import report_tables
 from hope.reporting.page.templating import environment
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.story import not_learned, story
+from hope.reporting.study_tables import ArmTables, StudyTables
 
 
 def write_report(study: Path) -> None:
@@ -50,27 +51,42 @@ def page(tables: StudyTables) -> str:
             claims=claims,
             answer=answer(claims),
             by_verdict=by_verdict(claims),
+            story=story(tables),
+            not_learned=not_learned(tables),
             sources=SOURCES,
-            encodings=_encodings(tables),
-            models=_models(tables),
-            figures=figure_views(tables),
-            tables=report_tables(tables),
+            figures=figure_views(tables, ""),
+            arms=[_arm(arm) for arm in tables.arms.values()],
+            models=words.plural(len(tables.study.runs()), "model"),
             notebooks=_notebooks(tables),
-            data=_data(tables),
-            cost=_cost(tables),
             records=records,
             confidence=f"{tables.confidence:.0%}",
         )
     )
 
 
-def figure_views(tables: StudyTables) -> list[dict[str, Any]]:
-    """Return the figures that have been drawn and show something: words, picture as a data URI."""
+def _arm(tables: ArmTables) -> dict[str, Any]:
+    """Return all that the page shows of one arm."""
+    return {
+        "name": tables.name,
+        "settings": tables.arm,
+        "encodings": _encodings(tables),
+        "models": _models(tables),
+        "figures": figure_views(tables.whole, tables.name),
+        "tables": report_tables(tables),
+        "data": _data(tables),
+        "cost": _cost(tables),
+    }
+
+
+def figure_views(tables: StudyTables, arm: str) -> list[dict[str, Any]]:
+    """Return the figures of an arm, or across arms, that are drawn and show something: words, picture as a data URI."""
     views = []
-    for declared in declared_figures():
-        path = tables.paths.figures / f"{declared.name}.svg"
+    for declared, where in study_figures(tables.study):
+        if where != arm:
+            continue
+        path = tables.paths.figures / where / f"{declared.name}.svg"
         if path.exists() and path.with_suffix(".csv").read_text(encoding="utf-8").strip():
-            views.append({"declared": declared, "picture": data_uri(path.read_bytes())})
+            views.append({"declared": declared, "picture": data_uri(path.read_bytes()), "arm": where})
     return views
 
 
@@ -79,13 +95,13 @@ def data_uri(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
 
 
-def _encodings(tables: StudyTables) -> list[dict[str, Any]]:
-    """Return what each encoding of the study is."""
+def _encodings(tables: ArmTables) -> list[dict[str, Any]]:
+    """Return what each encoding of an arm is."""
     found = []
     for name in tables.encodings:
-        encoding = tables.study.encoding(name)
+        encoding = tables.arm.encoding(name)
         family = FAMILIES.get(encoding.family)
-        turning = f"{tables.kept(name)} of {tables.study.model.head_dim // 2}" if tables.study.is_rotary(name) else ""
+        turning = f"{tables.kept(name)} of {tables.arm.model.head_dim // 2}" if tables.arm.is_rotary(name) else ""
         found.append(
             {
                 "name": name,
@@ -104,14 +120,14 @@ def _encodings(tables: StudyTables) -> list[dict[str, Any]]:
     return found
 
 
-def _models(tables: StudyTables) -> dict[str, Any]:
-    """Return the size of the models and of the study, as far as it is known."""
-    cost = costs(tables)
+def _models(tables: ArmTables) -> dict[str, Any]:
+    """Return the size of the models of an arm, as far as it is known."""
+    cost = tables.summary("cost")
     parameters = sorted(set(cost["parameters"])) if len(cost) else []
     return {
-        "count": len(tables.study.runs()),
+        "count": len(tables.arm.runs()),
         "parameters": " to ".join(words.count(value) for value in dict.fromkeys([*parameters[:1], *parameters[-1:]])),
-        "tokens": tables.study.training.steps * tables.length * tables.study.training.batch_windows,
+        "tokens": tables.arm.training.steps * tables.length * tables.arm.training.batch_windows,
     }
 
 
@@ -125,24 +141,25 @@ def _notebooks(tables: StudyTables) -> list[tuple[str, str]]:
     return found
 
 
-def _data(tables: StudyTables) -> dict[str, Any]:
-    """Return what the study was trained and tested on."""
-    corpus = read_if_there(tables.paths.corpus / "corpus.json")
-    splits = {name: read_if_there(tables.paths.data / name / "manifest.json") for name in ("train", "validation")}
-    tokenizer = tables.paths.data / "tokenizer" / "tokenizer.json"
+def _data(tables: ArmTables) -> dict[str, Any]:
+    """Return what an arm was trained and tested on."""
+    folder = tables.paths.data(tables.arm.data_key)
+    corpus = read_if_there(tables.paths.corpus(tables.arm.data_key) / "corpus.json")
+    splits = {name: read_if_there(folder / name / "manifest.json") for name in ("train", "validation")}
+    tokenizer = folder / "tokenizer" / "tokenizer.json"
     digest = splits["train"].get("tokenizer_sha256") or (sha256_of_file(tokenizer) if tokenizer.exists() else "")
     return {
         "corpus": corpus,
         "train": splits["train"],
         "validation": splits["validation"],
         "tokenizer": digest,
-        "reference": reference_corpus(corpus, tables.study.corpus.source),
+        "reference": reference_corpus(corpus, tables.arm.corpus.source),
     }
 
 
-def _cost(tables: StudyTables) -> list[dict[str, Any]]:
+def _cost(tables: ArmTables) -> list[dict[str, Any]]:
     """Return what training took, one row an encoding."""
-    cost = costs(tables)
+    cost = tables.summary("cost")
     rows = []
     for name in tables.encodings:
         own = cost[cost["encoding"] == name] if len(cost) else cost

@@ -23,7 +23,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sentences(study: Path, name: str) -> list[str]:
-    return [sentence.replace("−", "-") for sentence in FINDINGS[name](StudyTables(study))]
+    return [sentence.replace("−", "-") for sentence in FINDINGS[name](StudyTables(study).arms["text"])]
 
 
 def of(study: Path, name: str, encoding: str) -> str:
@@ -41,7 +41,7 @@ def numbers(sentence: str) -> list[float]:
 def test_a_planted_u_shape_is_told_from_its_nulls(study: Path) -> None:
     said = of(study, "ushape", "rope")
     assert "a U-shape that the nulls lack" in said
-    tables = [pd.read_parquet(study / f"analysis/rope/seed{seed}/ushape.parquet") for seed in range(3)]
+    tables = [pd.read_parquet(study / f"analysis/text/rope/seed{seed}/ushape.parquet") for seed in range(3)]
     own = pd.concat([table[table["query"] == LENGTH - 1].assign(seed=n) for n, table in enumerate(tables)])
     mean = own.groupby("subject")["index_without_sink"].mean()
     found = numbers(said)
@@ -66,7 +66,7 @@ def test_a_single_model_gets_no_interval_and_no_verdict(study: Path) -> None:
 
 def test_the_sink_is_the_mean_mass_of_the_first_key(study: Path) -> None:
     (said,) = sentences(study, "sink")
-    profile = pd.read_parquet(study / "analysis/none/seed0/profile.parquet")
+    profile = pd.read_parquet(study / "analysis/text/none/seed0/profile.parquet")
     own = profile.query(f"axis == 'key' and start == 0 and query == {LENGTH - 1} and subject == 'trained'")[
         "mass"
     ].mean()
@@ -79,7 +79,7 @@ def test_the_divergence_stands_in_its_order_beside_the_loss(study: Path) -> None
     rises = {}
     for name, count in SEEDS.items():
         tables = [
-            pd.read_parquet(study / f"evaluation/{name}/seed{seed}/extrapolation.parquet") for seed in range(count)
+            pd.read_parquet(study / f"evaluation/text/{name}/seed{seed}/extrapolation.parquet") for seed in range(count)
         ]
         table = pd.concat(tables)
         table = table[table["extension"] == "none"]
@@ -100,7 +100,7 @@ def test_activated_components_and_their_wavelengths(study: Path) -> None:
 
 def test_an_intervention_is_paired_with_the_model_as_it_is(study: Path) -> None:
     said = of(study, "intervention", "rope")
-    parts = [pd.read_parquet(study / f"analysis/rope/seed{seed}/intervention.parquet") for seed in range(3)]
+    parts = [pd.read_parquet(study / f"analysis/text/rope/seed{seed}/intervention.parquet") for seed in range(3)]
     own = pd.concat(parts).query("measure == 'index_without_sink'").groupby(["mode", "set"])["value"].mean()
     assert numbers(said)[0] == pytest.approx(own["freeze", "activated"] - own["none", "none"], rel=6e-3)
     slow = of(study, "slow_components", "hope")
@@ -110,7 +110,7 @@ def test_an_intervention_is_paired_with_the_model_as_it_is(study: Path) -> None:
 def test_decay_and_its_floor(study: Path) -> None:
     rope, hope = of(study, "decay", "rope"), of(study, "decay", "hope")
     assert rope.endswith("it has no floor.")
-    kept = StudyTables(study).kept("hope")
+    kept = StudyTables(study).arms["text"].kept("hope")
     assert numbers(hope)[-1] == pytest.approx(1 - kept / 8)
     frequencies = 10_000 ** (-np.arange(8) / 8)
     far = np.arange(8 * LENGTH, 16 * LENGTH)
@@ -127,7 +127,7 @@ def test_the_planted_moments_are_found(study: Path) -> None:
 
 def test_a_study_without_tables_says_so(tmp_path: Path) -> None:
     bare = make_study(tmp_path, seeds={"rope": 1, "none": 1}, training=TRAINING | {"snapshots": 0})
-    for path in [*bare.glob("analysis/*/*/*.parquet"), *bare.glob("analysis/theory/*.parquet")]:
+    for path in [*bare.glob("analysis/text/*/*/*.parquet"), *bare.glob("analysis/text/theory/*.parquet")]:
         path.unlink()
     for name in FINDINGS:
         html = Article(bare).finding(name).html

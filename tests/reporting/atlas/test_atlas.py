@@ -89,24 +89,28 @@ def test_every_family_and_setting_has_its_words() -> None:
         assert f"| {preset.name} | `{described(preset.family, preset.settings)}` | {preset.purpose} |" in text
 
 
-def study_of(**changes: object) -> config.Study:
-    return parse_study(merge({"study": "other", "encodings": ["rope"]}, changes), "other")
+def page_of(**changes: object) -> str:
+    study = parse_study(merge({"study": "other", "encodings": ["rope"]}, changes), "other")
+    return page(study.arms[config.MAIN], "the study `other`")
+
+
+def shipped() -> config.Arm:
+    return load_study([ROOT / "config.yaml"]).arms["text"]
 
 
 def test_another_study_has_its_own_sizes() -> None:
     model = {"layers": 3, "width": 128, "heads": 8, "kv_heads": 2}
-    text = page(study_of(model=model, training={"length": 512}))
+    text = page_of(model=model, training={"length": 512})
     rows = {line.split("]")[0][3:]: line.split(" | ") for line in text.splitlines() if line.startswith("| [")}
     assert set(rows) == set(FAMILIES)
     assert [rows[name][5] for name in ("learned", "t5", "pope", "kerple_log")] == ["65,536", "256", "96", "16"]
     assert "the study `other`: 3 layers, width 128, 8 query and 2 key heads of 16" in " ".join(text.split())
-    narrow = page(study_of(model={"width": 64, "heads": 8, "mlp_width": 64}))
+    narrow = page_of(model={"width": 64, "heads": 8, "mlp_width": 64})
     assert "blocks on CUDA" in narrow and "FlexAttention" not in narrow  # heads of 8 dimensions are too narrow for it
 
 
 def test_a_definition_of_a_familys_name_does_not_change_the_page() -> None:
-    plain = study_of()
-    assert page(study_of(definitions={"hope": {"family": "rope"}})) == page(plain)
+    assert page_of(definitions={"hope": {"family": "rope"}}) == page_of()
 
 
 def test_what_acts_where_is_said_as_it_is() -> None:
@@ -148,10 +152,10 @@ def test_settings_that_are_said_to_coincide_do(sizes: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_spectra_are_at_the_sizes_that_the_title_says(name: str) -> None:
-    study = load_study([ROOT / "config.yaml"])
-    shape = encoding_shape(study.model, study.training.length)
+    arm = shipped()
+    shape = encoding_shape(arm.model, arm.training.length)
     for picture, base in (("spectra", 1e4), ("spectra_long", 5e5)):
-        sizes, title, found = all_spectra(study, shape)[picture]
+        sizes, title, found = all_spectra(arm, shape)[picture]
         assert f"d = {sizes.head_dim}, L = {sizes.length:,}" in title
         if name not in found:
             family = PRESETS[name].family if name in PRESETS else name
@@ -168,9 +172,9 @@ def test_spectra_are_at_the_sizes_that_the_title_says(name: str) -> None:
 
 
 def test_a_spectrum_is_drawn_component_by_component() -> None:
-    study = load_study([ROOT / "config.yaml"])
-    shape = encoding_shape(study.model, study.training.length)
-    (_, _, found) = all_spectra(study, shape)["spectra"]
+    arm = shipped()
+    shape = encoding_shape(arm.model, arm.training.length)
+    (_, _, found) = all_spectra(arm, shape)["spectra"]
     with paper_style():
         figure = spectra_figure({name: found[name] for name in ("hope", "clipped_rope")}, shape.length, "a title")
     marks: dict[tuple[int, str], list[float]] = {}
@@ -218,8 +222,8 @@ def test_what_stays_bounded_and_what_falls() -> None:
 
 
 def test_g_of_each_rotation_has_the_mean_that_is_said() -> None:
-    study = load_study([ROOT / "config.yaml"])
-    (_, _, found) = all_spectra(study, encoding_shape(study.model, 128))["spectra"]
+    arm = shipped()
+    (_, _, found) = all_spectra(arm, encoding_shape(arm.model, 128))["spectra"]
     text = (DOCS / "encodings.md").read_text()
     far = np.random.default_rng(0).integers(10**9, 10**12, 20_000)
     for name in ("rope", "hope", "p_rope", "partial_rope", "clipped_rope"):

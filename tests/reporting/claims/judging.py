@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from hope.config import to_json
+from hope.config import Study, to_json
 from hope.measures import Endpoint
 from hope.reporting.claims import judge
 from hope.reporting.endpoints import COLUMNS
-from tests.reporting.make_study import settings
+from tests.reporting.make_study import TEXT, settings
 
 PAST_L = Endpoint("octave_loss", multiple=4.0)
 WITHIN_L = Endpoint("loss_within")
@@ -61,7 +61,8 @@ del EXACT["smallest_effect"]
 
 
 def claim(*parts: dict, **changes) -> dict:
-    words = {"id": "1", "title": "A claim", "statement": "It is so.", "source": "ours"}
+    """Return a claim of these parts on the arm of text."""
+    words = {"id": "1", "title": "A claim", "statement": "It is so.", "source": "ours", "arm": TEXT}
     return {**words, "parts": list(parts), **changes}
 
 
@@ -71,14 +72,23 @@ def noise(mean: float, spread: float, seeds: int = 3, units: int = 6) -> np.ndar
     return mean + spread * (matrix - matrix.mean())
 
 
-def verdicts(folder: Path, claims: list[dict], values: dict[tuple[str, Endpoint], np.ndarray], **seeds: int) -> dict:
-    """Judge claims on a study that has these endpoints by encoding, each [seeds, units]; return ``claims.json``."""
-    known = settings(seeds or {"rope": 3, "hope": 3})
+Values = dict[tuple[str, Endpoint], np.ndarray]
+"""Endpoints by encoding, each [seeds, units]."""
+
+
+def verdicts(folder: Path, claims: list[dict], values: Values, **seeds: int) -> dict:
+    """Judge claims on a study of one arm that has these endpoints; return ``claims.json``."""
+    return verdicts_of_arms(folder, claims, {TEXT: values}, settings(seeds or {"rope": 3, "hope": 3}))
+
+
+def verdicts_of_arms(folder: Path, claims: list[dict], values: dict[str, Values], known: Study) -> dict:
+    """Judge claims on a study whose arms have these endpoints; return ``claims.json``."""
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     (folder / "study.json").write_text(to_json(known))
     rows = [
-        {**endpoint.columns, "encoding": encoding, "seed": seed, "unit": unit, "value": value}
-        for (encoding, endpoint), matrix in values.items()
+        {"arm": arm, **endpoint.columns, "encoding": encoding, "seed": seed, "unit": unit, "value": value}
+        for arm, of_arm in values.items()
+        for (encoding, endpoint), matrix in of_arm.items()
         for seed, of_units in enumerate(np.atleast_2d(matrix))
         for unit, value in enumerate(of_units)
     ]

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from hope.errors import UserError
+from hope.measures import known
 from hope.reporting.claims import judge
 from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.endpoints import write_endpoints
@@ -27,8 +28,13 @@ from tests.reporting.claims.judging import (
     noise,
     one,
     verdicts,
+    verdicts_of_arms,
 )
-from tests.reporting.make_study import Truth
+from tests.reporting.make_study import RETRIEVAL, TEXT, Truth, settings, with_retrieval
+
+NUMBERS = [str(number) for number in range(1, 11)]
+OF_RETRIEVAL = ["5", "9", "10"]
+"""The shipped claims, and those on the arm that is trained on tasks alone."""
 
 
 @pytest.mark.parametrize(
@@ -88,7 +94,7 @@ def test_numbers_are_those_of_the_crossed_estimate(tmp_path):
     assert found["p"] == found["holm_p"] == pytest.approx(oracle.p_value())
     assert found["percent"] == pytest.approx(100 * (np.exp(-0.2) - 1))
     assert (found["treatment_mean"], found["baseline_mean"]) == pytest.approx((3.8, 4.0))
-    assert found["evidence"][0] == "evaluation/hope/seed0/extrapolation.parquet"
+    assert found["evidence"][0] == "evaluation/text/hope/seed0/extrapolation.parquet"
     assert "tables/endpoints.parquet" in found["evidence"]
 
 
@@ -121,7 +127,7 @@ def test_seeds_without_a_partner_do_not_count(tmp_path):
 def test_encoding_that_the_study_lacks(tmp_path):
     found = verdicts(tmp_path, [claim(PAST)], {("rope", PAST_L): noise(4, 0.1)}, rope=3)["claims"][0]
     assert found["verdict"] == "inconclusive"
-    assert found["reason"] == "The study has no models of hope."
+    assert found["reason"] == "The study has no models of hope in text."
     assert found["estimate"] is None and found["covers"] == ["rope", "hope"]
 
 
@@ -195,6 +201,65 @@ def test_part_that_does_not_decide_stands_beside(tmp_path):
     ]
     assert found["parts"][1]["holm_p"] is None
     assert result["correction"] == {"method": "Holm", "endpoints": 1}
+
+
+def of_two_arms(folder: Path, claims: list[dict], text: np.ndarray, other: np.ndarray) -> dict:
+    """Judge claims on two arms of the same encodings, given how HoPE differs from RoPE past L in each."""
+    values = {
+        TEXT: {("hope", PAST_L): 4.0 + text, ("rope", PAST_L): np.full_like(text, 4.0)},
+        "other": {("hope", PAST_L): 7.0 + other, ("rope", PAST_L): np.full_like(other, 7.0)},
+    }
+    return verdicts_of_arms(folder, claims, values, settings({"rope": 3, "hope": 3}, arms={TEXT: {}, "other": {}}))
+
+
+def test_a_claim_is_judged_from_the_models_of_its_arm_alone(tmp_path):
+    stated = [claim(PAST), claim(PAST, id="2", arm="other")]
+    result = of_two_arms(tmp_path / "both", stated, noise(-0.2, 0.01), noise(0.2, 0.02))
+    text, other = result["claims"]
+    assert [(found["arm"], found["verdict"]) for found in (text, other)] == [
+        (TEXT, "supported"),
+        ("other", "contradicted"),
+    ]
+    assert result["correction"]["endpoints"] == 2  # the same key in two arms is two endpoints
+    for found, arm, difference, level in ((text, TEXT, -0.2, 4.0), (other, "other", 0.2, 7.0)):
+        assert (found["estimate"], found["baseline_mean"]) == pytest.approx((difference, level))
+        assert (found["seeds"], found["units"]) == (3, 6)
+        tables = [path for path in found["evidence"] if path != "tables/endpoints.parquet"]
+        assert len(tables) == 6 and all(path.startswith(f"evaluation/{arm}/") for path in tables)
+        assert f"figures/{arm}/loss_by_position.svg" in found["shown_in"]
+    # Whatever the other arm has, nothing changes but what is corrected over both.
+    for place, again in enumerate((noise(-0.2, 0.01), noise(5.0, 3.0, seeds=3, units=40), np.zeros((2, 2)))):
+        beside = of_two_arms(tmp_path / str(place), stated, noise(-0.2, 0.01), again)["claims"][0]
+        numbers = ("verdict", "estimate", "low", "high", "df", "seeds", "units", "p", "detectable", "evidence")
+        assert [beside[name] for name in numbers] == [text[name] for name in numbers]
+
+
+def test_a_part_may_be_about_another_arm_than_its_claim(tmp_path):
+    parts = (PAST, {**PAST, "id": "there", "arm": "other"})
+    found = of_two_arms(tmp_path, [claim(*parts)], noise(-0.2, 0.01), noise(0.2, 0.01))["claims"][0]
+    assert [(part["arm"], part["verdict"]) for part in found["parts"]] == [
+        (TEXT, "supported"),
+        ("other", "contradicted"),
+    ]
+    assert (found["verdict"], found["settled_by"]) == ("contradicted", "there")
+
+
+def test_a_claim_on_an_arm_that_the_study_lacks_is_open(tmp_path):
+    path = tmp_path / "claims.yaml"
+    values = {("hope", PAST_L): noise(3.8, 0.01), ("rope", PAST_L): noise(4.0, 0.01)}
+    verdicts(tmp_path, [claim(PAST)], values)  # writes the study's files
+    beside = {**PAST, "id": "beside", "decides": False}
+    elsewhere = claim({**PAST, "elsewhere": "run that one."}, id="3", arm=RETRIEVAL)
+    stated = [claim(PAST), claim(PAST, beside, id="2", arm=RETRIEVAL), elsewhere]
+    path.write_text(yaml.safe_dump({"claims": stated, "arms": [RETRIEVAL]}))
+    judge(tmp_path, path)
+    result = json.loads((tmp_path / "claims.json").read_text())
+    here, lacking, told = result["claims"]
+    assert here["verdict"] == "supported" and result["correction"]["endpoints"] == 1
+    assert (lacking["verdict"], lacking["reason"]) == ("inconclusive", "The study has no arm retrieval.")
+    assert lacking["estimate"] is None and lacking["evidence"] == []
+    assert [part["id"] for part in lacking["parts"]] == ["past"]  # what does not decide is left out
+    assert (told["verdict"], told["reason"]) == ("inconclusive", "Not measured here: run that one.")
 
 
 def test_holm_takes_back_what_many_endpoints_would_find_by_chance(tmp_path):
@@ -337,10 +402,12 @@ def test_missing_claims_file_and_claims_of_one_id(tmp_path):
         load_claims(tmp_path / "claims.yaml")
 
 
-def test_shipped_claims_are_the_eight():
+def test_shipped_claims_are_the_ten():
     stated = load_claims(SHIPPED)
     claims = stated.claims
-    assert [found.id for found in claims] == list("12345678")
+    assert [found.id for found in claims] == NUMBERS
+    arms = {found.id: {found.arm, *(part.arm for part in found.parts if isinstance(part, Part))} for found in claims}
+    assert arms == {number: {RETRIEVAL if number in OF_RETRIEVAL else TEXT} for number in NUMBERS}
     by_id = {(found.id, part.id): part for found in claims for part in found.parts}
     trained = by_id["3", "expressiveness"]
     assert isinstance(trained, Part) and trained.decides and "workflow/presets/frozen.yaml" in trained.elsewhere
@@ -349,13 +416,13 @@ def test_shipped_claims_are_the_eight():
     assert isinstance(within, Part) and within.margin == pytest.approx(np.log(1.01), abs=1e-5)
     # A claim about HoPE must not be decided by a part that leaves HoPE out, and the other way round.
     for found in claims:
-        used = {
-            side.encoding
-            for part in found.parts
-            if isinstance(part, Part) and part.decides
-            for side in (part.treatment, part.baseline)
-        }
-        assert used - {None, "none", *stated.encodings} == set(found.covers)
+        sides = [
+            side for part in found.parts if isinstance(part, Part) and part.decides for side in part.sides.values()
+        ]
+        # What is asked of all sizes at once is asked of HoPE, and has RoPE in it too.
+        at_all_sizes = any(known(side.endpoint).source.name == "kernel_sizes" for side in sides)
+        used = {side.encoding for side in sides} | ({"rope"} if at_all_sizes else set())
+        assert used - {*stated.encodings} == set(found.covers)
 
 
 def judged(folder: Path) -> dict[str, str]:
@@ -369,17 +436,22 @@ def test_shipped_claims_on_a_study_where_the_paper_is_right(new_study):
         past={"rope": 0.6, "hope": 0.0},
         within={"hope": -0.1},
         copy={"rope": 0.4, "hope": 0.9},  # far apart: there are few prompts
+        copy_past={"rope": 0.3, "hope": 0.8},
         few_shot={"rope": 0.35, "hope": 0.85},
+        recall={"rope": 0.3, "hope": 0.8},  # and what others hold against HoPE is wrong
         frozen_past=4.0,
         seed_noise=0.0005,
         unit_noise=0.0005,
         noise=0.002,
     )
-    found = judged(new_study(truth, seeds={"rope": 3, "hope": 3, "none": 3}))
-    right = {number: "inconclusive" if number == "3" else "supported" for number in "12345678"}
-    assert found == right
-    # Without models without positions, one null of claim 1 is missing.
-    assert judged(new_study(truth, seeds={"rope": 3, "hope": 3})) == {**right, "1": "inconclusive"}
+    arms = with_retrieval({"rope": 3, "hope": 3})
+    right = dict.fromkeys(NUMBERS, "supported") | {"3": "inconclusive", "9": "contradicted", "10": "contradicted"}
+    assert judged(new_study(truth, seeds={"rope": 3, "hope": 3, "none": 3}, arms=arms)) == right
+    # Models without positions decide nothing.
+    assert judged(new_study(truth, seeds={"rope": 3, "hope": 3}, arms=arms)) == right
+    # Without the arm that is trained on tasks alone, what is asked of it stays open.
+    without = judged(new_study(truth, seeds={"rope": 3, "hope": 3}))
+    assert without == {**right, **dict.fromkeys(OF_RETRIEVAL, "inconclusive")}
 
 
 def test_shipped_claims_on_a_study_where_the_paper_is_wrong(new_study):
@@ -387,6 +459,8 @@ def test_shipped_claims_on_a_study_where_the_paper_is_wrong(new_study):
         past={"rope": 0.1, "hope": 0.6},
         within={"hope": 0.2},
         copy={"rope": 0.8, "hope": 0.5},
+        copy_past={"rope": 0.8, "hope": 0.5},
+        recall={"rope": 0.9, "hope": 0.2},
         index={"rope": -0.5, "hope": -0.5},
         frozen_index=-0.5,
         random_index=-0.7,
@@ -396,23 +470,25 @@ def test_shipped_claims_on_a_study_where_the_paper_is_wrong(new_study):
         unit_noise=0.0005,
         noise=0.002,
     )
-    found = judged(new_study(truth, seeds={"rope": 3, "hope": 3, "none": 3}))
-    # The theory stays what it is.
-    assert found == {number: "supported" if number == "4" else "contradicted" for number in "12345678"}
+    arms = with_retrieval({"rope": 3, "hope": 3})
+    found = judged(new_study(truth, seeds={"rope": 3, "hope": 3, "none": 3}, arms=arms))
+    # The theory stays what it is, and what others hold against HoPE is right.
+    supported = ("4", "9", "10")
+    assert found == {number: "supported" if number in supported else "contradicted" for number in NUMBERS}
 
 
 def test_shipped_claims_on_single_seeds_are_open(new_study):
-    found = judged(new_study(seeds={"rope": 1, "hope": 1}))
-    assert found == {number: "supported" if number == "4" else "inconclusive" for number in "12345678"}
+    found = judged(new_study(seeds={"rope": 1, "hope": 1}, arms=with_retrieval({"rope": 1, "hope": 1})))
+    assert found == {number: "supported" if number == "4" else "inconclusive" for number in NUMBERS}
 
 
 def test_shipped_claims_without_hope(new_study):
-    found = judged(new_study(seeds={"rope": 3, "none": 1}))
-    assert {found[number] for number in "45678"} == {"inconclusive"}
+    found = judged(new_study(seeds={"rope": 3, "none": 1}, arms=with_retrieval({"rope": 3, "none": 1})))
+    assert {found[number] for number in NUMBERS[3:]} == {"inconclusive"}
 
 
 def test_verdict_file_replaces_an_older_one(shared_study, tmp_path):
     folder = shutil.copytree(shared_study, tmp_path / "study")
     (folder / "claims.json").write_text("old")
     judged(folder)
-    assert len(json.loads((folder / "claims.json").read_text())["claims"]) == 8
+    assert len(json.loads((folder / "claims.json").read_text())["claims"]) == len(NUMBERS)

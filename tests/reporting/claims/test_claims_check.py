@@ -14,7 +14,7 @@ from hope.measures import MEASURES, QUALIFIERS
 from hope.reporting.claims_check import check_claims, checked_claims, unanswered
 from hope.reporting.claims_file import Claim, ClaimsFile, Part, UnmeasuredPart, load_claims
 from tests.reporting.claims.judging import COPY, EXACT, FEW_SHOT, PAST, SHIPPED, WITHIN, claim
-from tests.reporting.make_study import settings
+from tests.reporting.make_study import settings, with_retrieval
 
 ROOT = Path(__file__).parents[3]
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
@@ -87,6 +87,49 @@ def test_names_of_other_studies_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        (claim(WITHIN, arm="txt"), r"claims.1.arm: 'txt' is no arm \(did you mean 'text'\?\).*the list 'arms' of this"),
+        (
+            claim(WITHIN, {**PAST, "arm": "txet"}),
+            r"claims.1.parts.past.arm: 'txet' is no arm \(did you mean 'text'\?\)",
+        ),
+        (claim(WITHIN, arm="retrieva"), r"claims.1.arm: 'retrieva' is no arm \(did you mean 'retrieval'\?\)"),
+        (claim({**WITHIN, "decides": False}, PAST, arm="zzz"), "claims.1.arm: 'zzz' is no arm; a name that another"),
+        ({key: value for key, value in claim(WITHIN).items() if key != "arm"}, "claims.1.arm: 'main' is no arm"),
+    ],
+)
+def test_arm_that_means_nothing_is_one_line_with_the_nearest_name(tmp_path, stated, message):
+    found = read(tmp_path, stated, arms=["retrieval"])
+    with pytest.raises(UserError, match=message) as caught:
+        check_claims(found, settings({"rope": 3, "hope": 3}), tmp_path / "claims.yaml")
+    assert str(caught.value).startswith(str(tmp_path)) and "\n" not in str(caught.value)
+
+
+def test_claim_on_an_arm_that_the_study_lacks_is_one_line_of_warning(tmp_path):
+    study = settings({"rope": 3, "hope": 3})
+    beside = {**PAST, "id": "beside", "decides": False}
+    stated = [claim(WITHIN), claim(PAST, beside, id="2", title="Elsewhere", arm="retrieval")]
+    found = read(tmp_path, *stated, arms=["retrieval"])
+    check_claims(found, study, tmp_path / "claims.yaml")
+    assert list(unanswered(found, study)) == [
+        "claim 2 (Elsewhere) stays open: part past: the study has no arm retrieval",
+    ]
+    told = claim({**PAST, "elsewhere": "run that one."}, id="2", arm="retrieval")
+    assert list(unanswered(read(tmp_path, claim(WITHIN), told, arms=["retrieval"]), study)) == []
+
+
+def test_what_an_arm_of_tasks_alone_cannot_answer_is_told_beforehand(tmp_path):
+    study = settings({"rope": 3, "hope": 3}, arms=with_retrieval({"rope": 3, "hope": 3}))
+    recall = {**COPY, **side("accuracy", task="recall", multiple=1.0), "id": "recall"}
+    learned = {**side("tokens_to_learn"), "id": "learned"}
+    found = read(tmp_path, claim(WITHIN, recall, learned, arm="retrieval"), claim(WITHIN, id="2"))
+    assert list(unanswered(found, study)) == [
+        "claim 1 (A claim) stays open: part within: loss within L is not measured in the arm retrieval",
+    ]
+
+
+@pytest.mark.parametrize(
     ("stated", "reason"),
     [
         (side("octave_loss", multiple=4.0), ""),
@@ -113,7 +156,7 @@ def test_names_of_other_studies_are_listed(tmp_path):
             {**COPY, **side("exact", task="needle", multiple=1.0, depth=0.55), "informative": COPY["informative"]},
             "needs 0.55 in the depths of needle",
         ),
-        (side("loss_within", "alibi"), "the study has no alibi"),
+        (side("loss_within", "alibi"), "the arm text has no alibi"),
         (side("loss_within", "none"), "a single seed of none cannot tell"),
         ({**EXACT, "treatment": {"encoding": "none", "measure": "kernel_far"}}, ""),
         ({**side("loss_within", "alibi"), "decides": False}, ""),

@@ -169,11 +169,11 @@ def test_verdicts_name_the_tables_and_figures_that_show_them(tmp_path):
     }
     found = verdicts(tmp_path, [claim(PAST, COPY, FEW_SHOT)], values)["claims"][0]
     past, copy, few_shot = found["parts"]
-    assert past["shown_in"] == ["figures/claims.svg", "figures/loss_by_position.svg", "tables/losses.csv"]
-    assert {"figures/retrieval.svg", "tables/retrieval.csv"} < set(copy["shown_in"])
+    assert past["shown_in"] == ["figures/claims.svg", "figures/text/loss_by_position.svg", "tables/losses.csv"]
+    assert {"figures/text/retrieval.svg", "tables/retrieval.csv"} < set(copy["shown_in"])
     assert few_shot["shown_in"] == few_shot["evidence"] == []
     assert set(found["shown_in"]) == {*past["shown_in"], *copy["shown_in"]}
-    assert "evaluation/rope/seed2/retrieval.parquet" in found["evidence"]
+    assert "evaluation/text/rope/seed2/retrieval.parquet" in found["evidence"]
 
 
 def test_documented_claim_of_a_users_own_encoding_is_judged(tmp_path):
@@ -185,10 +185,10 @@ def test_documented_claim_of_a_users_own_encoding_is_judged(tmp_path):
         for name, gap in (("window", 0.5), ("rope", 0.0))
         for endpoint in (PAST_L, WITHIN_L)
     }
-    study = {"definitions": {"window": {"family": "alibi"}}, "seeds": {"per_encoding": {"rope": 3, "window": 3}}}
+    settings = {"definitions": {"window": {"family": "alibi"}}, "seeds": {"per_encoding": {"rope": 3, "window": 3}}}
     verdicts(tmp_path, [claim(PAST)], values, rope=3, hope=3)  # writes the study's files
     content = json.loads((tmp_path / "study.json").read_text())
-    content |= {"encodings": ["rope", "window"]} | study
+    content["arms"]["text"] |= {"encodings": ["rope", "window"]} | settings
     (tmp_path / "study.json").write_text(json.dumps(content))
     (tmp_path / "my-claims.yaml").write_text(yaml.safe_dump(stated))
     judge(tmp_path, tmp_path / "my-claims.yaml")

@@ -19,12 +19,14 @@ from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.figures.draw import draw, draw_one
 from hope.reporting.figures.files import save
 from hope.reporting.figures.style import encoding_styles
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables, StudyTables
 from hope.reporting.words import MINUS
 from hope.statistics import crossed_mean
 from tests.reporting.finished import finished_study, judged
+from tests.reporting.make_study import TEXT
 
 NAMED = [declared.name for declared in declared_figures()]
+ACROSS = [declared.name for declared in declared_figures() if declared.across]
 
 
 @pytest.fixture(scope="session")
@@ -32,25 +34,37 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished_study(tmp_path_factory.getbasetemp())
 
 
+def place(study: Path, name: str) -> Path:
+    """Return where a figure lies, without its suffix: in the folder of its arm, or beside it if it is across arms."""
+    return study / "figures" / ("" if name in ACROSS else TEXT) / name
+
+
+def tables_of(study: Path, name: str = "") -> StudyTables | ArmTables:
+    """Return what a figure is drawn from: the tables of the arm that reads text, or of the study if it is across."""
+    whole = StudyTables(study)
+    return whole if name in ACROSS else whole.arms[TEXT]
+
+
 def drawn(study: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(study / "figures" / f"{name}.csv")
+    return pd.read_csv(place(study, name).with_suffix(".csv"))
 
 
 def test_every_figure_is_drawn_with_its_data_and_nothing_else(finished: Path) -> None:
-    expected = {f"{name}.{suffix}" for name in NAMED for suffix in ("svg", "png", "csv", "rst")}
-    assert {path.name for path in (finished / "figures").iterdir()} == expected
+    expected = {
+        place(finished, name).with_suffix(f".{suffix}") for name in NAMED for suffix in ("svg", "png", "csv", "rst")
+    }
+    assert {path for path in (finished / "figures").rglob("*") if path.is_file()} == expected
     for name in NAMED:
         assert len(drawn(finished, name)) > 0
-        assert (finished / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert place(finished, name).with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_picture_is_a_function_of_the_data_alone(finished: Path, tmp_path: Path) -> None:
-    tables = StudyTables(finished)
-    for name in ("loss_by_position", "components", "claims"):
-        save(draw_one(tables, name).figure, tmp_path / name)
+    for name in ("loss_by_position", "components", "claims", "story"):
+        save(draw_one(tables_of(finished, name), name).figure, tmp_path / name)
         for suffix in (".svg", ".png"):
             again = (tmp_path / name).with_suffix(suffix).read_bytes()
-            assert again == (finished / "figures" / name).with_suffix(suffix).read_bytes(), name + suffix
+            assert again == place(finished, name).with_suffix(suffix).read_bytes(), name + suffix
         svg = (tmp_path / f"{name}.svg").read_text()
         assert not re.search(r"<dc:|20\d\d-\d\d-\d\d", svg.lower())
         addresses = [value for element in ElementTree.fromstring(svg).iter() for value in element.attrib.values()]
@@ -58,12 +72,12 @@ def test_a_picture_is_a_function_of_the_data_alone(finished: Path, tmp_path: Pat
 
 
 def test_loss_by_position_holds_the_paired_difference(finished: Path) -> None:
-    tables = StudyTables(finished)
+    tables = tables_of(finished)
 
     def losses(encoding: str, start: int, end: int) -> pd.DataFrame:
         rows = []
         for seed in range(3):
-            table = pd.read_parquet(finished / "evaluation" / encoding / f"seed{seed}" / "extrapolation.parquet")
+            table = pd.read_parquet(finished / "evaluation" / TEXT / encoding / f"seed{seed}" / "extrapolation.parquet")
             inside = (table["extension"] == "none") & (table["start"] >= start) & (table["end"] <= end)
             for document, part in table[inside].groupby("document"):
                 rows.append((seed, document, part["nll"].sum() / part["tokens"].sum()))
@@ -90,8 +104,8 @@ def test_a_single_seed_gets_no_interval_and_says_so(finished: Path) -> None:
         single = data["encoding"] == "none"
         assert data.loc[single, ["low", "high"]].isna().all(axis=None) and single.any()
         assert data.loc[~single, ["low", "high"]].notna().all(axis=None)
-    assert StudyTables(finished).label("none") == "none (1 seed)"
-    assert StudyTables(finished).label("rope") == "rope"
+    assert tables_of(finished).label("none") == "none (1 seed)"
+    assert tables_of(finished).label("rope") == "rope"
 
 
 def test_context_gain_is_zero_at_the_training_length_and_negative_for_a_loss_that_rises(finished: Path) -> None:
@@ -157,7 +171,7 @@ def test_the_cutoff_that_is_drawn_is_hopes(
     text = (study / "study.json").read_text()
     text = text.replace('"width": 32', f'"width": {2 * head_dim}').replace('"length": 64', f'"length": {length}')
     (study / "study.json").write_text(text)
-    tables = StudyTables(study)
+    tables = tables_of(study)
     assert tables.kept("mine") == kept
     assert np.sum(tables.wavelengths("mine") <= 1) == kept
 
@@ -165,7 +179,7 @@ def test_the_cutoff_that_is_drawn_is_hopes(
 def test_every_rotary_encoding_is_drawn_with_its_own_frequencies(new_study: Callable[..., Path]) -> None:
     names = [name for name, family in FAMILIES.items() if family.rotary] + ["rope_fast", "partial_rope_hope"]
     study = new_study(seeds=dict.fromkeys([*names, "hope_slow_only", "hope_random"], 1))
-    tables = StudyTables(study)
+    tables = tables_of(study)
     # d = 16 and L = 64, b = 10,000: wavelengths of 2 pi 10^(j/2); that of j = 3 is 199 tokens.
     assert [tables.kept(name) for name in ("rope", "hope", "p_rope", "partial_rope")] == [8, 3, 6, 2]
     assert [tables.kept(name) for name in ("hope_slow_only", "hope_random", "partial_rope_hope")] == [5, 3, 3]
@@ -189,7 +203,7 @@ def test_extensions_are_held_against_the_model_as_trained_and_against_rope(finis
         """Return the losses from 2L to 4L, [seeds, documents]."""
         found = []
         for seed in range(3):
-            table = pd.read_parquet(finished / "evaluation" / encoding / f"seed{seed}" / "extrapolation.parquet")
+            table = pd.read_parquet(finished / "evaluation" / TEXT / encoding / f"seed{seed}" / "extrapolation.parquet")
             table = table[(table["extension"] == extension) & (table["start"] >= 128) & (table["end"] <= 256)]
             sums = table.groupby("document")[["nll", "tokens"]].sum()
             found.append(sums["nll"] / sums["tokens"])
@@ -206,9 +220,9 @@ def test_extensions_are_held_against_the_model_as_trained_and_against_rope(finis
 
 def test_a_study_without_extensions_has_no_such_figure(new_study: Callable[..., Path]) -> None:
     study = new_study(seeds={"rope": 1}, extrapolation={"documents": 8, "extensions": []})
-    assert draw_one(StudyTables(study), "extensions").data.empty
-    assert draw_one(StudyTables(study), "retrieval_depth").data.empty
-    assert draw_one(StudyTables(study), "comparisons").data.empty
+    assert draw_one(tables_of(study), "extensions").data.empty
+    assert draw_one(tables_of(study), "retrieval_depth").data.empty
+    assert draw_one(tables_of(study), "comparisons").data.empty
 
 
 def test_the_heatmaps_cells_are_means_of_their_prompts(finished: Path) -> None:
@@ -216,7 +230,7 @@ def test_the_heatmaps_cells_are_means_of_their_prompts(finished: Path) -> None:
     assert set(data["task"]) == {"passkey"} and sorted(set(data["depth"])) == pytest.approx(np.arange(11) / 10)
     cell = data.query("encoding == 'hope' and length == 128 and depth == 0.3").iloc[0]
     found = [
-        pd.read_parquet(finished / "evaluation" / "hope" / f"seed{seed}" / "retrieval.parquet").query(
+        pd.read_parquet(finished / "evaluation" / TEXT / "hope" / f"seed{seed}" / "retrieval.parquet").query(
             "task == 'passkey' and length == 128 and depth == 0.3"
         )["accuracy"]
         for seed in range(3)
@@ -241,7 +255,7 @@ def test_names_above_the_columns_of_a_forest_do_not_meet(new_study: Callable[...
     long = ["rope-activated-frozen", "rope-others-frozen", "partial_rope_hope"]
     definitions = {name: {"family": "rope", "settings": {"base": 500.0 + len(name)}} for name in long[:2]}
     study = judged(new_study(seeds={"rope": 2, "hope": 2} | dict.fromkeys(long, 2), definitions=definitions))
-    figure = draw_one(StudyTables(study), "comparisons").figure
+    figure = draw_one(tables_of(study), "comparisons").figure
     figure.draw_without_rendering()
     titles = [text for text in figure.findobj(Text) if MINUS + " rope" in text.get_text()]
     assert [text.get_text().replace("\n", "").split(MINUS)[0] for text in titles] == ["hope", *long]
@@ -256,9 +270,9 @@ def test_what_is_missing_leaves_a_gap_and_no_error(new_study: Callable[..., Path
     draw(study)
     data = drawn(study, "loss_by_position")
     assert data.loc[data["encoding"] == "learned", "position"].max() < 1 < data["position"].max()
-    assert (study / "figures" / "attention_profile.csv").read_text().strip() == ""
-    assert "<svg" in (study / "figures" / "attention_profile.svg").read_text()
-    assert {path.stem for path in (study / "figures").iterdir()} == set(NAMED)
+    assert place(study, "attention_profile").with_suffix(".csv").read_text().strip() == ""
+    assert "<svg" in place(study, "attention_profile").with_suffix(".svg").read_text()
+    assert {path.stem for path in (study / "figures").rglob("*") if path.is_file()} == set(NAMED)
 
 
 def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
@@ -335,7 +349,7 @@ def test_families_and_presets_look_the_same_in_every_study() -> None:
 
 
 def test_components_are_labelled_with_their_own_wavelengths(new_study: Callable[..., Path]) -> None:
-    tables = StudyTables(new_study(seeds=dict.fromkeys(["rope", "hope", "partial_rope", "rope_fast"], 1)))
+    tables = tables_of(new_study(seeds=dict.fromkeys(["rope", "hope", "partial_rope", "rope_fast"], 1)))
     figure = draw_one(tables, "components").figure
     figure.draw_without_rendering()
     labels = {}
@@ -349,7 +363,7 @@ def test_components_are_labelled_with_their_own_wavelengths(new_study: Callable[
 
 def test_sixteen_encodings_are_named_where_their_lines_end(new_study: Callable[..., Path]) -> None:
     names = [name for name in FAMILIES if name != "rotary"]
-    tables = StudyTables(new_study(seeds=dict.fromkeys(names, 1)))
+    tables = tables_of(new_study(seeds=dict.fromkeys(names, 1)))
     figure = draw_one(tables, "loss_by_position").figure
     for axes in figure.axes[:2]:
         named = {text.get_text() for text in axes.texts}
@@ -369,7 +383,7 @@ def test_lengths_have_names() -> None:
 
 
 def test_changed_components_are_paired_with_the_model_as_it_is(finished: Path) -> None:
-    tables = StudyTables(finished)
+    tables = tables_of(finished)
     rows = tables.read("intervention").query("encoding == 'rope' and measure == 'loss_past'")
     cells = rows.pivot(index=["mode", "set", "seed"], columns="document", values="value")
     data = drawn(finished, "intervention").query("encoding == 'rope' and measure == 'loss_past'")
@@ -385,13 +399,13 @@ def test_activation_tells_which_seeds_activate_what(finished: Path, new_study: C
     data = drawn(finished, "activation")
     chosen = data[data["own"] & (data["layer"] == -1) & (data["encoding"] == "rope")].set_index("component")
     marked = (
-        StudyTables(finished).read("components").query("encoding == 'rope'").groupby("component")["activated"].first()
+        tables_of(finished).read("components").query("encoding == 'rope'").groupby("component")["activated"].first()
     )
     assert chosen["activated"].astype(bool).to_dict() == marked.to_dict()
     folder = new_study(seeds={"rope": 4})
-    path = folder / "analysis/rope/seed2/activation.parquet"
+    path = folder / "analysis/text/rope/seed2/activation.parquet"
     pd.read_parquet(path).assign(activated=lambda table: table["component"] == 7).to_parquet(path)
-    shares = draw_one(StudyTables(folder), "activation").data
+    shares = draw_one(tables_of(folder), "activation").data
     shares = shares[shares["own"] & (shares["layer"] == 0)].set_index("component")["activated"]
     assert shares[[0, 7]].tolist() == [0.75, 0.25]
 
@@ -401,7 +415,7 @@ def test_decay_by_base_has_every_base_and_the_floor_that_follows_from_it(finishe
     assert sorted(data.loc[data["encoding"] == "hope", "base"].unique()) == [1e3, 1e4, 5e5]
     first = data.sort_values("distance").groupby(["encoding", "base"]).first()
     assert first["bound"].tolist() == pytest.approx([1.0] * len(first))
-    tables = StudyTables(finished)
+    tables = tables_of(finished)
     for base in (1e3, 1e4, 5e5):
         turning = sum(base ** (-j / 8) * tables.length >= 2 * np.pi for j in range(8))
         far = data[(data["encoding"] == "hope") & (data["base"] == base) & (data["distance"] > 8 * tables.length)]
@@ -409,7 +423,7 @@ def test_decay_by_base_has_every_base_and_the_floor_that_follows_from_it(finishe
 
 
 def test_decay_of_trained_heads_is_their_mean_and_middle_half(finished: Path) -> None:
-    tables = StudyTables(finished)
+    tables = tables_of(finished)
     data = drawn(finished, "kernel_trained").query("encoding == 'hope'").set_index("distance")
     assert data["heads"].unique() == [3 * 2 * 2]
     rows = tables.read("kernel_trained").query(
@@ -422,25 +436,25 @@ def test_decay_of_trained_heads_is_their_mean_and_middle_half(finished: Path) ->
 
 
 def test_departure_stands_against_the_loss_of_the_octave_up_to_the_query(finished: Path) -> None:
-    tables = StudyTables(finished)
+    tables = tables_of(finished)
     data = drawn(finished, "divergence")
     row = data[(data["encoding"] == "rope") & (data["seed"] == 1) & (data["query"] == 4 * tables.length - 1)].iloc[0]
-    losses = pd.read_parquet(finished / "evaluation/rope/seed1/extrapolation.parquet").query("extension == 'none'")
+    losses = pd.read_parquet(finished / "evaluation/text/rope/seed1/extrapolation.parquet").query("extension == 'none'")
     octave = losses[(losses["start"] >= 2 * tables.length) & (losses["end"] <= 4 * tables.length)]
     within = losses[losses["end"] <= tables.length]
     rise = octave["nll"].sum() / octave["tokens"].sum() - within["nll"].sum() / within["tokens"].sum()
     assert row["loss_rise"] == pytest.approx(rise, rel=1e-6)
-    moved = pd.read_parquet(finished / "analysis/rope/seed1/divergence.parquet").query("query == @row['query']")
+    moved = pd.read_parquet(finished / "analysis/text/rope/seed1/divergence.parquet").query("query == @row['query']")
     assert row["divergence"] == pytest.approx(moved["divergence"].mean(), rel=1e-6)
 
 
 def test_a_model_of_which_nothing_is_activated_is_drawn_too(new_study: Callable[..., Path]) -> None:
     folder = new_study(seeds={"hope": 1})
-    changed = folder / "analysis/hope/seed0/intervention.parquet"
+    changed = folder / "analysis/text/hope/seed0/intervention.parquet"
     rows = pd.read_parquet(changed)
     rows[rows["set"].isin(["none", "slow"])].to_parquet(changed)
-    path = folder / "analysis/hope/seed0/activation.parquet"
+    path = folder / "analysis/text/hope/seed0/activation.parquet"
     pd.read_parquet(path).assign(activated=False).to_parquet(path)
-    tables = StudyTables(folder)
+    tables = tables_of(folder)
     assert set(draw_one(tables, "intervention").data["set"]) == {"slow"}
     assert not draw_one(tables, "activation").data["activated"].any()

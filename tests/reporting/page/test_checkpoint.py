@@ -14,8 +14,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hope.analysis.text_windows import text_windows
 from hope.cli import main
+from hope.config import MAIN
 from hope.data.tokenizer import fit_tokenizer, save_tokenizer
 from hope.errors import UserError
+from hope.files import write_json
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
 from hope.reporting.checkpoint import analyze_checkpoint
@@ -92,7 +94,7 @@ def words_of(html: str) -> str:
 
 
 def test_the_attention_is_that_of_transformers(looked_at: Path, stock: Path, texts: Path) -> None:
-    profile = pd.read_parquet(looked_at / "analysis" / "rope" / "seed0" / "profile.parquet")
+    profile = pd.read_parquet(looked_at / "analysis" / "main" / "rope" / "seed0" / "profile.parquet")
     own = profile.query("subject == 'trained' and axis == 'key' and query == 63")
     ids = [np.array([2 + WORDS.index(word) for word in (texts / name).read_text().split()]) for name in
            ("long.txt", "other.md", "short.txt")]  # fmt: skip
@@ -108,10 +110,10 @@ def test_the_attention_is_that_of_transformers(looked_at: Path, stock: Path, tex
 
 
 def test_it_leaves_every_table_and_figure(looked_at: Path) -> None:
-    tables = {path.stem for path in (looked_at / "analysis" / "rope" / "seed0").iterdir()}
+    tables = {path.stem for path in (looked_at / "analysis" / "main" / "rope" / "seed0").iterdir()}
     assert tables == {"profile", "ushape", "divergence", "components", "activation", "kernel_trained", "intervention"}
     names = ("attention_profile", "ushape_heads", "components", "intervention", "divergence")
-    drawn = {path.name for path in (looked_at / "figures").iterdir()}
+    drawn = {path.name for path in (looked_at / "figures" / "main").iterdir()}
     assert drawn == {f"{name}.{suffix}" for name in names for suffix in ("svg", "png", "csv")}
     assert page(looked_at).count("data:image/svg+xml") == len(names)
     assert [path.name for path in looked_at.parent.iterdir()] == ["look"]
@@ -131,7 +133,7 @@ def test_the_page_is_one_file_that_fetches_nothing(looked_at: Path) -> None:
 
 
 def test_its_numbers_are_those_of_the_tables(looked_at: Path) -> None:
-    folder = looked_at / "analysis" / "rope" / "seed0"
+    folder = looked_at / "analysis" / "main" / "rope" / "seed0"
     ushape = pd.read_parquet(folder / "ushape.parquet").query("subject == 'trained' and query == 63")
     index = ushape.groupby("document")["index_without_sink"].mean()
     said = words_of(page(looked_at)).replace("−", "-")
@@ -157,14 +159,14 @@ def test_its_numbers_are_those_of_the_tables(looked_at: Path) -> None:
 def test_what_the_index_shows_is_one_sentence(shift: float | None, words: str, looked_at: Path, tmp_path: Path) -> None:
     folder = tmp_path / "look"
     shutil.copytree(looked_at, folder)
-    path = folder / "analysis" / "rope" / "seed0" / "ushape.parquet"
+    path = folder / "analysis" / "main" / "rope" / "seed0" / "ushape.parquet"
     table = pd.read_parquet(path)
     trained = table["subject"] == "trained"
     table["index_without_sink"] = table["index_without_sink"].where(~trained, shift) if shift else 1.0
     table.to_parquet(path)
     facts = {"checkpoint": "mine", "kind": "a stock checkpoint", "trained_here": True, "parameters": 9, "files": {}}
     facts |= {"trained_length": 64, "start": False, "windows": 5, "documents": 1, "documents_used": 1, "tokens": 700}
-    html = checkpoint_page(StudyTables(folder), facts | {"past": False, "limit": 128})
+    html = checkpoint_page(StudyTables(folder).arms["main"], facts | {"past": False, "limit": 128})
     assert words in words_of(html) and broken_joins(html) == []
 
 
@@ -173,9 +175,9 @@ def test_a_shorter_length_leaves_out_what_lies_past_training(stock: Path, texts:
     said = words_of(page(tmp_path / "short"))
     assert "Looked at over L = 32 tokens of the 64 that it was made for" in said
     assert "Attention past the training length: the windows have 32 of the 64 tokens" in said
-    ushape = pd.read_parquet(tmp_path / "short" / "analysis" / "rope" / "seed0" / "ushape.parquet")
+    ushape = pd.read_parquet(tmp_path / "short" / "analysis" / "main" / "rope" / "seed0" / "ushape.parquet")
     assert set(ushape["query"]) == {31} and ushape["document"].nunique() == 3
-    components = pd.read_parquet(tmp_path / "short" / "analysis" / "rope" / "seed0" / "components.parquet")
+    components = pd.read_parquet(tmp_path / "short" / "analysis" / "main" / "rope" / "seed0" / "components.parquet")
     first = components.query("component == 1").iloc[0]
     # theta_1 = 10000^(-2/8) over 32 tokens.
     assert first["turns"] == pytest.approx(32 * 0.1 / (2 * np.pi))
@@ -192,11 +194,13 @@ def test_text_too_short_past_training_is_looked_at_within_it(stock: Path, tmp_pa
 def study_model(folder: Path, files: Path, name: str) -> Path:
     """Write an untrained model of a study, with the study's tokenizer in its place."""
     study = tiny_study(files, definitions={"mine": {"family": "hope"}}, encodings=["mine", name])
-    stage = study.train_stage(name, 0)
+    arm = study.arms[MAIN]
+    write_json(folder / "study.json", study.model_dump(mode="json", by_alias=True))
+    stage = arm.train_stage(name, 0)
     content = [path.read_text() for path in sorted(files.iterdir())]
-    save_tokenizer(fit_tokenizer(content, 300), folder / "data" / "tokenizer")
+    save_tokenizer(fit_tokenizer(content, 300), folder / "data" / arm.data_key / "tokenizer")
     model = Decoder(stage.model, 300, stage.training.length, stage.encoding).initialise(0)
-    target = folder / "models" / name / "seed0"
+    target = folder / "models" / "main" / name / "seed0"
     save_model(model, model.state_dict(), stage, "0" * 16, target)
     return target
 

@@ -10,6 +10,7 @@ from pandas import read_csv
 
 from hope.errors import UserError
 from hope.files import read_json, write_json
+from hope.paths import StudyPaths, cost_file
 from hope.reporting import words
 from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.figures.draw import draw
@@ -81,7 +82,8 @@ def test_a_broken_join_would_be_found(text: str) -> None:
 def test_the_answer_and_all_verdicts_come_before_everything_else(reported: Path) -> None:
     page, claims = page_of(reported), read_json(reported / "claims.json")["claims"]
     found = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in ("supported", "contradicted")}
-    sentence = f"Of the eight claims under test, {words.small(found['supported'])} are supported"
+    assert len(claims) == 10
+    sentence = f"Of the {words.small(len(claims))} claims under test, {words.small(found['supported'])} are supported"
     places = [page.text.index(sentence)]
     for claim in claims:
         places.append(page.text.index(f"{claim['id']}. {claim['title']}"))
@@ -112,10 +114,10 @@ def test_it_can_be_read_by_everyone(reported: Path) -> None:
 def test_a_figure_without_data_is_left_out(reported: Path, tmp_path: Path) -> None:
     study = tmp_path / "study"
     shutil.copytree(reported, study)
-    (study / "figures" / "extensions.csv").write_text("\n")
+    (study / "figures" / "text" / "extensions.csv").write_text("\n")
     write_report(study)
     ids = [attributes.get("id") for _, attributes in page_of(study).tags]
-    assert "figure-extensions" not in ids and "figure-retrieval_depth" in ids
+    assert "figure-text-extensions" not in ids and "figure-text-retrieval_depth" in ids
 
 
 def test_encodings_that_coincide_are_named_so_and_counted_once(new_study: Callable[..., Path]) -> None:
@@ -127,15 +129,15 @@ def test_encodings_that_coincide_are_named_so_and_counted_once(new_study: Callab
     assert "The same as hope at these sizes" in text and "kept = hope" in text
     compared = read_csv(study / "tables" / "comparisons.csv")
     assert set(compared["encoding"]) == {"hope"} and set(compared["baseline"]) == {"rope"}
-    assert set(read_csv(study / "figures" / "comparisons.csv")["encoding"]) == {"hope"}
-    assert not (study / "figures" / "comparisons_hope.csv").read_text().strip()
+    assert set(read_csv(study / "figures" / "text" / "comparisons.csv")["encoding"]) == {"hope"}
+    assert not (study / "figures" / "text" / "comparisons_hope.csv").read_text().strip()
 
 
 def test_evidence_names_files_that_exist(reported: Path) -> None:
     for claim in read_json(reported / "claims.json")["claims"]:
         assert all((reported / path).exists() for path in claim["evidence"])
     text = page_of(reported).text
-    assert "evaluation/hope/seed*/extrapolation.parquet" in text and "tables/endpoints.parquet" in text
+    assert "evaluation/text/hope/seed*/extrapolation.parquet" in text and "tables/endpoints.parquet" in text
 
 
 def test_method_cost_and_provenance_are_told(reported: Path) -> None:
@@ -164,8 +166,8 @@ def test_nothing_in_a_study_can_add_markup(new_study: Callable[..., Path]) -> No
         for part in claim["parts"]:
             part["statement"] = part["note"] = part["unit"] = evil
     write_json(study / "claims.json", content)
-    corpus = read_json(study / "data" / "corpus" / "corpus.json")
-    write_json(study / "data" / "corpus" / "corpus.json", corpus | {"origin": {"python": evil}})
+    (path,) = study.glob("data/*/corpus/corpus.json")
+    write_json(path, read_json(path) | {"origin": {"python": evil}})
     write_report(study)
     page = page_of(study)
     assert page.all("script") == [] and page.all("img") == []
@@ -181,7 +183,7 @@ def test_results_of_other_code_are_marked_and_those_of_this_code_are_not(new_stu
         write_json(path, (content := read_json(path)) | {"code": code_digest(content["stage"])})
     write_report(study)
     assert not [attributes for _, attributes in page_of(study).tags if "stale" in attributes.get("class", "").split()]
-    changed = study / "evaluation" / "hope" / "seed1" / "extrapolation.json"
+    changed = study / "evaluation" / "text" / "hope" / "seed1" / "extrapolation.json"
     write_json(changed, read_json(changed) | {"code": "f" * 64})
     write_report(study)
     page = page_of(study)
@@ -196,7 +198,8 @@ def test_the_rules_that_are_named_exist() -> None:
     text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     for _, rules in STAGES.values():
         for rule in rules:
-            assert f"rule {rule}:" in text or f" as {rule} with:" in text
+            per_arm = rule.endswith("_") and f'f"{rule}{{ARM}}"' in text
+            assert per_arm or f"rule {rule}:" in text or f" as {rule} with:" in text
 
 
 @pytest.mark.parametrize("reference", [{"python": "3.11.2", "digest": "b"}, [{"python": "3.11.2", "digest": "b"}]])
@@ -217,6 +220,41 @@ def test_a_study_that_is_not_judged_yet_has_a_report_that_says_so(new_study: Cal
     page = page_of(study)
     assert "No claim has been judged yet" in page.text
     assert page.loaded() == [] and page.broken_links(study / "report" / "index.html") == []
+
+
+def test_the_cost_of_the_stages_is_the_sum_of_their_jobs(new_study: Callable[..., Path]) -> None:
+    study = judged(new_study(seeds={"rope": 2, "hope": 1}))
+    paths = StudyPaths(study)
+    (key,) = {arm.data_key for arm in StudyTables(study).study.arms.values()}
+    trained = zip((100.25, 200.5, 900.0), (300, 700, 500), strict=True)
+    for run, (seconds, megabytes) in zip(StudyTables(study).study.runs(), trained, strict=True):
+        record = paths.run(*run).model / "run.json"
+        took = {"processor_seconds": seconds, "peak_memory_bytes": megabytes * 2**20}
+        write_json(record, read_json(record) | took)
+    for file, stage, seconds, megabytes in (
+        (cost_file(paths.corpus(key), "prepare-corpus"), "prepare-corpus", 3.0, 90),
+        (cost_file(paths.report, "notebook", "theory"), "notebook", 20.0, 410),
+        (cost_file(paths.report, "notebook", "attention"), "notebook", 31.0, 400),
+        (cost_file(paths.tables, "judge"), "judge", 7.0, 1250),
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"stage": stage, "processor_seconds": seconds, "peak_memory_bytes": megabytes * 2**20})
+    # A record that lacks a time counts as a job that took none.
+    costs = {row["stage"]: row for row in Records(StudyTables(study)).costs()}
+    assert costs["notebooks"]["jobs"] == 2 and costs["training"]["jobs"] == 3
+    assert costs["retrieval"]["jobs"] == 3 and costs["retrieval"]["processor_seconds"] == 0
+    write_report(study)
+    text = " ".join(page_of(study).blocks).split("What each stage took")[1].split("Training, means")[0]
+    for row in (
+        "corpus 1 3 90 MB",
+        "training 3 1,201 700 MB",
+        "notebooks 2 51 410 MB",
+        "tables and verdicts 1 7 1,250 MB",
+    ):
+        assert row in text, row
+    jobs = sum(row["jobs"] for row in costs.values())
+    assert jobs == len(Records(StudyTables(study)).all) + 4
+    assert f"in all {jobs} 1,262 1,250 MB" in text
 
 
 def test_a_single_seed_leaves_the_claims_about_methods_open(new_study: Callable[..., Path]) -> None:

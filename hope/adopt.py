@@ -1,0 +1,100 @@
+"""Taking over a study's folder of before there were arms: files move to where an arm's lie, nothing is made anew."""
+
+import shutil
+from pathlib import Path
+
+from hope.config import NAME, Arm, as_config, parse_study
+from hope.errors import UserError
+from hope.files import read_json, write_json
+from hope.paths import StudyPaths
+
+ROOMS = ("analysis", "evaluation", "models")
+"""Folders that hold one folder per encoding."""
+MADE_AGAIN = ("tables", "figures", "report", "claims.json")
+"""What follows from the files that move, and is made again in seconds."""
+
+
+def check_layout(study: Path) -> None:
+    """See that a study's folder has arms.
+
+    Raises:
+        UserError: it is of before there were arms; the line names the command that takes it over.
+    """
+    if _is_without_arms(study):
+        raise UserError(f"{study}: was made before studies had arms; take it over with: python -m hope adopt {study}")
+
+
+def _is_without_arms(study: Path) -> bool:
+    """Return whether models lie right below their encodings, or were on the way from there."""
+    return any(study.glob("models/*/seed*/config.json")) or _aside(study, "models").exists()
+
+
+def _aside(study: Path, room: str) -> Path:
+    """Return where a folder stands while it moves: an encoding may have the name of the arm."""
+    return study / f".{room}.adopted"
+
+
+def adopt(study: Path, arm: str) -> list[str]:
+    """Move the files of a study of before there were arms to where those of the arm ``arm`` lie.
+
+    The models move last: after an interruption the same call goes on.
+
+    Args:
+        study: folder of the study.
+        arm: name that the arm of its models gets.
+
+    Returns:
+        Lines that say what was moved.
+
+    Raises:
+        UserError: there is nothing to take over, the study has no config, or no arm can have that name.
+    """
+    paths = StudyPaths(study)
+    if not NAME.fullmatch(arm):
+        raise UserError(f"--arm: '{arm}' must be letters, digits, '.', '_' and '-'")
+    if not _is_without_arms(study):
+        raise UserError(f"{study}: holds no models of before there were arms; there is nothing to take over")
+    whole = parse_study(read_json(paths.config), str(paths.config))
+    (settings,) = whole.arms.values()
+    write_json(paths.config, as_config(whole.model_copy(update={"arms": {arm: settings}})))
+    for name in MADE_AGAIN:
+        path = study / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    lines = _move_store(paths)
+    lines += _move_data(paths, settings)
+    lines += [line for room in ROOMS for line in _move_room(study, room, arm)]
+    return [*lines, f"go on with it: make reproduce CONFIG={paths.config}"]
+
+
+def _move_store(paths: StudyPaths) -> list[str]:
+    """Put the tracking store aside: its runs have other names now, and what a user wrote into it stays."""
+    if not paths.tracking.is_dir():
+        return []
+    kept = paths.tracking.with_name(f"{paths.tracking.name}-before-arms")
+    paths.tracking.rename(kept)
+    return [f"{paths.tracking} -> {kept}"]
+
+
+def _move_room(study: Path, room: str, arm: str) -> list[str]:
+    """Move the encodings' folders into the arm's."""
+    folder, aside = study / room, _aside(study, room)
+    if any(folder.glob("*/seed*")):
+        folder.rename(aside)
+    if not aside.is_dir():
+        return []
+    folder.mkdir(exist_ok=True)
+    aside.rename(folder / arm)
+    return [f"{folder}/* -> {folder / arm}/*"]
+
+
+def _move_data(paths: StudyPaths, settings: Arm) -> list[str]:
+    """Move the tokens and the corpus into the folder that has their key."""
+    folder, target, aside = paths.root / "data", paths.data(settings.data_key), _aside(paths.root, "data")
+    if (folder / "train").is_dir():
+        (folder / "lengths.json").unlink(missing_ok=True)
+        folder.rename(aside)
+    if not aside.is_dir():
+        return []
+    folder.mkdir(exist_ok=True)
+    aside.rename(target)
+    return [f"{folder}/* -> {target}/*"]

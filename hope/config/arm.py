@@ -1,0 +1,381 @@
+"""One arm of a study: its contestants, its sections, and the part of it that each stage depends on."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+
+from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings, is_custom
+from hope.catalogue.custom import source_file
+from hope.catalogue.spectra import Spectrum
+from hope.config.data import SPECIAL_TOKENS, Corpus, Tokens, Windows
+from hope.config.encodings import Encoding, EncodingDefinition
+from hope.config.measures import Analysis, Extrapolation, Retrieval
+from hope.config.messages import describe
+from hope.config.tasks import Tasks
+from hope.config.training import Mixture, Model, Training
+from hope.errors import UserError, nearest
+from hope.section import Section
+from hope.tasks import TaskDefinition
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]
+"""Any text, since definitions add names; an editor offers those that are there."""
+
+
+class Seeds(Section):
+    """How many models of each encoding are trained."""
+
+    first: int = Field(0, ge=0, description="the first seed; the others follow it")
+    count: int = Field(1, ge=1, description="models of each encoding that per_encoding does not name")
+    per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={}, description="models by encoding; an interval on a difference needs several of both"
+    )
+
+
+class Arm(Section):
+    """A group of models that share everything but the encoding and the seed."""
+
+    encodings: list[EncodingName] = Field(
+        min_length=1,
+        description="The encodings compared, by name: of those in `python -m hope encodings` and under `definitions`.",
+    )
+    definitions: dict[str, EncodingDefinition] = Field(
+        default={},
+        description="Encodings with settings, under names of your own",
+        examples=[{"rope_text": {"family": "rope", "settings": {"base": 500_000}, "text_only": True}}],
+    )
+    seeds: Seeds = Seeds()
+    trained_on: Literal["text", "tasks"] = Field(
+        "text",
+        description="text: windows of the corpus, of which `mixture` makes a share synthetic; tasks: the synthetic "
+        "examples of `mixture` alone, with their symbols as the vocabulary",
+    )
+    corpus: Corpus = Corpus()
+    tokens: Tokens = Tokens()
+    model: Model = Model()
+    training: Training = Training()
+    mixture: Mixture = Mixture()
+    tasks: Tasks = Tasks()
+    analysis: Analysis = Analysis()
+    extrapolation: Extrapolation = Extrapolation()
+    retrieval: Retrieval = Retrieval()
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Arm":
+        for name in self.encodings:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"encodings: '{name}' must be letters, digits, '.', '_' and '-'")
+            if self.encodings.count(name) > 1:
+                raise ValueError(f"encodings: '{name}' is listed twice")
+            self.encoding(name)
+        for name in self.seeds.per_encoding:
+            if name not in NAMES and name not in self.definitions:
+                raise ValueError(f"seeds.per_encoding: '{name}' is no encoding{self._nearest(name)}")
+        for key, names in self._task_lists():
+            for name in names:
+                if name not in self.tasks.names:
+                    raise ValueError(
+                        f"{key}: '{name}' is no task{nearest(name, self.tasks.names)}; "
+                        f"known are {', '.join(self.tasks.names)}"
+                    )
+        for name in self.encodings:
+            self.spectrum(name)
+        if not self.mixture.tasks and (self.mixture.share > 0 or not self.reads_text):
+            asks = "mixture.share is above 0" if self.reads_text else "trained_on is tasks"
+            raise ValueError(f"{asks}, but mixture.tasks is empty")
+        if self.reads_text:
+            self._see_to_vocabulary()
+        else:
+            self._see_to_tasks_alone()
+        return self
+
+    def _task_lists(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """Yield the keys that list tasks, and the tasks."""
+        yield "mixture.tasks", self.mixture.tasks
+        if self.mixture.lead_in:
+            yield "mixture.lead_in.tasks", self.mixture.lead_in.tasks
+        yield "retrieval.tasks", self.retrieval.tasks
+
+    def _see_to_vocabulary(self) -> None:
+        """See that a vocabulary whose size is known has the tokens that the tasks draw from."""
+        ordinary = self.tokens.vocabulary - SPECIAL_TOKENS
+        for key, names in self._task_lists() if self.tokens.tokenizer == "bpe" else ():
+            for name in names:
+                if self.tasks.symbols(name) > ordinary:
+                    raise ValueError(
+                        f"{key}: '{name}' draws from {self.tasks.symbols(name)} distinct tokens, but tokens.vocabulary "
+                        f"leaves {ordinary}; lower the task's sizes, or raise tokens.vocabulary"
+                    )
+
+    def _see_to_tasks_alone(self) -> None:
+        """See that nothing asks for text where there is none."""
+        for key, names in self._task_lists():
+            for name in names:
+                if self.tasks.reads_text(name):
+                    raise ValueError(
+                        f"{key}: '{name}' makes its prompts of text, which models that are trained on tasks alone do "
+                        "not read; leave it out, or set trained_on: text"
+                    )
+        for name in self.encodings:
+            if self.encoding(name).text_only:
+                raise ValueError(f"definitions.{name}.text_only: an arm that is trained on tasks alone has no text")
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_training_length(self) -> "Arm":
+        length, extrapolation = self.training.length, self.extrapolation
+        context = round(extrapolation.contexts[0] * length)
+        if extrapolation.targets > context:
+            raise ValueError(
+                f"extrapolation.targets: {extrapolation.targets} tokens do not fit into the shortest of "
+                f"extrapolation.contexts, {context} tokens; lower targets, or leave out that context"
+            )
+        prompts = {
+            "mixture.multiples": (self.mixture.multiples, self.trained_tasks),
+            "retrieval.multiples": (self.retrieval.multiples, self.retrieval.tasks),
+        }
+        for key, (multiples, names) in prompts.items():
+            shortest = round(min(multiples, default=1.0) * length)
+            for name in names:
+                if shortest < self.tasks.shortest(name):
+                    raise ValueError(
+                        f"{key}: the shortest example has {shortest} tokens, but {name} needs "
+                        f"{self.tasks.shortest(name)}; leave out that multiple, or raise training.length"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _extensions_fit_the_head(self) -> "Arm":
+        components = self.model.head_dim // 2
+        for number, extension in enumerate(self.extrapolation.extensions):
+            for key in extension.by_component:
+                if len(getattr(extension, key)) != components:
+                    raise ValueError(
+                        f"extrapolation.extensions.{number}.{key}: {len(getattr(extension, key))} factors, but a head "
+                        f"of {self.model.head_dim} dimensions has {components} components; give one for each"
+                    )
+        return self
+
+    def _nearest(self, name: str) -> str:
+        return nearest(name, [*NAMES, *self.definitions])
+
+    def encoding(self, name: str) -> Encoding:
+        """Return the contestant ``name`` with every setting filled in.
+
+        A definition of the study's own comes before a preset or a family of its name: a study goes on
+        meaning the same when the catalogue gains that name.
+
+        Raises:
+            ValueError: the name, its family or one of its settings is unknown.
+        """
+        definition = self.definitions.get(name)
+        if definition is None and name not in NAMES:
+            raise ValueError(f"encodings: '{name}' is no encoding{self._nearest(name)}")
+        if definition is None and name in PRESETS:
+            definition = EncodingDefinition(family=PRESETS[name].family, settings=PRESETS[name].settings)
+        definition = definition or EncodingDefinition(family=name)
+        try:
+            settings = family_settings(definition.family, definition.settings)
+        except UserError as error:
+            raise ValueError(f"definitions.{name}.family: {error}") from None
+        except ValidationError as error:
+            raise ValueError(
+                describe(error, FAMILIES[definition.family].settings, f"definitions.{name}.settings")
+            ) from None
+        return Encoding(name=name, family=definition.family, settings=settings, text_only=definition.text_only)
+
+    def is_rotary(self, name: str) -> bool:
+        """Return whether the encoding ``name`` belongs to the rotary family."""
+        family = FAMILIES.get(self.encoding(name).family)
+        return family is not None and family.rotary
+
+    def spectrum(self, name: str) -> Spectrum | None:
+        """Return the frequencies of the encoding ``name`` at this study's sizes; None if it is not rotary.
+
+        Raises:
+            ValueError: its settings do not fit the sizes.
+        """
+        encoding = self.encoding(name)
+        family = FAMILIES.get(encoding.family)
+        try:
+            if family is None:
+                return None
+            return family.spectrum_at(encoding.settings, self.model.head_dim, self.training.length)
+        except UserError as error:
+            raise ValueError(f"definitions.{name}.settings: {error}") from None
+
+    def source(self, name: str) -> Path | None:
+        """Return the file of the encoding ``name`` if it is the user's own, else None.
+
+        Raises:
+            UserError: there is no such file.
+        """
+        family = self.encoding(name).family
+        try:
+            return source_file(family) if is_custom(family) else None
+        except UserError as error:
+            raise UserError(f"definitions.{name}.family: {error}") from None
+
+    def task_sources(self, names: Iterable[str]) -> list[Path]:
+        """Return the files of those of the named tasks that are the user's own.
+
+        Raises:
+            UserError: there is no such file.
+        """
+        found = []
+        for name in names:
+            task = self.tasks.task(name).task
+            try:
+                found += [source_file(task)] if is_custom(task) else []
+            except UserError as error:
+                raise UserError(f"tasks.definitions.{name}.task: {error}") from None
+        return found
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Return the (encoding, seed) pairs of all models of the study."""
+        return [
+            (name, self.seeds.first + offset)
+            for name in self.encodings
+            for offset in range(self.seeds.per_encoding.get(name, self.seeds.count))
+        ]
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the arm's models are trained on text, which is what loss and attention are measured on."""
+        return self.trained_on == "text"
+
+    @property
+    def tables(self) -> set[str]:
+        """The tables that are made of the arm's models, ``room/file``; rotary encodings alone have some of them."""
+        names = {"model/history"}
+        if self.reads_text:
+            names |= {f"evaluation/{name}" for name in ("extrapolation", "context", "strided")}
+            names |= {f"analysis/{name}" for name in ("profile", "ushape", "divergence", "components", "activation")}
+            names |= {f"analysis/{name}" for name in ("kernel_trained", "intervention", "dynamics")}
+            names |= {"theory/kernel", "theory/kernel_sweep", "theory/kernel_sizes"}
+        if self.retrieval.tasks:
+            names.add("evaluation/retrieval")
+        return {f"{name}.parquet" for name in names}
+
+    @property
+    def trained_tasks(self) -> list[str]:
+        """The tasks whose examples are part of training."""
+        return self.mixture.all_tasks if self.mixture.share or not self.reads_text else []
+
+    @property
+    def data_key(self) -> str:
+        """What names the tokens that the arm's models read: arms that read the same share them."""
+        if not self.reads_text:
+            return f"symbols-{self.symbols}"
+        settings = json.dumps([part.model_dump(mode="json") for part in (self.corpus, self.tokens)], sort_keys=True)
+        return f"{self.corpus.source}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols the arm's tasks draw from, where they are all of the vocabulary."""
+        return max(self.tasks.symbols(name) for name in {*self.mixture.all_tasks, *self.retrieval.tasks})
+
+    def train_stage(self, name: str, seed: int) -> "TrainStage":
+        """Return all that the training of one model depends on."""
+        encoding = self.encoding(name)
+        share = 0.0 if encoding.text_only else self.mixture.share if self.reads_text else 1.0
+        mixture = self.mixture.model_copy(update={"share": share})
+        return TrainStage(
+            encoding=encoding,
+            seed=seed,
+            model=self.model,
+            training=self.training,
+            mixture=mixture,
+            tasks=self._tasks(mixture.all_tasks if mixture.share else []),
+        )
+
+    def extrapolation_stage(self) -> "ExtrapolationStage":
+        """Return all that the extrapolation evaluation depends on."""
+        return ExtrapolationStage(extrapolation=self.extrapolation, windows=self.training.windows)
+
+    def dynamics_stage(self) -> "DynamicsStage":
+        """Return all that the analysis at moments of training depends on."""
+        training = self.training
+        return DynamicsStage(
+            analysis=self.analysis,
+            snapshots=training.snapshot_steps,
+            steps=training.steps,
+            batch_tokens=training.batch_windows * training.length,
+        )
+
+    def theory_stage(self) -> "TheoryStage":
+        """Return all that the decay of the rotary kernels depends on."""
+        rotary = [self.encoding(name) for name in self.encodings if self.is_rotary(name)]
+        return TheoryStage(encodings=rotary, head_dim=self.model.head_dim, length=self.training.length)
+
+    def length_stage(self) -> "LengthStage":
+        """Return all that the evaluations ask of the held-out documents."""
+        return LengthStage(
+            length=self.training.length,
+            windows=self.training.windows,
+            analysis=self.analysis,
+            extrapolation=self.extrapolation,
+        )
+
+    def retrieval_stage(self) -> "RetrievalStage":
+        """Return all that the retrieval evaluation depends on."""
+        return RetrievalStage(retrieval=self.retrieval, tasks=self._tasks(self.retrieval.tasks))
+
+    def _tasks(self, names: Iterable[str]) -> dict[str, TaskDefinition]:
+        """Return these tasks with every setting filled in: the settings of others touch no result."""
+        return {name: self.tasks.task(name) for name in names}
+
+
+class TrainStage(Section):
+    """What the training of one model depends on, its data aside."""
+
+    encoding: Encoding
+    seed: int
+    model: Model
+    training: Training
+    mixture: Mixture
+    tasks: dict[str, TaskDefinition]
+
+
+class RetrievalStage(Section):
+    """What the retrieval evaluation of one model depends on, the model aside."""
+
+    retrieval: Retrieval
+    tasks: dict[str, TaskDefinition]
+
+
+class ExtrapolationStage(Section):
+    """What the extrapolation evaluation of one model depends on, the model aside."""
+
+    extrapolation: Extrapolation
+    windows: Windows
+
+
+class DynamicsStage(Section):
+    """What the analysis of one model at moments of its training depends on, the model aside."""
+
+    analysis: Analysis
+    snapshots: list[int]
+    steps: int
+    batch_tokens: int
+
+
+class TheoryStage(Section):
+    """What the decay of the rotary kernels depends on."""
+
+    encodings: list[Encoding]
+    head_dim: int
+    length: int
+
+
+class LengthStage(Section):
+    """What the evaluations ask of the held-out documents."""
+
+    length: int
+    windows: Windows
+    analysis: Analysis
+    extrapolation: Extrapolation

@@ -1,0 +1,31 @@
+"""How fast a task is learned: what the history of a training says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hope.measures.measure import Source, measure
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+HISTORY = Source("model", "history")
+LEARNED = 0.9
+"""Share of the answers from which on a model counts as having learned."""
+
+
+@measure("tokens to 0.9 within L", source=HISTORY, scale="tokens", unit="model", better="lower")
+def tokens_to_learn(table: DataFrame, length: int) -> Series:
+    """Tokens from which on nine of ten answers of the synthetic examples get more than half of the probability.
+
+    A share of right answers is at least that. The examples are new at every step, so that none was seen before. It
+    holds from there to the end: where other tasks follow a lead-in, for those. A training that does not end so counts
+    with all of its tokens; one without examples has no value.
+    """
+    import pandas as pd
+
+    if "likely_answers" not in table or table["likely_answers"].isna().all():
+        return pd.Series(dtype="float64")
+    points = table.dropna(subset="likely_answers").sort_values("tokens")
+    lasting = points.loc[(points["likely_answers"] >= LEARNED)[::-1].cummin()[::-1], "tokens"]
+    return pd.Series({0: float(lasting.iloc[0] if len(lasting) else table["tokens"].iloc[-1])})

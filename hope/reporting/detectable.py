@@ -1,0 +1,73 @@
+"""Which effects a study could see, told before it runs: from its seeds, and the noise of the default study."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hope
+from hope.config import Study
+from hope.files import read_json
+from hope.measures import KEYS
+from hope.reporting import words
+from hope.reporting.claims_file import ClaimsFile, Part, Side
+from hope.statistics import Estimate, Noise
+
+NOISE = Path(hope.__file__).resolve().parents[1] / "docs" / "noise.json"
+"""Noise of the endpoints of the default study: what :func:`noise_of` returns of its verdicts."""
+
+
+def noise_of(claims: Path) -> dict[str, Any]:
+    """Return the noise of a study's endpoints.
+
+    Args:
+        claims: ``claims.json`` of the study.
+
+    Returns:
+        ``study``, its name, and ``endpoints``: for each what is compared, and :class:`~hope.statistics.Noise`.
+    """
+    judged = read_json(claims)
+    parts = [part for claim in judged["claims"] for part in claim["parts"] if part.get("noise")]
+    endpoints = {}
+    for part in parts:
+        sides = [_compared(part["treatment"]), _compared(part["baseline"])]
+        endpoints[str(sides)] = {"sides": sides, "seeds": part["seeds"], "units": part["units"], **part["noise"]}
+    return {"study": judged["study"], "endpoints": list(endpoints.values())}
+
+
+def _compared(side: dict[str, Any]) -> dict[str, Any]:
+    """Return what a side measures, whatever the encoding: one encoding's noise stands for another's."""
+    return {key: side[key] for key in (*KEYS, "constant") if side.get(key) is not None}
+
+
+def seen_effects(stated: ClaimsFile, study: Study, known: Path = NOISE) -> Iterator[str]:
+    """Yield a line for each part that decides: the smallest effect that the study's seeds could be expected to see.
+
+    A part whose endpoint the default study does not have, or that the study cannot decide anyway, has none.
+    """
+    if not known.exists():
+        return
+    content = read_json(known)
+    noise = {str(entry["sides"]): entry for entry in content["endpoints"]}
+    for claim in stated.claims:
+        for part in (part for part in claim.parts if isinstance(part, Part) and part.decides):
+            entry, seeds = noise.get(str([_stated(part.treatment), _stated(part.baseline)])), _shared_seeds(part, study)
+            if entry is None or seeds < 2:
+                continue
+            found = Noise(entry["of_seeds"], entry["of_units"], entry["of_rest"], entry["seeds"], entry["units"])
+            effect = Estimate(0.0, found.of(seeds, entry["units"])).detectable(study.report.confidence)
+            bar = part.margin or part.smallest_effect
+            yield (
+                f"claim {claim.id}, part {part.id}: {seeds} seeds could see {words.number(effect)} {part.unit} "
+                f"({'allowed are' if part.margin else 'it asks for'} {bar:g})"
+            )
+
+
+def _stated(side: Side) -> dict[str, Any]:
+    return _compared(side.model_dump())
+
+
+def _shared_seeds(part: Part, study: Study) -> int:
+    """Return how many seeds all encodings of a part have; 0 where the study lacks one of them."""
+    arm = study.arms.get(part.arm)
+    seeds = [{seed for name, seed in arm.runs() if name == encoding} for encoding in part.encodings] if arm else []
+    return len(set.intersection(*seeds)) if seeds else 0
