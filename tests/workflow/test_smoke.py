@@ -169,7 +169,7 @@ def test_a_second_run_finds_nothing_to_do(finished, conda):
 def test_other_evaluation_lengths_train_nothing(finished, tmp_path):
     root, _ = finished
     over = tmp_path / "over.yaml"
-    over.write_text("retrieval: {multiples: [0.25, 1.0]}\n")
+    over.write_text("retrieval: {multiples: [0.5, 1.0]}\n")
     changed = dry_run(root, overlays=(over,))
     assert "evaluate_retrieval" in changed
     for rule in ("train_text", "train_retrieval", "analyze_attention", "tokenize_corpus"):
