@@ -149,7 +149,7 @@ def median_ratio(above: list[float], below: list[float]) -> float:
 def contestants(sides: list[str], length: int) -> dict[str, Contestant]:
     """Return the sides over the same weights: token ids ``[1, length]`` to masses, or to nothing that is read."""
     shape = config.Model(layers=LAYERS, heads=HEADS, width=WIDTH, mlp_width=MLP_WIDTH)
-    encoding = config.Encoding(name="rope", family="rope", settings={"base": BASE})
+    encoding = config.EncodingSpec(name="rope", family="rope", settings={"base": BASE})
     ours = Decoder(shape, VOCABULARY, length // 4, encoding).initialise(0).eval()
     scope = Scope(LAYERS, HEADS, [length // 4, length // 2, length], QUERIES, 1)
     run: dict[str, Contestant] = {

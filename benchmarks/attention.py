@@ -169,9 +169,9 @@ def compare_rotation(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def drawn_encoding(name: str) -> tuple[config.Encoding, Encoding]:
+def drawn_encoding(name: str) -> tuple[config.EncodingSpec, Encoding]:
     """Return an encoding's config and its module, drawn, at the sizes of the default study."""
-    entry = config.Encoding(name=name, family=name, settings=family_settings(name, {}))
+    entry = config.EncodingSpec(name=name, family=name, settings=family_settings(name, {}))
     built = build_encoding(entry, encoding_shape(config.Model(), TRAINING_LENGTH))
     built.initialise(lambda parameter: torch.Generator().manual_seed(len(parameter)))
     return entry, built.to(DEVICE)

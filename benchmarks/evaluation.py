@@ -142,7 +142,7 @@ def compare(sides: dict[str, Contestant], options: argparse.Namespace) -> dict[s
 def large(options: argparse.Namespace) -> dict[str, Any]:
     """Return time and resident peak, everything included, of one long text and a model of GPT-2's size."""
     shape = config.Model(layers=options.layers, width=768, heads=12, mlp_width=2048)
-    encoding = config.Encoding(
+    encoding = config.EncodingSpec(
         name=options.encoding, family=options.encoding, settings=family_settings(options.encoding, {})
     )
     model = Decoder(shape, LARGE_VOCABULARY, 1024, encoding).initialise(0).eval()
@@ -173,7 +173,7 @@ def large(options: argparse.Namespace) -> dict[str, Any]:
 def contestants(vocabulary: int) -> dict[str, Contestant]:
     """Return both sides over the same weights: token ids ``[1, tokens + 1]`` to losses ``[1, tokens]``."""
     shape = config.Model()
-    encoding = config.Encoding(name="rope", family="rope", settings={"base": BASE})
+    encoding = config.EncodingSpec(name="rope", family="rope", settings={"base": BASE})
     ours = Decoder(shape, vocabulary, TRAINING_LENGTH, encoding).initialise(0).eval()
     theirs = transformers.LlamaForCausalLM(transformers.LlamaConfig(**llama_config(ours, BASE))).eval()
     theirs.load_state_dict(llama_weights(ours))

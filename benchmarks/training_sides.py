@@ -57,7 +57,7 @@ class Setting:
     """
 
     stage: config.TrainStage
-    hope: config.Encoding
+    hope: config.EncodingSpec
     vocabulary: int
     threads: int
 
@@ -76,7 +76,7 @@ class Setting:
         """Make one from what :meth:`to_json` returned."""
         stage, hope, vocabulary, threads = json.loads(text)
         return cls(
-            config.from_json(config.TrainStage, stage), config.from_json(config.Encoding, hope), vocabulary, threads
+            config.from_json(config.TrainStage, stage), config.from_json(config.EncodingSpec, hope), vocabulary, threads
         )
 
 
@@ -97,7 +97,7 @@ def random_corpus(vocabulary: int, length: int) -> TokenCorpus:
     )
 
 
-def make_decoder(setting: Setting, encoding: config.Encoding) -> Decoder:
+def make_decoder(setting: Setting, encoding: config.EncodingSpec) -> Decoder:
     """Return the model that all sides begin with."""
     stage = setting.stage
     recompute = stage.training.activation_checkpointing
@@ -217,7 +217,7 @@ def matrix_products(setting: Setting) -> float:
 def loss_memory(tokens: int, vocabulary: int, width: int) -> int:
     """Return what the training loss adds to the memory of hidden states and weights, forward and backward, in MB."""
     shape = config.Model(layers=1, width=width, heads=1, kv_heads=1, mlp_width=1)
-    model = Decoder(shape, vocabulary, 16, config.Encoding(name="none", family="none", settings={})).initialise(0)
+    model = Decoder(shape, vocabulary, 16, config.EncodingSpec(name="none", family="none", settings={})).initialise(0)
     hidden = torch.randn(1, tokens, width)
     targets, weights = torch.randint(vocabulary, (1, tokens)), torch.full((1, tokens), 1 / tokens)
 

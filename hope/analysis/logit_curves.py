@@ -20,7 +20,7 @@ Distances = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 
-def at_start(encoding: config.Encoding, shape: EncodingShape, seed: int = 0) -> Encoding:
+def at_start(encoding: config.EncodingSpec, shape: EncodingShape, seed: int = 0) -> Encoding:
     """Return an encoding with the parameters that a model of this seed begins with."""
     built = build_encoding(encoding, shape)
     built.initialise(lambda name: named_generator(seed, f"encoding.{name}"))

@@ -29,7 +29,7 @@ BASES = (1e3, 1e4, 1e5, 5e5, 1e6)
 contexts."""
 
 
-def write_kernel(encodings: list[config.Encoding], head_dim: int, length: int, output: Path) -> None:
+def write_kernel(encodings: list[config.EncodingSpec], head_dim: int, length: int, output: Path) -> None:
     """Write ``kernel.parquet``, ``kernel_sweep.parquet`` and ``kernel_sizes.parquet``: how logits decay by theory.
 
     One row an encoding and distance: ``value`` is the mean kernel (:func:`mean_kernel`), ``bound`` what
@@ -63,7 +63,7 @@ def sweep_columns(head_dim: int, length: int) -> Columns:
         swept: list[dict[str, Any]] = [{"base": base} for base in BASES] if family.shades else [{}]
         for chosen in [] if family.given else swept:
             settings = family_settings(family.name, chosen)
-            encoding = config.Encoding(name=family.name, family=family.name, settings=settings)
+            encoding = config.EncodingSpec(name=family.name, family=family.name, settings=settings)
             try:
                 phasors = _built(encoding, head_dim, length).phasors(distance)
             except UserError:
@@ -113,14 +113,14 @@ def distances(length: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([np.arange(1, EXACT * length + 1), far.round().astype(np.int64)]))
 
 
-def encoding_frequencies(encoding: config.Encoding, head_dim: int, length: int) -> NDArray[np.float64]:
+def encoding_frequencies(encoding: config.EncodingSpec, head_dim: int, length: int) -> NDArray[np.float64]:
     """Return the frequencies theta_j of a rotary encoding, in radians a token, ``[head_dim / 2]``."""
     built = _built(encoding, head_dim, length)
     assert isinstance(built, Rotary), f"{encoding.name} is no rotary encoding"
     return built.frequencies.numpy()
 
 
-def _built(encoding: config.Encoding, head_dim: int, length: int) -> Encoding:
+def _built(encoding: config.EncodingSpec, head_dim: int, length: int) -> Encoding:
     shape = EncodingShape(layers=1, width=head_dim, heads=1, kv_heads=1, head_dim=head_dim, length=length)
     return build_encoding(encoding, shape)
 

@@ -17,7 +17,7 @@ from hope.config.arm import (
     TrainStage,
 )
 from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
-from hope.config.encodings import Encoding, EncodingDefinition
+from hope.config.encodings import EncodingDefinition, EncodingSpec
 from hope.config.extensions import Extension
 from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
 from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
@@ -34,7 +34,7 @@ __all__ = [
     "BASE",
     "Corpus",
     "DynamicsStage",
-    "Encoding",
+    "EncodingSpec",
     "EncodingDefinition",
     "Extension",
     "Extrapolation",

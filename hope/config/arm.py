@@ -13,7 +13,7 @@ from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings, is_custom
 from hope.catalogue.custom import source_file
 from hope.catalogue.spectra import Spectrum
 from hope.config.data import SPECIAL_TOKENS, Corpus, Tokens, Windows
-from hope.config.encodings import Encoding, EncodingDefinition
+from hope.config.encodings import EncodingDefinition, EncodingSpec
 from hope.config.measures import Analysis, Extrapolation, Retrieval
 from hope.config.messages import describe
 from hope.config.tasks import Tasks
@@ -163,7 +163,7 @@ class Arm(Section):
     def _nearest(self, name: str) -> str:
         return nearest(name, [*NAMES, *self.definitions])
 
-    def encoding(self, name: str) -> Encoding:
+    def encoding(self, name: str) -> EncodingSpec:
         """Return the contestant ``name`` with every setting filled in.
 
         A definition of the study's own comes before a preset or a family of its name: a study goes on
@@ -186,7 +186,7 @@ class Arm(Section):
             raise ValueError(
                 describe(error, FAMILIES[definition.family].settings, f"definitions.{name}.settings")
             ) from None
-        return Encoding(name=name, family=definition.family, settings=settings, text_only=definition.text_only)
+        return EncodingSpec(name=name, family=definition.family, settings=settings, text_only=definition.text_only)
 
     def is_rotary(self, name: str) -> bool:
         """Return whether the encoding ``name`` belongs to the rotary family."""
@@ -333,7 +333,7 @@ class Arm(Section):
 class TrainStage(Section):
     """What the training of one model depends on, its data aside."""
 
-    encoding: Encoding
+    encoding: EncodingSpec
     seed: int
     model: Model
     training: Training
@@ -367,7 +367,7 @@ class DynamicsStage(Section):
 class TheoryStage(Section):
     """What the decay of the rotary kernels depends on."""
 
-    encodings: list[Encoding]
+    encodings: list[EncodingSpec]
     head_dim: int
     length: int
 

@@ -15,7 +15,7 @@ class EncodingDefinition(Section):
     text_only: bool = Field(default=False, description="train on text alone, without the mixture")
 
 
-class Encoding(EncodingDefinition):
+class EncodingSpec(EncodingDefinition):
     """One contestant of the study, with every setting filled in."""
 
     name: str

@@ -64,7 +64,7 @@ class Subject:
         """
         preset = PRESETS.get(name)
         known, own = (preset.family, preset.settings) if preset else (name, {})
-        encoding = config.Encoding(name=name, family=known, settings=own | settings)
+        encoding = config.EncodingSpec(name=name, family=known, settings=own | settings)
         family = FAMILIES.get(known)
         subject = cls(
             lambda shape: build_encoding(encoding, shape),
@@ -88,7 +88,7 @@ class Subject:
 
     def blank(self) -> Decoder:
         """Return the decoder before its first weights are drawn."""
-        none = config.Encoding(name="none", family="none")
+        none = config.EncodingSpec(name="none", family="none")
         decoder = Decoder(self.shape, VOCABULARY, self.length, none)
         decoder.encoding = self.make(self.sizes)
         return decoder.eval()

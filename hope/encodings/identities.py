@@ -10,7 +10,7 @@ DIGITS = 12
 """Significant digits to which frequencies must agree: far past what float32 tells apart."""
 
 
-def coinciding(encodings: list[config.Encoding], shape: EncodingShape) -> dict[str, str]:
+def coinciding(encodings: list[config.EncodingSpec], shape: EncodingShape) -> dict[str, str]:
     """Return, for each encoding that equals an earlier one of the list, the name of the first such.
 
     Judged by what they do at these sizes: two rotations are equal when all their frequencies are, so that
@@ -27,7 +27,7 @@ def coinciding(encodings: list[config.Encoding], shape: EncodingShape) -> dict[s
     return same
 
 
-def _what_it_does(encoding: config.Encoding, shape: EncodingShape) -> Hashable:
+def _what_it_does(encoding: config.EncodingSpec, shape: EncodingShape) -> Hashable:
     family = FAMILIES.get(encoding.family)
     if family is not None and family.acts_on == "nothing":
         return ("0",) * (shape.head_dim // 2)

@@ -15,7 +15,7 @@ from hope.encodings.rotary import Rotary
 from hope.errors import UserError
 
 
-def build_encoding(encoding: config.Encoding, shape: EncodingShape) -> Encoding:
+def build_encoding(encoding: config.EncodingSpec, shape: EncodingShape) -> Encoding:
     """Return the module of a contestant.
 
     Raises:

@@ -69,7 +69,7 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
     )
 
 
-def open_stock(folder: Path) -> tuple[Decoder, config.Encoding, StockConfig]:
+def open_stock(folder: Path) -> tuple[Decoder, config.EncodingSpec, StockConfig]:
     """Return the model of a stock checkpoint on the CPU, its encoding by name, and what its config says.
 
     Its training length is the checkpoint's ``max_position_embeddings``.
@@ -88,7 +88,7 @@ def open_stock(folder: Path) -> tuple[Decoder, config.Encoding, StockConfig]:
     return model, encoding, stock_config
 
 
-def matching_encoding(stock_config: StockConfig, length: int) -> config.Encoding:
+def matching_encoding(stock_config: StockConfig, length: int) -> config.EncodingSpec:
     """Return the encoding whose frequencies are the checkpoint's, by the simplest name that there is.
 
     Args:
@@ -103,13 +103,13 @@ def matching_encoding(stock_config: StockConfig, length: int) -> config.Encoding
         named = [("none", {}), ("rope", based), ("hope", based), ("p_rope", based | {"p": share})]
     named.append(("rotary", {"frequencies": stock_config.frequencies.tolist()}))
     for family, settings in named:
-        encoding = config.Encoding(name=family, family=family, settings=family_settings(family, settings))
+        encoding = config.EncodingSpec(name=family, family=family, settings=family_settings(family, settings))
         if _has_frequencies(encoding, stock_config, length):
             return encoding
     raise AssertionError("a list of frequencies is not what it says")
 
 
-def _has_frequencies(encoding: config.Encoding, stock_config: StockConfig, length: int) -> bool:
+def _has_frequencies(encoding: config.EncodingSpec, stock_config: StockConfig, length: int) -> bool:
     built = build_encoding(encoding, encoding_shape(stock_config.shape, length))
     if not isinstance(built, Rotary):
         return not stock_config.frequencies.any()
@@ -147,7 +147,7 @@ def _check_shapes(weights: dict[str, Tensor], shape: config.Model, vocabulary: i
         UserError: one differs.
     """
     with torch.device("meta"):
-        made = Decoder(shape, vocabulary, 1, config.Encoding(name="none", family="none", settings={}))
+        made = Decoder(shape, vocabulary, 1, config.EncodingSpec(name="none", family="none", settings={}))
     for name, expected in made.state_dict().items():
         if weights[name].shape != expected.shape:
             raise UserError(
@@ -157,7 +157,7 @@ def _check_shapes(weights: dict[str, Tensor], shape: config.Model, vocabulary: i
 
 
 def _describe(
-    stock_config: StockConfig, encoding: config.Encoding, length: int, vocabulary: int, source: dict[str, str]
+    stock_config: StockConfig, encoding: config.EncodingSpec, length: int, vocabulary: int, source: dict[str, str]
 ) -> dict[str, Any]:
     """Return the content of ``config.json``."""
     return {

@@ -39,7 +39,7 @@ class Opened:
     """
 
     model: Decoder
-    encoding: config.Encoding
+    encoding: config.EncodingSpec
     kind: str
     trained_here: bool
     initial: Callable[[], Decoder]
@@ -65,7 +65,7 @@ def open_checkpoint(folder: Path) -> Opened:
     files = [folder / "config.json", *weight_files(folder)]
     if read_json(folder / "config.json").get("model_type") == MODEL_TYPE:
         description = read_description(folder)
-        model, encoding = load_model(folder), config.Encoding.model_validate(description["encoding"])
+        model, encoding = load_model(folder), config.EncodingSpec.model_validate(description["encoding"])
         tokenizer = _tokenizer(folder, model.vocabulary)
         start = tokenizer.token_to_id(SPECIAL["start"]) if description["windows"]["start_token"] else None
         kind, initial = MODEL_OF_A_STUDY, lambda: initial_model(folder)

@@ -138,7 +138,7 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, shape: config.Model, vocabulary: int, length: int, encoding: config.Encoding, recompute: bool = False
+        self, shape: config.Model, vocabulary: int, length: int, encoding: config.EncodingSpec, recompute: bool = False
     ) -> None:
         """Make a decoder whose weights are not set yet: call :meth:`initialise` or load them.
 

@@ -41,7 +41,7 @@ class HopeForCausalLM(PreTrainedModel, GenerationMixin):
             config_.model,
             config_.vocab_size,
             config_.training_length,
-            config.Encoding.model_validate(config_.encoding),
+            config.EncodingSpec.model_validate(config_.encoding),
         )
         # Where weights come from a file the model is made without memory, on the meta device.
         if not self.decoder.embedding.weight.is_meta:

@@ -176,7 +176,7 @@ def _make(description: dict[str, Any]) -> Decoder:
         config.Model.model_validate(description["shape"]),
         description["vocab_size"],
         description["training_length"],
-        config.Encoding.model_validate(description["encoding"]),
+        config.EncodingSpec.model_validate(description["encoding"]),
     )
 
 

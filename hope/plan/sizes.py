@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hope.catalogue import FAMILIES
-from hope.config import Arm, Encoding, Model
+from hope.config import Arm, EncodingSpec, Model
 from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 
@@ -38,7 +38,7 @@ class Parameters:
         return self.embedding + self.head + self.layers + (self.encoding or 0)
 
 
-def count_parameters(shape: Model, encoding: Encoding, vocabulary: int, length: int) -> Parameters:
+def count_parameters(shape: Model, encoding: EncodingSpec, vocabulary: int, length: int) -> Parameters:
     """Return the parameters of a decoder, as :class:`hope.model.decoder.Decoder` makes them."""
     table = vocabulary * shape.width
     return Parameters(
@@ -65,7 +65,7 @@ def attention_widths(shape: Model) -> tuple[int, int]:
     return shape.heads * shape.head_dim, (shape.kv_heads or shape.heads) * shape.head_dim
 
 
-def _encoding_parameters(shape: Model, encoding: Encoding, length: int) -> int | None:
+def _encoding_parameters(shape: Model, encoding: EncodingSpec, length: int) -> int | None:
     family = FAMILIES.get(encoding.family)
     return None if family is None else family.parameter_count(encoding_shape(shape, length))
 

@@ -19,7 +19,7 @@ THETA = np.array([10_000 ** (-2 * j / D) for j in range(D // 2)])
 
 def built(family: str, **settings: object) -> Encoding:
     filled = family_settings(family, settings)
-    return at_start(config.Encoding(name=family, family=family, settings=filled), SHAPE)
+    return at_start(config.EncodingSpec(name=family, family=family, settings=filled), SHAPE)
 
 
 def mean_cosine(theta: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_a_model_starts_with_the_parameters_that_are_drawn() -> None:
 
     shape = config.Model(layers=2, width=WIDTH, heads=H, kv_heads=2, mlp_width=48)
     for family in ("t5", "fire", "learned", "kerple_power"):
-        encoding = config.Encoding(name=family, family=family, settings=family_settings(family, {}))
+        encoding = config.EncodingSpec(name=family, family=family, settings=family_settings(family, {}))
         model = Decoder(shape, 32, L, encoding).initialise(0)
         drawn = dict(built(family).named_parameters())
         assert drawn

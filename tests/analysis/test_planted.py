@@ -27,7 +27,7 @@ def plant() -> Decoder:
     start token has an embedding of its own, and the third head keys on that alone, in its slowest component.
     """
     shape = config.Model(layers=1, width=4 * DIM, heads=4, mlp_width=16)
-    model = Decoder(shape, 64, LENGTH, config.Encoding(name="rope", family="rope", settings={"base": 1e4})).eval()
+    model = Decoder(shape, 64, LENGTH, config.EncodingSpec(name="rope", family="rope", settings={"base": 1e4})).eval()
     model.initialise(0)
     theta = model.encoding.frequencies.numpy()
     queries, keys, of_start = (np.zeros((4, HALF), dtype=complex) for _ in range(3))

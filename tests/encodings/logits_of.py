@@ -9,16 +9,16 @@ from hope.encodings.registry import build_encoding
 from hope.model.attention import LayerEncoding, causal_logits
 
 
-def named(name: str) -> config.Encoding:
+def named(name: str) -> config.EncodingSpec:
     """Return a family or a preset as a study lists it."""
     family, settings = (PRESETS[name].family, PRESETS[name].settings) if name in PRESETS else (name, {})
-    return config.Encoding(name=name, family=family, settings=family_settings(family, settings))
+    return config.EncodingSpec(name=name, family=family, settings=family_settings(family, settings))
 
 
 def built(family: str, shape: EncodingShape, **settings: object) -> Encoding:
     """Return the module of a built-in family."""
     filled = family_settings(family, settings)
-    return build_encoding(config.Encoding(name=family, family=family, settings=filled), shape)
+    return build_encoding(config.EncodingSpec(name=family, family=family, settings=filled), shape)
 
 
 def logits_of(

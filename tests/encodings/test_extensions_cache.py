@@ -32,7 +32,7 @@ def extension(content: dict[str, Any]) -> config.Extension:
 def loud_decoder(family: str, layers: int = 2) -> Decoder:
     """Return a decoder with weights so large that a fault in the attention shows."""
     shape = config.Model(layers=layers, width=64, heads=4, kv_heads=2, mlp_width=48)
-    encoding = config.Encoding(name=family, family=family, settings=family_settings(family, {}))
+    encoding = config.EncodingSpec(name=family, family=family, settings=family_settings(family, {}))
     model = Decoder(shape, 64, LENGTH, encoding).initialise(0).eval().double()
     with torch.no_grad():
         for name, parameter in model.named_parameters():

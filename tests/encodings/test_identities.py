@@ -9,9 +9,9 @@ from tests.encodings.logits_of import named
 SHAPE = EncodingShape(layers=2, width=128, heads=2, kv_heads=2, head_dim=64, length=4096)
 
 
-def setting(name: str, family: str, text_only: bool = False, **settings: object) -> config.Encoding:
+def setting(name: str, family: str, text_only: bool = False, **settings: object) -> config.EncodingSpec:
     filled = family_settings(family, settings)
-    return config.Encoding(name=name, family=family, settings=filled, text_only=text_only)
+    return config.EncodingSpec(name=name, family=family, settings=filled, text_only=text_only)
 
 
 def test_the_names_of_hope():
@@ -60,9 +60,9 @@ def test_other_kinds_are_the_same_by_their_settings_and_their_training():
             setting("again", "xpos", scale_base=512.0),
             setting("other", "xpos", scale_base=256.0),
             setting("text", "xpos", text_only=True),
-            config.Encoding(name="mine", family="mine:Mine", settings={"a": 1}),
-            config.Encoding(name="mine2", family="mine:Mine", settings={"a": 1}),
-            config.Encoding(name="mine3", family="mine:Mine", settings={"a": 2}),
+            config.EncodingSpec(name="mine", family="mine:Mine", settings={"a": 1}),
+            config.EncodingSpec(name="mine2", family="mine:Mine", settings={"a": 1}),
+            config.EncodingSpec(name="mine3", family="mine:Mine", settings={"a": 2}),
         ],
         SHAPE,
     )

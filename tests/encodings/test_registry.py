@@ -21,8 +21,8 @@ class Mine(Encoding):
         self.strength = strength
 
 
-def entry(family: str, **settings: object) -> config.Encoding:
-    return config.Encoding(name="mine", family=family, settings=settings)
+def entry(family: str, **settings: object) -> config.EncodingSpec:
+    return config.EncodingSpec(name="mine", family=family, settings=settings)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -72,7 +72,7 @@ def test_a_long_pass_neither_overflows_nor_forgets():
 
 
 def tiny(scale_base: float) -> Decoder:
-    encoding = config.Encoding(name="xpos", family="xpos", settings={"scale_base": scale_base})
+    encoding = config.EncodingSpec(name="xpos", family="xpos", settings={"scale_base": scale_base})
     shape = config.Model(layers=2, width=32, heads=4, kv_heads=2, mlp_width=48)
     model = Decoder(shape, 64, 24, encoding).initialise(0).eval()
     with torch.no_grad():

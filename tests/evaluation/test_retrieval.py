@@ -241,7 +241,7 @@ def recorded(make_model: Callable[..., Path], data: Path, name: str, seed: int =
     """Return the folder of a model whose record says that it was trained on one task, at 16 tokens."""
     model = make_model()
     stage = config.TrainStage(
-        encoding=config.Encoding(name="rope", family="rope"),
+        encoding=config.EncodingSpec(name="rope", family="rope"),
         seed=seed,
         model=config.Model(),
         training=config.Training(length=LENGTH, tokens=LENGTH * 8 * 400, batch_windows=8),

@@ -12,8 +12,8 @@ SPECIAL = {"start": 0, "end": 1, "separator": 2, "query": 3}
 SHAPE = config.Model(layers=2, width=16, heads=2, mlp_width=24)
 
 
-def contestant(encoding: str) -> config.Encoding:
-    return config.Encoding(name=encoding, family=encoding, settings=family_settings(encoding, {}))
+def contestant(encoding: str) -> config.EncodingSpec:
+    return config.EncodingSpec(name=encoding, family=encoding, settings=family_settings(encoding, {}))
 
 
 def tiny_decoder(encoding: str = "rope", seed: int = 0, vocabulary: int = VOCABULARY) -> Decoder:

@@ -17,7 +17,7 @@ LENGTH = 24
 
 def decoder(family: str, shape: config.Model = SHAPE, seed: int = 0, **changes: float) -> Decoder:
     settings = FAMILIES[family].settings(**changes).model_dump()
-    encoding = config.Encoding(name=family, family=family, settings=settings)
+    encoding = config.EncodingSpec(name=family, family=family, settings=settings)
     return Decoder(shape, 64, LENGTH, encoding).initialise(seed).eval()
 
 

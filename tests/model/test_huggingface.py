@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache, pipeline
 
 from hope.catalogue import FAMILIES
-from hope.config import Encoding
+from hope.config import EncodingSpec
 from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model
@@ -172,7 +172,7 @@ def test_a_model_from_the_config_alone_has_the_first_weights_of_its_seed(tmp_pat
     assert (config.model_type, config.vocab_size, config.training_length) == ("hope_decoder", VOCABULARY, LENGTH)
     assert (config.hidden_size, config.num_hidden_layers, config.seed) == (64, 2, 5)
     model = AutoModelForCausalLM.from_config(config)
-    first = Decoder(config.model, VOCABULARY, LENGTH, Encoding.model_validate(config.encoding)).initialise(5)
+    first = Decoder(config.model, VOCABULARY, LENGTH, EncodingSpec.model_validate(config.encoding)).initialise(5)
     for name, parameter in first.named_parameters():
         assert torch.equal(parameter, model.decoder.get_parameter(name)), name
 

@@ -24,7 +24,7 @@ LENGTH = 24
 def loud_decoder(family: str, kv_heads: int | None = 2) -> Decoder:
     """Return a decoder in float64 with weights so large that a fault in the attention shows."""
     shape = config.Model(layers=2, width=64, heads=4, kv_heads=kv_heads, mlp_width=48)
-    encoding = config.Encoding(name=family, family=family, settings=family_settings(family, {}))
+    encoding = config.EncodingSpec(name=family, family=family, settings=family_settings(family, {}))
     model = Decoder(shape, 64, LENGTH, encoding).initialise(0).eval().double()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -110,7 +110,7 @@ def resident(field):
 
 torch.set_num_threads(1)
 shape = config.Model(layers=2, width=32, heads=1, mlp_width=4096)
-model = Decoder(shape, 8192, 64, config.Encoding(name="hope", family="hope", settings={})).initialise(0).eval()
+model = Decoder(shape, 8192, 64, config.EncodingSpec(name="hope", family="hope", settings={})).initialise(0).eval()
 token_losses(model, torch.zeros(1, 3000, dtype=torch.int64))
 before = resident("VmRSS")
 token_losses(model, torch.zeros(1, 12289, dtype=torch.int64))

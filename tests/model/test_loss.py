@@ -19,7 +19,7 @@ VOCABULARY, WIDTH = 50, 8
 
 def model(tied: bool = True) -> Decoder:
     shape = config.Model(layers=1, width=WIDTH, heads=2, mlp_width=8, tied_embeddings=tied)
-    encoding = config.Encoding(name="none", family="none", settings={})
+    encoding = config.EncodingSpec(name="none", family="none", settings={})
     decoder = Decoder(shape, VOCABULARY, 16, encoding).initialise(0)
     with torch.no_grad():
         decoder.output_weight.mul_(6)
@@ -174,7 +174,7 @@ from hope.model.loss import weighted_loss
 torch.set_num_threads(1)
 tokens, vocabulary = int(sys.argv[1]), int(sys.argv[2])
 shape = config.Model(layers=1, width=16, heads=2, mlp_width=8)
-model = Decoder(shape, vocabulary, 16, config.Encoding(name="none", family="none", settings={})).initialise(0)
+model = Decoder(shape, vocabulary, 16, config.EncodingSpec(name="none", family="none", settings={})).initialise(0)
 targets, weights = torch.randint(vocabulary, (1, tokens)), torch.ones(1, tokens)
 hidden = torch.randn(1, tokens, 16)
 

@@ -19,7 +19,7 @@ def encoding_of(name: str, heads: int = HEADS, kv_heads: int = 2, dim: int = DIM
     from hope.encodings.registry import build_encoding
 
     shape = EncodingShape(layers=2, width=heads * dim, heads=heads, kv_heads=kv_heads, head_dim=dim, length=64)
-    built = build_encoding(config.Encoding(name=name, family=name, settings=family_settings(name, {})), shape)
+    built = build_encoding(config.EncodingSpec(name=name, family=name, settings=family_settings(name, {})), shape)
     built.initialise(lambda parameter: torch.Generator().manual_seed(len(parameter)))
     return built
 

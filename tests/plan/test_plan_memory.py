@@ -31,7 +31,7 @@ def one_pass(shape: Model, kind: Any = "cpu", number: int = 4, recompute: bool =
 def kept_by_autograd(shape: Model, dtype: torch.dtype, recompute: bool, family: str = "hope") -> int:
     """Return the bytes of all that a decoder's forward pass saves for its backward pass, weights aside."""
     settings = FAMILIES[family].settings.model_validate({}).model_dump()
-    encoding = config.Encoding(name=family, family=family, settings=settings)
+    encoding = config.EncodingSpec(name=family, family=family, settings=settings)
     decoder = Decoder(shape, 300, 32, encoding, recompute).initialise(0).to(dtype)
     weights = {parameter.untyped_storage().data_ptr() for parameter in decoder.parameters()}
     found: dict[int, torch.Tensor] = {}

@@ -22,7 +22,7 @@ SHAPES = [
 ]
 
 
-def made(shape: config.Model, encoding: config.Encoding, vocabulary: int, length: int) -> Decoder:
+def made(shape: config.Model, encoding: config.EncodingSpec, vocabulary: int, length: int) -> Decoder:
     with torch.device("meta"):
         return Decoder(shape, vocabulary, length, encoding)
 
@@ -35,7 +35,7 @@ def numbers(module: torch.nn.Module) -> int:
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_the_parameters_are_those_of_the_decoder(family: str, shape: config.Model) -> None:
     settings = FAMILIES[family].settings.model_validate({}).model_dump()
-    encoding = config.Encoding(name=family, family=family, settings=settings)
+    encoding = config.EncodingSpec(name=family, family=family, settings=settings)
     decoder = made(shape, encoding, 700, 128)
     found = count_parameters(shape, encoding, 700, 128)
     assert found.total == numbers(decoder)
@@ -45,7 +45,7 @@ def test_the_parameters_are_those_of_the_decoder(family: str, shape: config.Mode
 
 
 def test_what_a_class_of_the_users_own_learns_is_not_known(tiny_files: Path) -> None:
-    encoding = config.Encoding(name="mine", family="mine:Mine")
+    encoding = config.EncodingSpec(name="mine", family="mine:Mine")
     assert count_parameters(SHAPES[0], encoding, 700, 128).encoding is None
 
 
@@ -63,7 +63,7 @@ def test_a_preset_has_the_parameters_that_its_name_says(preset: str, total: floa
 @pytest.mark.parametrize("shape", SHAPES)
 def test_flops_are_those_that_pytorch_counts(shape: config.Model) -> None:
     vocabulary, length, windows = 700, 64, 3
-    decoder = made(shape, config.Encoding(name="none", family="none"), vocabulary, length)
+    decoder = made(shape, config.EncodingSpec(name="none", family="none"), vocabulary, length)
     tokens = torch.zeros(windows, length, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
         logits = decoder.logits(decoder(tokens))

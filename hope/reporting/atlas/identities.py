@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings
-from hope.config import Encoding
+from hope.config import EncodingSpec
 from hope.encodings.identities import coinciding
 from hope.encodings.listing import described
 from hope.encodings.shape import EncodingShape
@@ -32,15 +32,15 @@ def candidates(shape: EncodingShape) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def _named(name: str) -> Encoding:
+def _named(name: str) -> EncodingSpec:
     if name in PRESETS:
         return _filled(name, PRESETS[name].family, PRESETS[name].settings)
     return _filled(name, name, {})
 
 
-def _with(family: str, settings: dict[str, Any]) -> Encoding:
+def _with(family: str, settings: dict[str, Any]) -> EncodingSpec:
     return _filled(described(family, settings), family, settings)
 
 
-def _filled(name: str, family: str, settings: dict[str, Any]) -> Encoding:
-    return Encoding(name=name, family=family, settings=family_settings(family, settings))
+def _filled(name: str, family: str, settings: dict[str, Any]) -> EncodingSpec:
+    return EncodingSpec(name=name, family=family, settings=family_settings(family, settings))

@@ -77,7 +77,7 @@ def panels(name: str, shape: EncodingShape) -> list[Panel]:
 
 def family_at_start(name: str, shape: EncodingShape, **settings: float) -> Encoding:
     """Return an encoding of the family ``name`` as training starts with it."""
-    encoding = config.Encoding(name=name, family=name, settings=family_settings(name, settings))
+    encoding = config.EncodingSpec(name=name, family=name, settings=family_settings(name, settings))
     return at_start(encoding, shape)
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from hope.catalogue import FAMILIES, NAMES, PRESETS
 from hope.catalogue.spectra import TURN, Spectrum
-from hope.config import Arm, Encoding
+from hope.config import Arm, EncodingSpec
 from hope.encodings.shape import EncodingShape
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import INK, MUTED, encoding_styles, new_figure
@@ -54,7 +54,7 @@ def all_spectra(arm: Arm, shape: EncodingShape) -> dict[str, Spectra]:
     }
 
 
-def listed(arm: Arm, name: str) -> Encoding:
+def listed(arm: Arm, name: str) -> EncodingSpec:
     """Return the family or preset ``name``, whatever the study defines under that name."""
     return arm.model_copy(update={"definitions": {}}).encoding(name)
 
@@ -64,7 +64,7 @@ def longer(shape: EncodingShape) -> EncodingShape:
     return dataclasses.replace(shape, head_dim=LONG_DIM, length=LONG_LENGTH)
 
 
-def spectrum_of(encoding: Encoding, shape: EncodingShape) -> Spectrum | None:
+def spectrum_of(encoding: EncodingSpec, shape: EncodingShape) -> Spectrum | None:
     """Return the frequencies of an encoding at these sizes; None if it is not rotary."""
     return FAMILIES[encoding.family].spectrum_at(encoding.settings, shape.head_dim, shape.length)
 

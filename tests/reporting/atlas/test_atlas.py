@@ -125,7 +125,7 @@ def test_what_acts_where_is_said_as_it_is() -> None:
 
 
 def logits_of(family: str, settings: dict, shape: EncodingShape) -> torch.Tensor:
-    built = build_encoding(config.Encoding(name=family, family=family, settings=settings), shape)
+    built = build_encoding(config.EncodingSpec(name=family, family=family, settings=settings), shape)
     random = torch.Generator().manual_seed(0)
     queries, keys = (torch.randn(1, shape.heads, 40, shape.head_dim, generator=random) for _ in range(2))
     positions = torch.arange(0, 40 * 9, 9)
@@ -207,7 +207,7 @@ def test_panels_show_as_many_heads_as_can_be_told_apart() -> None:
 def test_what_stays_bounded_and_what_falls() -> None:
     def farthest(name: str, tokens: int) -> np.ndarray:
         settings = FAMILIES[name].settings().model_dump(exclude_none=True)
-        built = build_encoding(config.Encoding(name=name, family=name, settings=settings), SHAPE)
+        built = build_encoding(config.EncodingSpec(name=name, family=name, settings=settings), SHAPE)
         built.initialise(lambda parameter: torch.Generator().manual_seed(len(parameter)))
         return bias_of_heads(built, tokens, np.array([1, 128, 129, tokens]))
 
