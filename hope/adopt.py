@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from hope.config import NAME, Arm, as_config, parse_study
+from hope.config import Arm, as_config, parse_study, wrong_name
 from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.paths import StudyPaths
@@ -50,8 +50,8 @@ def adopt(study: Path, arm: str) -> list[str]:
         UserError: there is nothing to take over, the study has no config, or no arm can have that name.
     """
     paths = StudyPaths(study)
-    if not NAME.fullmatch(arm):
-        raise UserError(f"--arm: '{arm}' must be letters, digits, '.', '_' and '-'")
+    if wrong := wrong_name("--arm", arm):
+        raise UserError(wrong)
     if not _is_without_arms(study):
         raise UserError(f"{study}: holds no models of before there were arms; there is nothing to take over")
     whole = parse_study(read_json(paths.config), str(paths.config))

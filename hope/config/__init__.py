@@ -6,7 +6,6 @@ rule of the workflow gets only its own part, one of the stages of :class:`Study`
 """
 
 from hope.config.arm import (
-    NAME,
     Arm,
     DynamicsStage,
     ExtrapolationStage,
@@ -15,6 +14,7 @@ from hope.config.arm import (
     Seeds,
     TheoryStage,
     TrainStage,
+    wrong_name,
 )
 from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
 from hope.config.encodings import EncodingDefinition, EncodingSpec
@@ -43,7 +43,6 @@ __all__ = [
     "Hub",
     "LengthStage",
     "MAIN",
-    "NAME",
     "Mixture",
     "Model",
     "Report",
@@ -72,4 +71,5 @@ __all__ = [
     "parse_study",
     "to_json",
     "with_base",
+    "wrong_name",
 ]

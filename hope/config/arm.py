@@ -22,9 +22,14 @@ from hope.errors import UserError, nearest
 from hope.section import Section
 from hope.tasks import TaskDefinition
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]
 """Any text, since definitions add names; an editor offers those that are there."""
+
+
+def wrong_name(key: str, name: str) -> str:
+    """Return what is wrong with the name of a study, an arm or an encoding, all of which name folders; else nothing."""
+    return "" if _NAME.fullmatch(name) else f"{key}: '{name}' must be letters, digits, '.', '_' and '-'"
 
 
 class Seeds(Section):
@@ -68,8 +73,8 @@ class Arm(Section):
     @model_validator(mode="after")
     def _names_are_known(self) -> "Arm":
         for name in self.encodings:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"encodings: '{name}' must be letters, digits, '.', '_' and '-'")
+            if wrong := wrong_name("encodings", name):
+                raise ValueError(wrong)
             if self.encodings.count(name) > 1:
                 raise ValueError(f"encodings: '{name}' is listed twice")
             self.encoding(name)
@@ -339,6 +344,12 @@ class TrainStage(Section):
     training: Training
     mixture: Mixture
     tasks: dict[str, TaskDefinition]
+
+    @property
+    def led_steps(self) -> int:
+        """Steps at the beginning whose examples are those of the lead-in."""
+        lead_in = self.mixture.lead_in if self.mixture.share else None
+        return round(lead_in.share * self.training.steps) if lead_in else 0
 
 
 class RetrievalStage(Section):

@@ -108,8 +108,6 @@ def default_yaml() -> str:
 def _arms() -> list[str]:
     """Return the lines of the arms, what each is for above it."""
     lines = [f"# {text}" for text in textwrap.wrap(ARMS_COMMENT, WIDTH - 2)]
-    if not ARMS:
-        return [*lines, "arms: {}"]
     lines.append("arms:")
     for name, (purpose, over) in ARMS.items():
         lines += [f"  # {text}" for text in textwrap.wrap(purpose, WIDTH - 4)]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
-from hope.config.arm import NAME, Arm
+from hope.config.arm import Arm, wrong_name
 from hope.config.messages import describe, first_error
 from hope.errors import UserError, nearest
 from hope.section import Section
@@ -51,8 +51,8 @@ class Study(Section):
     @model_validator(mode="after")
     def _names_are_sound(self) -> "Study":
         for key, name in [("study", self.study), *(("arms", name) for name in self.arms)]:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"{key}: '{name}' must be letters, digits, '.', '_' and '-'")
+            if wrong := wrong_name(key, name):
+                raise ValueError(wrong)
         meant: dict[str, tuple[str, str]] = {}
         for name, arm in self.arms.items():
             for encoding in arm.encodings:

@@ -159,10 +159,6 @@ class LeadIn(Section):
         min_length=1, description="tasks, by their share of the synthetic windows"
     )
 
-    def steps(self, of: int) -> int:
-        """Return how many of the ``of`` steps of a training it takes."""
-        return round(self.share * of)
-
 
 class Mixture(Section):
     """Synthetic examples mixed into training, with the loss on their answers only (ours)."""

@@ -24,7 +24,7 @@ class Examples:
         self.tasks: list[Task] = [build_task(name, stage.tasks[name], vocabulary, source) for name in names]
         self.shares = _normalised([mixture.tasks.get(name, 0.0) for name in names])
         lead_in = mixture.lead_in
-        self.led_steps = lead_in.steps(stage.training.steps) if lead_in else 0
+        self.led_steps = stage.led_steps
         self.led_shares = _normalised([lead_in.tasks.get(name, 0.0) for name in names]) if lead_in else self.shares
         self.sizes = np.array([round(multiple * stage.training.length) for multiple in mixture.multiples])
 

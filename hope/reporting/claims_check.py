@@ -78,6 +78,11 @@ def unanswered(stated: ClaimsFile, study: Study) -> Iterator[str]:
                 yield f"claim {claim.id} ({claim.title}) stays open: part {part.id}: {reason}"
 
 
+def shared_seeds(part: Part, arm: Arm) -> set[int]:
+    """Return the seeds that all encodings of a part have in an arm."""
+    return set.intersection(*({seed for other, seed in arm.runs() if other == name} for name in part.encodings))
+
+
 def _obstacle(part: Part, study: Study) -> str:
     """Return why a study cannot settle a part; empty if nothing stands in the way."""
     arm = study.arms.get(part.arm)
@@ -93,7 +98,6 @@ def _obstacle(part: Part, study: Study) -> str:
         lacking = known(side.endpoint).lacking(side.endpoint, arm)
         if lacking:
             return lacking
-    shared = set.intersection(*({seed for other, seed in arm.runs() if other == name} for name in part.encodings))
-    if part.kind != "exact" and len(shared) < 2:
+    if part.kind != "exact" and len(shared_seeds(part, arm)) < 2:
         return f"a single seed of {' and '.join(part.encodings)} cannot tell encodings from chance (seeds)"
     return ""

@@ -9,6 +9,7 @@ from hope.config import Study
 from hope.files import read_json
 from hope.measures import KEYS
 from hope.reporting import words
+from hope.reporting.claims_check import shared_seeds
 from hope.reporting.claims_file import ClaimsFile, Part, Side
 from hope.statistics import Estimate, Noise
 
@@ -50,7 +51,8 @@ def seen_effects(stated: ClaimsFile, study: Study, known: Path = NOISE) -> Itera
     noise = {str(entry["sides"]): entry for entry in content["endpoints"]}
     for claim in stated.claims:
         for part in (part for part in claim.parts if isinstance(part, Part) and part.decides):
-            entry, seeds = noise.get(str([_stated(part.treatment), _stated(part.baseline)])), _shared_seeds(part, study)
+            entry, arm = noise.get(str([_stated(part.treatment), _stated(part.baseline)])), study.arms.get(part.arm)
+            seeds = len(shared_seeds(part, arm)) if arm else 0
             if entry is None or seeds < 2:
                 continue
             found = Noise(entry["of_seeds"], entry["of_units"], entry["of_rest"], entry["seeds"], entry["units"])
@@ -64,10 +66,3 @@ def seen_effects(stated: ClaimsFile, study: Study, known: Path = NOISE) -> Itera
 
 def _stated(side: Side) -> dict[str, Any]:
     return _compared(side.model_dump())
-
-
-def _shared_seeds(part: Part, study: Study) -> int:
-    """Return how many seeds all encodings of a part have; 0 where the study lacks one of them."""
-    arm = study.arms.get(part.arm)
-    seeds = [{seed for name, seed in arm.runs() if name == encoding} for encoding in part.encodings] if arm else []
-    return len(set.intersection(*seeds)) if seeds else 0

@@ -1,5 +1,6 @@
 """What a study found, in one paragraph: the arms, tasks and numbers that the report opens with."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -33,6 +34,13 @@ def told_tasks(tables: ArmTables) -> list[str]:
     return (trained or tables.arm.retrieval.tasks)[:MOST_TASKS]
 
 
+def _told(tables: StudyTables) -> Iterator[tuple[ArmTables, str]]:
+    """Yield each task that is told of, behind its arm."""
+    if arm := retrieval_arm(tables):
+        for task in told_tasks(arm):
+            yield arm, task
+
+
 def story(tables: StudyTables) -> list[dict[str, Any]]:
     """Return the numbers of the paragraph, one entry per comparison of HoPE with its baseline past L.
 
@@ -41,14 +49,9 @@ def story(tables: StudyTables) -> list[dict[str, Any]]:
     its ends None for a single seed.
     What the study has no numbers for is left out.
     """
-    entries = []
-    retrieval, loss = retrieval_arm(tables), loss_arm(tables)
-    for task in told_tasks(retrieval) if retrieval else []:
-        assert retrieval is not None
-        entries += _compared(retrieval, "accuracy", "retrieval", task)
-    if loss:
-        entries += _compared(loss, "octave_loss", "losses")
-    return entries
+    entries = [entry for arm, task in _told(tables) for entry in _compared(arm, "accuracy", "retrieval", task)]
+    loss = loss_arm(tables)
+    return entries + (_compared(loss, "octave_loss", "losses") if loss else [])
 
 
 def not_learned(tables: StudyTables) -> list[dict[str, Any]]:
@@ -56,9 +59,8 @@ def not_learned(tables: StudyTables) -> list[dict[str, Any]]:
 
     One entry per task and encoding: ``task``, ``encoding``, the ``seeds`` concerned and ``of``, the number of all.
     """
-    retrieval, entries = retrieval_arm(tables), []
-    for task in told_tasks(retrieval) if retrieval else []:
-        assert retrieval is not None
+    entries = []
+    for retrieval, task in _told(tables):
         frame = retrieval.read("retrieval")
         frame = frame[(frame["task"] == task) & (frame["length"] == retrieval.length)]
         for encoding in retrieval.encodings:

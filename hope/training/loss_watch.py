@@ -26,8 +26,7 @@ class LossWatch:
         """Watch the training of ``stage``, from what :meth:`state` returned or from nothing."""
         self.settings, self.seed = stage.training, stage.seed
         self.name = f"{stage.encoding.name}, seed {stage.seed}"
-        lead_in = stage.mixture.lead_in if stage.mixture.share else None
-        self.led_steps = lead_in.steps(stage.training.steps) if lead_in else 0
+        self.led_steps = stage.led_steps
         state = state or {"usual": [], "bad": 0, "worst": 0.0}
         self.usual: deque[float] = deque(state["usual"], maxlen=MEMORY)
         self.bad: int = state["bad"]
