@@ -28,7 +28,7 @@ from hope.model.llama import llama_config, llama_weights
 from hope.model.loss import softmax_gradient, weighted_loss
 from hope.seeding import generator
 from hope.training.batches import Batch, Batches
-from hope.training.schedule import learning_rate
+from hope.training.step import learning_rate
 
 OURS = {
     "hope": "this trainer, RoPE: batches, DeepSpeed's engine, loss, as `hope train` runs them",

@@ -19,7 +19,7 @@ ENVIRONMENTS = {
     "torch": (
         "All that reads text or computes with models.",
         "torch deepspeed transformers tokenizers datasets safetensors numpy pandas pyarrow scipy psutil pydantic "
-        "pyyaml mlflow",
+        "pyyaml mlflow nvidia-ml-py",
     ),
     "report": (
         "Tables, claims, figures, notebooks, the report and the tracking store; no torch.",
@@ -28,7 +28,7 @@ ENVIRONMENTS = {
     ),
 }
 # Parts of a CUDA build of torch: what build there is follows from where pip finds torch.
-PLATFORM = re.compile(r"nvidia-|cuda-|triton$")
+PLATFORM = re.compile(r"nvidia-(?!ml-py)|cuda-|triton$")
 
 
 def named() -> list[str]:

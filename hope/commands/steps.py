@@ -136,12 +136,13 @@ def init_tracking(options: argparse.Namespace) -> None:
 
 
 @command(
-    SETTINGS,
+    required("--settings", "this step's part of the config, as JSON, or a file that holds it", str),
     DATA,
     FOLDER,
     required("--checkpoints", "folder of the study's checkpoints"),
     argument("--tracking", default="", help="tracking store for live metrics"),
     argument("--launch", default="{}", help="settings of the training that define where it runs, as JSON"),
+    argument("--rendezvous", default="", help="HOST:PORT where the nodes of this training meet; set by the first one"),
     record="run.json",
     model="model.safetensors",
     config="config.json",
@@ -152,11 +153,13 @@ def train(options: argparse.Namespace) -> None:
     from hope.config import Training, TrainStage, from_json
     from hope.training.launch import launch
 
-    settings = from_json(TrainStage, options.settings)
+    given = options.settings
+    settings = from_json(TrainStage, given if given.startswith("{") else Path(given).read_text(encoding="utf-8"))
     training = {**settings.training.model_dump(), **json.loads(options.launch)}
     settings = settings.model_copy(update={"training": from_json(Training, json.dumps(training))})
     with _recorded(options, settings, [options.data / "train"], f"{SNAPSHOTS}/*.safetensors"):
-        if not launch(settings, options.data, options.output, options.checkpoints, options.tracking):
+        folders = options.data, options.output, options.checkpoints
+        if not launch(settings, *folders, options.tracking, options.rendezvous):
             raise SystemExit(0)  # the record is kept by the first process of the training
 
 

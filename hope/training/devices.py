@@ -1,15 +1,13 @@
-"""GPUs of this machine, given out to trainings: each device to one training at a time.
+"""GPUs of this machine: each process of a training locks the one that it computes on, for its life.
 
-Snakemake counts GPUs but assigns none. So a training locks the devices that it takes, for its life; the
-kernel drops the locks when it dies, however it dies. The locks lie on the machine itself, in a folder of
-the user's: they keep this project's trainings apart, and know nothing of other programs.
+Snakemake counts GPUs but assigns none. The kernel drops a lock when its process dies, however it dies. The locks lie on
+the machine itself, in a folder of the user: they keep the trainings of this project apart and know nothing of other
+programs.
 """
 
-import ctypes
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,36 +19,28 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class CannotRunHere(UserError):
-    """What this machine, not the training, stands in the way of: elsewhere or later it may run."""
+    """This machine, not the training, is the obstacle: elsewhere or later the training may run."""
 
 
 def installed_devices() -> list[str]:
     """Return the identifiers (``GPU-...``) of this machine's NVIDIA GPUs; empty without a driver.
 
-    The driver's management library is asked, since asking CUDA would fix, for the life of this process,
-    which devices it sees.
+    They come from the driver's management library. CUDA itself would fix, for the life of this process, which devices
+    it sees.
     """
+    import pynvml
+
     try:
-        library = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return []
-    if library.nvmlInit_v2():
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
         return []
     try:
-        count = ctypes.c_uint()
-        if library.nvmlDeviceGetCount_v2(ctypes.byref(count)):
-            return []
-        identifiers = []
-        for number in range(count.value):
-            handle, name = ctypes.c_void_p(), ctypes.create_string_buffer(96)
-            if library.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(handle)) or library.nvmlDeviceGetUUID(
-                handle, name, len(name)
-            ):
-                return []
-            identifiers.append(name.value.decode())
-        return identifiers
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
+    except pynvml.NVMLError:
+        return []
     finally:
-        library.nvmlShutdown()
+        pynvml.nvmlShutdown()
 
 
 def visible_devices(installed: list[str], variable: str | None) -> list[str]:
@@ -59,7 +49,7 @@ def visible_devices(installed: list[str], variable: str | None) -> list[str]:
     Args:
         installed: all devices of the machine, in the driver's order.
         variable: content of ``CUDA_VISIBLE_DEVICES``, or None where it is not set: numbers or (beginnings
-            of) identifiers, up to the first that leads to no device, as CUDA reads it.
+            of) identifiers, up to the first that names no device, as CUDA reads it.
     """
     if variable is None:
         return installed
@@ -77,64 +67,32 @@ def visible_devices(installed: list[str], variable: str | None) -> list[str]:
 
 
 @contextmanager
-def claimed_devices(
-    count: int,
-    visible: list[str],
-    locks: Path = LOCKS,
-    on_wait: Callable[[str], None] | None = print,
-    poll_seconds: float = 1.0,
-) -> Iterator[list[str]]:
-    """Hold ``count`` of the visible devices, those free first in their order, for the length of the block.
+def claimed_device(visible: list[str], number: int, locks: Path = LOCKS) -> Iterator[str | None]:
+    """Hold one of the visible devices for the length of the block: the first free one, or None if all are held.
 
-    All are taken at once or none, so that two trainings that ask for several never wait for each other.
+    It never waits, so that two trainings that need several devices never wait for each other.
 
     Args:
-        count: how many.
         visible: identifiers of the devices to choose from.
+        number: this process among those of its training on this node, from 0; processes look at the devices in
+            different orders.
         locks: folder of the lock files.
-        on_wait: is told once, in one line, who holds what is missing; None does not wait but raises.
-        poll_seconds: how often a waiting call tries again.
 
     Raises:
-        CannotRunHere: there are fewer devices, or too few are free and ``on_wait`` is None.
+        CannotRunHere: the node has fewer devices than processes.
     """
-    if count > len(visible):
+    if number >= len(visible):
         raise CannotRunHere(
-            f"training.processes: {count} processes, but this machine shows {len(visible)} GPUs "
+            f"training.processes: {number + 1} or more processes, but this machine shows {len(visible)} GPUs "
             f"({VISIBLE}={os.environ.get(VISIBLE, 'not set')}); lower it, or ask for more GPUs"
         )
     locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-    told = False
-    while True:
-        with ExitStack() as stack:
-            taken, holders = _take(count, visible, locks, stack)
-            if len(taken) == count:
-                yield taken
-                return
-        line = f"{len(taken)} of {count} GPUs are free; {'; '.join(holders)}"
-        if on_wait is None:
-            raise CannotRunHere(f"{line}; wait for it to end, or stop it")
-        if not told:
-            on_wait(f"{line}; waiting")
-            told = True
-        time.sleep(poll_seconds)
-
-
-def _take(count: int, visible: list[str], locks: Path, stack: ExitStack) -> tuple[list[str], list[str]]:
-    """Lock up to ``count`` devices until ``stack`` is closed; return them, and who holds the others tried."""
-    taken: list[str] = []
-    holders: list[str] = []
-    # One chooses at a time, else two would each see what the other holds for a moment as taken.
-    with exclusive_lock(locks / "choosing.lock", wait=True, on_wait=lambda line: None, poll_seconds=0.1):
-        for name in visible:
+    with ExitStack() as stack:
+        for name in visible[number:] + visible[:number]:
             try:
                 stack.enter_context(exclusive_lock(locks / f"{re.sub('[^A-Za-z0-9.-]', '-', name)}.lock", wait=False))
-            except UserError as error:
-                holders.append(str(error).split(";")[0])
+            except UserError:
                 continue
-            taken.append(name)
-            if len(taken) == count:
-                break
-        if len(taken) < count:
-            stack.close()
-    return taken, holders
+            yield name
+            return
+        yield None

@@ -3,10 +3,12 @@
 import logging
 import warnings
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.launcher.runner import fetch_hostfile
 from deepspeed.ops import __compatible_ops__
 from deepspeed.utils import logger, safe_get_full_fp32_param
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from hope import config
 from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.loss import softmax_gradient, weighted_loss
+from hope.training.devices import CannotRunHere
 
 # Of the collectives that DeepSpeed calls; nothing that a user could mend.
 warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
@@ -92,6 +95,20 @@ def _forget_first_step(engine: deepspeed.DeepSpeedEngine) -> None:
         engine.basic_optimizer.state.clear()
 
 
+def hosts(hostfile: Path) -> dict[str, int]:
+    """Return the hosts of a hostfile, with their numbers of processes (``slots``), as DeepSpeed's launcher reads it.
+
+    Raises:
+        CannotRunHere: the file is missing, or one of its lines is not ``HOST slots=N``.
+    """
+    if not hostfile.is_file():
+        raise CannotRunHere(f"training.hostfile: {hostfile}: no such file; give its path from here on")
+    try:
+        return dict(fetch_hostfile(str(hostfile)))
+    except (ValueError, KeyError) as error:
+        raise CannotRunHere(f"{hostfile}: {error}; write one line per node, 'HOST slots=N'") from None
+
+
 def check_compiler() -> None:
     """See that there is a C++ compiler, which compiling a model for a CPU needs.
 
@@ -130,27 +147,12 @@ def engine_config(settings: config.Training) -> dict[str, Any]:
     }
 
 
-class Clip:
-    """Clips the gradient where DeepSpeed is not left to: in float32 without ZeRO.
-
-    There DeepSpeed would take the norm parameter by parameter, look for the parameters anew at each step,
-    and keep the norm to itself.
-    """
-
-    def __init__(self, engine: deepspeed.DeepSpeedEngine, settings: config.Training) -> None:
-        """Find the parameters."""
-        self.largest = settings.clip
-        self.parameters = list(engine.module.parameters()) if clipped_here(settings) else []
-
-    def __call__(self) -> Tensor | None:
-        """Clip; return the norm of the whole gradient before, or None where DeepSpeed clips."""
-        if not self.parameters:
-            return None
-        return nn.utils.clip_grad_norm_(self.parameters, self.largest, foreach=True)
-
-
 def clipped_here(settings: config.Training) -> bool:
-    """Return whether :class:`Clip` clips the gradient, and not DeepSpeed."""
+    """Return whether :class:`~hope.training.step.Steps` clips the gradient, and not DeepSpeed.
+
+    In float32 without ZeRO, DeepSpeed would take the norm parameter by parameter, look for the parameters anew at each
+    step, and keep the norm to itself.
+    """
     return settings.zero_stage == 0 and settings.precision == "float32"
 
 

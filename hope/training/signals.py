@@ -8,7 +8,7 @@ import torch.distributed as dist
 
 
 class Requests:
-    """What the processes ask of each other at a step: to stop, or to write a checkpoint.
+    """Stop and checkpoint requests of all processes of a training.
 
     SIGTERM and SIGINT are noted, so that the loop can write a checkpoint before it ends. With several
     processes an answer is that of the step before, so that no step waits for the network.
@@ -19,9 +19,9 @@ class Requests:
         self.signal = 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
-        self._alone = dist.get_world_size() == 1
-        # On the host's side: the devices work through their queues meanwhile.
-        self._group = None if self._alone else dist.new_group(backend="gloo")
+        self.alone = dist.get_world_size() == 1
+        # On the CPU: the GPUs work through their queues meanwhile.
+        self._group = None if self.alone else dist.new_group(backend="gloo")
         self._flags = torch.zeros(2, dtype=torch.int64)
         self._pending: dist.Work | None = None
 
@@ -29,8 +29,8 @@ class Requests:
         self.signal = number
 
     def __call__(self, due: bool) -> tuple[bool, bool]:
-        """Return whether any process was told to stop, and whether any finds a checkpoint due; all must call."""
-        if self._alone:
+        """Return whether any process shall stop, and whether a checkpoint is due on any; every process must call."""
+        if self.alone:
             return self.signal != 0, due
         self.finish()
         stop, checkpoint = (bool(flag) for flag in self._flags.tolist())
@@ -39,22 +39,22 @@ class Requests:
         return stop, checkpoint
 
     def finish(self) -> None:
-        """Wait for an answer that is still on its way."""
+        """Wait for the answer of the last call."""
         if self._pending is not None:
             self._pending.wait()
             self._pending = None
 
     def any(self, value: bool) -> bool:
-        """Return at once whether ``value`` holds on any process; all must call."""
-        if self._alone:
+        """Return at once whether ``value`` is true on any process; every process must call."""
+        if self.alone:
             return value
         flag = torch.tensor(int(value))
         dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._group)
         return bool(flag)
 
     def first(self, line: str | None) -> str | None:
-        """Return, on all processes, the line of the first that has one; all must call."""
+        """Return, on all processes, the line of the lowest rank that has one; every process must call."""
         lines: list[str | None] = [line] * dist.get_world_size()
-        if not self._alone:
+        if not self.alone:
             dist.all_gather_object(lines, line, group=self._group)
         return next(filter(None, lines), None)

@@ -7,31 +7,37 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from hope import config
 from hope.training.batches import Batch, Batches
-from hope.training.engine import Clip
-from hope.training.schedule import learning_rate
+from hope.training.engine import clipped_here
 
 LIKELY = math.log(2.0)
-"""A token of a loss below this, in nats, had more than half of the probability, and so more than any other."""
+"""A token with a loss below this, in nats, had more than half of the probability, and so more than any other."""
+
+
+def learning_rate(settings: config.Training, step: int) -> float:
+    """Return the learning rate of ``step``, from 0: linear warm-up, then a cosine to the final rate."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    span = settings.learning_rate - settings.final_learning_rate
+    return settings.final_learning_rate + 0.5 * span * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 class Steps:
     """The steps of one process of a training.
 
-    The batch of the next step is put together in a thread of its own while a step is computed, and a step
-    never waits for the device: what it returns stays there.
+    A thread prepares the batch of the next step while a step is computed, and a step never waits for the device: its
+    result stays there.
     """
 
     def __init__(self, settings: config.Training, engine: Any, batches: Batches, device: torch.device) -> None:
-        """Take steps of ``engine`` on ``device``."""
+        """Take steps of ``engine``, a DeepSpeed engine, on ``device``."""
         self.settings, self.engine, self.batches, self.device = settings, engine, batches, device
-        self.micro = settings.micro_windows
-        # DeepSpeed averages over processes and micro-batches, whereas the weights make a sum.
-        self.factor = settings.batch_windows // self.micro
-        self.clip = Clip(engine, settings)
+        # Else DeepSpeed clips.
+        self.clipped = list(engine.module.parameters()) if clipped_here(settings) else []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._ahead: tuple[int, Future[Batch]] | None = None
 
@@ -39,35 +45,37 @@ class Steps:
         """Do the optimiser step ``step``, from 0.
 
         Returns:
-            This process's parts of the text loss, of the synthetic loss, and of the weight of the answers that got more
-            than half of the probability, float64 ``[3]``; and the norm of the
-            whole gradient before it was clipped.
+            This process's parts of the text loss, of the synthetic loss, and of the weight of the answers that got
+            more than half of the probability, float64 ``[3]``; and the norm of the whole gradient before it was
+            clipped.
         """
-        batch = self._batch(step)
+        batch, settings = self._batch(step), self.settings
         rows = slice(dist.get_rank(), None, dist.get_world_size())
         tokens, weights, synthetic = batch.tokens[rows], batch.weights[rows], batch.synthetic[rows]
+        # DeepSpeed averages over processes and micro-batches, whereas the weights make a sum.
+        factor = settings.batch_windows // settings.micro_windows
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, step)
+            group["lr"] = learning_rate(settings, step)
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         norm = None
-        for part in range(0, len(tokens), self.micro):
-            piece = slice(part, part + self.micro)
+        for start in range(0, len(tokens), settings.micro_windows):
+            piece = slice(start, start + settings.micro_windows)
             weight = self._there(weights[piece])
-            # Found here, where they are at hand: a GPU would be waited for.
+            # Found here, on the CPU: a GPU would be waited for.
             supervised = self._there(np.flatnonzero(weights[piece]))
             loss, losses = self.engine(self._there(tokens[piece]), weight, supervised)
-            self.engine.backward(loss * self.factor)
-            if part + self.micro >= len(tokens):
-                norm = self.clip()
+            self.engine.backward(loss * factor)
+            if piece.stop >= len(tokens) and self.clipped:
+                norm = nn.utils.clip_grad_norm_(self.clipped, settings.clip, foreach=True)
             self.engine.step()
-            parts = (losses * weight).double()
-            asked = self._there(synthetic[piece])
-            answers, likely = (parts * asked).sum(), (weight * asked * (losses < LIKELY)).double().sum()
-            sums += torch.stack((parts.sum() - answers, answers, likely))
+            parts, answers = (losses * weight).double(), self._there(synthetic[piece])
+            answer_loss = (parts * answers).sum()
+            likely = (weight * answers * (losses < LIKELY)).double().sum()
+            sums += torch.stack((parts.sum() - answer_loss, answer_loss, likely))
         return sums, self.engine.get_global_grad_norm() if norm is None else norm
 
     def _batch(self, step: int) -> Batch:
-        """Return the batch of ``step``, and have the next one made."""
+        """Return the batch of ``step``, and start to prepare the next one."""
         ahead, self._ahead = self._ahead, None
         batch = ahead[1].result() if ahead and ahead[0] == step else self.batches.batch(step)
         if step + 1 < self.settings.steps:
@@ -77,6 +85,4 @@ class Steps:
     def _there(self, array: np.ndarray) -> Tensor:
         """Return an array on the device; a GPU takes it from pinned memory without a halt."""
         tensor = torch.from_numpy(array)
-        if self.device.type == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)

@@ -129,6 +129,7 @@ class Preloaded:
         """Start all processes of a training, as torchrun does."""
         port, world = str(free_port()), stage.training.world
         meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
+        meeting["TORCHELASTIC_RUN_ID"] = "test"
         ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
         return [self.train(stage, data, folder, **meeting, **rank, **environment) for rank in ranks]
 

@@ -11,7 +11,6 @@ from hope import config
 from hope.files import read_json
 from tests.training.conftest import Preloaded, Run, kill, same, until, weights, with_training
 
-KILLS = 20
 STEPS = 140
 LAST = 110
 """Step up to which it is killed: the rest is for it to end in."""
@@ -40,8 +39,14 @@ def stop_within_a_checkpoint(run: Run, folder: Path, delay: float) -> None:
         delay /= 2
 
 
-def test_twenty_kills_change_no_bit(
-    preloaded: Preloaded, stage: config.TrainStage, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_change_no_bit(
+    kills: int,
+    preloaded: Preloaded,
+    stage: config.TrainStage,
+    tiny_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     tokens = STEPS * stage.training.length * stage.training.batch_windows
     # Without checkpoints, and with one at each step, that is half of the time within one.
@@ -50,9 +55,9 @@ def test_twenty_kills_change_no_bit(
     killed_often, folder = with_training(stage, tokens=tokens, checkpoint_seconds=0.0), tmp_path / "killed"
     moments = random.Random(20)
     within = resumes = before = 0
-    for number in range(KILLS):
+    for number in range(kills):
         run = preloaded.train(killed_often, tiny_data, folder)
-        goal = before + moments.randint(1, max(1, 2 * (LAST - before) // (KILLS - number)))
+        goal = before + moments.randint(1, max(1, 2 * (LAST - before) // (kills - number)))
         goal = min(goal, LAST)
         until(lambda goal=goal: saved(folder) >= goal)
         if number % 2:
@@ -68,14 +73,17 @@ def test_twenty_kills_change_no_bit(
     last = preloaded.trained(killed_often, tiny_data, folder)
     resumes += f"resumed at step {before} of" in last.output
     assert same(weights(folder), weights(tmp_path / "whole"))
-    assert resumes == KILLS
-    assert within >= KILLS // 2
+    assert resumes == kills
+    assert within >= kills // 2
     with capsys.disabled():
-        print(f"\n{KILLS} kills up to step {before} of {STEPS}, {within} within a checkpoint; {resumes} resumes")
+        print(f"\n{kills} kills up to step {before} of {STEPS}, {within} within a checkpoint; {resumes} resumes")
     assert read_json(folder / "model" / "config.json") == read_json(tmp_path / "whole" / "model" / "config.json")
 
 
-@pytest.mark.parametrize("last", ["history.parquet", "model.safetensors", "config.json", "run.json"])
+@pytest.mark.parametrize(
+    "last",
+    ["model.safetensors", *(pytest.param(name, marks=pytest.mark.slow) for name in ("history.parquet", "run.json"))],
+)
 def test_a_training_killed_while_it_writes_its_model_ends_with_the_same_bits(
     last: str, preloaded: Preloaded, stage: config.TrainStage, undisturbed: Path, tiny_data: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hope.data.tokens import TokenCorpus
 from hope.model.decoder import Decoder
 from hope.training.batches import Batches
-from hope.training.schedule import learning_rate
+from hope.training.step import learning_rate
 from tests.training.conftest import Preloaded, weights, with_training
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hope import config
-from hope.training.schedule import learning_rate
+from hope.training.step import learning_rate
 
 SETTINGS = config.Training(length=8, tokens=8 * 100, batch_windows=1, warmup_steps=10, learning_rate=1e-2)
 

@@ -35,7 +35,7 @@ def each_step(preloaded: Preloaded, stage: config.TrainStage, tiny_data: Path, t
     return folder
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
 def test_all_stages_and_processes_have_one_loss_curve_without_any_program_on_the_path(
     zero: int, processes: int, preloaded: Preloaded, stage: config.TrainStage, each_step: Path, tiny_data, tmp_path
@@ -49,7 +49,7 @@ def test_all_stages_and_processes_have_one_loss_curve_without_any_program_on_the
 @pytest.mark.parametrize(
     "over",
     [
-        {"activation_checkpointing": True},
+        pytest.param({"activation_checkpointing": True}, marks=pytest.mark.slow),
         {"activation_checkpointing": True, "zero_stage": 3, "processes": 2},
         {"offload": True, "zero_stage": 2, "processes": 2},
     ],
@@ -63,7 +63,11 @@ def test_what_saves_memory_has_the_same_curve(
 
 @pytest.mark.parametrize(
     "over",
-    [*({"zero_stage": zero} for zero in range(4)), {"zero_stage": 2, "processes": 2, "micro_batch_windows": 2}],
+    [
+        {"zero_stage": 0},
+        *(pytest.param({"zero_stage": zero}, marks=pytest.mark.slow) for zero in (1, 2, 3)),
+        {"zero_stage": 2, "processes": 2, "micro_batch_windows": 2},
+    ],
 )
 def test_bfloat16_follows_the_curve_within_its_rounding(
     over, preloaded: Preloaded, stage, each_step, tiny_data, tmp_path
@@ -80,7 +84,7 @@ def test_bfloat16_follows_the_curve_within_its_rounding(
     assert (kept != kept.bfloat16().float()).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("zero", [0, 2])
+@pytest.mark.parametrize("zero", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_bfloat16_goes_on_with_the_same_bits(zero: int, preloaded: Preloaded, stage, tiny_data, tmp_path) -> None:
     half = with_training(stage, precision="bfloat16", zero_stage=zero, tokens=LONG)
     preloaded.trained(half, tiny_data, tmp_path / "whole")
@@ -93,7 +97,15 @@ def test_bfloat16_goes_on_with_the_same_bits(zero: int, preloaded: Preloaded, st
 
 
 @pytest.mark.parametrize(
-    ("zero", "before", "after"), [(0, 2, 1), (1, 1, 2), (1, 2, 1), (2, 2, 4), (2, 1, 2), (3, 2, 1), (3, 1, 2)]
+    ("zero", "before", "after"),
+    [
+        (0, 2, 1),
+        (3, 1, 2),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(1, 1, 2), (1, 2, 1), (2, 2, 4), (2, 1, 2), (3, 2, 1)]
+        ),
+    ],
 )
 def test_another_number_of_processes_goes_on_with_the_same_curve(
     zero: int,
