@@ -280,8 +280,8 @@ def tables(results: dict[str, Any]) -> str:
         "",
         "Lowest and highest coverage over all mixtures of seeds, documents and rest in steps of a tenth (standard "
         f"error {100 * math.sqrt(2) * error:.1f} points), with the shares (seeds / documents / rest) at which they "
-        f"occur, and the number of the {results['mixtures'][0]['mixtures']} mixtures whose coverage lies below or above "
-        "the band.",
+        f"occur, and the number of the {results['mixtures'][0]['mixtures']} mixtures whose coverage lies below or "
+        "above the band.",
         "",
         "| interval | seeds | documents | lowest | at | highest | at | below | above |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -309,8 +309,8 @@ def tables(results: dict[str, Any]) -> str:
         "",
         "The cost of this, in units of the true standard error: half the interval (median; Satterthwaite's in "
         "brackets), the smallest effect detectable at 80% power if the noise were known, how often an effect of that "
-        "size was found (percent), and the smallest detectable effect that studies report from the noise that they measured "
-        "(median, and the range from 10% to 90% of the studies).",
+        "size was found (percent), and the smallest detectable effect that studies report from the noise that they "
+        "measured (median, and the range from 10% to 90% of the studies).",
         "",
         "| noise | seeds | documents | half interval | smallest effect | found | reported by a study |",
         "|---|---|---|---|---|---|---|",
