@@ -1,9 +1,10 @@
 # make reproduce                    run the default study to its final report
-# make reproduce CONFIG=my.yaml     run another one: an overlay of config.yaml
+# make reproduce CONFIG=my.yaml     run another study: an overlay of config.yaml
 # make ui STUDY=name                open the MLflow UI on a study
-# make setup | test | lint          what they need, they make
+# make setup | test | lint          install; test; lint
 #
-# PYTHON=python3.12 chooses the interpreter of .venv, PIP_ARGS=... adds options of pip, CORES=4 limits a run.
+# Every target installs .venv first if needed. PYTHON=python3.12 chooses its interpreter, PIP_ARGS=... adds options for
+# pip, CORES=4 limits the cores of a run.
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -25,7 +26,7 @@ ui: $(INSTALLED)
 
 setup: $(INSTALLED)
 
-# The stamp is made last and taken away first, so that an install that was interrupted is made anew.
+# The stamp file is removed first and written last, so that an interrupted install is repeated.
 $(INSTALLED): requirements.lock
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON): not found; install Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -54,15 +55,15 @@ format: $(INSTALLED)
 	ruff format .
 	snakefmt Snakefile workflow
 
-# From requirements.in and what is installed: requirements.lock and the environments of the rules.
+# Write requirements.lock and the conda environments of the rules from requirements.in and the installed packages.
 pins: $(INSTALLED)
 	$(BIN)/python envs/pin.py
 
-# What is made from the types of hope/config: the JSON schema and config.yaml.
+# Write the JSON schema and config.yaml from the types of hope/config.
 schema: $(INSTALLED)
 	$(BIN)/python -m hope schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m hope defaults > config.yaml.new && mv config.yaml.new config.yaml
 
-# The page of encodings with its pictures.
+# Write the page of encodings with its pictures.
 docs: $(INSTALLED)
 	$(BIN)/python -m hope atlas docs

@@ -1,14 +1,13 @@
-"""Looking into the attention of a model: streamed, against all maps of `output_attentions=True`.
+"""Attention analysis of a model: streamed, against the full maps of `output_attentions=True`.
 
-One text and a model of GPT-2's size (12 layers, 12 heads, 768 wide) with RoPE, forward only, in float32. Here
-the model runs once and every head's attention at three groups of queries goes into four measures (profile,
-U-shape, divergence, frequency components); `LlamaModel` of transformers returns the whole maps, of which the
-same rows are taken. The mean attention by distance and by key is compared first. Beside them, the plain
-forward pass here: what looking costs is told against it. Memory is the resident peak of a process of its
-own, everything included.
+The input is one text and a model of GPT-2's size (12 layers, 12 heads, width 768) with RoPE, forward only, in float32.
+Here the model runs once, and every head's attention at three groups of queries goes into four measures (profile,
+U-shape, divergence, frequency components). `LlamaModel` of transformers returns the full maps, and the same rows are
+taken from them. The mean attention by distance and by key is compared first. The plain forward pass of this project is
+timed too; the cost of the analysis is given relative to it. Memory is the total resident peak of a separate process.
 
 The peer's maps grow with the square of the length (at 4,096 tokens they took 64 s and 11.7 GB on two cores), so
-it runs up to --peer-longest only.
+it runs only up to --peer-longest.
 
 Usage, from the project's root:
     python -m benchmarks.analysis [--threads N] [--rounds N] [--lengths N ...] [--peer-longest N] [--longest N] [--keep]

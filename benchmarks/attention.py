@@ -1,17 +1,17 @@
-"""What positions cost in attention: memory and time as texts grow, and the price of a rotation.
+"""The cost of positions in attention: memory and time as texts grow, and the time of a rotation.
 
 Three comparisons, forward and backward, in float32, at the sizes of the default study:
 
 - one decoder layer with RoPE, HoPE, ALiBi and KERPLE as lengths double. Memory is what one pass adds to the
-  resident peak of a process of its own; no encoding may take much more than RoPE, which holds no bias.
-- attention with a bias, as a model computes it (FlexAttention on a GPU, tiles on a CPU), against what one
-  would write without it: PyTorch's attention with the bias whole.
+  resident peak of a separate process. No encoding may take much more than RoPE, which has no bias.
+- attention with a bias as a model computes it (FlexAttention on a GPU, tiles on a CPU), against the plain
+  alternative: PyTorch's attention with the whole bias.
 - the rotation of queries and keys in four layers, tables included, against `LlamaRotaryEmbedding` and
-  `apply_rotary_pos_emb` of transformers. RoPE runs twice: how far it is from itself is the noise that
-  HoPE is judged by.
+  `apply_rotary_pos_emb` of transformers. RoPE runs twice; the difference between its two runs is the noise against
+  which HoPE is judged.
 
-The sides of a comparison must give the same results; they are timed in turn, in an order that changes from
-round to round, and a ratio is the median of the rounds'.
+The sides of a comparison must give the same results. They are timed in turn, in an order that changes from
+round to round, and a ratio is the median over the rounds.
 
 Usage, from the project's root:
     python -m benchmarks.attention [--threads N] [--rounds N] [--lengths N ...] [--keep]

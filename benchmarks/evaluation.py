@@ -1,13 +1,12 @@
-"""The loss at every position: one pass with the logits in chunks, against transformers with all of them.
+"""The loss at every position: one pass with the logits in chunks, against transformers with all logits.
 
-Both sides run the same weights on the same windows, forward only, in float32: the default study's model
-with RoPE here, `LlamaForCausalLM` (fused attention, no cache) with a cross-entropy over its full logits
-there. Their losses are compared first; then the two are timed in turn, in an order that changes from
-round to round, and the ratio is the median of the rounds'. Memory is what one pass adds to the resident
-peak of a process of its own.
+Both sides run the same weights on the same windows, forward only, in float32. This side is the default study's model
+with RoPE; the other is `LlamaForCausalLM` (fused attention, no cache) with a cross-entropy over its full logits. Their
+losses are compared first. Then the two are timed in turn, in an order that changes from round to round, and the ratio
+is the median over the rounds. Memory is what one pass adds to the resident peak of a separate process.
 
-With --large instead: how much memory this side alone takes, in all, for one long text and a model of GPT-2's
-size (124M parameters, 50,304 token ids). 65,536 tokens take tens of minutes; --tokens and --layers make it smaller.
+With --large, the benchmark instead measures the total memory of this side alone, for one long text and a model of
+GPT-2's size (124M parameters, 50,304 token ids). 65,536 tokens take tens of minutes; --tokens and --layers reduce this.
 
 Usage, from the project's root:
     python -m benchmarks.evaluation [--threads N] [--rounds N] [--vocabulary N] [--keep]

@@ -1,19 +1,19 @@
-"""How often a 95% interval holds the truth: the crossed random-effects one of hope.statistics, and simpler ones.
+"""How often a 95% interval contains the true value: that of hope.statistics (crossed random effects), and simpler ones.
 
-Differences between two encodings are drawn, seeds x documents, whose true mean is 0:
-x_sd = a_s + b_d + e_sd, normal and independent. A kind of noise says which share of the variance of the mean
-seeds, documents and the rest make up. Prompts are drawn besides as what they are, right or wrong. Five
-intervals are made from the same numbers:
+Differences between two encodings are drawn, seeds x documents, with a true mean of 0:
+x_sd = a_s + b_d + e_sd, normal and independent. A kind of noise sets which shares of the variance of the mean come
+from seeds, documents and the rest. A second simulation draws prompts as answers that are right or wrong. Five
+intervals are computed from the same numbers:
 
-- crossed: that of hope.statistics, seeds and documents random, each with its own degrees of freedom
+- crossed: the interval of hope.statistics; seeds and documents are random, each with its own degrees of freedom
 - Satterthwaite: the same variance, but one t quantile at Satterthwaite's degrees of freedom, at least S - 1
-- t over seeds: one mean a seed
-- t over documents: one mean a document, as if the models were the only ones
+- t over seeds: one mean per seed
+- t over documents: one mean per document, as if there were no other models
 - bootstrap over seeds: percentiles of the mean over seeds drawn with replacement
 
-Then come the least and the most that the first two cover over all mixtures of the three, how often
-a family of endpoints without any effect yields a discovery, and how often an effect of the size that a study
-says it could have seen is found. --keep writes the JSON, and the tables into docs/statistics.md.
+The benchmark then computes the lowest and highest coverage of the first two over all mixtures of the three sources of
+noise, how often a family of endpoints without any effect gives a discovery, and how often an effect of the size that a
+study calls detectable is found. --keep writes the JSON, and the tables into docs/statistics.md.
 
 Usage, from the project's root:
     python -m benchmarks.intervals [--replicates N] [--keep]
@@ -264,10 +264,10 @@ def tables(results: dict[str, Any]) -> str:
     error = math.sqrt(0.05 * 0.95 / studies)
     lines = [
         "",
-        f"Coverage of 95% intervals, in percent, over {studies:,} simulated studies a row (standard error "
+        f"Coverage of 95% intervals, in percent, over {studies:,} simulated studies per row (standard error "
         f"{100 * error:.1f} points; {studies // 5:,} studies and {100 * math.sqrt(5) * error:.1f} points "
-        "where answers are right or wrong). False alarms are the rest of 100. What lies outside of "
-        f"{LEAST:.0%} to {MOST:.0%} is bold.",
+        "where answers are right or wrong). The rest to 100 are false alarms. Values outside "
+        f"{LEAST:.0%} to {MOST:.0%} are bold.",
         "",
         "| noise | seeds | documents or prompts | **crossed (used here)** | Satterthwaite | t over seeds | "
         "t over documents | bootstrap over seeds |",
@@ -278,11 +278,12 @@ def tables(results: dict[str, Any]) -> str:
         lines.append(f"| {cell['noise']} | {cell['seeds']} | {cell['units']} | {' | '.join(shown)} |")
     lines += [
         "",
-        "Least and most coverage over all mixtures of seeds, documents and rest in steps of a tenth (standard error "
-        f"{100 * math.sqrt(2) * error:.1f} points), with the shares (seeds / documents / rest) where they are met, and "
-        f"how many of the {results['mixtures'][0]['mixtures']} mixtures lie outside.",
+        "Lowest and highest coverage over all mixtures of seeds, documents and rest in steps of a tenth (standard "
+        f"error {100 * math.sqrt(2) * error:.1f} points), with the shares (seeds / documents / rest) at which they "
+        f"occur, and the number of the {results['mixtures'][0]['mixtures']} mixtures whose coverage lies below or "
+        "above the band.",
         "",
-        "| interval | seeds | documents | least | at | most | at | below | above |",
+        "| interval | seeds | documents | lowest | at | highest | at | below | above |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted(results["mixtures"], key=lambda row: row["interval"] != "crossed"):
@@ -293,8 +294,8 @@ def tables(results: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        f"False alarms in percent where there is no effect at all: of a single endpoint, of any of {ENDPOINTS} in a "
-        "study, and of any of them after Holm's correction, which is to keep them at 5 or below.",
+        f"False alarms in percent when there is no effect at all: for a single endpoint, for any of {ENDPOINTS} in a "
+        "study, and for any of them after Holm's correction, which must keep them at 5 or below.",
         "",
         f"| noise | seeds | documents | one endpoint | any of {ENDPOINTS} | **any, after Holm** | "
         "any, after Holm, with Satterthwaite |",
@@ -306,12 +307,12 @@ def tables(results: dict[str, Any]) -> str:
         lines.append(f"| {row['noise']} | {row['seeds']} | {row['units']} | {' | '.join(shown)} |")
     lines += [
         "",
-        "What that costs, in units of the true standard error: half the interval (median; in brackets "
-        "Satterthwaite's), the smallest effect that could be seen at 80% power were the noise known, how often an "
-        "effect of that size was found (percent), and the one that studies name from the noise that they found "
-        "(median, and 10% to 90% of them).",
+        "The cost of this, in units of the true standard error: half the interval (median; Satterthwaite's in "
+        "brackets), the smallest effect detectable at 80% power if the noise were known, how often an effect of that "
+        "size was found (percent), and the smallest detectable effect that studies report from the noise that they "
+        "measured (median, and the range from 10% to 90% of the studies).",
         "",
-        "| noise | seeds | documents | half interval | smallest effect | found | named by a study |",
+        "| noise | seeds | documents | half interval | smallest effect | found | reported by a study |",
         "|---|---|---|---|---|---|---|",
     ]
     for cell in (cell for cell in cells if "power" in cell):

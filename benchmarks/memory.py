@@ -1,10 +1,10 @@
-"""The memory that `hope plan` reckons, against what trainings really take, on a CPU.
+"""The memory that `hope plan` estimates, against the memory of real trainings, on a CPU.
 
-Each case is trained for three steps in processes of its own, as a user starts it. Measured is the largest
-resident memory of any of them at its peak (`ru_maxrss`), less that of a training of next to nothing with
-the same settings, which is Python with its libraries. Reckoned is the fullest moment of `hope.plan`: what
-PyTorch holds. The C library, left to itself, keeps much of what it was given back; so each case is measured
-twice, told to hand freed memory on (MALLOC_TRIM_THRESHOLD_), which the goal is about, and left to itself.
+Each case is trained for three steps in processes of its own, in the way a user starts it. The measurement is the
+largest resident memory of these processes at their peak (`ru_maxrss`), minus that of a minimal training with the
+same settings, which is Python with its libraries. The estimate is the fullest moment of `hope.plan`: what PyTorch
+holds. By default the C library keeps much of the freed memory. So each case is measured twice: with freed memory
+returned to the system (MALLOC_TRIM_THRESHOLD_), which the goal refers to, and with default settings.
 
 Usage, from the project's root:
     python -m benchmarks.memory [--threads N] [--case NAME ...] [--keep]

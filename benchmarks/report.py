@@ -1,4 +1,4 @@
-"""How every benchmark ends: one line of JSON with what was found and where it comes from."""
+"""The last step of every benchmark: one line of JSON with its results and their origin."""
 
 import json
 import os

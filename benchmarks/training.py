@@ -1,11 +1,11 @@
-"""A step of training: this trainer against a plain loop around transformers' `LlamaForCausalLM`.
+"""A training step: this trainer against a plain loop around transformers' `LlamaForCausalLM`.
 
 All sides train the same model from the same weights on the same batches with the same optimiser, clipping,
-schedule and precision; a side whose losses differ stops the benchmark. Each is a process of its own, they
-take their steps in turn, in an order that changes from round to round, and a ratio is the median of the
-rounds'. Beside the peers are measured: this trainer a second time (how much two equal sides differ), with
-HoPE, compiled, and the same decoder without DeepSpeed. What the loss takes at a large vocabulary, forward and
-backward, is measured on a CPU in one more process.
+schedule and precision. If the losses of a side differ, the benchmark stops. Each side is a process of its own. They
+take their steps in turn, in an order that changes from round to round, and a ratio is the median over the
+rounds. Measured besides the peers: this trainer a second time (how much two equal sides differ), with HoPE,
+compiled, and the same decoder without DeepSpeed. On a CPU, one more process measures the memory of the loss at a
+large vocabulary, forward and backward.
 
 Usage, from the project's root:
     python -m benchmarks.training [--size PRESET] [--threads N] [--rounds N] [--steps N] [--windows N]

@@ -1,7 +1,7 @@
-"""The contestants of the training benchmark, each in a process of its own that does steps when told to.
+"""The sides of the training benchmark, each in a process of its own that runs steps on request.
 
-Separate processes, so that the memory, the first step and the allocator of one side are its own. The one
-that does nothing waits at its standard input.
+Separate processes keep the memory, the first step and the allocator of the sides apart. An idle side waits at its
+standard input.
 """
 
 import dataclasses

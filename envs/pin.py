@@ -1,7 +1,7 @@
 """Write requirements.lock and the rules' environments from what is installed: ``python envs/pin.py``.
 
-Each is the closure of the packages that it asks for by name, at the versions of this interpreter's own
-environment, so that the rules run on the very packages that the tests run on.
+Each file contains the named packages and everything that they depend on, at the versions installed for this
+interpreter. So the rules use the same packages as the tests.
 """
 
 import re
@@ -17,7 +17,7 @@ PYTHON = "python=3.11.14"
 PIP = "pip=25.3"
 ENVIRONMENTS = {
     "torch": (
-        "All that reads text or computes with models.",
+        "Steps that read text or compute with models.",
         "torch deepspeed transformers tokenizers datasets safetensors numpy pandas pyarrow scipy psutil pydantic "
         "pyyaml mlflow nvidia-ml-py",
     ),
@@ -27,7 +27,7 @@ ENVIRONMENTS = {
         "pyyaml mlflow",
     ),
 }
-# Parts of a CUDA build of torch: what build there is follows from where pip finds torch.
+# Parts of a CUDA build of torch. They are left out: which build is installed depends on where pip finds torch.
 PLATFORM = re.compile(r"nvidia-(?!ml-py)|cuda-|triton$")
 
 
@@ -38,7 +38,7 @@ def named() -> list[str]:
 
 
 def pins(requirements: list[str]) -> list[str]:
-    """Return ``name==version`` of all installed packages that ``requirements`` lead to, sorted by name."""
+    """Return ``name==version`` of ``requirements`` and all their dependencies, as installed, sorted by name."""
     found: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
     waiting = [(Requirement(text), "") for text in requirements]

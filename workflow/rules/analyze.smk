@@ -1,5 +1,5 @@
 rule analyze_attention:
-    """Measure where the heads of one model attend."""
+    """Measure where the attention heads of one model attend."""
     input:
         **MODEL,
         validation=of_arm(rules.tokenize_corpus.output.validation),
@@ -36,7 +36,7 @@ use rule analyze_attention as analyze_components with:
 
 
 rule analyze_dynamics:
-    """Measure where the heads of one model attended at moments of its training."""
+    """Measure where the attention heads of one model attend at the snapshots of its training."""
     input:
         **MODEL,
         snapshots=snapshots_of,
@@ -65,7 +65,7 @@ rule analyze_dynamics:
 
 
 rule compute_theory:
-    """Compute the mean kernels of the rotary encodings, which need no trained model."""
+    """Compute the mean kernels of the rotary encodings; this needs no trained model."""
     output:
         **outputs("theory", PATHS.theory("{arm}")),
     log:

@@ -1,4 +1,4 @@
-"""The study that the config describes, and what all rules share."""
+"""The study that the config describes, and the functions and paths that all rules share."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from hope.study_files import check_study
 
 
 def checked(function, *arguments):
-    """Return the function's result; a mistake of the user's ends the workflow with one line."""
+    """Return the function's result; a user's mistake ends the workflow with one line."""
     try:
         return function(*arguments)
     except UserError as error:
@@ -25,14 +25,14 @@ def checked(function, *arguments):
 
 
 def outputs(step, folder, without=()):
-    """Return the files that a step declares, by name, and its provenance as ``record``."""
+    """Return the output files that a step declares, by name, and its provenance file as ``record``."""
     declared = COMMANDS[step]
     record = {"record": declared.record} if declared.record else {}
     return {name: folder / file for name, file in (declared.outputs | record).items() if name not in without}
 
 
 def first_arm(wildcards):
-    """Return the name of a job's arm: the one it names, or the first that reads the data it names."""
+    """Return the name of a job's arm: from its wildcard ``arm``, else the first arm that reads its data."""
     return wildcards.arm if "arm" in wildcards.keys() else READERS[wildcards.data]
 
 
@@ -44,7 +44,7 @@ def arm_of(wildcards):
 def settings(section):
     """Return a value for ``params``: a part of the config as sorted JSON.
 
-    It is a function since Snakemake would take the braces of a plain string for wildcards.
+    The value is a function, because Snakemake would read the braces of a plain string as wildcards.
 
     Args:
         section: the part, or a function that takes it from the settings of the job's arm.
@@ -53,10 +53,10 @@ def settings(section):
 
 
 def training_settings(wildcards):
-    """Return all that the weights of a model depend on, as sorted JSON."""
+    """Return all settings that the weights of a model depend on, as sorted JSON."""
     stage = arm_of(wildcards).train_stage(wildcards.encoding, int(wildcards.seed))
     stage = stage.model_copy(update={"training": stage.training.what_is_trained()})
-    # A key that came later: with it in here, every model of before would be trained anew.
+    # This key was added later; with it, every older model would be trained again.
     return to_json(stage, leave_out={"training": {"snapshots"}})
 
 
@@ -66,27 +66,27 @@ def data_of(wildcards):
 
 
 def of_arm(files):
-    """Return an input function: files of the data of a job's arm."""
+    """Return an input function for files in the data folder of a job's arm."""
     return lambda wildcards: expand(files, data=arm_of(wildcards).data_key)
 
 
 def snapshots_of(wildcards):
-    """Return the weights that were kept while a job's model trained."""
+    """Return the snapshot files of a job's model."""
     return snapshot_files(PATHS.run(**wildcards).model, arm_of(wildcards).training.snapshot_steps)
 
 
 def for_runs(files, chosen):
-    """Return a rule's outputs for all models that a function of arm and encoding chooses."""
+    """Return a rule's outputs for all models for which ``chosen(arm, encoding)`` is true."""
     runs = [run for run in STUDY.runs() if chosen(STUDY.arms[run.arm], run.encoding)]
     return [path for run in runs for path in expand(files, **run._asdict())]
 
 
 def one_of(names):
-    """Return a wildcard's pattern for exactly these names, or for none at all."""
+    """Return a wildcard pattern that matches exactly these names, or nothing if there are none."""
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
-# In the order in which they are laid over each other; Snakemake lists the base last.
+# Base first, then its overlays; Snakemake lists the base last.
 ORIGINS = [Path(os.path.relpath(path)) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
 STUDY = checked(load_study, ORIGINS, dict(workflow.config_settings.config))
 # The user's own files are inputs of the rules that depend on them.
@@ -103,7 +103,7 @@ LENGTHS = [PATHS.root / "data" / "lengths" / f"{name}.json" for name in ON_TEXT]
 ENCODINGS = {run.encoding for run in STUDY.runs()}
 ROTARY = {name for arm in STUDY.arms.values() for name in arm.encodings if arm.is_rotary(name)}
 NOTEBOOKS = sorted(template.stem for template in Path("notebooks").glob("*.ipynb"))
-# Either may be empty, which `:q` leaves out: hence the `=` before them in shell lines.
+# `:q` drops an empty value, and either may be empty; so shell lines write them as --option={value}.
 TRACKING_URI = STUDY.tracking.uri or ""
 LIVE_TRACKING = (TRACKING_URI or str(PATHS.root)) if STUDY.tracking.live else ""
 

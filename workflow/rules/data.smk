@@ -1,10 +1,10 @@
 rule resolve_config:
-    """Write the study's config with every default filled in."""
+    """Write the study's config with all defaults filled in."""
     output:
         PATHS.config,
     log:
         PATHS.logs / "resolve_config.log",
-    # Before all others: `python -m hope status NAME` reads it.
+    # Runs first, because `python -m hope status NAME` reads its output.
     priority: 2000
     conda:
         "../../envs/report.yaml"
@@ -84,7 +84,7 @@ rule write_symbols:
         data=one_of(READERS.keys() - TEXTS),
     conda:
         "../../envs/torch.yaml"
-    # On all cores: on one machine no training of these starts before the lengths of the documents are checked, either.
+    # Asks for all cores, so that on one machine no training of these models starts before `check_lengths` is done.
     threads: 1024
     resources:
         mem_mb=500,
@@ -107,9 +107,9 @@ rule check_lengths:
         PATHS.root / "data" / "lengths" / "{arm}.json",
     log:
         PATHS.logs / "check_lengths" / "{arm}.log",
-    # No input of the trainings, which would run again with every change of an evaluation length (and `ancient`
-    # hides such a change from the rules behind them). Before all others and on all cores, like the rule whose end
-    # it waits for, so that on one machine no training starts before it.
+    # Not an input of the trainings: they would run again after every change of an evaluation length, and `ancient`
+    # would hide such a change from later rules. High priority and all cores, as in `tokenize_corpus`, make it run
+    # before any training on one machine.
     priority: 1000
     conda:
         "../../envs/torch.yaml"

@@ -51,7 +51,7 @@ rule draw_figures:
         shown=[
             report(
                 PATHS.figures / f"{name}.svg",
-                # Drawn beside the picture: what it shows, and what to look at.
+                # Written with the figure: what it shows, and what to look at.
                 caption=(PATHS.figures / f"{name}.rst").absolute(),
                 category="Figures",
                 labels={"figure": name},
@@ -100,7 +100,7 @@ rule render_notebook:
         runtime=60,
     params:
         study=PATHS.root,
-        # Where a notebook that failed can be read.
+        # A failed notebook stays here for inspection.
         work=PATHS.logs / "render_notebook",
     message:
         "render the notebook {wildcards.notebook}"

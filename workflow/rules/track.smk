@@ -1,11 +1,11 @@
 rule initialise_tracking:
-    """Make the tracking store before anything writes to it."""
+    """Create the tracking store before anything writes to it."""
     output:
         PATHS.tracking / "initialised.json",
     log:
         PATHS.logs / "initialise_tracking.log",
-    # No input of the trainings: a store that is made anew must not train anything. A training that finds no
-    # store goes on without live metrics, and sync_tracking brings them later.
+    # Not an input of the trainings: creating the store again must not train anything. A training without a store
+    # logs no live metrics; sync_tracking adds them later.
     priority: 100
     conda:
         "../../envs/report.yaml"
@@ -17,13 +17,13 @@ rule initialise_tracking:
         study=PATHS.root,
         uri=TRACKING_URI,
     message:
-        "make the tracking store"
+        "create the tracking store"
     shell:
         "python -m hope init-tracking --study {params.study:q} --uri={params.uri:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule sync_tracking:
-    """Bring the tracking store in line with the study's files."""
+    """Update the tracking store from the study's files."""
     input:
         store=rules.initialise_tracking.output,
         report=rules.write_report.output,
@@ -41,6 +41,6 @@ rule sync_tracking:
         study=PATHS.root,
         uri=lambda wildcards, output: TRACKING_URI,
     message:
-        "bring the tracking store up to date"
+        "update the tracking store"
     shell:
         "python -m hope sync {params.study:q} --uri={params.uri:q} > {log:q} 2>&1"

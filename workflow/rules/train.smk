@@ -1,6 +1,6 @@
 for ARM, SETTINGS in STUDY.arms.items():
 
-    # A rule for each arm: their snapshots differ, and so may the machines that they want.
+    # One rule per arm, because arms differ in their snapshots and may need different machines.
     rule:
         """Train one model, from its last checkpoint if there is one."""
         name:
@@ -29,13 +29,13 @@ for ARM, SETTINGS in STUDY.arms.items():
             settings=training_settings,
             data=PATHS.data(SETTINGS.data_key),
             folder=subpath(output.model, parent=True),
-            # No output: Snakemake deletes those of a failed job, and with them what a retry resumes from.
+            # Not an output: Snakemake deletes the outputs of a failed job, and a retry resumes from checkpoints.
             checkpoints=PATHS.checkpoints,
-            # Where metrics go does not touch the model. Snakemake forgets a value that is derived from outputs, so a
-            # change of this one trains nothing anew.
+            # The target of metrics does not affect the model. Snakemake does not record params that depend on
+            # outputs, so a change of this value trains nothing again.
             tracking=lambda wildcards, output: LIVE_TRACKING,
-            # The same holds for where a training runs, how often it logs, and which weights it keeps on the way: a
-            # snapshot that is not there is an output that is missing.
+            # The same holds for where a training runs, how often it logs, and which snapshots it keeps: a missing
+            # snapshot is a missing output.
             launch=lambda wildcards, output: json.dumps(arm_of(wildcards).training.where_it_runs(), sort_keys=True),
         message:
             "train {wildcards.encoding} in {wildcards.arm}, seed {wildcards.seed}"
