@@ -1,7 +1,8 @@
 # make reproduce                    run the default study to its final report
 # make reproduce CONFIG=my.yaml     run another study: an overlay of config.yaml
 # make ui STUDY=name                open the MLflow UI on a study
-# make setup | test | lint          install; test; lint
+# make setup | test | lint          install; lint and test; lint
+# make test-all                     the same with the slow tests, before a release
 #
 # Every target installs .venv first if needed. PYTHON=python3.12 chooses its interpreter, PIP_ARGS=... adds options for
 # pip, CORES=4 limits the cores of a run.
@@ -16,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: reproduce ui setup test lint format pins schema docs
+.PHONY: reproduce ui setup test test-all lint format pins schema docs
 
 reproduce: $(INSTALLED)
 	@$(BIN)/python -m hope reproduce --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
@@ -36,8 +37,15 @@ $(INSTALLED): requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --requirement $<
 	@touch $@
 
+# The order of the files is that of tests/conftest.py: the longest first.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
 test: $(INSTALLED) lint
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+# Before a release: every kill, every number of processes, other interpreters.
+test-all: $(INSTALLED) lint
+	$(PYTEST)
 
 # Each tool runs with .venv first on PATH, since snakefmt and snakemake call others by name.
 lint: export PATH := $(CURDIR)/$(BIN):$(PATH)

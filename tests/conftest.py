@@ -45,6 +45,12 @@ def tiny_arm(files: Path, **over: dict) -> config.Arm:
     return tiny_study(files, **over).arms[config.MAIN]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker ends with one of them alone."""
+    first = ["test_smoke.py", "test_launch.py", "test_worlds.py", "test_reproduce.py"]
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
+
+
 @pytest.fixture(scope="session")
 def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 40 text files, made of words drawn by a seeded generator."""

@@ -1,10 +1,14 @@
-"""A decoder of the Llama kind (RMSNorm, SwiGLU, no biases) with any positional encoding."""
+"""A decoder of the Llama kind with any positional encoding.
+
+RMSNorm is that of Zhang and Sennrich 2019 (arXiv 1910.07467), SwiGLU that of Shazeer 2020 (arXiv 2002.05202).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -15,7 +19,6 @@ from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 from hope.model.attention import LayerEncoding, attend
 from hope.model.cache import Cache
-from hope.model.operators import Projection, RMSNorm, linear, swiglu
 from hope.seeding import seed_of
 
 Observer = Callable[[int, Tensor, Tensor, LayerEncoding], None]
@@ -47,8 +50,8 @@ class Attention(nn.Module):
         self.layer = layer
         self.heads, self.head_dim = shape.heads, shape.head_dim
         self.kv_heads = shape.kv_heads or shape.heads
-        self.qkv = Projection(shape.width, (self.heads + 2 * self.kv_heads) * self.head_dim)
-        self.output = Projection(self.heads * self.head_dim, shape.width)
+        self.qkv = nn.Linear(shape.width, (self.heads + 2 * self.kv_heads) * self.head_dim, bias=False)
+        self.output = nn.Linear(self.heads * self.head_dim, shape.width, bias=False)
 
     def forward(
         self, hidden: Tensor, encoding: Encoding, frames: list[Frame], cache: Cache | None, observe: Observer | None
@@ -93,17 +96,18 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """SwiGLU (Shazeer 2020, arXiv 2002.05202) with one fused input projection."""
+    """SwiGLU with one fused input projection."""
 
     def __init__(self, shape: config.Model) -> None:
         """Make the projections."""
         super().__init__()
-        self.gate_up = Projection(shape.width, 2 * shape.mlp_width)
-        self.down = Projection(shape.mlp_width, shape.width)
+        self.gate_up = nn.Linear(shape.width, 2 * shape.mlp_width, bias=False)
+        self.down = nn.Linear(shape.mlp_width, shape.width, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the MLP's output ``[batch, tokens, width]``."""
-        return self.down(swiglu(self.gate_up(hidden)))
+        gate, up = self.gate_up(hidden).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
 
 
 class Block(nn.Module):
@@ -112,9 +116,9 @@ class Block(nn.Module):
     def __init__(self, shape: config.Model, layer: int) -> None:
         """Make layer ``layer``."""
         super().__init__()
-        self.attention_norm = RMSNorm(shape.width, shape.norm_epsilon)
+        self.attention_norm = nn.RMSNorm(shape.width, shape.norm_epsilon)
         self.attention = Attention(shape, layer)
-        self.mlp_norm = RMSNorm(shape.width, shape.norm_epsilon)
+        self.mlp_norm = nn.RMSNorm(shape.width, shape.norm_epsilon)
         self.mlp = Mlp(shape)
 
     def forward(
@@ -153,8 +157,8 @@ class Decoder(nn.Module):
         self.shape, self.vocabulary, self.training_length, self.recompute = shape, vocabulary, length, recompute
         self.embedding = nn.Embedding(vocabulary, shape.width)
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
-        self.norm = RMSNorm(shape.width, shape.norm_epsilon)
-        self.head = None if shape.tied_embeddings else Projection(shape.width, vocabulary)
+        self.norm = nn.RMSNorm(shape.width, shape.norm_epsilon)
+        self.head = None if shape.tied_embeddings else nn.Linear(shape.width, vocabulary, bias=False)
         self.encoding = build_encoding(encoding, encoding_shape(shape, length))
 
     @torch.no_grad()
@@ -236,7 +240,7 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits ``[..., vocabulary]`` of hidden states ``[..., width]``."""
-        return linear(hidden, self.output_weight)
+        return F.linear(hidden, self.output_weight)
 
     @property
     def output_weight(self) -> Tensor:

@@ -12,7 +12,6 @@ from torch.autograd.function import once_differentiable
 from hope.model.bounded_passes import pass_over
 from hope.model.decoder import Decoder
 from hope.model.long_pass import last_hidden
-from hope.model.operators import product, weight_gradient
 
 CHUNK_LOGITS = 2**26
 """Logits held at once on a GPU: 256 MiB in float32."""
@@ -20,8 +19,6 @@ CHUNK_LOGITS_ON_CPU = 2**20
 """The same on a CPU: 4 MiB stay in the cache, which halves the time of the loss."""
 FEWEST_ROWS_ON_CPU = 256
 """Rows of logits held at once however large the vocabulary: a product of fewer wastes time on the matrix."""
-ROWS_TOGETHER = 32
-"""On a CPU the number of rows is a multiple of this: for each new number oneDNN makes new programs, and keeps them."""
 
 OfLogits = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -58,8 +55,6 @@ def weighted_loss(
     rows, targets, flat = hidden.flatten(0, 1), targets.flatten(), weights.flatten()
     if torch.is_grad_enabled():
         made = of_logits or softmax_gradient
-        if hidden.device.type == "cpu":
-            supervised = _filled_up(supervised, flat)
         total, losses = _WeightedLoss.apply(rows, model.output_weight, targets, flat, supervised, made)
         return total, losses.view_as(weights)
     losses = torch.zeros_like(flat)
@@ -83,12 +78,11 @@ class _WeightedLoss(Function):
         of_hidden, of_projection = torch.zeros_like(hidden), None
         for index in supervised.split(chunk_rows(len(projection), hidden.device)):
             rows, weight = hidden.index_select(0, index), weights.index_select(0, index)
-            losses_of_chunk, gradient = of_logits(product(rows, projection), targets.index_select(0, index), weight)
-            losses_of_chunk = losses_of_chunk.where(weight != 0, 0.0)
+            losses_of_chunk, gradient = of_logits(rows @ projection.t(), targets.index_select(0, index), weight)
             losses.index_copy_(0, index, losses_of_chunk.to(losses.dtype))
             total += losses_of_chunk @ weight.to(losses_of_chunk.dtype)
-            of_hidden.index_copy_(0, index, product(gradient, projection.t()))
-            part = weight_gradient(gradient, rows)
+            of_hidden.index_copy_(0, index, gradient @ projection)
+            part = gradient.t() @ rows
             # Summed in float32: in bfloat16 a chunk's part would vanish beside those before it.
             of_projection = part.to(total.dtype) if of_projection is None else of_projection.add_(part)
         assert of_projection is not None, "no indices are one empty chunk"
@@ -101,12 +95,6 @@ class _WeightedLoss(Function):
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         of_hidden, of_projection = ctx.saved_tensors
         return of_hidden * gradient, of_projection * gradient, None, None, None, None
-
-
-def _filled_up(supervised: Tensor, weights: Tensor) -> Tensor:
-    """Return ``supervised`` with some indices of weight 0 behind, as far as there are, up to whole ROWS_TOGETHER."""
-    missing = -len(supervised) % ROWS_TOGETHER
-    return torch.cat((supervised, (weights == 0).nonzero()[:missing, 0])) if missing else supervised
 
 
 def softmax_gradient(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -384,8 +384,12 @@ def _take_lock(job: Job, held: ExitStack, wait: bool) -> str:
 
 def _train(job: Job, rank: int, device: torch.device, requests: Requests) -> None:
     """Run the training loop, with live metrics on the first process."""
+    # DeepSpeed's autotuner imports MLflow if it can, which costs every process two seconds.
+    hidden = sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]
     from hope.training.train import train
 
+    if hidden is None:
+        del sys.modules["mlflow"]
     live: Any = None
     try:
         if rank == 0 and job.tracking:

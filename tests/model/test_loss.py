@@ -101,32 +101,6 @@ def test_indices_found_before_change_no_bit():
         assert torch.equal(one, other)
 
 
-def test_rows_are_filled_up_to_few_numbers_and_only_supervised_ones_count(monkeypatch):
-    """For each new number of rows oneDNN makes new programs: 2 ms and 2 MB a step in the default study."""
-    monkeypatch.setattr(loss, "FEWEST_ROWS_ON_CPU", 128)
-    monkeypatch.setattr(loss, "CHUNK_LOGITS_ON_CPU", 1)
-    decoder, rows = model(), []
-
-    def of_logits(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        rows.append(len(logits))
-        return softmax_gradient(logits, targets, weights)
-
-    hidden, targets, _ = case(3, 50)
-    for supervised in (1, 31, 32, 33, 100, 128, 129, 149, 150):
-        weights = torch.zeros(150)
-        weights[torch.randperm(150, generator=torch.Generator().manual_seed(supervised))[:supervised]] = 0.5
-        weights = weights.view(3, 50)
-        start = hidden.detach().requires_grad_()
-        expected = gradients(decoder, plain(decoder, start, targets, weights), start)
-        total, losses = weighted_loss(decoder, start, targets, weights, of_logits=of_logits)
-        assert torch.equal(losses != 0, weights != 0)
-        for one, other in zip(gradients(decoder, total, start), expected, strict=True):
-            torch.testing.assert_close(one, other, atol=2e-5, rtol=2e-5)
-        # All there are, where they do not suffice: 150 is no multiple.
-        assert sum(rows) == min(150, -(-supervised // loss.ROWS_TOGETHER) * loss.ROWS_TOGETHER)
-        rows.clear()
-
-
 def test_nothing_supervised_is_a_loss_of_zero_without_gradient():
     decoder, (hidden, targets, weights) = model(), case()
     hidden.requires_grad_()
