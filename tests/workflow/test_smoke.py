@@ -91,7 +91,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyPaths
 def test_every_model_has_all_of_its_files(finished):
     root, paths = finished
     study = load_study([root / "config.yaml", root / SMOKE, root / OWN])
-    assert {"rope", "hope", "learned", "alibi", "none", "mine"} <= set(study.arms["text"].encodings)
+    assert {"rope", "hope", "learned", "alibi", "mine"} <= set(study.arms["text"].encodings)
     assert {run.arm for run in study.runs()} == {"text", "retrieval"}
     of_model = {"model.safetensors", "config.json", "history.parquet", "run.json"}
     of_retrieval = {"retrieval.parquet", "retrieval.json"}
