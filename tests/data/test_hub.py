@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from hope.data.sources import collect
 from hope.errors import UserError
 
 REVISION = "a1" * 20
-ROWS = b"".join(json.dumps({"text": f"document {number}", "id": number}).encode() + b"\n" for number in range(500))
+ROWS = b"".join(json.dumps({"text": f"document {number}", "id": number}).encode() + b"\n" for number in range(9))
 TOKENIZER = json.dumps(
     {
         "version": "1.0",
@@ -39,14 +38,12 @@ class FakeHub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
+        pass
 
     def do_HEAD(self) -> None:
-        """Answer without the content."""
         self.do_GET(content_too=False)
 
     def do_GET(self, content_too: bool = True) -> None:
-        """Serve the listing and the files of the repositories above."""
         path = self.path.split("?")[0]
         for name, files in REPOSITORIES.items():
             if path == f"/api{name}/revision/{REVISION}":
@@ -62,17 +59,16 @@ class FakeHub(BaseHTTPRequestHandler):
             file = path.removeprefix(f"{name}/resolve/{REVISION}/")
             if file in files:
                 return self.reply(200, files[file], content_too)
-        self.reply(404, b"{}", content_too, {"X-Error-Code": "EntryNotFound"})
+        self.reply(404, b"{}", content_too)
 
-    def reply(self, code: int, content: bytes, content_too: bool, more: dict[str, str] | None = None) -> None:
+    def reply(self, code: int, content: bytes, content_too: bool) -> None:
         """Send one answer, or the part of it that a range asks for."""
         size = len(content)
         headers = {
             "ETag": f'"{hashlib.sha1(content).hexdigest()}"',
             "X-Repo-Commit": REVISION,
             "Content-Type": "application/json",
-            **(more or {}),
-        }
+        } | ({"X-Error-Code": "EntryNotFound"} if code == 404 else {})
         asked = self.headers.get("Range")
         if asked and content_too and code == 200:
             first, last = asked.removeprefix("bytes=").split("-")
@@ -86,18 +82,6 @@ class FakeHub(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
-@pytest.fixture
-def hub() -> Iterator[str]:
-    """The address of a hub on this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 PROGRAM = """
 import json
 from hope.config import Corpus, Hub, Tokens
@@ -107,9 +91,8 @@ from hope.errors import UserError
 
 def attempt(dataset):
     try:
-        hub = Hub(dataset=dataset, revision=REVISION, documents=3)
-        found = collect(Corpus(source="hub", hub=hub))
-        return [found.documents, found.origin]
+        collection = collect(Corpus(source="hub", hub=Hub(dataset=dataset, revision=REVISION, documents=3)))
+        return [collection.documents, collection.origin]
     except UserError as error:
         return str(error)
 
@@ -119,17 +102,17 @@ print(json.dumps(results | {"tokens": encode(tokenizer, ["abbaab"])[0].tolist()}
 """
 
 
-def test_the_client_reads_the_pinned_revision_and_runs_nothing(hub: str, tmp_path: Path) -> None:
-    # The address of the hub is read when the client is imported: hence an interpreter of its own.
-    environment = os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
-    done = subprocess.run(
-        [sys.executable, "-c", f"REVISION = {REVISION!r}\n{PROGRAM}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@pytest.mark.slow
+def test_the_client_reads_the_pinned_revision_and_runs_nothing(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # The client reads the address of the hub when it is imported: hence an interpreter of its own.
+    places = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path), "NO_PROXY": "*"}
+    command = [sys.executable, "-c", f"REVISION = {REVISION!r}\n{PROGRAM}"]
+    environment = os.environ | places | {"HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    server.shutdown()
+    server.server_close()
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
     documents, origin = results["me/plain"]
@@ -140,50 +123,50 @@ def test_the_client_reads_the_pinned_revision_and_runs_nothing(hub: str, tmp_pat
     assert results["tokens"] == [0, 1, 1, 0, 0, 1]
 
 
-@pytest.fixture(autouse=True)
-def private_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the client's lock files out of the user's cache."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+def test_a_dataset_is_asked_for_at_its_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load_dataset(dataset: str, **options: object) -> list[dict[str, str]]:
+        asked.append((dataset, options))
+        return [{"text": "a"}, {"text": " "}, {"text": "b"}, {"text": "c"}]
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    collection = collect(Corpus(source="hub", hub=Hub(dataset="me/plain", revision=REVISION, documents=3)))
+    assert asked == [("me/plain", {"name": None, "split": "train", "revision": REVISION, "streaming": True})]
+    assert (collection.documents, collection.empty) == ([("train:0", "a"), ("train:2", "b")], 1)
+    assert collection.origin["revision"] == REVISION and collection.origin["rows"] == 3
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A dataset with two configurations, as it lies on the hub."""
-    (tmp_path / "rows.jsonl").write_bytes(ROWS)
+def test_a_local_folder_in_the_layout_of_the_hub_is_read_and_a_wrong_name_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Keep the client's lock files out of the user's cache.
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_bytes(ROWS)
     configurations = "".join(f"- config_name: {name}\n  data_files: rows.jsonl\n" for name in ("one", "two"))
-    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configurations}---\n")
-    return tmp_path
-
-
-def test_a_local_folder_in_the_layout_of_the_hub_is_read(folder: Path) -> None:
-    hub = Hub(dataset=str(folder), name="two", revision=REVISION, documents=7)
-    found = collect(Corpus(source="hub", hub=hub))
-    assert found.documents == [(f"train:{number}", f"document {number}") for number in range(7)]
-    assert found.origin["revision"] is None
-    assert found.origin["dataset"] == folder.name
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
+    (folder / "README.md").write_text(f"---\nconfigs:\n{configurations}---\n")
+    content = {"dataset": str(folder), "name": "two", "revision": REVISION, "documents": 7}
+    collection = collect(Corpus(source="hub", hub=Hub(**content)))
+    assert collection.documents == [(f"train:{number}", f"document {number}") for number in range(7)]
+    assert (collection.origin["revision"], collection.origin["dataset"]) == (None, "mine")
+    for change, expected in (
         ({"name": None}, "Config name is missing"),
         ({"split": "trian"}, "trian"),
-        ({"text_field": "txt"}, "no field 'txt' (did you mean 'text'?); there are text, id: set corpus.hub.text_field"),
+        (
+            {"text_field": "txt"},
+            "no field 'txt' (did you mean 'text'?); fields are text, id: set corpus.hub.text_field",
+        ),
         ({"text_field": "id"}, "holds int, not text"),
-    ],
-)
-def test_a_wrong_name_is_one_line(folder: Path, change: dict, expected: str) -> None:
-    hub = Hub(**({"dataset": str(folder), "name": "one", "revision": REVISION} | change))
-    with pytest.raises(UserError, match=r"^corpus\.hub: [^\n]*$") as caught:
-        collect(Corpus(source="hub", hub=hub))
-    assert expected in str(caught.value)
+    ):
+        with pytest.raises(UserError, match=r"^corpus\.hub: [^\n]*$") as caught:
+            collect(Corpus(source="hub", hub=Hub(**(content | change))))
+        assert expected in str(caught.value)
 
 
 def test_without_a_connection_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"^corpus\.hub: 'me/plain' cannot be read \([^\n]*connection[^\n]*$"):
         collect(Corpus(source="hub", hub=Hub(dataset="me/plain", revision=REVISION)))
