@@ -124,7 +124,7 @@ class TokenCorpus:
         """
         if count > self.tokens:
             raise UserError(
-                f"{self.folder}: holds {self.tokens:,} tokens, but a prompt needs {count:,} of text; "
+                f"{self.folder}: holds {self.tokens:,} tokens, but a prompt asks for {count:,} of text; "
                 "leave out the longest retrieval.multiples, or add text"
             )
         possible = self.window_count(count + 1)

@@ -28,7 +28,7 @@ def test_both_sides_are_sound_and_hold_no_token(folder, tmp_path):
         assert (corpus.tokens, corpus.documents, corpus.vocabulary) == (0, 0, 44)
         assert sorted(corpus.special) == sorted(SPECIAL) and sorted(corpus.special.values()) == [0, 1, 2, 3]
         assert Vocabulary(corpus.vocabulary, corpus.special).ordinary.tolist() == list(range(4, 44))
-        with pytest.raises(UserError, match=f"{split}: holds 0 tokens, but a prompt needs 5 of text"):
+        with pytest.raises(UserError, match=f"{split}: holds 0 tokens, but a prompt asks for 5 of text"):
             corpus.span(generator("test"), 5)
         same, other = (TokenCorpus.open(tmp_path / name / split).digest for name in ("same", "other"))
         assert corpus.digest == same != other

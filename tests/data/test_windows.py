@@ -9,13 +9,7 @@ from scipy.stats import chisquare
 
 from hope.config import Analysis, Extrapolation, LengthStage, Windows
 from hope.data.tokens import TokenCorpus
-from hope.data.windows import (
-    analysis_length,
-    check_lengths,
-    evaluation_windows,
-    extrapolation_length,
-    training_windows,
-)
+from hope.data.windows import check_lengths, evaluation_windows, training_windows
 from hope.errors import UserError
 from tests.token_folder import write_tokens
 
@@ -27,16 +21,16 @@ def corpus_of(folder: Path, *lengths: int) -> TokenCorpus:
     """Return documents in which every token is another, so that a window shows where it lies."""
     numbers = iter(range(10, 10 + sum(lengths)))
     documents = [[next(numbers) for _ in range(length)] for length in lengths]
-    return TokenCorpus.open(write_tokens(folder, documents, shard_tokens=11))
+    return TokenCorpus.open(write_tokens(folder, documents, shard_tokens=97))
 
 
 def all_windows(lengths: tuple[int, ...], body: int, crossed: bool) -> set[tuple[int, ...]]:
     """Return every window of ``body`` tokens of such documents."""
-    found, first = set(), 10
+    windows, first = set(), 10
     for length in (sum(lengths),) if crossed else lengths:
-        found |= {tuple(range(start, start + body)) for start in range(first, first + length - body + 1)}
+        windows |= {tuple(range(start, start + body)) for start in range(first, first + length - body + 1)}
         first += length
-    return found
+    return windows
 
 
 LENGTHS = (3, 9, 5, 1, 6, 20, 4)
@@ -143,14 +137,6 @@ def test_lengths_are_found_and_reported(both: Path) -> None:
     }
     assert check_lengths(stage(windows=CROSSED), both)["training"]["share_of_tokens"] == 1.0
     assert check_lengths(stage(windows=Windows(start_token=True)), both)["extrapolation"]["found"] == 3
-
-
-def test_what_is_checked_is_what_the_evaluations_get(both: Path) -> None:
-    settings, validation = stage(), TokenCorpus.open(both / "validation")
-    tokens, _ = evaluation_windows(validation, 2, 1, extrapolation_length(settings.extrapolation, 10), KEPT)
-    assert tokens.shape == (2, 4 * 10 + 1)
-    tokens, _ = evaluation_windows(validation, 3, 1, analysis_length(settings.analysis, 10), KEPT)
-    assert tokens.shape == (3, 2 * 10 + 1)
 
 
 def test_documents_too_short_are_one_line_before_training(both: Path) -> None:
