@@ -94,8 +94,7 @@ def prefix_of(frequencies: Tensor) -> Prefix | None:
     """
     half = len(frequencies)
     kept = int((frequencies != 0).sum())
-    if frequencies[kept:].any():
-        return None
+    # A 0 among the first ``kept`` frequencies is no power of a base.
     base = geometric_base(frequencies[:kept], half)
     return None if base is None else Prefix(base, kept)
 

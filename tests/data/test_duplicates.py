@@ -44,6 +44,9 @@ def test_common_lines_join_copies_but_a_shared_licence_joins_nothing() -> None:
     groups = group_near_duplicates(lines_of([documents[index] for index in order]), 0.5)
     assert len(set(groups[order >= len(own)])) == 1
     assert len(set(groups)) == len(own) + 1
+    # Neighbours by the licence share 5 of 20 lines, exactly the share; every second document shares 5 more.
+    halves = [document | licence | set(range(80_000 + index % 2, 80_010, 2)) for index, document in enumerate(own)]
+    assert group_near_duplicates(lines_of(halves), 0.25).tolist() == [0, 1] * (len(own) // 2)
 
 
 def test_white_space_repeats_and_trivial_lines_do_not_count() -> None:
