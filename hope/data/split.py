@@ -1,6 +1,6 @@
 """Choose the validation documents: whole groups of near copies, enough text, enough long documents."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,21 +40,21 @@ def held_out(
     with_long = order[choice.long_documents[order] > 0]
     by_size = order[np.argsort(choice.sizes[order], kind="stable")]
 
-    choice.take_long(with_long, choice.enough)
-    choice.take_long(with_long, choice.most)
-    if not choice.has_long:
+    choice.take(with_long, choice.enough, choice.has_long)
+    choice.take(with_long, choice.most, choice.has_long)
+    if not choice.has_long():
         choice = _Choice(characters, groups, settings)
-        choice.take_long(by_size[choice.long_documents[by_size] > 0], choice.most)
-    if not choice.has_long:
+        choice.take(by_size[choice.long_documents[by_size] > 0], choice.most, choice.has_long)
+    if not choice.has_long():
         raise UserError(
             f"corpus.validation.long_documents: asks for {settings.long_documents:,} held-out documents of at least "
             f"{settings.long_characters:,} characters; of {len(characters):,} documents "
             f"{choice.long_documents.sum():,} are as long, and {choice.held_long:,} of these can be held out (near "
             "copies together, at most half of the text); lower long_documents or long_characters, or add long documents"
         )
-    choice.take_share(order, choice.enough)
-    choice.take_share(by_size, np.inf)
-    if choice.held < choice.target:
+    choice.take(order, choice.enough, choice.has_share)
+    choice.take(by_size, np.inf, choice.has_share)
+    if not choice.has_share():
         raise UserError(
             f"corpus.validation.share: asks for {settings.share} of the text, but only "
             f"{choice.held / choice.sizes.sum():.3f} can be held out: of {len(characters):,} documents in "
@@ -80,29 +80,22 @@ class _Choice:
         self._asked = settings.long_documents
         self._left = count
 
-    @property
     def has_long(self) -> bool:
+        """Return True if enough long documents are held out."""
         return self.held_long >= self._asked
 
-    def take_long(self, order: Iterable[int], most: float) -> None:
-        """Take groups, up to ``most`` characters in all, until there are enough long documents."""
-        for group in order:
-            if self.has_long:
-                return
-            self._take(group, most)
+    def has_share(self) -> bool:
+        """Return True if enough characters are held out."""
+        return self.held >= self.target
 
-    def take_share(self, order: Iterable[int], most: float) -> None:
-        """Take groups, up to ``most`` characters in all, until there is enough text."""
+    def take(self, order: Iterable[int], most: float, is_enough: Callable[[], bool]) -> None:
+        """Take groups in ``order``, up to ``most`` characters in all, until ``is_enough``; leave one for training."""
         for group in order:
-            if self.held >= self.target:
+            if is_enough():
                 return
-            self._take(group, most)
-
-    def _take(self, group: int, most: float) -> None:
-        """Take a group if it fits and is not the last one left for training."""
-        if self.taken[group] or self._left == 1 or self.held + self.sizes[group] > most:
-            return
-        self.taken[group] = True
-        self._left -= 1
-        self.held += int(self.sizes[group])
-        self.held_long += int(self.long_documents[group])
+            if self.taken[group] or self._left == 1 or self.held + self.sizes[group] > most:
+                continue
+            self.taken[group] = True
+            self._left -= 1
+            self.held += int(self.sizes[group])
+            self.held_long += int(self.long_documents[group])

@@ -103,7 +103,7 @@ def geometric_base(turning: Tensor, half: int) -> float | None:
     """Return b such that the frequencies are ``b^(-j/half)`` for j = 0, 1, ..., or None.
 
     Args:
-        turning: frequencies in order, none of them 0, float64.
+        turning: frequencies in order, float64.
         half: components of the whole head.
     """
     if len(turning) < 2:
