@@ -115,7 +115,7 @@ def test_a_broken_row_or_table_is_named(tmp_path: Path) -> None:
     for line, expected in (
         (b'{"text": "cut', "not valid JSON"),
         (b'["text"]', "expected a JSON object"),
-        (b'{"txt": "a"}', "no field 'text' (did you mean 'txt'?); fields are txt: set corpus.files.text_field"),
+        (b'{"txt": "a"}', "no field 'text' (did you mean 'txt'?); there are txt: set corpus.files.text_field"),
         (b'{"text": 5}', "holds int, not text"),
         (b'{"text": "caf\xe9"}', "not UTF-8"),
         (b"[" * 100_000, "repair or delete"),
@@ -125,7 +125,7 @@ def test_a_broken_row_or_table_is_named(tmp_path: Path) -> None:
         assert message.startswith(f"{path}:3: ") and expected in message
     path = tmp_path / "a.parquet"
     pd.DataFrame({"body": ["a"], "n": [1]}).to_parquet(path)
-    assert f"{path}: no field 'text'; fields are body, n" in refused(path)
+    assert f"{path}: no field 'text'; there are body, n" in refused(path)
     assert "row 1: field 'n' holds int" in refused(path, text_field="n")
     assert read(path, text_field="body").documents == [("a.parquet:1", "a")]
     path.write_bytes(path.read_bytes()[:-20])

@@ -59,7 +59,7 @@ def test_a_local_folder_in_the_layout_of_the_hub_is_read_and_a_wrong_name_is_one
     assert (collection.origin["revision"], collection.origin["dataset"]) == (None, "mine")
     assert "Config name is missing" in refused(dataset=str(folder))
     assert "trian" in refused(**hub, split="trian")
-    fields = "no field 'txt' (did you mean 'text'?); fields are text, id: set corpus.hub.text_field"
+    fields = "no field 'txt' (did you mean 'text'?); there are text, id: set corpus.hub.text_field"
     assert fields in refused(**hub, text_field="txt")
     assert "holds int, not text" in refused(**hub, text_field="id")
 

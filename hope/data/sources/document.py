@@ -70,7 +70,7 @@ def text_of(row: Mapping[str, Any], text_field: str, where: str, key: str) -> st
     """
     if text_field not in row:
         known = ", ".join(row) or "none"
-        raise UserError(f"{where}: no field '{text_field}'{nearest(text_field, row)}; fields are {known}: set {key}")
+        raise UserError(f"{where}: no field '{text_field}'{nearest(text_field, row)}; there are {known}: set {key}")
     text = row[text_field]
     if not isinstance(text, str | None):
         raise UserError(f"{where}: field '{text_field}' holds {type(text).__name__}, not text: set {key}")
