@@ -1,4 +1,4 @@
-"""The command line: a parser made of the declared commands, and errors as exit codes."""
+"""The command line: a parser built from the declared commands, and errors as exit statuses."""
 
 import argparse
 import errno
@@ -14,7 +14,7 @@ from hope.errors import UserError
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status: 0, 1 for an error, 2 for a wrong command line.
 
-    An error that the user can mend is one line; only a defect of the program shows a traceback.
+    An error that the user can correct is printed as one line; only a defect of the program prints a traceback.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -22,18 +22,18 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # Whoever read the output, such as head, has seen enough. Without this, Python complains at its end.
+        # The reader of the output, such as head, has closed it. Without this, Python prints an error when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(f"{error.filename or 'the results folder'}: the disk is full; free some space and run again")
         if error.errno in (errno.EACCES, errno.EROFS):
-            return _fail(f"{error.filename}: not writable; mend its permissions and run again")
+            return _fail(f"{error.filename}: not writable; change its permissions and run again")
         traceback.print_exc()
         return 1
     except KeyboardInterrupt:
-        return _fail("stopped by the keyboard; run again to go on")
+        return _fail("stopped by the keyboard; run again to continue")
 
 
 def _fail(line: str) -> int:

@@ -1,13 +1,13 @@
-"""Errors that a user can cause, and the words that help to mend them."""
+"""Errors that a user can cause, and hints that help to correct them."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the user gave; its text is the one line that the user reads.
+    """A mistake in the user's input; its text is the one line that the user reads.
 
-    The text names the file or key, says what was expected, and how to mend it.
+    The text names the file or key, the expected value, and how to correct it.
     """
 
 

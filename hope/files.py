@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and naming their contents by digest."""
+"""Write files completely or not at all, compute digests, and lock files."""
 
 import fcntl
 import hashlib
@@ -16,10 +16,10 @@ from hope.errors import UserError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends without an error.
 
-    The file is flushed to the disk before the rename, so a reader finds the old file, the new one or
-    none, never a part. After an error (a full disk, say) the temporary file is gone.
+    The file is flushed to the disk before the rename, so that a reader finds the old file, the new one or none, never
+    a part. After an error (a full disk, for example) the temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -34,13 +34,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, whole or not at all."""
+    """Write ``text`` to ``path``, completely or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as sorted, indented JSON, whole or not at all."""
+    """Write ``content`` as sorted, indented JSON, completely or not at all."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
@@ -59,13 +59,13 @@ def read_json(path: Path) -> Any:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content as hexadecimal digits."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def sha256_of_json(content: Any) -> str:
-    """Return the SHA-256 of ``content`` written as sorted JSON, in hexadecimal."""
+    """Return the SHA-256 of ``content`` written as sorted JSON, as hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,15 +1,17 @@
-"""Where everything of a study lies: the one place that knows a path."""
+"""The paths of all files of a study; every other module takes them from here."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+RESULTS = Path("results")
+"""Folder of all studies, below the project's own folder."""
 SNAPSHOTS = "snapshots"
-"""Folder of the weights that are kept while a model trains, within the model's own."""
+"""Folder of the weights that are kept during training, within the model's folder."""
 
 
 def snapshot_file(folder: Path, step: int) -> Path:
-    """Return the file of the weights after ``step`` steps, within the folder that has those of all steps."""
+    """Return the file of the weights after ``step`` steps, within the folder of all snapshots."""
     return folder / f"step-{step:08d}.safetensors"
 
 
@@ -19,7 +21,13 @@ def snapshot_files(model: Path, steps: Iterable[int]) -> list[Path]:
 
 
 def cost_file(folder: Path, step: str, name: str = "") -> Path:
-    """Return the file that says what a step without a record cost, beside its outputs; ``name`` tells jobs apart."""
+    """Return the file of the cost of a step without a record, beside its outputs.
+
+    Args:
+        folder: of the step's outputs.
+        step: name of the step.
+        name: of the job, if the folder holds the outputs of several.
+    """
     return folder / f"{name or step}.cost.json"
 
 
@@ -34,7 +42,7 @@ class RunPaths:
 
     @classmethod
     def of_model(cls, folder: Path) -> "RunPaths":
-        """Return the paths of the trained model in ``folder``, as :attr:`model` names it."""
+        """Return the paths of the trained model in ``folder``, which is :attr:`model` of the result."""
         whole = folder if len(folder.parts) > 4 else folder.absolute()
         _, arm, encoding, seed = whole.parts[-4:]
         return cls(whole.parents[3], arm, encoding, seed.removeprefix("seed"))
@@ -65,28 +73,33 @@ class RunPaths:
 
 @dataclass(frozen=True)
 class StudyPaths:
-    """Files of one study; ``root`` is ``results/<study>``."""
+    """Files of one study, in the folder ``root``."""
 
     root: Path
+
+    @classmethod
+    def named(cls, study: str) -> "StudyPaths":
+        """Return the paths of the study with this name, in ``results/<study>``."""
+        return cls(RESULTS / study)
 
     def run(self, arm: str, encoding: str, seed: int | str) -> RunPaths:
         """Paths of one trained model; all arguments may be Snakemake wildcards in braces."""
         return RunPaths(self.root, arm, encoding, seed)
 
     def data(self, key: str) -> Path:
-        """Folder with ``tokenizer/``, ``train/`` and ``validation/``: the tokens of one corpus and tokenizer.
+        """Folder of tokens of one corpus and tokenizer, with ``tokenizer/``, ``train/`` and ``validation/``.
 
         Args:
-            key: :attr:`hope.config.Arm.data_key` of the arms that read it.
+            key: :attr:`hope.config.Arm.data_key` of the arms that use it.
         """
         return self.root / "data" / key
 
     def corpus(self, key: str) -> Path:
-        """Folder with ``documents.parquet`` and ``corpus.json``: the split text behind :meth:`data`."""
+        """Folder with ``documents.parquet`` and ``corpus.json``: the split text from which :meth:`data` is made."""
         return self.data(key) / "corpus"
 
     def theory(self, arm: str) -> Path:
-        """Folder with the tables of an arm that need no trained model."""
+        """Folder with the tables of an arm that are computed without a trained model."""
         return self.root / "analysis" / arm / "theory"
 
     @property
@@ -101,7 +114,7 @@ class StudyPaths:
 
     @property
     def claims(self) -> Path:
-        """The verdicts."""
+        """The verdicts on the claims."""
         return self.root / "claims.json"
 
     @property
@@ -116,16 +129,16 @@ class StudyPaths:
 
     @property
     def logs(self) -> Path:
-        """Folder with a log file for each job."""
+        """Folder with one log file per job."""
         return self.root / "logs"
 
     @property
     def checkpoints(self) -> Path:
-        """Folder with the state of unfinished trainings: no rule's output, so that no failure deletes it."""
+        """Folder with the state of unfinished trainings. It is no rule's output, so that no failure deletes it."""
         return self.root / "checkpoints"
 
     def costs(self) -> list[Path]:
-        """Return the files of :func:`cost_file` that are there."""
+        """Return the existing files of :func:`cost_file`."""
         return sorted(
             path for room in ("data", "tables", "figures", "report") for path in (self.root / room).rglob("*.cost.json")
         )

@@ -1,4 +1,4 @@
-"""A whole study with one command: from wherever it was stopped, to its final report."""
+"""Run a whole study with one command: from wherever it was stopped, to its final report."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -24,35 +24,34 @@ HEARTBEAT_SECONDS = 10.0
 
 
 def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
-    """Run a study to its final report, completing what an earlier run left.
+    """Run a study to its final report, from where an earlier run stopped.
 
-    Only one such run at a time works in a folder. What a killed one left behind is taken care of: its
-    lock on the workflow is lifted once no workflow engine is at work in the folder any more, and its
-    half-made outputs are made again.
+    Only one such run works in a folder at a time. After a killed run, its lock on the workflow is removed once no
+    snakemake works in the folder any more, and its incomplete outputs are made again.
 
     Args:
-        configfiles: overlays over ``config.yaml``, in order.
-        cores: cores to use, a number or ``all``.
+        configfiles: overlays of ``config.yaml``, in order.
+        cores: number of cores to use, or ``all``.
         rest: further options of snakemake.
 
     Returns:
         The exit status of snakemake.
 
     Raises:
-        UserError: the config is wrong, this is no folder of the project, or another run is at work in it.
+        UserError: the config is wrong, this is no folder of the project, or another run works in it.
     """
     if not Path("Snakefile").exists():
         raise UserError(f"{Path.cwd()}: there is no Snakefile; run this in the project's own folder")
     base, *overlays = with_base(configfiles)
     study = load_study([base, *overlays])
     check_study(study)
-    paths = StudyPaths(Path("results") / study.study)
+    paths = StudyPaths.named(study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
     configs = ["--configfile", *map(str, overlays)] if overlays else []
     with exclusive_lock(SNAKEMAKE / "reproduce.lock", wait=False):
         _wait_for_engines()
         if any((SNAKEMAKE / "locks").glob("*")):
-            print("lifting the lock of a run that was killed", flush=True)
+            print("removing the lock of a run that was killed", flush=True)
             _snakemake(["--unlock", "--quiet", "all", *configs])
         started = time.time()
         with _heartbeat(paths.logs / "train_model"):
@@ -66,10 +65,10 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
 
 
 def _snakemake(options: list[str]) -> int:
-    """Run snakemake under this interpreter and return its exit status, a signal as 128 and its number.
+    """Run snakemake with this Python; return its exit status, or 128 plus the number of the signal that ended it.
 
-    Ctrl-C reaches it and its jobs through the process group, so here it is only waited out. SIGTERM is
-    passed on to all of them: snakemake would wait for its jobs to end by themselves.
+    Ctrl-C reaches snakemake and its jobs through the process group, so this process only waits for them. SIGTERM is
+    sent on to all of them, since snakemake would wait for its jobs to end by themselves.
     """
     folder = os.path.dirname(sys.executable)
     environment = {**os.environ, "PATH": os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])}
@@ -77,7 +76,7 @@ def _snakemake(options: list[str]) -> int:
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-            with _no_such_process():
+            with suppress(psutil.NoSuchProcess):
                 child.send_signal(signal.SIGTERM)
 
     before = {
@@ -92,27 +91,18 @@ def _snakemake(options: list[str]) -> int:
     return 128 - status if status < 0 else status
 
 
-@contextmanager
-def _no_such_process() -> Iterator[None]:
-    """Go on where a process ended before it was reached."""
-    try:
-        yield
-    except psutil.NoSuchProcess:
-        return
-
-
 def _wait_for_engines() -> None:
-    """Wait until no snakemake is at work in this folder: one that outlived its starter goes on by itself."""
-    told = False
+    """Wait until no snakemake works in this folder: one whose starter was killed runs on."""
+    reported = False
     while engine := _engine():
-        if not told:
+        if not reported:
             print(f"snakemake (process {engine}) is at work in this folder; waiting for it to end", flush=True)
-            told = True
+            reported = True
         time.sleep(1.0)
 
 
 def _engine() -> int | None:
-    """Return the process number of a snakemake that works in this folder."""
+    """Return the process id of a snakemake that works in this folder."""
     here = os.getcwd()
     for process in psutil.process_iter():
         try:
@@ -126,7 +116,7 @@ def _engine() -> int | None:
 
 @contextmanager
 def _heartbeat(folder: Path) -> Iterator[None]:
-    """Show the last line of every log in ``folder`` that grows while the block runs."""
+    """Print the last line of every log in ``folder`` that grows while the block runs."""
     ended = threading.Event()
     shown: dict[Path, str] = {path: _last_line(path) for path in folder.glob("*.log")}
 
@@ -148,7 +138,7 @@ def _heartbeat(folder: Path) -> Iterator[None]:
 
 
 def _last_line(path: Path) -> str:
-    """Return the last whole line of a log; an empty string if there is none yet."""
+    """Return the last complete line of a log, or an empty string."""
     try:
         with open(path, "rb") as handle:
             handle.seek(max(0, os.path.getsize(path) - 2000))
@@ -159,7 +149,7 @@ def _last_line(path: Path) -> str:
 
 
 def _explain(paths: StudyPaths, started: float) -> None:
-    """Repeat, after all that snakemake printed, the one line of each step that failed."""
+    """Print the error line of each failed step again, after snakemake's output."""
     print("\nThe study is not complete.", flush=True)
     for log in sorted(paths.logs.rglob("*.log")):
         if log.stat().st_mtime >= started:
@@ -170,7 +160,7 @@ def _explain(paths: StudyPaths, started: float) -> None:
 
 
 def _conclude(paths: StudyPaths, configs: list[str]) -> int:
-    """Write Snakemake's own report into the study and print where both reports lie."""
+    """Write Snakemake's own report into the study's folder and print the addresses of both reports."""
     page = paths.root / "snakemake-report.html"
     status = _snakemake(["--report", str(page), "--quiet", "all", *configs])
     if status:

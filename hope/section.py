@@ -1,4 +1,4 @@
-"""What every part of the config is made of."""
+"""The base class of every part of the config."""
 
 from typing import Annotated
 

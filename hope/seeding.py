@@ -1,4 +1,4 @@
-"""The one way to seed: random numbers named by what they are for."""
+"""Seeds and random generators, each named by its purpose."""
 
 import hashlib
 
@@ -14,7 +14,7 @@ def seed_of(*purpose: str | int) -> int:
 def generator(*purpose: str | int) -> np.random.Generator:
     """Return a NumPy generator whose stream depends on ``purpose`` alone.
 
-    Streams of different purposes are independent; the bits are those of Philox, a counter-based
-    generator, and so do not depend on what was drawn before.
+    Streams of different purposes are independent. The bits are those of Philox, a counter-based generator, and do not
+    depend on earlier draws from other streams.
     """
     return np.random.Generator(np.random.Philox(key=seed_of(*purpose)))

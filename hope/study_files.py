@@ -1,4 +1,4 @@
-"""The files of the user's own that a study reads, checked before anything runs, from the config alone."""
+"""The user's own files that a study reads, found from the config and checked before anything runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ from hope.reporting.claims_file import ClaimsFile
 
 @dataclass(frozen=True)
 class ArmFiles:
-    """What an arm reads beside its config.
+    """The user's own files that an arm reads.
 
     Attributes:
-        corpus: text files; none where the corpus is not made of the user's files.
-        encodings: by name, the file of an encoding of the user's own; empty for the others.
-        trained_tasks: files of the user's own tasks that are part of training.
-        tasks: files of the user's own tasks that are evaluated.
+        corpus: text files; empty for another source of text.
+        encodings: by name, the file of an encoding of the user's own; empty for built-in ones.
+        trained_tasks: files of the user's own tasks in the training.
+        tasks: files of the user's own tasks in the evaluation.
     """
 
     corpus: list[Path]
@@ -30,30 +30,30 @@ class ArmFiles:
 
     @property
     def watched(self) -> list[str]:
-        """Those of the text files whose change makes the corpus anew.
+        """The text files whose change makes Snakemake prepare the corpus again.
 
-        A name with braces, which Snakemake takes for wildcards, is not among them, and of more than 10,000 files,
-        which it would look at one by one, none is: the user has ``--forcerun prepare_corpus``.
+        Names with braces, which Snakemake reads as wildcards, are left out. Of more than 10,000 files none is watched,
+        since Snakemake would check each of them; ``--forcerun prepare_corpus`` does it then.
         """
         names = [name for name in map(str, self.corpus) if not {"{", "}"} & set(name)]
         return names if len(names) <= 10_000 else []
 
 
 class StudyFiles(NamedTuple):
-    """The claims under test, and what each arm of a study reads."""
+    """The claims under test, and the user's own files of each arm."""
 
     claims: ClaimsFile
     arms: dict[str, ArmFiles]
 
 
 def check_study(study: Study) -> StudyFiles:
-    """Return what a study reads beside its config, once it is known to be there and the claims to fit.
+    """Check that a study's claims fit it and that the user's own files exist; return both.
 
     Raises:
-        UserError: what the study has made so far is of before there were arms, the claims file is wrong, a path of
-            the corpus leads to no file, or there is no file of an encoding or a task of the user's own.
+        UserError: the study's results are of before there were arms, the claims file is wrong, a path of the corpus
+            leads to no file, or the file of an encoding or a task is missing.
     """
-    check_layout(StudyPaths(Path("results") / study.study).root)
+    check_layout(StudyPaths.named(study.study).root)
     return StudyFiles(checked_claims(study), {name: _files_of(arm) for name, arm in study.arms.items()})
 
 

@@ -20,12 +20,8 @@ def study_of(*contents: dict[str, Any]) -> Study:
     return resolve((f"{number}.yaml", content) for number, content in enumerate(contents))
 
 
-def test_a_config_without_arms_has_one():
-    assert list(study_of(ONE).arms) == [MAIN]
-    assert study_of(ONE).runs() == [(MAIN, "rope", 0)]
-
-
-def test_an_arm_says_what_it_lays_over_the_top_level():
+def test_a_config_without_arms_has_one_and_an_arm_lays_its_part_over_the_top_level():
+    assert list(study_of(ONE).arms) == [MAIN] and study_of(ONE).runs() == [(MAIN, "rope", 0)]
     study = study_of(ONE | {"model": {"layers": 3}, "arms": {"a": {"model": {"width": 48}}, "b": None, "c": {}}})
     assert list(study.arms) == ["a", "c"]
     assert [(arm.model.layers, arm.model.width) for arm in study.arms.values()] == [(3, 48), (3, 96)]
@@ -33,19 +29,12 @@ def test_an_arm_says_what_it_lays_over_the_top_level():
 
 def test_a_later_file_reaches_all_arms_by_its_top_level_and_one_by_its_name():
     first = ONE | {"arms": {"a": {"training": {"length": 256}}, "b": {"encodings": ["hope"]}}}
-    study = study_of(
-        first, {"encodings": ["rope", "none"], "training": {"length": 512}, "arms": {"b": {"seeds": {"count": 2}}}}
-    )
-    assert [arm.encodings for arm in study.arms.values()] == [["rope", "none"]] * 2
-    assert [arm.training.length for arm in study.arms.values()] == [512, 512]
-    assert [arm.seeds.count for arm in study.arms.values()] == [1, 2]
-
-
-def test_an_arm_that_was_dropped_may_be_named_again():
-    study = study_of(
-        ONE | {"arms": {"a": {}, "b": {}}}, {"arms": {"a": None}}, {"arms": {"a": {"seeds": {"count": 2}}}}
-    )
-    assert study.arms["a"].seeds.count == 2
+    later = {"encodings": ["rope", "none"], "training": {"length": 512}, "arms": {"b": {"seeds": {"count": 2}}}}
+    arms = study_of(first, later).arms.values()
+    assert [arm.encodings for arm in arms] == [["rope", "none"]] * 2
+    assert [(arm.training.length, arm.seeds.count) for arm in arms] == [(512, 1), (512, 2)]
+    again = study_of(first, {"arms": {"a": None}}, {"arms": {"a": {"seeds": {"count": 2}}}})
+    assert again.arms["a"].seeds.count == 2, "an arm that was dropped may be named again"
 
 
 def test_the_overlays_of_the_readme_reach_every_arm():
@@ -56,11 +45,16 @@ def test_the_overlays_of_the_readme_reach_every_arm():
     assert {arm.corpus.source for arm in load_study([BASE], {"corpus": corpus}).arms.values()} == {"files"}
 
 
-def test_adding_an_arm_moves_nothing_in_the_others():
-    before, after = load_study([BASE]), load_study([BASE], {"arms": {"small": {"model": {"layers": 1}}}})
-    assert list(after.arms) == [*before.arms, "small"]
+def test_adding_an_arm_moves_nothing_in_the_others_and_arms_that_read_the_same_share_their_data():
+    before = load_study([BASE])
+    arms = {"more": {"model": {"layers": 1}}, "other": {"tokens": {"vocabulary": 512}}}
+    after = load_study([BASE], {"arms": arms})
+    assert list(after.arms) == [*before.arms, *arms]
     for name, arm in before.arms.items():
         assert to_json(after.arms[name]) == to_json(arm)
+    keys = {name: arm.data_key for name, arm in after.arms.items()}
+    assert keys["more"] == keys["text"] != keys["other"]
+    assert keys["retrieval"] == "symbols-40"
 
 
 @pytest.mark.parametrize(
@@ -106,13 +100,6 @@ def test_a_mistake_in_an_arm_is_one_line_that_names_it(over, line):
     with pytest.raises(UserError) as caught:
         load_study([BASE], over)
     assert line in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_arms_that_read_the_same_share_their_data():
-    study = load_study([BASE], {"arms": {"more": {"model": {"layers": 1}}, "other": {"tokens": {"vocabulary": 512}}}})
-    keys = {name: arm.data_key for name, arm in study.arms.items()}
-    assert keys["more"] == keys["text"] != keys["other"]
-    assert keys["retrieval"] == "symbols-40"
 
 
 def test_a_resolved_study_is_a_config_that_needs_no_other(tmp_path):

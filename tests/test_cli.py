@@ -1,10 +1,10 @@
 """The command line as a user meets it."""
 
+import errno
 import json
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,33 +13,32 @@ from hope.cli import main
 from tests.conftest import ROOT
 
 
-def test_help_answers_at_once_and_lists_the_steps(hope_command):
-    hope_command("--help")
-    started = time.monotonic()
-    answer = hope_command("--help")
-    assert answer.returncode == 0
+def test_help_lists_the_steps(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
     for step in ("check", "encodings", "reproduce", "train", "ui", "sync"):
-        assert step in answer.stdout
-    # Not a matter of speed alone: a second and more means that something heavy is imported.
-    print(f"answered in {time.monotonic() - started:.2f} s")
+        assert step in text
 
 
-def test_check_prints_one_line_alone(hope_command, tmp_path):
+def test_check_reports_the_study_or_one_line(tmp_path, capsys):
     over = tmp_path / "my.yaml"
-    over.write_text("study: mine\ntraining: {lenght: 3}\n")
-    answer = hope_command("check", "--configfile", over)
-    assert answer.returncode == 1 and answer.stdout == ""
-    assert answer.stderr.count("\n") == 1
-    assert "unknown key 'training.lenght' (did you mean 'length'?)" in answer.stderr
-    over.write_text("study: mine\ncorpus: {source: files, files: {paths: [nowhere]}}\n")
-    answer = hope_command("check", "--configfile", over)
-    assert answer.returncode == 1
-    assert answer.stderr == "hope: error: corpus.files.paths: 'nowhere' leads to no file\n"
-    over.write_text("study: mine\n")
-    answer = hope_command("check", "--configfile", over)
-    assert answer.returncode == 0
-    lines = answer.stdout.splitlines()
-    assert lines[:2] == ["mine, arm text: 2 encodings, 6 models", "mine, arm retrieval: 4 encodings, 16 models"]
+
+    def check(overlay: str) -> tuple[int, str, str]:
+        over.write_text(overlay)
+        return main(["check", "--configfile", str(over)]), *capsys.readouterr()
+
+    status, out, error = check("study: mine\ntraining: {lenght: 3}\n")
+    assert (status, out, error.count("\n")) == (1, "", 1)
+    assert "unknown key 'training.lenght' (did you mean 'length'?)" in error
+    line = "hope: error: corpus.files.paths: 'nowhere' leads to no file\n"
+    assert check("study: mine\ncorpus: {source: files, files: {paths: [nowhere]}}\n") == (1, "", line)
+    status, out, _ = check("study: mine\nencodings: [rope, hope, clipped_rope_hard]\n")
+    lines = out.splitlines()
+    line = "warning: arm {}: clipped_rope_hard is the same encoding as hope at d = 32, L = {}: one of them is enough"
+    assert (status, lines[:2]) == (0, [line.format("text", 128), line.format("retrieval", 64)])
+    assert "mine, arm text: 3 encodings, 9 models" in lines and "mine, arm retrieval: 3 encodings, 13 models" in lines
     assert "the smallest effects that it could see, if its noise is that of the default study:" in lines
     assert any(line.startswith("  claim 5, part copy_past: 5 seeds could see 0.") for line in lines)
     assert lines[-1] == "mine: 22 models in all: the config is right"
@@ -57,7 +56,7 @@ def test_encodings_lists_every_family(capsys):
     assert [tuple(line.split()[:2]) for line in settings.splitlines()[1:]] == fields
 
 
-def test_encodings_of_a_study_are_listed_at_its_sizes(hope_command, tmp_path):
+def test_encodings_of_a_study_are_listed_at_its_sizes(tmp_path, capsys):
     over = tmp_path / "over.yaml"
     over.write_text(
         "study: mine\nencodings: [hope, pope, rope_fast, clipped_rope_hard, mine]\n"
@@ -65,9 +64,8 @@ def test_encodings_of_a_study_are_listed_at_its_sizes(hope_command, tmp_path):
         "model: {layers: 3, width: 256, heads: 4, kv_heads: 2}\ntraining: {length: 4096}\n"
         "arms: {retrieval: null, short: {encodings: [none], training: {length: 64}}}\n"
     )
-    answer = hope_command("encodings", "--configfile", over)
-    assert answer.returncode == 0, answer.stderr
-    text, short = answer.stdout.split("\n\n")
+    assert main(["encodings", "--configfile", str(over)]) == 0
+    text, short = capsys.readouterr().out.split("\n\n")
     assert short.startswith("short: at head dimension d = 64 and training length L = 64:\nname ")
     first, header, *lines = text.splitlines()
     assert first == "text: at head dimension d = 64 and training length L = 4096:"
@@ -96,45 +94,30 @@ def test_a_listing_may_be_read_in_part():
     assert answer.stdout.startswith("name ")
 
 
-def test_check_names_encodings_that_coincide(hope_command, tmp_path):
-    over = tmp_path / "over.yaml"
-    over.write_text("study: mine\nencodings: [hope, clipped_rope_hard]\n")
-    answer = hope_command("check", "--configfile", over)
-    assert answer.returncode == 0
-    line = "warning: arm {}: clipped_rope_hard is the same encoding as hope at d = 32, L = {}: one of them is enough"
-    assert answer.stdout.splitlines()[:2] == [line.format("text", 128), line.format("retrieval", 64)]
-
-
 def test_the_schema_file_is_the_configs(capsys):
     assert main(["schema"]) == 0
     schema = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())
     assert json.loads(capsys.readouterr().out) == schema
 
 
-@pytest.mark.parametrize("arguments", [[], ["trian"], ["train"], ["ui"]])
-def test_a_wrong_command_line_is_status_2(arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert "usage" in capsys.readouterr().err
+def test_a_wrong_command_line_is_status_2(capsys):
+    for arguments in ([], ["trian"], ["train"], ["ui"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage" in capsys.readouterr().err
 
 
-def test_settings_that_are_no_settings_are_one_clear_line(tmp_path, capsys):
-    status = main(["prepare-corpus", "--settings", '{"source": "flies"}', "--output", str(tmp_path / "out")])
-    assert status == 1
+def test_wrong_settings_and_a_full_disk_are_one_clear_line(monkeypatch, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert main(["prepare-corpus", "--settings", '{"source": "flies"}', "--output", str(output)]) == 1
     assert "--settings.source" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_full_disk_is_one_clear_line(monkeypatch, tmp_path, capsys):
-    import errno
-
-    from hope.data import corpus
+    assert not output.exists()
 
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "documents.parquet"))
 
-    monkeypatch.setattr(corpus, "prepare_corpus", full)
-    assert main(["prepare-corpus", "--settings", "{}", "--output", str(tmp_path)]) == 1
+    monkeypatch.setattr("hope.data.corpus.prepare_corpus", full)
+    assert main(["prepare-corpus", "--settings", "{}", "--output", str(output)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "documents.parquet: the disk is full" in error

@@ -20,7 +20,6 @@ def blocks(language: str) -> list[str]:
 
 
 def study_of(overlay: str, folder: Path) -> Study:
-    """Return the study of an overlay of the default config."""
     path = folder / "my.yaml"
     path.write_text(overlay, encoding="utf-8")
     return load_study([BASE, path])
@@ -59,10 +58,4 @@ def test_every_file_that_it_links_is_there():
 def test_every_make_target_that_it_names_is_there():
     targets = set(re.findall(r"\bmake ([a-z]+)", README))
     assert targets >= {"reproduce", "test", "setup", "ui"}
-    for target in targets:
-        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
-
-
-def test_the_presets_that_it_names_are_right():
-    for preset in set(re.findall(r"\]\((workflow/presets/[^)]+)\)", README)):
-        assert load_study([BASE, ROOT / preset]).study
+    subprocess.run(["make", "-n", *targets], cwd=ROOT, check=True, capture_output=True)

@@ -1,43 +1,57 @@
-"""A folder of tokens by its format, without a corpus and a tokenizer."""
+"""Folders of tokens, written from their format alone, without a corpus, a tokenizer or the code under test."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 
-from hope.files import sha256_of_file, sha256_of_json, write_json
+SPECIAL = {"start": 0, "end": 1, "separator": 2, "query": 3}
 
 
-def write_held_out(data: Path, lengths: list[int], vocabulary: int, special: dict[str, int], seed: int) -> Path:
-    """Write ``data/validation``: documents of so many random tokens, the last of each the end token; return ``data``.
-
-    Args:
-        data: the data folder.
-        lengths: tokens of each document.
-        vocabulary: number of token ids, of which those from 4 on are drawn.
-        special: ids of the special tokens.
-        seed: of the random numbers.
-    """
-    folder = data / "validation"
+def write_tokens(
+    folder: Path,
+    documents: list[list[int]],
+    shard_tokens: int = 10_000,
+    vocabulary: int = 60_000,
+    special: dict[str, int] = SPECIAL,
+) -> Path:
+    """Write the token ids of documents, each with its end token, into ``folder``; return ``folder``."""
     folder.mkdir(parents=True)
-    random = np.random.default_rng(seed)
-    documents = [np.append(random.integers(4, vocabulary, length - 1), special["end"]) for length in lengths]
-    tokens = np.concatenate(documents).astype("<u2")
-    tokens.tofile(folder / "shard-00000.bin")
-    np.concatenate(([0], np.cumsum(lengths))).astype("<i8").tofile(folder / "documents.bin")
-    shard = {"file": "shard-00000.bin", "tokens": len(tokens), "sha256": sha256_of_file(folder / "shard-00000.bin")}
+    digests = {}
+
+    def write(name: str, numbers: np.ndarray, kind: str) -> None:
+        (folder / name).write_bytes(content := numbers.astype(kind).tobytes())
+        digests[name] = hashlib.sha256(content).hexdigest()
+
+    stream, shards = np.concatenate(documents), []
+    for index, start in enumerate(range(0, len(stream), shard_tokens)):
+        part, name = stream[start : start + shard_tokens], f"shard-{index:05d}.bin"
+        write(name, part, "<u2")
+        shards.append({"file": name, "tokens": len(part), "sha256": digests[name]})
+    write("documents.bin", np.cumsum([0, *map(len, documents)]), "<i8")
     manifest = {
         "format": 1,
-        "split": "validation",
+        "split": folder.name,
         "dtype": "uint16",
         "vocabulary": vocabulary,
         "special": special,
-        "tokens": len(tokens),
-        "documents": len(lengths),
-        "shards": [shard],
-        "documents_sha256": sha256_of_file(folder / "documents.bin"),
+        "tokens": len(stream),
+        "documents": len(documents),
+        "characters": 3 * len(stream),
+        "shards": shards,
+        "documents_sha256": digests["documents.bin"],
         "tokenizer_sha256": "0" * 64,
         "corpus_digest": "0" * 64,
-        "characters": 4 * len(tokens),
     }
-    write_json(folder / "manifest.json", manifest | {"digest": sha256_of_json(manifest)})
+    manifest["digest"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def write_held_out(data: Path, lengths: list[int], vocabulary: int, special: dict[str, int], seed: int) -> Path:
+    """Write ``data/validation`` and return ``data``: documents of these lengths, of random tokens from 4 on."""
+    random = np.random.default_rng(seed)
+    documents = [[*random.integers(4, vocabulary, length - 1), special["end"]] for length in lengths]
+    write_tokens(data / "validation", documents, sum(lengths), vocabulary, special)
     return data

@@ -10,7 +10,7 @@ from hope.commands.declaration import argument, at_least, command, positive
     argument("model", type=Path, help="folder of a trained model"),
     argument("output", type=Path, help="the new folder"),
     argument("--format", choices=("llama", "partial-rotary", "gguf"), default="llama", help="what to write (llama)"),
-    argument("--tokenizer", help="folder of the model's tokenizer, or 'none'; that of its study if left out"),
+    argument("--tokenizer", help="folder of the model's tokenizer, or 'none' (the tokenizer of its study)"),
 )
 def export(options: argparse.Namespace) -> None:
     """Write a trained model as a stock checkpoint."""
@@ -22,8 +22,8 @@ def export(options: argparse.Namespace) -> None:
 @command(
     argument("checkpoint", type=Path, help="folder with config.json and safetensors"),
     argument("output", type=Path, help="the new folder"),
-    argument("--length", type=int, help="training length in tokens; max_position_embeddings if left out"),
-    argument("--data", type=Path, help="a study's data folder whose special tokens the model is to get"),
+    argument("--length", type=int, help="training length in tokens (max_position_embeddings)"),
+    argument("--data", type=Path, help="a study's folder of tokens; the model gets its special tokens"),
 )
 def import_(options: argparse.Namespace) -> None:
     """Convert a stock checkpoint into a model that analysis and evaluation can read."""

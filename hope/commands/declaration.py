@@ -1,7 +1,7 @@
-"""How a command is declared: a function, its arguments, and, for a step of the workflow, the files that it writes.
+"""The declaration of a command: a function, its arguments, and, for a step of the workflow, the files that it writes.
 
-The function's name is the command's, the first line of its docstring its help. What a command needs is imported
-in its function, so that ``--help`` and light commands load no numerical library.
+The command has the function's name, and the first line of the docstring is its help. A command imports what it needs
+within its function, so that ``--help`` and light commands load no numerical library.
 """
 
 import argparse
@@ -16,7 +16,7 @@ Argument = Callable[[argparse.ArgumentParser], Any]
 Function = Callable[[argparse.Namespace], int | None]
 
 argument = functools.partial(operator.methodcaller, "add_argument")
-"""Declares an argument by what :meth:`~argparse.ArgumentParser.add_argument` takes; called on a parser, it adds it."""
+"""Takes the arguments of :meth:`~argparse.ArgumentParser.add_argument`; the result adds the argument to a parser."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Command:
 
     Attributes:
         function: takes the parsed command line and returns an exit status; None is 0.
-        summary: one sentence, shown by ``--help``.
+        summary: one sentence for ``--help``.
         arguments: in the order of the help.
-        record: file of the provenance that a step writes beside its outputs; empty for none.
-        outputs: files that a step writes into ``--output``, by the name that they have in its rule.
+        record: file of a step's provenance, beside its outputs; empty for none.
+        outputs: files that a step writes into ``--output``, by their names in the workflow's rule.
     """
 
     function: Function
@@ -55,12 +55,12 @@ def command(*arguments: Argument, record: str = "", **outputs: str) -> Callable[
 
 
 def required(name: str, meaning: str, kind: Callable[[str], Any] = Path) -> Argument:
-    """Declare an option that must be given."""
+    """Declare a required option."""
     return argument(name, required=True, type=kind, help=meaning)
 
 
 def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    """Return a reader of numbers above 0."""
+    """Return a parser of numbers above 0."""
 
     def read(text: str) -> float:
         number = kind(text)
@@ -73,7 +73,7 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
 
 
 def at_least(fewest: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from ``fewest`` on."""
+    """Return a parser of whole numbers that are at least ``fewest``."""
 
     def read(text: str) -> int:
         number = int(text)

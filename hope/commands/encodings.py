@@ -24,7 +24,7 @@ def encodings(options: argparse.Namespace) -> None:
     argument("--settings", default="{}", help="its settings, as JSON"),
 )
 def check_encoding(options: argparse.Namespace) -> int:
-    """Run the checks that every encoding must pass on one, your own or another."""
+    """Run the checks that every encoding must pass, on your own or another encoding."""
     from hope.contract.command import check_encoding
 
     return 0 if check_encoding(options.encoding, options.settings) else 1

@@ -1,4 +1,4 @@
-"""The steps of the workflow: what each reads, does, writes and records."""
+"""The steps of the workflow: the inputs, work, outputs and record of each."""
 
 import argparse
 import json
@@ -27,18 +27,18 @@ ROTARY_TABLES = {
     "kernel": "kernel_trained.parquet",
     "intervention": "intervention.parquet",
 }
-"""What the analysis of attention writes for rotary encodings alone."""
+"""Tables that the attention analysis writes only for rotary encodings."""
 
 
 @contextmanager
 def _recorded(options: argparse.Namespace, settings: "Section", inputs: list[Path], *more: str) -> Iterator[None]:
-    """Run a step and, once it has succeeded, write its provenance beside its outputs.
+    """Run a step and, if it succeeds, write its provenance beside its outputs.
 
     Args:
-        options: name the step and the folder of its outputs.
-        settings: what the step was given.
+        options: the command line, with the step's name and output folder.
+        settings: the step's part of the config.
         inputs: files and folders that it reads.
-        more: outputs beside those that it declares, as patterns.
+        more: patterns of further outputs that the step does not declare.
     """
     from hope.files import write_json
     from hope.tracking.provenance import record
@@ -54,7 +54,7 @@ def _recorded(options: argparse.Namespace, settings: "Section", inputs: list[Pat
 
 @contextmanager
 def _timed(options: argparse.Namespace, folder: Path, name: str = "") -> Iterator[None]:
-    """Run a step that has no record and, once it has succeeded, write into ``folder`` what it cost."""
+    """Run a step without a record and, if it succeeds, write its cost into ``folder``."""
     from hope.files import write_json
     from hope.tracking.provenance import cost
 
@@ -141,7 +141,7 @@ def init_tracking(options: argparse.Namespace) -> None:
     FOLDER,
     required("--checkpoints", "folder of the study's checkpoints"),
     argument("--tracking", default="", help="tracking store for live metrics"),
-    argument("--launch", default="{}", help="settings of the training that define where it runs, as JSON"),
+    argument("--launch", default="{}", help="settings that define where the training runs, as JSON"),
     argument("--rendezvous", default="", help="HOST:PORT where the nodes of this training meet; set by the first one"),
     record="run.json",
     model="model.safetensors",
@@ -160,7 +160,7 @@ def train(options: argparse.Namespace) -> None:
     with _recorded(options, settings, [options.data / "train"], f"{SNAPSHOTS}/*.safetensors"):
         folders = options.data, options.output, options.checkpoints
         if not launch(settings, *folders, options.tracking, options.rendezvous):
-            raise SystemExit(0)  # the record is kept by the first process of the training
+            raise SystemExit(0)  # only the first process of the training writes the record
 
 
 @command(
@@ -183,7 +183,7 @@ def analyze_attention(options: argparse.Namespace) -> None:
 
 @command(*ON_MODEL, record="dynamics.json", dynamics="dynamics.parquet")
 def analyze_dynamics(options: argparse.Namespace) -> None:
-    """Measure where the heads of one model attended at moments of its training."""
+    """Measure where the heads of one model attended at several steps of its training."""
     from hope.analysis.dynamics import write_dynamics
     from hope.config import DynamicsStage, from_json
 
@@ -260,7 +260,10 @@ def draw(options: argparse.Namespace) -> None:
 
 
 @command(
-    required("--template", "the notebook"), STUDY_FOLDER, FILE, required("--work", "folder for a notebook that failed")
+    required("--template", "the notebook"),
+    STUDY_FOLDER,
+    FILE,
+    required("--work", "folder to keep a notebook that failed"),
 )
 def notebook(options: argparse.Namespace) -> None:
     """Run a notebook and render it to HTML."""

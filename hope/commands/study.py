@@ -1,15 +1,15 @@
-"""Commands on a study: what its config describes, what it needs, how far it is, and running it."""
+"""Commands on a study: check its config, estimate its needs, run it, show its progress."""
 
 import argparse
 import json
 from pathlib import Path
 
-from hope.commands.declaration import CONFIGFILE, argument, command, positive
+from hope.commands.declaration import CONFIGFILE, STUDY, argument, command, positive
 
 
 @command(CONFIGFILE)
 def check(options: argparse.Namespace) -> None:
-    """Check a config and report what it describes."""
+    """Check a config and report its arms and models."""
     from hope.config import load_study, with_base
     from hope.encodings.listing import same_lines
     from hope.reporting.claims_check import unanswered
@@ -29,9 +29,9 @@ def check(options: argparse.Namespace) -> None:
     print(f"{study.study}: {len(study.runs())} models in all: the config is right")
 
 
-@command(argument("study", type=Path, help="name of a study, or its folder"))
+@command(STUDY)
 def noise(options: argparse.Namespace) -> None:
-    """Print the noise of a study's endpoints, as docs/noise.json has that of the default study."""
+    """Print the noise of a study's endpoints, in the format of docs/noise.json."""
     from hope.paths import StudyPaths
     from hope.reporting.detectable import noise_of
     from hope.tracking.store import find_study
@@ -41,18 +41,18 @@ def noise(options: argparse.Namespace) -> None:
 
 @command(
     CONFIGFILE,
-    argument("--gpus", type=positive(int), help="devices in all (as many as one training takes)"),
-    argument("--gpu", help="estimate for one kind of device, by name (all that are known)"),
+    argument("--gpus", type=positive(int), help="devices in all (those of one training)"),
+    argument("--gpu", help="estimate for one kind of device, by name (all known kinds)"),
     argument("--flops", type=positive(float), metavar="TFLOP/S", help="peak of another device"),
     argument("--memory", type=positive(float), metavar="GIB", help="memory of that device"),
     argument("--utilisation", type=positive(float), metavar="SHARE", help="share of the peak reached (0.4)"),
     argument("--cpu", action="store_true", help="estimate for CPUs, where the precision implies a GPU"),
     argument("--tokens-per-second", type=positive(float), help="measured speed of one training"),
-    argument("--vocabulary", type=positive(int), help="token ids, where the config does not define them"),
+    argument("--vocabulary", type=positive(int), help="number of token ids, if the config does not define it"),
     argument("--json", action="store_true", help="print everything as JSON: bytes, FLOPs, hours"),
 )
 def plan(options: argparse.Namespace) -> None:
-    """Report what a study will take before anything runs: parameters, FLOPs, memory, disk and hours."""
+    """Estimate a study before anything runs: parameters, FLOPs, memory, disk and hours."""
     from hope.config import load_study, with_base
     from hope.plan.estimate import PlanOptions, estimate_plan
     from hope.plan.text import plan_text
@@ -88,20 +88,17 @@ def reproduce(options: argparse.Namespace) -> int:
 
 
 @command(
-    argument("study", nargs="?", type=Path, help="name of a study, or its folder; else that of the config"),
+    argument("study", nargs="?", type=Path, help="name of a study, or its folder (the study of the config)"),
     CONFIGFILE,
 )
 def status(options: argparse.Namespace) -> None:
-    """Show how far the trainings of a study are."""
+    """Show the progress of a study's trainings."""
     from hope.training.status import study_status
 
     print(study_status(options.study, options.configfile))
 
 
-@command(
-    argument("study", type=Path, help="name of a study, or its folder"),
-    argument("--arm", default="main", help="what its models are called from now on (main)"),
-)
+@command(STUDY, argument("--arm", default="main", help="name of the arm that its models get (main)"))
 def adopt(options: argparse.Namespace) -> None:
     """Take over a study's folder of before there were arms, without training anything again."""
     from hope.adopt import adopt

@@ -13,7 +13,7 @@ def ui(options: argparse.Namespace) -> None:
     serve(options.study, options.port)
 
 
-@command(STUDY, argument("--uri", default="", help="another MLflow server than the study's own store"))
+@command(STUDY, argument("--uri", default="", help="an MLflow server, in place of the study's own store"))
 def sync(options: argparse.Namespace) -> None:
     """Bring the tracking store up to date with a study's files."""
     from hope.tracking.store import sync

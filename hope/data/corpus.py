@@ -1,4 +1,4 @@
-"""From a source to a split corpus: exact copies dropped, near copies kept together, long documents cut."""
+"""Prepare a corpus: drop exact copies, keep near copies on one side of the split, cut long documents."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ DOCUMENT_SCHEMA = pa.schema(
     ]
 )
 ROW_GROUP_CHARACTERS = 16_000_000
-"""Characters in a row group of the Parquet file: what a reader holds at once."""
+"""Characters in a row group of the Parquet file, the part that a reader holds at once."""
 
 
 def prepare_corpus(settings: config.Corpus, output: Path) -> None:
@@ -39,13 +39,13 @@ def prepare_corpus(settings: config.Corpus, output: Path) -> None:
     The whole text is held in memory once.
 
     Args:
-        settings: the corpus and what is held out of it.
+        settings: the corpus and its validation side.
         output: a folder; made if missing.
 
     Raises:
-        UserError: the source cannot be read, is empty, or cannot be split as asked.
+        UserError: the source cannot be read, is empty, or cannot be split as the settings ask.
     """
-    (output / "corpus.json").unlink(missing_ok=True)  # An older one must not vouch for newer documents.
+    (output / "corpus.json").unlink(missing_ok=True)  # An older file must not describe newer documents.
     collection = collect(settings)
     documents = _without_copies(collection.documents)
     dropped = len(collection.documents) - len(documents)
@@ -78,7 +78,7 @@ def prepare_corpus(settings: config.Corpus, output: Path) -> None:
 
 
 def read_corpus(folder: Path) -> dict[str, Any]:
-    """Return ``corpus.json`` of a prepared corpus, whose documents are as they were written.
+    """Return ``corpus.json`` of a prepared corpus after checking its documents against it.
 
     Raises:
         UserError: a file is missing, or the documents are not those that ``corpus.json`` describes.
@@ -93,7 +93,7 @@ def read_corpus(folder: Path) -> dict[str, Any]:
 
 
 def read_texts(folder: Path, split: str) -> Iterator[str]:
-    """Yield the texts of one side of the split in the order of the documents, a row group in memory at a time."""
+    """Yield the texts of one side of the split in document order, with one row group in memory at a time."""
     with pq.ParquetFile(folder / "documents.parquet") as file:
         for index in range(file.num_row_groups):
             part = file.read_row_group(index, columns=["split", "text"])
@@ -103,7 +103,7 @@ def read_texts(folder: Path, split: str) -> Iterator[str]:
 
 
 def digest_of(texts: Iterable[str]) -> str:
-    """Return the SHA-256 of texts in their order, each preceded by its length in bytes."""
+    """Return the SHA-256 of all texts in order, each preceded by its length in bytes."""
     digest = hashlib.sha256()
     for text in texts:
         content = text.encode()
@@ -121,24 +121,24 @@ def _without_copies(documents: list[Document]) -> list[Document]:
 
 
 def _cut_long(documents: list[Document], share: float) -> tuple[list[Document], int]:
-    """Cut each document to ``share`` of all characters; return them and how many were cut.
+    """Cut each document to ``share`` of all characters; return the documents and how many were cut.
 
-    Never below twice the mean length: of few documents each is a large share, and cutting them all would
-    only throw text away. A cut falls behind the last line that fits, if that keeps most.
+    The limit is at least twice the mean length: each of a few documents is a large share, and cutting them all
+    would only discard text. A cut falls after the last whole line if that keeps more than half of the limit.
     """
     total = sum(len(document.text) for document in documents)
-    most = int(max(share * total, 2 * total / len(documents)))
-    result = []
-    for document in documents:
-        text = document.text[:most]
-        if len(text) < len(document.text):
-            line_end = text.rfind("\n") + 1
-            text = text[:line_end] if line_end > most / 2 else text
-        result.append(Document(document.name, text))
-    return result, sum(len(new.text) < len(old.text) for new, old in zip(result, documents, strict=True))
+    limit = int(max(share * total, 2 * total / len(documents)))
+    shortened = []
+    for name, text in documents:
+        if len(text) > limit:
+            line_end = text.rfind("\n", 0, limit) + 1
+            text = text[: line_end if line_end > limit / 2 else limit]
+        shortened.append(Document(name, text))
+    return shortened, sum(len(document.text) > limit for document in documents)
 
 
 def _lines(documents: list[Document]) -> Iterator[NDArray[np.uint64]]:
+    """Yield the digests of each document's lines, with a progress line every few seconds."""
     progress = ProgressLines("corpus near copies")
     for number, document in enumerate(documents):
         yield content_lines(document.text)
@@ -146,6 +146,7 @@ def _lines(documents: list[Document]) -> Iterator[NDArray[np.uint64]]:
 
 
 def _counts(characters: NDArray[np.int64], is_long: NDArray[np.bool_], side: NDArray[np.bool_]) -> dict[str, int]:
+    """Return the counts of one side of the split that ``corpus.json`` records."""
     return {
         "documents": int(side.sum()),
         "characters": int(characters[side].sum()),
@@ -156,24 +157,22 @@ def _counts(characters: NDArray[np.int64], is_long: NDArray[np.bool_], side: NDA
 def _write_documents(
     path: Path, documents: list[Document], groups: NDArray[np.int64], validation: NDArray[np.bool_]
 ) -> None:
-    """Write the table of documents in row groups of a bounded size."""
+    """Write the table of documents in row groups of about ``ROW_GROUP_CHARACTERS`` characters."""
     with whole_file(path) as temporary, pq.ParquetWriter(temporary, DOCUMENT_SCHEMA, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
         pending = 0
         for index, (name, text) in enumerate(documents):
-            split = "validation" if validation[index] else "train"
-            characters = len(text)
             rows.append(
                 {
                     "document": index,
                     "name": name,
-                    "split": split,
+                    "split": "validation" if validation[index] else "train",
                     "group": int(groups[index]),
-                    "characters": characters,
+                    "characters": len(text),
                     "text": text,
                 }
             )
-            pending += characters
+            pending += len(text)
             if pending >= ROW_GROUP_CHARACTERS or index == len(documents) - 1:
                 writer.write_table(pa.Table.from_pylist(rows, DOCUMENT_SCHEMA))
                 rows, pending = [], 0

@@ -1,6 +1,6 @@
 """The synthetic examples of a training: a pure function of its settings, the seed and the step.
 
-Training lays them over its windows; evaluation draws them again, to see that none of its prompts is among them.
+Training writes them over its windows. Evaluation draws them again to check that no prompt occurs among them.
 """
 
 import hashlib
@@ -17,7 +17,13 @@ class Examples:
     """The synthetic examples of one training."""
 
     def __init__(self, stage: config.TrainStage, vocabulary: Vocabulary, source: Source) -> None:
-        """Build the tasks of the mixture; ``source`` is the training side of the corpus."""
+        """Build the tasks of the mixture.
+
+        Args:
+            stage: the training.
+            vocabulary: of the tokenizer.
+            source: the training side of the corpus, from which some tasks take text.
+        """
         self.stage = stage
         mixture = stage.mixture
         names = sorted(mixture.all_tasks) if mixture.share > 0 else []
@@ -29,9 +35,9 @@ class Examples:
         self.sizes = np.array([round(multiple * stage.training.length) for multiple in mixture.multiples])
 
     def of_step(self, step: int) -> Iterator[tuple[int, int, Example]]:
-        """Yield row and first token of each example in the batch of ``step``, and the example.
+        """Yield (row, position of the first token, example) for each example in the batch of ``step``.
 
-        The last rows of the batch are theirs: one behind another from a random place on, as long as one fits.
+        The last rows of the batch hold examples: from a random position on, one after another as long as one fits.
         """
         count, length = self.stage.training.batch_windows, self.stage.training.length
         random = generator("mixture", self.stage.seed, step)
@@ -46,17 +52,17 @@ class Examples:
                 size = int(random.choice(fitting)) if len(fitting) else 0
 
     def digests(self) -> set[int]:
-        """Return what :func:`digest` gives for all examples of the training."""
+        """Return the :func:`digest` of every example of the training."""
         steps = range(self.stage.training.steps)
         return {digest(example) for step in steps for _, _, example in self.of_step(step)}
 
 
 def _normalised(shares: list[float]) -> np.ndarray:
-    """Return shares that sum to 1, float64; none where there are none."""
+    """Return the shares scaled to sum to 1, float64; an empty array if there are none."""
     return np.array(shares) / sum(shares) if shares else np.array(shares)
 
 
 def digest(example: Example) -> int:
-    """Return 64 bits that name an example's tokens."""
-    summed = hashlib.blake2b(example.tokens.astype("<i8").tobytes(), digest_size=8)
-    return int.from_bytes(summed.digest(), "little")
+    """Return a 64-bit digest of an example's tokens."""
+    hashed = hashlib.blake2b(example.tokens.astype("<i8").tobytes(), digest_size=8)
+    return int.from_bytes(hashed.digest(), "little")

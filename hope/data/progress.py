@@ -1,16 +1,16 @@
-"""A heartbeat for work that may take long: a plain line every few seconds, never a bar."""
+"""Progress of long work: a plain line every few seconds, never a bar."""
 
 import time
 
 
 class ProgressLines:
-    """Prints how far a piece of work is, at most once in a few seconds."""
+    """Prints the progress of a piece of work, at most one line every few seconds."""
 
     def __init__(self, label: str, seconds: float = 5.0) -> None:
-        """Start the clock: the first line comes after ``seconds``, so short work is silent.
+        """Start the clock. The first line is printed after ``seconds``, so short work prints none.
 
         Args:
-            label: begins each line.
+            label: first words of each line.
             seconds: shortest time between two lines.
         """
         self._label = label
@@ -18,7 +18,7 @@ class ProgressLines:
         self._started = self._last = time.monotonic()
 
     def report(self, text: str) -> None:
-        """Print ``text`` if the last line is long enough ago."""
+        """Print ``text`` and the time passed, unless the last line is too recent."""
         now = time.monotonic()
         if now - self._last >= self._seconds:
             self._last = now

@@ -1,6 +1,6 @@
-"""Which documents are held out: whole groups of near copies, enough text, enough long documents."""
+"""Choose the validation documents: whole groups of near copies, enough text, enough long documents."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from hope.errors import UserError
 from hope.seeding import generator
 
 LARGEST = 0.5
-"""Share of the characters that may be held out where long documents ask for it."""
+"""Largest share of the characters that may be held out to get enough long documents."""
 
 
 def held_out(
@@ -18,54 +18,54 @@ def held_out(
 ) -> NDArray[np.bool_]:
     """Choose the validation documents.
 
-    Groups of near copies are taken whole, in an order that depends on ``seed`` alone: first those with
-    long documents, until ``long_documents`` of them are held out, then any, until ``share`` of the characters
-    is. A group that would overshoot the share by more than a tenth is taken only if nothing else
-    serves; for the long documents' sake up to half of the characters may be held out.
+    Groups of near copies are taken whole, in an order that depends on ``seed`` alone: first groups with long
+    documents, until ``long_documents`` of these are held out; then any, until ``share`` of the characters is held out.
+    A group that exceeds the share by more than a tenth is taken only if no other suffices. To reach
+    ``long_documents``, up to half of the characters may be held out.
 
     Args:
         characters: length of each document [documents].
         groups: group of each document [documents], numbered from 0.
-        settings: how much is held out.
-        seed: of the order in which groups are taken.
+        settings: how much to hold out.
+        seed: sets the order in which groups are taken.
 
     Returns:
-        Which documents are held out [documents].
+        True for each validation document [documents].
 
     Raises:
-        UserError: the corpus has too few long documents, or nothing would be left to train on.
+        UserError: the corpus has too few long documents, or no group would be left to train on.
     """
     choice = _Choice(characters, groups, settings)
     order = generator("corpus split", seed).permutation(len(choice.sizes))
     with_long = order[choice.long_documents[order] > 0]
     by_size = order[np.argsort(choice.sizes[order], kind="stable")]
 
-    choice.take_long(with_long, choice.enough)
-    choice.take_long(with_long, choice.most)
-    if not choice.has_long:
+    choice.take(with_long, choice.enough, choice.has_long)
+    choice.take(with_long, choice.most, choice.has_long)
+    if not choice.has_long():
         choice = _Choice(characters, groups, settings)
-        choice.take_long(by_size[choice.long_documents[by_size] > 0], choice.most)
-    if not choice.has_long:
+        choice.take(by_size[choice.long_documents[by_size] > 0], choice.most, choice.has_long)
+    if not choice.has_long():
         raise UserError(
-            f"corpus.validation.long_documents: {settings.long_documents:,} held-out documents of at least "
-            f"{settings.long_characters:,} characters are asked, but of {len(characters):,} documents "
-            f"{choice.long_documents.sum():,} are as long, and {choice.found:,} of these can be held out (near copies "
-            "together, at most half of the text); lower long_documents or long_characters, or add long documents"
+            f"corpus.validation.long_documents: asks for {settings.long_documents:,} held-out documents of at least "
+            f"{settings.long_characters:,} characters; of {len(characters):,} documents "
+            f"{choice.long_documents.sum():,} are as long, and {choice.held_long:,} of these can be held out (near "
+            "copies together, at most half of the text); lower long_documents or long_characters, or add long documents"
         )
-    choice.take_share(order, choice.enough)
-    choice.take_share(by_size, np.inf)
-    if choice.held < choice.target:
+    choice.take(order, choice.enough, choice.has_share)
+    choice.take(by_size, np.inf, choice.has_share)
+    if not choice.has_share():
         raise UserError(
-            f"corpus.validation.share: {settings.share} of the text is asked, but only "
-            f"{choice.held / choice.sizes.sum():.3f} can be held out, since {len(characters):,} documents in "
-            f"{len(choice.sizes):,} groups of near copies must leave one to train on; lower share, raise "
+            f"corpus.validation.share: asks for {settings.share} of the text, but only "
+            f"{choice.held / choice.sizes.sum():.3f} can be held out: of {len(characters):,} documents in "
+            f"{len(choice.sizes):,} groups of near copies, one group must be left to train on; lower share, raise "
             "corpus.near_duplicate_share, or add documents"
         )
     return choice.taken[groups]
 
 
 class _Choice:
-    """Groups taken so far, with what they hold."""
+    """The groups taken so far, with their characters and long documents."""
 
     def __init__(self, characters: NDArray[np.int64], groups: NDArray[np.int64], settings: Validation) -> None:
         count = int(groups.max()) + 1
@@ -73,36 +73,29 @@ class _Choice:
         self.long_documents = np.bincount(groups[characters >= settings.long_characters], minlength=count)
         self.taken = np.zeros(count, dtype=bool)
         self.held = 0
-        self.found = 0
+        self.held_long = 0
         self.target = settings.share * float(self.sizes.sum())
         self.enough = 1.1 * self.target
         self.most = max(self.enough, LARGEST * float(self.sizes.sum()))
         self._asked = settings.long_documents
         self._left = count
 
-    @property
     def has_long(self) -> bool:
-        return self.found >= self._asked
+        """Return True if enough long documents are held out."""
+        return self.held_long >= self._asked
 
-    def take_long(self, order: Iterable[int], most: float) -> None:
-        """Take groups that keep within ``most`` characters, until there are enough long documents."""
+    def has_share(self) -> bool:
+        """Return True if enough characters are held out."""
+        return self.held >= self.target
+
+    def take(self, order: Iterable[int], most: float, is_enough: Callable[[], bool]) -> None:
+        """Take groups in ``order``, up to ``most`` characters in all, until ``is_enough``; leave one for training."""
         for group in order:
-            if self.has_long:
+            if is_enough():
                 return
-            self._take(group, most)
-
-    def take_share(self, order: Iterable[int], most: float) -> None:
-        """Take groups that keep within ``most`` characters, until there is enough text."""
-        for group in order:
-            if self.held >= self.target:
-                return
-            self._take(group, most)
-
-    def _take(self, group: int, most: float) -> None:
-        """Take a group if it fits and is not the last one: training needs something too."""
-        if self.taken[group] or self._left == 1 or self.held + self.sizes[group] > most:
-            return
-        self.taken[group] = True
-        self._left -= 1
-        self.held += int(self.sizes[group])
-        self.found += int(self.long_documents[group])
+            if self.taken[group] or self._left == 1 or self.held + self.sizes[group] > most:
+                continue
+            self.taken[group] = True
+            self._left -= 1
+            self.held += int(self.sizes[group])
+            self.held_long += int(self.long_documents[group])

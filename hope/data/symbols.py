@@ -13,11 +13,11 @@ from hope.files import whole_file
 def write_symbols(symbols: int, output: Path) -> None:
     """Write ``tokenizer/``, and ``train/`` and ``validation/`` without any text, under ``output``.
 
-    Symbols are written ``s0``, ``s1`` and so on, with spaces between them; any other word is an error of the tokenizer.
+    Symbols are written ``s0``, ``s1`` and so on, with spaces between them; the tokenizer refuses any other word.
 
     Args:
-        symbols: how many ordinary tokens there are.
-        output: a ``data`` folder of a study.
+        symbols: number of ordinary tokens.
+        output: a study's folder of tokens.
     """
     words = [*SPECIAL.values(), *(f"s{number}" for number in range(symbols))]
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}))

@@ -1,4 +1,4 @@
-"""From a split corpus to token shards: the tokenizer, and for each side token ids with their manifest."""
+"""Tokenize a split corpus: write the tokenizer and, for each side, token shards with their manifest."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,19 +18,19 @@ from hope.files import sha256_of_file, sha256_of_json, whole_file, write_json
 SPLITS = ("train", "validation")
 
 BATCH_CHARACTERS = 4_000_000
-"""Characters encoded at once: enough to keep every core busy, and memory within some hundred MB."""
+"""Characters encoded at once: keeps every core busy, and the memory below some hundred MB."""
 
 
 def tokenize_corpus(settings: config.Tokens, corpus: Path, output: Path) -> None:
     """Write ``tokenizer/``, ``train/`` and ``validation/`` under ``output``, each ``manifest.json`` last.
 
-    The tokenizer is fitted on the training side alone. Documents are joined in their order, each
-    ended by the end token; shards are cut at ``shard_tokens``, within a document if it comes so.
+    The tokenizer is fitted on the training side alone. Documents are joined in order, each followed by the end
+    token. A shard ends after ``shard_tokens`` tokens, even within a document.
 
     Args:
         settings: the tokenizer and the size of shards.
         corpus: folder that :func:`hope.data.corpus.prepare_corpus` wrote.
-        output: the ``data`` folder of a study.
+        output: the study's folder of tokens.
 
     Raises:
         UserError: the corpus is missing or altered, or the pretrained tokenizer cannot be used.
@@ -48,7 +48,7 @@ def tokenize_corpus(settings: config.Tokens, corpus: Path, output: Path) -> None
 
 
 def _clear(folder: Path) -> None:
-    """Take away an older manifest and its shards, so that nothing vouches for what is being replaced."""
+    """Delete an older manifest and its shards, so that no manifest describes files that are being replaced."""
     (folder / "manifest.json").unlink(missing_ok=True)
     for path in folder.glob("shard-*.bin"):
         path.unlink()
@@ -57,7 +57,7 @@ def _clear(folder: Path) -> None:
 def _write_split(
     settings: config.Tokens, tokenizer: Tokenizer, corpus: Path, description: dict[str, Any], split: str, output: Path
 ) -> None:
-    """Write one side: its shards, the document offsets, and then the manifest."""
+    """Write one side: first its shards, then the document offsets, then the manifest."""
     folder, dtype = output / split, _dtype(vocabulary_size(tokenizer))
     expected = description["split"][split]
     lengths: list[int] = []
@@ -81,16 +81,16 @@ def write_manifest(
     characters: int,
     corpus_digest: str,
 ) -> None:
-    """Write the manifest of one side, which vouches for its files.
+    """Write the manifest of one side, with the SHA-256 of each of its files.
 
     Args:
-        output: the ``data`` folder, with ``tokenizer/`` and the side's files in it.
+        output: the folder of tokens, with ``tokenizer/`` and the side's files in it.
         split: the side, one of :data:`SPLITS`.
         tokenizer: the tokenizer.
         shards: name, tokens and SHA-256 of each shard.
         lengths: tokens of each document, its end token included.
-        characters: of the text.
-        corpus_digest: names the text.
+        characters: length of the text.
+        corpus_digest: SHA-256 of the text.
     """
     vocabulary = vocabulary_size(tokenizer)
     manifest = {
@@ -111,13 +111,14 @@ def write_manifest(
 
 
 def _dtype(vocabulary: int) -> np.dtype[Any]:
+    """Return the smallest type of the format that holds every token id."""
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
 
 
 def _encoded(
     tokenizer: Tokenizer, texts: Iterable[str], lengths: list[int], label: str, documents: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield the tokens of each text with the end token behind; append their number to ``lengths``."""
+    """Yield the tokens of each text, the end token last; append their number to ``lengths``."""
     progress = ProgressLines(label)
     end = special_ids(tokenizer)["end"]
     for batch in _batches(texts):
@@ -142,7 +143,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _recut(pieces: Iterable[NDArray[Any]], size: int) -> Iterator[NDArray[Any]]:
-    """Join pieces and cut them anew: every array but the last has ``size`` elements."""
+    """Join the pieces and cut them again: every array but the last has ``size`` elements."""
     waiting: list[NDArray[Any]] = []
     held = 0
     for piece in pieces:

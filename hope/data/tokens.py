@@ -1,4 +1,4 @@
-"""Tokens on disk, memory-mapped: shards of ids, offsets of documents, and a manifest that vouches for both."""
+"""Tokens on disk, memory-mapped: shards of token ids, offsets of documents, and a manifest with their SHA-256."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from hope.errors import UserError
 from hope.files import read_json, sha256_of_file, sha256_of_json
 
 FORMAT = 1
-"""Version of the layout; a reader refuses another."""
+"""Version of the layout; other versions are refused."""
 
 AGAIN = "delete the folder and tokenize the corpus again"
 
@@ -23,15 +23,15 @@ def shard_name(index: int) -> str:
 
 @dataclass(frozen=True)
 class TokenCorpus:
-    """One side of a tokenized corpus; reading copies only what is asked for.
+    """One side of a tokenized corpus: a stream of joined documents. Reading copies only the requested tokens.
 
     Attributes:
-        folder: where it lies.
+        folder: the files' folder.
         vocabulary: number of token ids, special ones included.
         special: ids of the start, end, separator and query tokens.
-        tokens: how many tokens there are, end tokens included.
-        offsets: where each document starts in the stream, and where the last one ends [documents + 1].
-        digest: names the content: tokens, documents and tokenizer.
+        tokens: number of tokens, end tokens included.
+        offsets: start of each document in the stream, then the end of the last one [documents + 1].
+        digest: SHA-256 of the manifest, and so of tokens, documents and tokenizer.
     """
 
     folder: Path
@@ -43,15 +43,15 @@ class TokenCorpus:
     manifest: dict[str, Any] = field(repr=False)
     _shards: list[NDArray[Any]] = field(repr=False)
     _shard_starts: NDArray[np.int64] = field(repr=False)
-    _start_counts: dict[int, NDArray[np.int64]] = field(repr=False, default_factory=dict)
+    _window_counts: dict[int, NDArray[np.int64]] = field(repr=False, default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, verify: bool = False) -> "TokenCorpus":
-        """Open a folder that holds ``manifest.json``.
+        """Open the tokens of one side.
 
         Args:
-            folder: ``train`` or ``validation`` of a study's ``data``.
-            verify: read every file to its end and compare its SHA-256 too, not only the sizes.
+            folder: ``train`` or ``validation``, with ``manifest.json``.
+            verify: compare the SHA-256 of every file too, not only the sizes.
 
         Raises:
             UserError: a file is missing, truncated or altered, or the manifest is of another format.
@@ -84,23 +84,23 @@ class TokenCorpus:
 
     @property
     def documents(self) -> int:
-        """How many documents there are."""
+        """Number of documents."""
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each document, its end token included [documents]."""
+        """Tokens per document, the end token included [documents]."""
         return np.diff(self.offsets)
 
     def document(self, index: int) -> NDArray[np.int64]:
-        """Return the tokens of a document, its end token included [length]."""
+        """Return the tokens of a document, the end token included [length]."""
         if not 0 <= index < self.documents:
             raise IndexError(f"document {index} of {self.documents}")
         start = int(self.offsets[index])
         return self.read(start, int(self.offsets[index + 1]) - start)
 
     def read(self, start: int, count: int) -> NDArray[np.int64]:
-        """Return ``count`` tokens of the stream of joined documents, from ``start`` on [count]."""
+        """Return ``count`` tokens of the stream, from ``start`` on [count]."""
         if start < 0 or count < 0 or start + count > self.tokens:
             raise IndexError(f"tokens {start} to {start + count} of {self.tokens}")
         result = np.empty(count, dtype=np.int64)
@@ -114,39 +114,49 @@ class TokenCorpus:
         return result
 
     def span(self, random: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Return ``count`` neighbouring tokens from a random place [count].
+        """Return ``count`` consecutive tokens from a random place [count].
 
-        They lie within one document, before its end token, where one is as long; else anywhere in the stream
-        of joined documents.
+        They lie within one document, before its end token, if any document is as long; otherwise anywhere in the
+        stream.
 
         Raises:
-            UserError: there are fewer tokens in all.
+            UserError: the stream has fewer tokens.
         """
         if count > self.tokens:
             raise UserError(
                 f"{self.folder}: holds {self.tokens:,} tokens, but a prompt asks for {count:,} of text; "
-                "leave out the longest retrieval.multiples, or bring more text"
+                "leave out the longest retrieval.multiples, or add text"
             )
-        counts = self.start_counts(count + 1)
-        if not counts[-1]:
+        possible = self.window_count(count + 1)
+        if not possible:
             return self.read(int(random.integers(self.tokens - count + 1)), count)
-        spot = int(random.integers(counts[-1]))
-        document = int(np.searchsorted(counts, spot, side="right"))
-        before = int(counts[document - 1]) if document else 0
-        return self.read(int(self.offsets[document]) + spot - before, count)
+        return self.read(int(self.window_starts(random.integers(possible, size=1), count + 1)[0]), count)
 
-    def start_counts(self, body: int) -> NDArray[np.int64]:
-        """Return how many windows of ``body`` tokens start in the documents up to each one [documents].
+    def window_count(self, body: int) -> int:
+        """Return the number of windows of ``body`` tokens that lie within a document."""
+        return int(self._windows_up_to(body)[-1])
 
-        A window lies within its document, so a document of n tokens has n - body + 1 of them, or none.
+    def window_starts(self, numbers: NDArray[np.int64], body: int) -> NDArray[np.int64]:
+        """Return where windows of ``body`` tokens that lie within a document start in the stream [like numbers].
+
+        Args:
+            numbers: of the windows, counted from 0 through all documents.
+            body: tokens of a window.
         """
-        if body not in self._start_counts:
-            self._start_counts[body] = np.cumsum(np.maximum(self.lengths - body + 1, 0))
-        return self._start_counts[body]
+        counts = self._windows_up_to(body)
+        documents = np.searchsorted(counts, numbers, side="right")
+        before = np.where(documents > 0, counts[documents - 1], 0)
+        return self.offsets[documents] + numbers - before
+
+    def _windows_up_to(self, body: int) -> NDArray[np.int64]:
+        """Return the number of windows within the documents up to each one [documents]: n - body + 1 for n tokens."""
+        if body not in self._window_counts:
+            self._window_counts[body] = np.cumsum(np.maximum(self.lengths - body + 1, 0))
+        return self._window_counts[body]
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    """Return a manifest of our format that nobody edited.
+    """Return the manifest of a folder after checking its digest.
 
     Raises:
         UserError: it is missing, of another format, or altered.
@@ -163,15 +173,15 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _check_file(path: Path, size: int, sha256: str, verify: bool) -> None:
-    """Compare a file with what the manifest says of it.
+    """Compare a file with its entry in the manifest.
 
     Raises:
         UserError: it is missing, or differs in size or, with ``verify``, in content.
     """
     if not path.is_file():
         raise UserError(f"{path}: missing, though the manifest names it; {AGAIN}")
-    found = path.stat().st_size
-    if found != size:
-        raise UserError(f"{path}: holds {found:,} bytes where the manifest says {size:,}; {AGAIN}")
+    actual = path.stat().st_size
+    if actual != size:
+        raise UserError(f"{path}: holds {actual:,} bytes, but the manifest lists {size:,}; {AGAIN}")
     if verify and sha256_of_file(path) != sha256:
         raise UserError(f"{path}: altered since it was written; {AGAIN}")

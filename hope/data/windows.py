@@ -1,4 +1,4 @@
-"""Windows of tokens: random ones to train on, fixed ones to evaluate on, and whether there are enough."""
+"""Windows of tokens: random ones for training, fixed ones for evaluation, and a check that there are enough."""
 
 import math
 from pathlib import Path
@@ -20,8 +20,8 @@ def training_windows(
 ) -> NDArray[np.int64]:
     """Return the windows of one training step, a pure function of the arguments.
 
-    ``kept``: every place within a document where a window fits is as likely as any other; documents
-    shorter than a window are never seen. ``crossed``: every place in the stream of joined documents is.
+    ``kept``: every window that lies within a document is equally likely; documents shorter than a window are never
+    used. ``crossed``: every window of the stream of joined documents is equally likely.
 
     Args:
         corpus: the training side.
@@ -29,25 +29,25 @@ def training_windows(
         step: of the training.
         count: windows of the global batch; a process takes its slice.
         length: tokens that the model reads; one more is its last target.
-        windows: how tokens become windows. A start token takes the first of the length + 1 places.
+        windows: how tokens become windows. A start token takes the first of the length + 1 positions.
 
     Returns:
         Token ids [count, length + 1].
 
     Raises:
-        UserError: no document (``kept``), or not the whole corpus (``crossed``), is as long.
+        UserError: no document (``kept``), or not even the whole corpus (``crossed``), is as long.
     """
     body = _body(length, windows)
     crossed = windows.boundaries == "crossed"
-    possible = corpus.tokens - body + 1 if crossed else int(corpus.start_counts(body)[-1])
+    possible = corpus.tokens - body + 1 if crossed else corpus.window_count(body)
     if possible < 1:
-        there = f"{corpus.tokens:,} in all" if crossed else f"{corpus.lengths.max():,} in its longest document"
+        longest = f"{corpus.tokens:,} in all" if crossed else f"{corpus.lengths.max():,} in its longest document"
         raise UserError(
-            f"training.length: a window needs {body:,} tokens, but {corpus.folder} has {there}; "
-            f"lower it, or bring longer {'text' if crossed else 'documents'}"
+            f"training.length: a window needs {body:,} tokens, but {corpus.folder} has {longest}; "
+            f"lower it, or add longer {'text' if crossed else 'documents'}"
         )
-    places = generator("training windows", seed, step).integers(possible, size=count)
-    starts = places if crossed else _starts(corpus, places, body)
+    numbers = generator("training windows", seed, step).integers(possible, size=count)
+    starts = numbers if crossed else corpus.window_starts(numbers, body)
     return np.stack([_window(corpus, start, body, windows) for start in starts])
 
 
@@ -56,25 +56,24 @@ def evaluation_windows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return windows of held-out documents, the same for every model.
 
-    Documents are taken in an order that depends on the seed, those too short passed over. The places where
-    a window can start in a document are cut into ``per_document`` equal parts, and each gives one start at
-    random; so content is not tied to position, and windows overlap as little as the document
-    allows. A window never leaves its document, with ``crossed`` boundaries too: the document is the unit of
-    the statistics.
+    Documents are taken in an order that depends on the seed; too short ones are skipped. The possible starts in a
+    document are cut into ``per_document`` equal parts, and one start is drawn from each: so content is independent of
+    position, and windows overlap as little as the document allows. A window never leaves its document, even with
+    ``crossed`` boundaries, since the document is the unit of the statistics.
 
     Args:
         corpus: the validation side.
-        documents: how many documents.
-        per_document: windows of each.
+        documents: number of documents.
+        per_document: windows per document.
         length: tokens that the model reads; one more is its last target.
         windows: how tokens become windows.
         seed: of the choice.
 
     Returns:
-        Token ids [documents * per_document, length + 1], and the document of each row [the same].
+        Token ids [documents * per_document, length + 1], and the document of each row [documents * per_document].
 
     Raises:
-        UserError: fewer documents are as long.
+        UserError: too few documents are as long.
     """
     body = _body(length, windows)
     lengths = corpus.lengths
@@ -84,8 +83,8 @@ def evaluation_windows(
         raise UserError(_too_few(corpus, documents, body, f"a window of {length:,}") + f"; {RAISE}")
     rows = []
     for document in chosen:
-        inside = generator("evaluation windows", seed, int(document)).random(per_document)
-        shares = (np.arange(per_document) + inside) / per_document
+        within_part = generator("evaluation windows", seed, int(document)).random(per_document)
+        shares = (np.arange(per_document) + within_part) / per_document
         starts = corpus.offsets[document] + np.floor(shares * (lengths[document] - body + 1)).astype(np.int64)
         rows += [_window(corpus, start, body, windows) for start in starts]
     return np.stack(rows), np.repeat(chosen, per_document)
@@ -102,18 +101,18 @@ def extrapolation_length(settings: config.Extrapolation, length: int) -> int:
 
 
 def check_lengths(settings: config.LengthStage, data: Path) -> dict[str, Any]:
-    """Check, before anything is trained, that the documents are long enough for all that follows.
+    """Check before any training that the documents are long enough for training, analysis and extrapolation.
 
     Args:
-        settings: the training length, and what the evaluations ask.
+        settings: the training length and the settings of the evaluations.
         data: folder with ``train`` and ``validation``.
 
     Returns:
-        What each stage asks and what was found: ``training`` (window, documents, share of the tokens that
-        windows can reach), ``analysis`` and ``extrapolation`` (window, documents asked, documents found).
+        Per stage the window length and documents: ``training`` (documents as long, share of the tokens that windows
+        can reach), ``analysis`` and ``extrapolation`` (documents needed, documents found).
 
     Raises:
-        UserError: one line that names the key to lower and those to raise.
+        UserError: too few documents are long enough; the line names the keys to lower or raise.
     """
     train, validation = TokenCorpus.open(data / "train"), TokenCorpus.open(data / "validation")
     training_windows(train, 0, 0, 1, settings.length, settings.windows)
@@ -128,52 +127,39 @@ def check_lengths(settings: config.LengthStage, data: Path) -> dict[str, Any]:
             "share_of_tokens": float(train.lengths[reached].sum() / train.tokens),
         }
     }
-    asked = {
-        "analysis": (
-            settings.analysis.documents,
-            analysis_length(settings.analysis, settings.length),
-            "analysis.multiples",
-        ),
-        "extrapolation": (
-            settings.extrapolation.documents,
-            extrapolation_length(settings.extrapolation, settings.length),
-            "extrapolation.longest",
-        ),
+    analysis, extrapolation = settings.analysis, settings.extrapolation
+    needs = {
+        "analysis.multiples": (analysis.documents, analysis_length(analysis, settings.length)),
+        "extrapolation.longest": (extrapolation.documents, extrapolation_length(extrapolation, settings.length)),
     }
-    for stage, (documents, length, key) in asked.items():
-        body = _body(length, settings.windows)
-        enough = int((validation.lengths >= body).sum())
-        if enough < documents:
+    for key, (documents, length) in needs.items():
+        stage, body = key.partition(".")[0], _body(length, settings.windows)
+        long_enough = int((validation.lengths >= body).sum())
+        if long_enough < documents:
             per_token = validation.manifest["characters"] / validation.tokens
             raise UserError(
                 _too_few(validation, documents, body, f"{stage}.documents")
                 + f"; lower {stage}.documents or {key}, or {RAISE} (about {math.ceil(body * per_token):,} characters)"
             )
-        result[stage] = {"window": body, "documents": documents, "found": enough}
+        result[stage] = {"window": body, "documents": documents, "found": long_enough}
     return result
 
 
-def _too_few(corpus: TokenCorpus, documents: int, body: int, who: str) -> str:
-    enough = int((corpus.lengths >= body).sum())
+def _too_few(corpus: TokenCorpus, documents: int, body: int, source: str) -> str:
+    """Return the error that ``source`` asks for more documents than there are."""
+    long_enough = int((corpus.lengths >= body).sum())
     return (
-        f"{who}: asks for {documents:,} documents of at least {body:,} tokens, but {corpus.folder} has {enough:,} of "
-        f"{corpus.documents:,} (the longest has {corpus.lengths.max():,})"
+        f"{source}: asks for {documents:,} documents of at least {body:,} tokens, but {corpus.folder} has "
+        f"{long_enough:,} of {corpus.documents:,} (the longest has {corpus.lengths.max():,})"
     )
 
 
 def _body(length: int, windows: config.Windows) -> int:
-    """Return how many tokens of text a window of ``length`` inputs and a last target holds."""
+    """Return the tokens of text in a window of ``length`` inputs and a last target."""
     return length + 1 - windows.start_token
 
 
-def _starts(corpus: TokenCorpus, places: NDArray[np.int64], body: int) -> NDArray[np.int64]:
-    """Turn numbers of windows that lie within documents into places in the stream [the same shape]."""
-    counts = corpus.start_counts(body)
-    documents = np.searchsorted(counts, places, side="right")
-    before = np.where(documents > 0, counts[documents - 1], 0)
-    return corpus.offsets[documents] + places - before
-
-
 def _window(corpus: TokenCorpus, start: int, body: int, windows: config.Windows) -> NDArray[np.int64]:
+    """Return the window that starts at ``start`` in the stream [length + 1]."""
     tokens = corpus.read(int(start), body)
     return np.concatenate([[corpus.special["start"]], tokens]) if windows.start_token else tokens

@@ -1,1 +1,1 @@
-"""Trained models to stock formats, and stock checkpoints into this project's own."""
+"""Export of trained models to stock formats, and import of stock checkpoints."""

@@ -1,4 +1,4 @@
-"""The README of an exported model: what it is, how it is loaded, where it came from."""
+"""The README of an exported model: description, how to load it, provenance."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from hope.files import read_json, sha256_of_file
 
 OLDEST = {"llama": "5.5", "partial-rotary": "4.57"}
-"""The version of transformers from which on a format is read."""
+"""The oldest version of transformers that reads a format."""
 
 
 def provenance_of(model: Path, description: dict[str, Any]) -> dict[str, str]:
-    """Return what names a model and its making, by label; what is not known is left out.
+    """Return the provenance of a model, by label; unknown entries are left out.
 
     Args:
         model: the model's folder.
@@ -45,21 +45,21 @@ def model_card(
         kind: the format's name.
         description: ``config.json`` of the model's folder.
         rotation: which components turn, in words.
-        tokenizer: whether a tokenizer lies beside the model.
+        tokenizer: True if the folder has a tokenizer.
         provenance: from :func:`provenance_of`.
     """
     encoding, shape = description["encoding"], description["shape"]
     settings = "".join(f", {key} {value}" for key, value in encoding["settings"].items() if value is not None)
     notes = [
         f"- Positional encoding: `{encoding['name']}` (family `{encoding['family']}`{settings}): {rotation}.",
-        f"- Training length L: {description['training_length']} tokens. Positions past it were not trained.",
+        f"- Training length L: {description['training_length']} tokens. No position past it was trained.",
         f"- Size: {shape['layers']} layers, {shape['width']} wide, {shape['heads']} heads, "
         f"{description['vocab_size']} token ids, float32.",
     ]
     if description["windows"]["start_token"]:
         notes.append("- Trained with the start token before every text: begin each prompt with it.")
     if not tokenizer:
-        notes.append("- No tokenizer is part of it: it takes token ids.")
+        notes.append("- No tokenizer is included: the model takes token ids.")
     rows = [f"| {label} | `{value}` |" for label, value in provenance.items()]
     front = ["---", "library_name: transformers", "pipeline_tag: text-generation", "---"]
     if kind == "gguf":
@@ -70,7 +70,7 @@ def model_card(
 
 
 def _use(kind: str, tokenizer: bool) -> list[str]:
-    """Return lines that show how a format is loaded."""
+    """Return the lines that show how to load a format."""
     if kind == "gguf":
         prompt = ' -p "def "' if tokenizer else ""
         return [
@@ -78,7 +78,7 @@ def _use(kind: str, tokenizer: bool) -> list[str]:
             f"llama-cli -m model.gguf --cache-type-k f32 --cache-type-v f32{prompt}",
             "```",
             "",
-            "llama.cpp keeps keys and values in 16 bits unless told otherwise, as above.",
+            "By default llama.cpp keeps keys and values in 16 bits; the options above keep 32.",
         ]
     also = ", AutoTokenizer" if tokenizer else ""
     return [

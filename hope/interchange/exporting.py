@@ -1,4 +1,4 @@
-"""Trained models into folders that stock tools read."""
+"""Export a trained model into a folder that stock tools read."""
 
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,16 @@ def export_model(folder: Path, output: Path, kind: str = "llama", tokenizer: str
     """Write the trained model of ``folder`` as a stock checkpoint.
 
     Args:
-        folder: of a trained model.
+        folder: the trained model.
         output: the new folder.
         kind: one of :data:`FORMATS`.
         tokenizer: folder of the model's tokenizer, "none" to leave it out, None to look for it.
 
     Returns:
-        One line that says what was written.
+        One line that describes the written model.
 
     Raises:
-        UserError: the model cannot be read or has no stock form, or ``output`` is there already.
+        UserError: the model cannot be read or has no stock form, or ``output`` exists.
     """
     description = read_description(folder)
     model = load_model(folder).to("cpu")
@@ -56,7 +56,7 @@ def export_model(folder: Path, output: Path, kind: str = "llama", tokenizer: str
 def write_stock(
     model: Decoder, frequencies: Tensor, kind: str, name: str, tokenizer: ModelTokenizer | None, folder: Path
 ) -> None:
-    """Write a checkpoint of transformers: weights, configs and tokenizer."""
+    """Write a checkpoint for transformers: weights, configs and tokenizer."""
     if kind == "llama":
         content, weights = stock_llama(model, frequencies)
     else:
@@ -74,7 +74,7 @@ def write_stock(
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     write_json(folder / "config.json", content | ends | fixed)
-    # Text ends where a document of training did; nothing else is assumed of how the user samples.
+    # Generation stops at the end token of the training documents; all other sampling settings are left to the user.
     write_json(folder / "generation_config.json", ends | {"pad_token_id": ends["eos_token_id"]})
     if tokenizer:
         tokenizer.copy(folder)

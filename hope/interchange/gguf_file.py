@@ -1,4 +1,4 @@
-"""A decoder as a GGUF file, the format of llama.cpp: one file with sizes, tokenizer and weights."""
+"""Write a decoder as a GGUF file, the format of llama.cpp: one file with sizes, tokenizer and weights."""
 
 from pathlib import Path
 
@@ -13,36 +13,21 @@ from hope.interchange.tokenizer import ModelTokenizer
 from hope.model.decoder import Decoder
 from hope.model.llama import llama_weights
 
-GGUF_LAYER_NAMES = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-"""Weights of a layer: Llama's name, then llama.cpp's."""
-GGUF_OUTER_NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
-
 
 def write_gguf(
     model: Decoder, frequencies: Tensor, tokenizer: ModelTokenizer | None, start_token: bool, name: str, path: Path
 ) -> None:
     """Write a decoder as architecture ``llama``, in float32.
 
-    That architecture turns neighbouring rows of a head, so rows j and j + d/2 of queries and keys are
-    brought together. Its tensor ``rope_freqs`` divides the frequencies ``b^(-2j/d)``; a huge factor stops
-    a component.
+    That architecture rotates neighbouring rows of a head, so rows j and j + d/2 of queries and keys are moved next
+    to each other. Its tensor ``rope_freqs`` divides the frequencies ``b^(-2j/d)``; a huge factor freezes a component.
 
     Args:
-        model: with a rotary encoding.
-        frequencies: of its components, radians a token, float64 ``[d/2]``.
-        tokenizer: the model's, or None to leave it out.
-        start_token: whether a text begins with the start token.
-        name: of the model.
+        model: a decoder with a rotary encoding.
+        frequencies: of its components, radians per token, float64 ``[d/2]``.
+        tokenizer: the model's tokenizer, or None to leave it out.
+        start_token: True if a text begins with the start token.
+        name: title of the model.
         path: the file.
 
     Raises:
@@ -71,23 +56,17 @@ def write_gguf(
     prefix = prefix_of(frequencies)
     if prefix is None or prefix.kept < len(frequencies):
         writer.add_tensor("rope_freqs.weight", np.array(factors, dtype=np.float32))
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, shape.layers)
     order = interleaved_order(shape.head_dim)
     for key, weight in llama_weights(model).items():
         if key == "lm_head.weight" and shape.tied_embeddings:
             continue
         if key.endswith(("q_proj.weight", "k_proj.weight")):
             weight = reorder_heads(weight, order, shape.head_dim)
-        writer.add_tensor(_gguf_name(key), weight.detach().cpu().contiguous().numpy())
+        gguf_name = names.get_name(key, try_suffixes=(".weight",))
+        assert gguf_name
+        writer.add_tensor(gguf_name, weight.detach().cpu().contiguous().numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def _gguf_name(name: str) -> str:
-    """Return llama.cpp's name of a weight of Llama."""
-    stem = name.removesuffix(".weight")
-    if stem in GGUF_OUTER_NAMES:
-        return f"{GGUF_OUTER_NAMES[stem]}.weight"
-    _, _, layer, inner = stem.split(".", 3)
-    return f"blk.{layer}.{GGUF_LAYER_NAMES[inner]}.weight"

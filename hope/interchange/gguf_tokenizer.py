@@ -1,32 +1,31 @@
-"""A byte-level BPE as llama.cpp reads it."""
+"""Write a byte-level BPE into a GGUF file."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from hope.errors import UserError
-from hope.interchange.tokenizer import ModelTokenizer, description
+from hope.interchange.tokenizer import ModelTokenizer
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
-"""Kinds of tokens, by llama.cpp's numbers."""
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""The pattern by which Llama 3 cuts text before it merges bytes."""
+"""The pattern by which Llama 3 splits text before it merges bytes."""
 
 
 def add_tokenizer(
     writer: "GGUFWriter", model_tokenizer: ModelTokenizer | None, vocabulary: int, start_token: bool
 ) -> None:
-    """Add a tokenizer to a GGUF file: tokens, merges, and how text is cut before it is merged.
+    """Add a tokenizer to a GGUF file: tokens, merges, and how text is split before bytes are merged.
 
     Args:
         writer: the file.
-        model_tokenizer: the tokenizer; None leaves it out, and llama.cpp then takes token ids alone.
-        vocabulary: token ids that the model has.
-        start_token: whether a text begins with the start token.
+        model_tokenizer: the tokenizer; None leaves it out, and llama.cpp then takes only token ids.
+        vocabulary: number of token ids of the model.
+        start_token: True if a text begins with the start token.
 
     Raises:
         UserError: llama.cpp has no such tokenizer.
@@ -34,24 +33,26 @@ def add_tokenizer(
     if model_tokenizer is None:
         writer.add_tokenizer_model("no_vocab")
         return
-    content = description(model_tokenizer.tokenizer)
+    from gguf import TokenType
+
+    content = json.loads(model_tokenizer.tokenizer.to_str())
     model, where = content["model"], model_tokenizer.folder / "tokenizer.json"
     if model["type"] != "BPE" or model.get("byte_fallback") or content["normalizer"] is not None:
-        raise UserError(f"{where}: no plain byte-level BPE, the only kind written to GGUF; use --tokenizer none")
-    merges_ignored = bool(model.get("ignore_merges"))
-    cutting = _pre_tokenizer(content["pre_tokenizer"], merges_ignored)
-    if cutting is None:
+        raise UserError(f"{where}: not a plain byte-level BPE, the only kind written to GGUF; use --tokenizer none")
+    pre_tokenizer = _pre_tokenizer(content["pre_tokenizer"], bool(model.get("ignore_merges")))
+    if pre_tokenizer is None:
         raise UserError(
-            f"{where}: cuts text by rules that are neither GPT-2's nor Llama 3's, whose names llama.cpp knows; "
+            f"{where}: splits text by neither GPT-2's nor Llama 3's rules, the only ones written to GGUF; "
             "use --tokenizer none"
         )
-    tokens, kinds = [f"[PAD{index}]" for index in range(vocabulary)], [UNUSED] * vocabulary
+    tokens, kinds = [f"[PAD{index}]" for index in range(vocabulary)], [TokenType.UNUSED] * vocabulary
     for token, index in model["vocab"].items():
-        tokens[index], kinds[index] = token, NORMAL
+        tokens[index], kinds[index] = token, TokenType.NORMAL
     for added in content["added_tokens"]:
-        tokens[added["id"]], kinds[added["id"]] = added["content"], CONTROL if added["special"] else USER_DEFINED
+        tokens[added["id"]] = added["content"]
+        kinds[added["id"]] = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(cutting)
+    writer.add_tokenizer_pre(pre_tokenizer)
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]])
@@ -64,11 +65,11 @@ def add_tokenizer(
 
 
 def _pre_tokenizer(steps: dict[str, Any] | None, merges_ignored: bool) -> str | None:
-    """Return llama.cpp's name for how a tokenizer cuts text, None if it has none.
+    """Return llama.cpp's name for how a tokenizer splits text, None if it has none.
 
     Args:
         steps: ``pre_tokenizer`` of a ``tokenizer.json``.
-        merges_ignored: whether a whole piece that is a token is not merged; part of what a name stands for.
+        merges_ignored: True if a whole piece that is a token is used without merges; each name implies one value.
     """
     if steps is None:
         return None

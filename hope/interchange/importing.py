@@ -1,4 +1,4 @@
-"""Stock checkpoints of the Llama kind into this project's model folders."""
+"""Import a stock checkpoint of the Llama kind into a model folder of this project."""
 
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,18 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
     """Write a stock checkpoint as a model folder that analysis and evaluation open.
 
     Args:
-        folder: of the checkpoint: ``config.json`` and safetensors.
+        folder: the checkpoint's ``config.json`` and safetensors.
         output: the new folder.
         length: the training length L, in tokens; None for the checkpoint's ``max_position_embeddings``.
-        data: a study's ``data`` folder, tokenized with the checkpoint's tokenizer: the model gets rows for
-            the special tokens that it adds. None keeps the vocabulary.
+        data: a study's folder of tokens, tokenized with the checkpoint's tokenizer: the model gets rows for
+            the special tokens that the study adds. None keeps the vocabulary.
 
     Returns:
-        One line that says what was read.
+        One line that describes the imported model.
 
     Raises:
         UserError: the checkpoint is of another kind, is a pickle or is damaged, the data are of another
-            tokenizer, or ``output`` is there already.
+            tokenizer, or ``output`` exists.
     """
     if length is not None and length < 1:
         raise UserError(f"--length: {length} is no number of tokens")
@@ -50,8 +50,7 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
     length = length or stock_config.longest
     encoding = matching_encoding(stock_config, length)
     with whole_folder(output) as temporary:
-        theirs = _of_llama(read_weights(files, stock_config.kind, stock_config.shape), stock_config)
-        weights = decoder_weights(theirs, stock_config.shape)
+        weights = _read_decoder_weights(files, stock_config)
         vocabulary = stock_config.vocabulary
         if data is not None:
             vocabulary = fit_vocabulary(weights, folder, data, stock_config.start, stock_config.end)
@@ -70,9 +69,9 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
 
 
 def open_stock(folder: Path) -> tuple[Decoder, config.EncodingSpec, StockConfig]:
-    """Return the model of a stock checkpoint on the CPU, its encoding by name, and what its config says.
+    """Return the model of a stock checkpoint on the CPU, its encoding, and its config.
 
-    Its training length is the checkpoint's ``max_position_embeddings``.
+    The training length is the checkpoint's ``max_position_embeddings``.
 
     Raises:
         UserError: the checkpoint is of another kind, is a pickle or is damaged.
@@ -80,8 +79,7 @@ def open_stock(folder: Path) -> tuple[Decoder, config.EncodingSpec, StockConfig]
     files = weight_files(folder)
     stock_config = read_stock_config(folder / "config.json")
     encoding = matching_encoding(stock_config, stock_config.longest)
-    theirs = _of_llama(read_weights(files, stock_config.kind, stock_config.shape), stock_config)
-    weights = decoder_weights(theirs, stock_config.shape)
+    weights = _read_decoder_weights(files, stock_config)
     _check_shapes(weights, stock_config.shape, stock_config.vocabulary, folder)
     model = Decoder(stock_config.shape, stock_config.vocabulary, stock_config.longest, encoding)
     model.load_state_dict(weights)
@@ -89,24 +87,24 @@ def open_stock(folder: Path) -> tuple[Decoder, config.EncodingSpec, StockConfig]
 
 
 def matching_encoding(stock_config: StockConfig, length: int) -> config.EncodingSpec:
-    """Return the encoding whose frequencies are the checkpoint's, by the simplest name that there is.
+    """Return the encoding with the checkpoint's frequencies, of the simplest family that has them.
 
     Args:
-        stock_config: the checkpoint.
+        stock_config: of the checkpoint.
         length: the training length L.
     """
     shape, prefix = stock_config.shape, prefix_of(stock_config.frequencies)
-    named: list[tuple[str, dict[str, Any]]] = []
+    candidates: list[tuple[str, dict[str, Any]]] = []
     if prefix is not None:
-        based = {"base": prefix.base}
+        base = {"base": prefix.base}
         share = rotary_share(shape.head_dim, shape.heads, prefix.kept)
-        named = [("none", {}), ("rope", based), ("hope", based), ("p_rope", based | {"p": share})]
-    named.append(("rotary", {"frequencies": stock_config.frequencies.tolist()}))
-    for family, settings in named:
+        candidates = [("none", {}), ("rope", base), ("hope", base), ("p_rope", base | {"p": share})]
+    candidates.append(("rotary", {"frequencies": stock_config.frequencies.tolist()}))
+    for family, settings in candidates:
         encoding = config.EncodingSpec(name=family, family=family, settings=family_settings(family, settings))
         if _has_frequencies(encoding, stock_config, length):
             return encoding
-    raise AssertionError("a list of frequencies is not what it says")
+    raise AssertionError("family `rotary` does not have the frequencies that it was given")
 
 
 def _has_frequencies(encoding: config.EncodingSpec, stock_config: StockConfig, length: int) -> bool:
@@ -116,10 +114,16 @@ def _has_frequencies(encoding: config.EncodingSpec, stock_config: StockConfig, l
     return torch.allclose(built.frequencies, stock_config.frequencies, rtol=FREQUENCY_TOLERANCE, atol=0)
 
 
-def _of_llama(weights: dict[str, Tensor], stock_config: StockConfig) -> dict[str, Tensor]:
-    """Return the weights as Llama has them; Phi-3 fuses projections and turns the front of a head."""
-    if stock_config.kind != "phi3":
-        return weights
+def _read_decoder_weights(files: list[Path], stock_config: StockConfig) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint by their names in a decoder of this project."""
+    weights = read_weights(files, stock_config.kind, stock_config.shape)
+    if stock_config.kind == "phi3":
+        _split_phi3(weights, stock_config)
+    return decoder_weights(weights, stock_config.shape)
+
+
+def _split_phi3(weights: dict[str, Tensor], stock_config: StockConfig) -> None:
+    """Change weights of Phi-3, in place, into Llama's: split fused projections and reorder the rows of each head."""
     shape = stock_config.shape
     order = partial_rotary_order(shape.head_dim, list(range(stock_config.turning or 0)))
     back = torch.tensor(order).argsort().tolist()
@@ -137,21 +141,20 @@ def _of_llama(weights: dict[str, Tensor], stock_config: StockConfig) -> dict[str
         halves = weights.pop(f"{here}.mlp.gate_up_proj.weight").chunk(2)
         for part, weight in zip(("gate", "up"), halves, strict=True):
             weights[f"{here}.mlp.{part}_proj.weight"] = weight
-    return weights
 
 
 def _check_shapes(weights: dict[str, Tensor], shape: config.Model, vocabulary: int, folder: Path) -> None:
-    """Compare the weights' shapes with those of a decoder of these sizes, made without memory.
+    """Check the shapes of the weights against a decoder of these sizes.
 
     Raises:
-        UserError: one differs.
+        UserError: a shape differs.
     """
-    with torch.device("meta"):
-        made = Decoder(shape, vocabulary, 1, config.EncodingSpec(name="none", family="none", settings={}))
-    for name, expected in made.state_dict().items():
+    with torch.device("meta"):  # takes no memory
+        decoder = Decoder(shape, vocabulary, 1, config.EncodingSpec(name="none", family="none", settings={}))
+    for name, expected in decoder.state_dict().items():
         if weights[name].shape != expected.shape:
             raise UserError(
-                f"{folder}: the weights do not fit config.json: {name} would be {list(expected.shape)}, "
+                f"{folder}: the weights do not fit config.json: {name} should be {list(expected.shape)}, "
                 f"but is {list(weights[name].shape)}"
             )
 
@@ -159,13 +162,13 @@ def _check_shapes(weights: dict[str, Tensor], shape: config.Model, vocabulary: i
 def _describe(
     stock_config: StockConfig, encoding: config.EncodingSpec, length: int, vocabulary: int, source: dict[str, str]
 ) -> dict[str, Any]:
-    """Return the content of ``config.json``."""
+    """Return the content of the imported model's ``config.json``."""
     return {
         "model_type": MODEL_TYPE,
         "architectures": ["HopeForCausalLM"],
         "vocab_size": vocabulary,
         "training_length": length,
-        # Of the fresh model that an analysis compares with; how this one began is not known.
+        # The seed of the untrained model that an analysis compares with; the checkpoint's own is not known.
         "seed": 0,
         "shape": stock_config.shape.model_dump(),
         "encoding": encoding.model_dump(),

@@ -1,4 +1,4 @@
-"""What a stock format has to say of a rotary encoding: decided by its frequencies, not by its name."""
+"""The parameters of a rotary encoding in stock formats, derived from its frequencies, not from its name."""
 
 import math
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from hope.encodings.rotary import Rotary, rope_frequencies
 from hope.errors import UserError
 
 FREQUENCY_TOLERANCE = 1e-9
-"""Relative difference below which two frequencies are one: far below what float32 tells apart."""
+"""Relative difference below which two frequencies are equal: far below the resolution of float32."""
 STILL = 1e30
-"""A factor that stops a component: at position 10^9 it has turned by less than 10^-20 radians."""
+"""A factor that freezes a component: at position 10^9 it has turned by less than 10^-20 radians."""
 PROBES = (0, 1, 2, 5, 17, 100, 4_099)
-"""Positions at which an encoding must equal the plain rotation."""
+"""Positions at which an encoding is compared with the plain rotation."""
 
 
 def rotation_of(encoding: Encoding, name: str) -> Tensor:
-    """Return the frequencies of an encoding that is a plain rotation, radians a token, float64 ``[d/2]``.
+    """Return the frequencies of an encoding that is a plain rotation, radians per token, float64 ``[d/2]``.
 
-    No encoding at all is the rotation by 0. Whether it is plain is tried, not believed: a subclass of
-    :class:`Rotary` may do more.
+    No encoding is a rotation by 0. A subclass of :class:`Rotary` may do more than rotate, so its output is compared
+    with the plain rotation.
 
     Args:
         encoding: of a decoder.
-        name: what the user calls it.
+        name: of the encoding in the config.
 
     Raises:
-        UserError: positions enter in another way, which no stock architecture has.
+        UserError: the encoding uses positions in another way, which no stock architecture does.
     """
     frequencies = None
     if not encoding.own_hooks():
@@ -39,14 +39,14 @@ def rotation_of(encoding: Encoding, name: str) -> Tensor:
     if frequencies is not None and _is_plain(encoding, frequencies):
         return frequencies
     raise UserError(
-        f"encoding '{name}' does not rotate by angles linear in position, and no stock architecture has it; "
+        f"encoding '{name}' does not rotate by angles linear in position, so no stock architecture can express it; "
         "after `import hope` the model folder itself loads with AutoModelForCausalLM"
     )
 
 
 @torch.no_grad()
 def _is_plain(encoding: Encoding, frequencies: Tensor) -> bool:
-    """Return whether the hooks do what the frequencies say, on random input, and nothing else."""
+    """Return True if, on random input, the encoding only rotates queries and keys by these frequencies."""
     if encoding.has_bias or encoding.has_logits or encoding.recodes or encoding.longest is not None:
         return False
     shape, positions = encoding.shape, torch.tensor(PROBES)
@@ -54,15 +54,15 @@ def _is_plain(encoding: Encoding, frequencies: Tensor) -> bool:
     hidden = torch.randn(1, len(PROBES), shape.width, generator=generator)
     if not torch.equal(encoding.embed(hidden, positions), hidden):
         return False
-    given = [
+    inputs = [
         torch.randn(1, heads, len(PROBES), shape.head_dim, generator=generator)
         for heads in (shape.heads, shape.kv_heads)
     ]
     prepared = encoding.prepare(positions)
     angles = positions[:, None] * frequencies
     for layer in range(shape.layers):
-        rotated = encoding.rotate(given[0], given[1], prepared, hidden, layer)
-        for before, after in zip(given, rotated, strict=True):
+        rotated = encoding.rotate(inputs[0], inputs[1], prepared, hidden, layer)
+        for before, after in zip(inputs, rotated, strict=True):
             components = torch.complex(*before.double().chunk(2, dim=-1))
             turned = components * torch.polar(torch.ones_like(angles), angles)
             expected = torch.cat((turned.real, turned.imag), dim=-1)
@@ -73,11 +73,11 @@ def _is_plain(encoding: Encoding, frequencies: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Prefix:
-    """RoPE of which the fast components turn and the others stand still.
+    """RoPE with only its fastest components turning.
 
     Attributes:
         base: b of the frequencies ``b^(-2j/d)``.
-        kept: how many components turn: those with j below it.
+        kept: number of components that turn, j = 0 to kept - 1.
     """
 
     base: float
@@ -85,17 +85,16 @@ class Prefix:
 
 
 def prefix_of(frequencies: Tensor) -> Prefix | None:
-    """Return the base and the number of kept components, or None where the frequencies are no such prefix.
+    """Return the base and the number of kept components, or None if the frequencies are no such prefix.
 
-    RoPE, HoPE, p-RoPE, no encoding, and a full spectrum over the first dimensions alone are all of this form.
+    RoPE, HoPE, p-RoPE, no encoding, and a full spectrum over the leading dimensions are of this form.
 
     Args:
-        frequencies: radians a token, float64 ``[d/2]``.
+        frequencies: radians per token, float64 ``[d/2]``.
     """
     half = len(frequencies)
     kept = int((frequencies != 0).sum())
-    if frequencies[kept:].any():
-        return None
+    # A 0 among the first ``kept`` frequencies is no power of a base.
     base = geometric_base(frequencies[:kept], half)
     return None if base is None else Prefix(base, kept)
 
@@ -104,11 +103,11 @@ def geometric_base(turning: Tensor, half: int) -> float | None:
     """Return b such that the frequencies are ``b^(-j/half)`` for j = 0, 1, ..., or None.
 
     Args:
-        turning: frequencies in their order, none of them 0, float64.
+        turning: frequencies in order, float64.
         half: components of the whole head.
     """
     if len(turning) < 2:
-        # One component turns by a radian a token at any base.
+        # The first component turns by one radian per token at any base.
         is_one = len(turning) == 0 or abs(float(turning[0]) - 1) < FREQUENCY_TOLERANCE
         return 10_000.0 if is_one else None
     if not 0 < float(turning[1]) < 1:
@@ -116,7 +115,7 @@ def geometric_base(turning: Tensor, half: int) -> float | None:
     inferred = float(turning[1]) ** -half
     if not math.isfinite(inferred):
         return None
-    # The root of a rounded power differs from the base in its last digits.
+    # The root of a rounded power differs from the base in the last digits.
     for base in (float(f"{inferred:.12g}"), inferred):
         expected = rope_frequencies(2 * half, base)[: len(turning)]
         if torch.allclose(turning, expected, rtol=FREQUENCY_TOLERANCE, atol=0):
@@ -125,12 +124,12 @@ def geometric_base(turning: Tensor, half: int) -> float | None:
 
 
 def frequency_factors(frequencies: Tensor) -> tuple[float, list[float]]:
-    """Return a base b and factors f with ``frequency_j = b^(-2j/d) / f_j``; a huge factor stops a component.
+    """Return a base b and factors f with ``frequency_j = b^(-2j/d) / f_j``; a huge factor freezes a component.
 
-    The base is chosen so that as many factors as possible are 1.
+    The base is the one with the most factors of 1.
 
     Args:
-        frequencies: radians a token, float64 ``[d/2]``.
+        frequencies: radians per token, float64 ``[d/2]``.
     """
     half = len(frequencies)
     turning = [index for index in range(half) if frequencies[index] != 0]
@@ -151,10 +150,9 @@ def frequency_factors(frequencies: Tensor) -> tuple[float, list[float]]:
 
 
 def rotary_share(head_dim: int, heads: int, kept: int) -> float:
-    """Return the ``partial_rotary_factor`` from which every reader gets ``kept`` components.
+    """Return the ``partial_rotary_factor`` from which every reader computes ``kept`` components.
 
-    Readers round down, each after a product of its own, so that 2K/d itself may lose a component (head
-    dimension 88, K = 15, say).
+    Each reader rounds another product down, so that 2K/d itself may lose a component (head dimension 88, K = 15).
     """
     share = 2 * kept / head_dim
     for _ in range(16):

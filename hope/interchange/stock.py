@@ -1,4 +1,4 @@
-"""A decoder as a stock architecture of transformers: its ``config.json`` and its weights by their names there."""
+"""Convert a decoder to a stock architecture of transformers: ``config.json`` and weights by their names there."""
 
 from typing import Any
 
@@ -16,18 +16,17 @@ Stock = tuple[dict[str, Any], dict[str, Tensor]]
 
 
 def stock_llama(model: Decoder, frequencies: Tensor) -> Stock:
-    """Return a decoder as ``LlamaForCausalLM``; its weights are the decoder's own.
+    """Return a decoder as ``LlamaForCausalLM``, with unchanged weights.
 
     Args:
-        model: with a rotary encoding.
-        frequencies: of its components, radians a token, float64 ``[d/2]``.
+        model: a decoder with a rotary encoding.
+        frequencies: of its components, radians per token, float64 ``[d/2]``.
     """
     shape, prefix = model.shape, prefix_of(frequencies)
     rope: dict[str, Any]
     if prefix is None:
         base, factors = frequency_factors(frequencies)
-        # Both sets are the same, so that the length of a sequence switches nothing, and the temperature
-        # that goes with a longer context is given as 1.
+        # Equal factors for short and long texts, so that the length switches nothing; an attention temperature of 1.
         rope = {
             "rope_type": "longrope",
             "rope_theta": base,
@@ -55,24 +54,24 @@ def stock_llama(model: Decoder, frequencies: Tensor) -> Stock:
         "rope_theta": rope["rope_theta"],
     }
     if rope["rope_type"] != "default":
-        # transformers 4 reads this key alone: without it, it would compute plain RoPE and say nothing.
+        # transformers 4 reads only this key; without it, it would silently compute plain RoPE.
         content["rope_scaling"] = rope
     return content, _own_tensors(llama_weights(model), shape)
 
 
 def stock_partial_rotary(model: Decoder, frequencies: Tensor, name: str) -> Stock:
-    """Return a decoder as ``Phi3ForCausalLM``: rotation of the leading dimensions of each head alone.
+    """Return a decoder as ``Phi3ForCausalLM``, which rotates only the leading dimensions of each head.
 
-    The components that turn are brought to the front of every head of queries and keys. Logits are
-    inner products, so one reordering of both changes nothing.
+    The turning components are moved to the front of every head of queries and keys. Attention logits are inner
+    products, so the same reordering of both leaves them unchanged.
 
     Args:
-        model: with a rotary encoding.
-        frequencies: of its components, radians a token, float64 ``[d/2]``.
+        model: a decoder with a rotary encoding.
+        frequencies: of its components, radians per token, float64 ``[d/2]``.
         name: of the encoding, for the error.
 
     Raises:
-        UserError: the frequencies that are not 0 are no geometric sequence that begins at 1.
+        UserError: the frequencies other than 0 are no geometric sequence that begins at 1.
     """
     shape = model.shape
     moving = [index for index in range(len(frequencies)) if frequencies[index] != 0]
@@ -80,8 +79,8 @@ def stock_partial_rotary(model: Decoder, frequencies: Tensor, name: str) -> Stoc
     base = geometric_base(frequencies[turning], len(turning))
     if base is None:
         raise UserError(
-            f"encoding '{name}': the frequencies that turn are no geometric sequence from 1 radian a token on, "
-            "as partial rotation has; use --format llama or gguf"
+            f"encoding '{name}': the nonzero frequencies are no geometric sequence from 1 radian per token on, "
+            "which partial rotation needs; use --format llama or gguf"
         )
     share = rotary_share(shape.head_dim, shape.heads, len(turning))
     content = llama_config(model, base) | {
@@ -106,10 +105,10 @@ def stock_partial_rotary(model: Decoder, frequencies: Tensor, name: str) -> Stoc
 
 
 def partial_rotary_order(head_dim: int, turning: list[int]) -> list[int]:
-    """Return which row of a head comes where in a partial-rotary one, a permutation of its ``d`` rows.
+    """Return the order of a head's ``d`` rows in a partial-rotary head.
 
-    Component j is the rows (j, j + d/2). With K that turn, they become the rows (i, i + K); the others
-    follow in their order.
+    Component j is the rows (j, j + d/2). The K turning components become the rows (i, i + K); the others follow in
+    their order.
     """
     half = head_dim // 2
     still = [index for index in range(half) if index not in set(turning)]
@@ -117,7 +116,7 @@ def partial_rotary_order(head_dim: int, turning: list[int]) -> list[int]:
 
 
 def interleaved_order(head_dim: int) -> list[int]:
-    """Return the order in which the rows (j, j + d/2) of a component become neighbours."""
+    """Return the order of a head's rows in which the rows (j, j + d/2) of a component are neighbours."""
     half = head_dim // 2
     return [row for index in range(half) for row in (index, index + half)]
 
@@ -128,19 +127,19 @@ def reorder_heads(weight: Tensor, order: list[int], head_dim: int) -> Tensor:
 
 
 def _own_tensors(weights: dict[str, Tensor], shape: config.Model) -> dict[str, Tensor]:
-    """Return the weights as files hold them: whole tensors, and a tied matrix once."""
+    """Return the weights as separate contiguous tensors for a file, with a tied matrix once."""
     if shape.tied_embeddings:
         del weights["lm_head.weight"]
     return {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
 
 
 def describe_rotation(frequencies: Tensor, prefix: Prefix | None) -> str:
-    """Return in words which components turn."""
+    """Describe in words which components turn."""
     half = len(frequencies)
     if prefix is None:
         return f"{int((frequencies != 0).sum())} of {half} components turn, at frequencies of their own"
     if prefix.kept == 0:
-        return f"none of {half} components turns"
+        return f"none of {half} components turn"
     if prefix.kept == half:
         return f"all {half} components turn, base {prefix.base:g}"
     return f"the {prefix.kept} fastest of {half} components turn, base {prefix.base:g}; the others stand still"

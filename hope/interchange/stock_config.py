@@ -1,4 +1,4 @@
-"""What a stock checkpoint's ``config.json`` says: sizes and rotation, or why it does not fit."""
+"""Read the ``config.json`` of a stock checkpoint: sizes and rotation, or the reason why it cannot be imported."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +15,23 @@ from hope.files import read_json
 from hope.interchange.rotation import STILL
 
 ARCHITECTURES = ("llama", "mistral", "phi3")
-"""Values of ``model_type`` that can be a decoder of ours; what else they ask for is checked."""
+"""Values of ``model_type`` that a decoder of this project may express; the other keys are checked too."""
 
 
 @dataclass(frozen=True)
 class StockConfig:
-    """A stock checkpoint, as its config describes it.
+    """The config of a stock checkpoint.
 
     Attributes:
         kind: its ``model_type``.
         shape: the sizes.
         vocabulary: rows of its embedding.
         longest: its ``max_position_embeddings``.
-        frequencies: of the components, radians a token, float64 ``[d/2]``.
-        turning: how many leading components its heads turn, where those are all that is rotated; None
-            where a head is rotated as a whole.
-        start: id of the token that begins a text, if it names one.
-        end: id of the token that ends a text, if it names one.
+        frequencies: of the components, radians per token, float64 ``[d/2]``.
+        turning: number of rotated components if only the leading dimensions of a head are rotated; None if
+            the whole head is.
+        start: id of the token that begins a text; None if there is none.
+        end: id of the token that ends a text; None if there is none.
     """
 
     kind: str
@@ -48,14 +48,14 @@ def read_stock_config(path: Path) -> StockConfig:
     """Read the ``config.json`` at ``path``.
 
     Raises:
-        UserError: it is of another architecture, or asks for what a decoder of ours lacks.
+        UserError: the checkpoint is of another architecture, or needs parts that a decoder of this project lacks.
     """
     raw = read_json(path)
     kind = raw.get("model_type")
     if kind not in ARCHITECTURES:
         raise UserError(f"{path}: model_type '{kind}' cannot be imported; {', '.join(ARCHITECTURES)} can")
     if raw.get("quantization_config"):
-        raise UserError(f"{path}: the weights are quantised; import the checkpoint that they were made from")
+        raise UserError(f"{path}: the weights are quantised; import the checkpoint before quantisation")
     parsed = _parse(kind, raw, path)
     shape = _shape(parsed, path)
     frequencies, turning = _rotation(parsed, shape.head_dim, path)
@@ -72,21 +72,21 @@ def read_stock_config(path: Path) -> StockConfig:
 
 
 def _parse(kind: str, raw: dict[str, Any], path: Path) -> Any:
-    """Return the config as transformers reads it: it knows each architecture's defaults and older spellings."""
+    """Return the config as transformers reads it, with each architecture's defaults and older spellings resolved."""
     from transformers import LlamaConfig, MistralConfig, Phi3Config, PreTrainedConfig
 
     kinds: dict[str, type[PreTrainedConfig]] = {"llama": LlamaConfig, "mistral": MistralConfig, "phi3": Phi3Config}
     try:
         return kinds[kind].from_dict(raw)
-    except Exception as error:  # Its checks raise what they like.
-        raise UserError(f"{path}: transformers does not read it: {' '.join(str(error).split())[:200]}") from None
+    except Exception as error:  # Its checks raise many types.
+        raise UserError(f"{path}: transformers cannot read it: {' '.join(str(error).split())[:200]}") from None
 
 
 def _shape(parsed: Any, path: Path) -> config.Model:
     """Return the sizes.
 
     Raises:
-        UserError: the architecture has parts that a decoder of ours lacks.
+        UserError: the architecture has parts that a decoder of this project lacks.
     """
     lacking = {
         "hidden_act": (parsed.hidden_act, ("silu", "swish")),
@@ -116,16 +116,16 @@ def _shape(parsed: Any, path: Path) -> config.Model:
 
 
 def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | None]:
-    """Return the frequencies of the components, and how many turn where that is less than a head.
+    """Return the frequencies of the components, and the number of rotated ones if not the whole head is rotated.
 
     Raises:
-        UserError: they change with the length of the text, or come with a temperature.
+        UserError: the frequencies change with the length of the text, or need an attention temperature.
     """
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     rope = parsed.rope_parameters
     kind, base, half = rope["rope_type"], rope["rope_theta"], head_dim // 2
-    # Llama and Mistral rotate whole heads, whatever this key says.
+    # Llama and Mistral ignore this key and rotate whole heads.
     partial = parsed.model_type == "phi3"
     rotary = int(head_dim * rope.get("partial_rotary_factor", 1.0)) if partial else head_dim
     frequencies, attention = rope_frequencies(rotary, base) if rotary else torch.zeros(0, dtype=torch.float64), 1.0
@@ -147,8 +147,7 @@ def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | Non
         raise UserError(f"{path}: rope_type '{kind}' cannot be imported: its frequencies are not fixed, or not known")
     if attention != 1.0:
         raise UserError(
-            f"{path}: rope_type '{kind}' comes with an attention temperature of {attention:.4g}, which no encoding "
-            "here has"
+            f"{path}: rope_type '{kind}' needs an attention temperature of {attention:.4g}, which no encoding here has"
         )
     if not torch.isfinite(frequencies).all() or (frequencies < 0).any():
         raise UserError(f"{path}: rope_parameters yield frequencies that are negative or not finite")

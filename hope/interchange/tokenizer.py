@@ -1,6 +1,5 @@
-"""The tokenizer that belongs to a model, and what a stock config repeats of it."""
+"""The tokenizer of a model, and its start and end token."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from hope.files import read_json
 from hope.paths import RunPaths, StudyPaths
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-"""Files of a tokenizer that are taken along where they are there."""
+"""Files of a tokenizer that are copied if they exist."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,8 @@ class ModelTokenizer:
     Attributes:
         folder: holds ``tokenizer.json``.
         tokenizer: as read from it.
-        start: id of the token that begins a text, if its config names one.
-        end: id of the token that ends a text, if its config names one.
+        start: id of the token that begins a text; None if its config names none.
+        end: id of the token that ends a text; None if its config names none.
     """
 
     folder: Path
@@ -42,16 +41,15 @@ class ModelTokenizer:
 
 
 def find_tokenizer(model: Path, given: str | None, vocabulary: int) -> ModelTokenizer | None:
-    """Return the tokenizer of a model, or None where there is none to be found.
+    """Return the tokenizer of a model, or None if there is none.
 
     Args:
-        model: the model's folder. Its own tokenizer comes first, then that of the study whose ``models/``
-            it lies in.
-        given: a folder that holds ``tokenizer.json``, in place of those; "none" for no tokenizer.
-        vocabulary: token ids that the model has.
+        model: the model's folder. A tokenizer in it comes first, then that of the study whose ``models/`` it lies in.
+        given: another folder with ``tokenizer.json``; "none" for no tokenizer.
+        vocabulary: number of token ids of the model.
 
     Raises:
-        UserError: the folder given has none, or the tokenizer has ids that the model lacks.
+        UserError: the given folder has no tokenizer, or the tokenizer has ids that the model lacks.
     """
     if given == "none":
         return None
@@ -66,13 +64,13 @@ def find_tokenizer(model: Path, given: str | None, vocabulary: int) -> ModelToke
     if size > vocabulary:
         raise UserError(
             f"{folder / 'tokenizer.json'}: has {size} tokens, but {model} has {vocabulary}; "
-            "name the model's own with --tokenizer"
+            "name the model's own tokenizer with --tokenizer"
         )
     return opened
 
 
 def _of_study(model: Path) -> list[Path]:
-    """Return the folder of the tokenizer that a model of a study was trained with, if it lies in its study."""
+    """Return the folder of the tokenizer that a model was trained with, if the model lies in its study."""
     above = model.absolute().parents
     if len(above) < 4 or above[2].name != "models":
         return []
@@ -106,11 +104,6 @@ def open_tokenizer(folder: Path) -> ModelTokenizer:
 
 
 def _id_of(tokenizer: Tokenizer, token: str | dict[str, Any] | None) -> int | None:
-    """Return the id of a token as a tokenizer's config names it: by its text, or as a map with ``content``."""
+    """Return the id of a token that a tokenizer's config gives by its text, or as a map with ``content``."""
     text = token.get("content") if isinstance(token, dict) else token
     return tokenizer.token_to_id(text) if isinstance(text, str) else None
-
-
-def description(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return the content of ``tokenizer.json``."""
-    return json.loads(tokenizer.to_str())

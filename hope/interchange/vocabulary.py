@@ -1,4 +1,4 @@
-"""Rows of an embedding for the special tokens that a study adds to a checkpoint's tokenizer."""
+"""Add embedding rows for the special tokens that a study adds to a checkpoint's tokenizer."""
 
 from pathlib import Path
 
@@ -12,18 +12,17 @@ MATRICES = ("embedding.weight", "head.weight")
 
 
 def fit_vocabulary(weights: dict[str, Tensor], checkpoint: Path, data: Path, start: int | None, end: int | None) -> int:
-    """Give a model's embedding, and its head, as many rows as a study's data have token ids.
+    """Resize a model's embedding and head to the token ids of a study's data.
 
-    Rows of tokens that the checkpoint's tokenizer knows stay as they are. A special token of the study that
-    it does not know gets the row of the checkpoint's own start or end token where there is one, and else the
-    mean of the known rows: a logit that is a mean cannot exceed the logarithm of the mean of their exponentials, so
-    that such a row takes no more than its even share of the probability. Further rows, which no text can reach, are
-    left out.
+    Rows of tokens in the checkpoint's tokenizer are unchanged. A special token of the study that it lacks gets the
+    row of the checkpoint's own start or end token if there is one, otherwise the mean of the known rows: a logit that
+    is a mean cannot exceed the logarithm of the mean of the exponentials, so that such a row gets at most an even share
+    of the probability. Further rows, which no text uses, are dropped.
 
     Args:
         weights: of a decoder; changed in place.
         checkpoint: folder of the checkpoint, with its ``tokenizer.json``.
-        data: a study's ``data`` folder.
+        data: a study's folder of tokens.
         start: id of the checkpoint's own start token.
         end: id of its end token.
 
@@ -31,17 +30,17 @@ def fit_vocabulary(weights: dict[str, Tensor], checkpoint: Path, data: Path, sta
         The number of token ids of the data.
 
     Raises:
-        UserError: the data are of another tokenizer.
+        UserError: the data were tokenized with another tokenizer.
     """
     if not (checkpoint / "tokenizer.json").is_file():
         raise UserError(f"--data: {checkpoint} has no tokenizer.json to compare with that of {data}")
     own = open_tokenizer(checkpoint).tokenizer.get_vocab()
-    theirs = open_tokenizer(data / "tokenizer").tokenizer.get_vocab()
-    differing = next((token for token, index in own.items() if theirs.get(token) != index), None)
+    of_data = open_tokenizer(data / "tokenizer").tokenizer.get_vocab()
+    differing = next((token for token, index in own.items() if of_data.get(token) != index), None)
     if differing is not None:
         raise UserError(
-            f"--data: {data} was tokenized otherwise: {differing!r} is token {theirs.get(differing)}, in {checkpoint} "
-            f"it is {own[differing]}; tokenize with tokens.pretrained: {checkpoint}"
+            f"--data: {data} was tokenized with another tokenizer: {differing!r} is token {of_data.get(differing)}, "
+            f"in {checkpoint} it is {own[differing]}; tokenize with tokens.pretrained: {checkpoint}"
         )
     corpus = TokenCorpus.open(data / "validation")
     known = set(own.values())

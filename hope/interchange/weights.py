@@ -1,4 +1,4 @@
-"""The weights of a stock checkpoint: safetensors in one file or several, and no other format."""
+"""Read the weights of a stock checkpoint: safetensors in one file or several, and no other format."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files of a checkpoint.
 
     Raises:
-        UserError: there is no such folder, it has pickles alone, or a file that its index names is missing.
+        UserError: there is no such folder, it has only pickles, or a file in its index is missing.
     """
     if folder.is_file():
         refuse_pickle(folder)
@@ -34,7 +34,7 @@ def weight_files(folder: Path) -> list[Path]:
         names = set(listed.values()) if isinstance(listed, dict) else set()
         for name in sorted(names, key=str):
             if not isinstance(name, str) or Path(name).name != name:
-                raise UserError(f"{folder / INDEX}: names {name!r}, which is no file beside it")
+                raise UserError(f"{folder / INDEX}: names {name!r}, which is no file in its folder")
             refuse_pickle(folder / name)
             if not (folder / name).is_file():
                 raise UserError(f"{folder / name}: there is no such file, though {INDEX} names it")
@@ -47,15 +47,13 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def refuse_pickle(path: Path) -> None:
-    """Raise if a file is a pickle by its name.
+    """Refuse a file whose suffix is that of a pickle.
 
     Raises:
-        UserError: it is.
+        UserError: the file is a pickle.
     """
     if path.suffix in PICKLES:
-        raise UserError(
-            f"{path}: a pickle can run code when it is read, and is not; save the checkpoint as safetensors"
-        )
+        raise UserError(f"{path}: a pickle can run code and is never read; save the checkpoint as safetensors")
 
 
 def read_weights(files: list[Path], kind: str, shape: config.Model) -> dict[str, Tensor]:
@@ -67,7 +65,7 @@ def read_weights(files: list[Path], kind: str, shape: config.Model) -> dict[str,
         shape: its sizes.
 
     Raises:
-        UserError: a file is damaged; a weight is missing, is no float, or has no place in a decoder of ours.
+        UserError: a file is damaged; a weight is missing, is no float, or has no place in a decoder of this project.
     """
     wanted = set(_names(kind, shape))
     weights: dict[str, Tensor] = {}
@@ -76,8 +74,8 @@ def read_weights(files: list[Path], kind: str, shape: config.Model) -> dict[str,
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118 (no mapping)
                     if name in wanted:
-                        weights[name] = _wide(file.get_tensor(name), name, path)
-                    elif not _is_needless(name):
+                        weights[name] = _float32(file.get_tensor(name), name, path)
+                    elif not _is_recomputed(name):
                         raise UserError(f"{path}: {name} has no place in a decoder without biases and extra norms")
         except SafetensorError as error:
             raise UserError(f"{path}: not a safetensors file ({error})") from None
@@ -100,13 +98,14 @@ def _names(kind: str, shape: config.Model) -> list[str]:
     return kept + [f"model.layers.{index}.{name}" for index in range(shape.layers) for name in fused]
 
 
-def _is_needless(name: str) -> bool:
-    """Return whether a tensor is computed anew: older rotary tables, and a head that is the embedding."""
+def _is_recomputed(name: str) -> bool:
+    """Return True for a tensor that follows from others: an older rotary table, or a head tied to the embedding."""
     return name.endswith("rotary_emb.inv_freq") or name == "lm_head.weight"
 
 
-def _wide(weight: Tensor, name: str, path: Path) -> Tensor:
+def _float32(weight: Tensor, name: str, path: Path) -> Tensor:
+    """Return a weight in float32."""
     if weight.dtype not in FLOATS:
         kind = str(weight.dtype).removeprefix("torch.")
-        raise UserError(f"{path}: {name} is {kind}; float32, float16 or bfloat16 is read")
+        raise UserError(f"{path}: {name} is {kind}; only float32, float16 and bfloat16 are read")
     return weight.float()

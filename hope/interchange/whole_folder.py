@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Write a folder completely or not at all."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ from hope.errors import UserError
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside ``path``; rename it to ``path`` when the block ends well.
+    """Yield a new folder beside ``path``; rename it to ``path`` when the block ends without an error.
 
-    After an error the new folder is gone, and nothing that was there before has been touched.
+    After an error the new folder is deleted, and ``path`` is untouched.
 
     Raises:
-        UserError: ``path`` is there already.
+        UserError: ``path`` exists.
     """
     path = path.absolute()
     _refuse_existing(path)
@@ -37,4 +37,4 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
-        raise UserError(f"{path}: is there already, and is not overwritten; name another folder, or remove it")
+        raise UserError(f"{path}: exists and is not overwritten; name another folder, or remove it")

@@ -25,7 +25,7 @@ def refused(*paths: Path | str, text_field: str = "text") -> str:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A folder with each kind of file, in folders, with hidden and foreign ones among them."""
+    """A folder with each kind of file, in folders, with hidden and other files among them."""
     root = tmp_path / "books"
     (root / "b" / "c").mkdir(parents=True)
     (root / ".git").mkdir()
@@ -40,9 +40,9 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_folder_gives_every_known_file_sorted_and_named_from_the_folder_on(tree: Path) -> None:
-    found = read(tree)
-    assert found.documents == [
+def test_a_folder_or_glob_gives_every_known_file_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = read(tree)
+    assert collection.documents == [
         ("books/b/c/two.TXT", "two"),
         ("books/b/one.md", "# One"),
         ("books/b/rows.jsonl:1", "first"),
@@ -51,31 +51,20 @@ def test_a_folder_gives_every_known_file_sorted_and_named_from_the_folder_on(tre
         ("books/table.parquet:2", "fourth"),
         ("books/z.txt", "last"),
     ]
-    assert found.empty == 1
-    assert found.origin["files"] == 5
-    assert found.origin["files_skipped"] == {".png": 1}
-    assert str(tree) not in json.dumps(found.origin)
-
-
-def test_a_glob_gives_the_same_files_as_its_folder_and_none_twice(tree: Path) -> None:
-    assert sorted(read(f"{tree}/**/*.*").documents) == sorted(read(tree).documents)
+    assert (collection.empty, collection.origin["files"]) == (1, 5)
+    assert collection.origin["files_skipped"] == {".png": 1}
+    assert str(tree) not in json.dumps(collection.origin)
+    assert sorted(read(f"{tree}/**/*.*").documents) == sorted(collection.documents)
     assert read(f"{tree}/*.txt", tree / "z.txt").documents == [("books/z.txt", "last")]
-
-
-def test_a_relative_path_gives_the_same_names(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "notes[1].txt").write_text("name with wildcard characters")
+    assert read(tree / "notes[1].txt").documents == [("notes[1].txt", "name with wildcard characters")]
     monkeypatch.chdir(tree.parent)
     assert read("books").documents == read("./books/").documents == read(tree).documents
     assert read("books/*/*.md").documents == [("books/b/one.md", "# One")]
 
 
-def test_a_name_with_wildcard_characters_is_taken_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "notes[1].txt").write_text("odd name")
-    assert read(tmp_path / "notes[1].txt").documents == [("notes[1].txt", "odd name")]
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
+def test_bytes_become_text_by_stated_encodings(tmp_path: Path) -> None:
+    for content, expected in (
         ("naïve €".encode(), ("naïve €", "utf-8")),
         (b"\xef\xbb\xbfmarked", ("marked", "utf-8")),
         ("naïve".encode("utf-16"), ("naïve", "utf-16")),
@@ -85,75 +74,55 @@ def test_a_name_with_wildcard_characters_is_taken_as_it_is(tmp_path: Path) -> No
         (b"\x7fELF\0\0", None),
         (b"\xff\xfeA", None),
         (b"", ("", "utf-8")),
-    ],
-)
-def test_bytes_become_text_by_stated_encodings(content: bytes, expected: tuple[str, str] | None) -> None:
-    assert decode(content) == expected
-
-
-def test_encodings_are_counted_and_fallbacks_named(tmp_path: Path) -> None:
+    ):
+        assert decode(content) == expected
     (tmp_path / "new.txt").write_bytes("é".encode())
     (tmp_path / "old.txt").write_bytes(b"caf\xe9")
-    origin = read(tmp_path).origin
-    assert origin["text_encodings"] == {"cp1252": 1, "utf-8": 1}
-    assert origin["read_by_fallback"] == [f"{tmp_path.name}/old.txt"]
-
-
-def test_half_a_surrogate_pair_becomes_a_character_that_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(r'{"text": "half \ud83d, whole \ud83d\ude00"}')
-    assert read(tmp_path).documents[0].text == "half \ufffd, whole \U0001f600"
+    collection = read(tmp_path)
+    assert collection.origin["text_encodings"] == {"cp1252": 1, "utf-8": 1}
+    assert collection.origin["read_by_fallback"] == [f"{tmp_path.name}/old.txt"]
+    assert collection.documents[0].text == "half \ufffd, whole \U0001f600"
 
 
-def test_a_missing_path_names_its_neighbour(tree: Path) -> None:
+def test_a_path_without_text_is_refused_with_a_remedy(tree: Path) -> None:
     message = refused(tree.parent / "bookz")
     assert "corpus.files.paths" in message and "did you mean 'books'?" in message
     assert "leads to no file" in refused(f"{tree}/*.text")
-
-
-@pytest.mark.parametrize(
-    ("name", "remedy"),
-    [
+    for name, remedy in (
         ("a.csv", "convert it to .jsonl or .parquet"),
         ("a.pkl", "never read"),
-        ("a.json", "one JSON object a line"),
+        ("a.json", "one JSON object per line"),
         ("a.text", "did you mean '.txt'?"),
         ("a", "known are .txt, .md, .jsonl, .parquet"),
-    ],
-)
-def test_an_unsupported_file_names_the_remedy(tmp_path: Path, name: str, remedy: str) -> None:
-    (tmp_path / name).write_text("x")
-    assert remedy in refused(tmp_path / name)
-    assert remedy in refused(tmp_path)
-
-
-def test_a_corpus_without_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text(" \n")
-    (tmp_path / "b.jsonl").write_text('{"text": ""}\n{"text": null}\n')
-    assert "no document with any text in 2 files (3 empty documents)" in refused(tmp_path)
-    empty = tmp_path / "empty"
+    ):
+        folder = tree.parent / f"with {name}"
+        folder.mkdir()
+        (folder / name).write_text("x")
+        assert remedy in refused(folder / name) and remedy in refused(folder)
+    empty = tree.parent / "empty"
     empty.mkdir()
     assert "leads to no file" in refused(empty)
+    (empty / "a.txt").write_text(" \n")
+    (empty / "b.jsonl").write_text('{"text": ""}\n{"text": null}\n')
+    assert "no document with any text in 2 files (3 empty documents)" in refused(empty)
+    (empty / "c.txt").write_bytes(b"GIF89a\0\0")
+    assert "c.txt: holds NUL bytes" in refused(empty)
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
+def test_a_broken_row_or_table_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    for line, expected in (
         (b'{"text": "cut', "not valid JSON"),
         (b'["text"]', "expected a JSON object"),
         (b'{"txt": "a"}', "no field 'text' (did you mean 'txt'?); there are txt: set corpus.files.text_field"),
         (b'{"text": 5}', "holds int, not text"),
         (b'{"text": "caf\xe9"}', "not UTF-8"),
-        (b"[" * 100_000, "mend or delete"),
-    ],
-)
-def test_a_broken_row_is_named_by_file_and_line(tmp_path: Path, line: bytes, expected: str) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(b'{"text": "good"}\n\n' + line + b"\n")
-    message = refused(path)
-    assert message.startswith(f"{path}:3: ") and expected in message
-
-
-def test_a_table_without_the_field_or_broken_is_refused(tmp_path: Path) -> None:
+        (b"[" * 100_000, "repair or delete"),
+    ):
+        path.write_bytes(b'{"text": "good"}\n\n' + line + b"\n")
+        message = refused(path)
+        assert message.startswith(f"{path}:3: ") and expected in message
     path = tmp_path / "a.parquet"
     pd.DataFrame({"body": ["a"], "n": [1]}).to_parquet(path)
     assert f"{path}: no field 'text'; there are body, n" in refused(path)
@@ -161,8 +130,3 @@ def test_a_table_without_the_field_or_broken_is_refused(tmp_path: Path) -> None:
     assert read(path, text_field="body").documents == [("a.parquet:1", "a")]
     path.write_bytes(path.read_bytes()[:-20])
     assert str(path) in refused(path)
-
-
-def test_a_file_of_nul_bytes_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"GIF89a\0\0")
-    assert "no text" in refused(tmp_path / "a.txt")

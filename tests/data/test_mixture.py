@@ -25,46 +25,31 @@ def examples(files, **mixture) -> Examples:
 
 def task_of(example) -> str:
     """Return which of the three tasks an example is of: one has questions, one a separator, one neither."""
-    held = set(example.tokens.tolist())
-    return "recall" if 3 in held else "copy" if 2 in held else "repeat"
+    tokens = set(example.tokens.tolist())
+    return "recall" if 3 in tokens else "copy" if 2 in tokens else "repeat"
 
 
-def tasks_of(found: Examples, steps: range) -> Counter:
-    return Counter(task_of(example) for step in steps for _, _, example in found.of_step(step))
+def tasks_of(drawn: Examples, steps: range) -> Counter:
+    return Counter(task_of(example) for step in steps for _, _, example in drawn.of_step(step))
 
 
 def test_the_first_steps_hold_only_the_tasks_of_the_lead_in(tiny_files):
-    found = examples(tiny_files)
-    assert found.led_steps == 24
-    for step in range(24):
-        assert "recall" not in tasks_of(found, range(step, step + 1))
-    later = tasks_of(found, range(24, 60))
-    assert list(later) == ["recall"] and later["recall"] >= 36 * 8
-    led = tasks_of(found, range(24))
+    drawn = examples(tiny_files)
+    assert drawn.led_steps == 24
+    led, later = tasks_of(drawn, range(24)), tasks_of(drawn, range(24, 60))
+    assert "recall" not in led and list(later) == ["recall"] and later["recall"] >= 36 * 8
     share = led["copy"] / led.total()
     assert share == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / led.total()))
+    assert {digest(example) for step in (0, 23, 24) for _, _, example in drawn.of_step(step)} <= drawn.digests()
+    both = examples(tiny_files, tasks={"recall": 1.0, "repeat": 1.0})
+    assert set(tasks_of(both, range(24))) == {"repeat", "copy"}
+    assert set(tasks_of(both, range(24, 60))) == {"repeat", "recall"}
 
 
-def test_a_task_may_be_in_the_lead_in_and_behind_it(tiny_files):
-    found = examples(tiny_files, tasks={"recall": 1.0, "repeat": 1.0})
-    assert set(tasks_of(found, range(24))) == {"repeat", "copy"}
-    assert set(tasks_of(found, range(24, 60))) == {"repeat", "recall"}
-
-
-def test_without_a_lead_in_all_steps_are_alike(tiny_files):
-    found = examples(tiny_files, lead_in=None)
-    assert found.led_steps == 0 and set(tasks_of(found, range(60))) == {"recall"}
-
-
-def test_examples_of_the_lead_in_are_among_those_that_no_prompt_may_be(tiny_files):
-    found = examples(tiny_files)
-    digests = found.digests()
-    assert {digest(example) for step in (0, 23, 24) for _, _, example in found.of_step(step)} <= digests
-
-
-def test_a_lead_in_is_part_of_the_training_and_its_tasks_are(tiny_files):
-    with_it, without = examples(tiny_files).stage, examples(tiny_files, lead_in=None).stage
-    assert sorted(with_it.tasks) == ["copy", "recall", "repeat"] and sorted(without.tasks) == ["recall"]
-    assert "lead_in" in config.to_json(with_it)
+def test_without_a_lead_in_all_steps_are_alike_and_the_settings_name_none(tiny_files):
+    led, plain = examples(tiny_files), examples(tiny_files, lead_in=None)
+    assert plain.led_steps == 0 and set(tasks_of(plain, range(60))) == {"recall"}
+    assert sorted(led.stage.tasks) == ["copy", "recall", "repeat"] and sorted(plain.stage.tasks) == ["recall"]
+    assert "lead_in" in config.to_json(led.stage)
     # As in the record of a model of before there were any, whose weights count as those of the same training.
-    assert "lead_in" not in config.to_json(without)
+    assert "lead_in" not in config.to_json(plain.stage)

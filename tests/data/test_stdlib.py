@@ -50,5 +50,5 @@ def test_tests_tables_installed_packages_and_build_files_are_left_out(tmp_path: 
 
 def test_an_interpreter_without_sources_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.pyc").write_bytes(b"\0")
-    with pytest.raises(UserError, match=r"^corpus\.source: .*use another interpreter[^\n]*$"):
+    with pytest.raises(UserError, match=r"^corpus\.source: .*use another Python[^\n]*$"):
         collect_folder(tmp_path)

@@ -20,47 +20,28 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_both_sides_are_sound_and_hold_no_token(folder, split):
-    corpus = TokenCorpus.open(folder / split, verify=True)
-    assert (corpus.tokens, corpus.documents, corpus.vocabulary) == (0, 0, 44)
-    assert sorted(corpus.special) == sorted(SPECIAL) and sorted(corpus.special.values()) == [0, 1, 2, 3]
-    assert Vocabulary(corpus.vocabulary, corpus.special).ordinary.tolist() == list(range(4, 44))
-    with pytest.raises(UserError, match=f"{split}: holds 0 tokens, but a prompt asks for 5 of text"):
-        corpus.span(generator("test"), 5)
-
-
-def test_a_damaged_file_is_noticed(folder, tmp_path):
-    write_symbols(40, tmp_path)
-    (tmp_path / "train" / "documents.bin").write_bytes(b"\1" + bytes(7))
-    with pytest.raises(UserError, match="altered since it was written"):
-        TokenCorpus.open(tmp_path / "train", verify=True)
-
-
-def test_the_number_of_symbols_is_part_of_what_a_training_depends_on(folder, tmp_path):
+def test_both_sides_are_sound_and_hold_no_token(folder, tmp_path):
     write_symbols(40, tmp_path / "same")
     write_symbols(41, tmp_path / "other")
-    first, same, other = (
-        TokenCorpus.open(at / "train").digest for at in (folder, tmp_path / "same", tmp_path / "other")
-    )
-    assert first == same != other
+    for split in SPLITS:
+        corpus = TokenCorpus.open(folder / split, verify=True)
+        assert (corpus.tokens, corpus.documents, corpus.vocabulary) == (0, 0, 44)
+        assert sorted(corpus.special) == sorted(SPECIAL) and sorted(corpus.special.values()) == [0, 1, 2, 3]
+        assert Vocabulary(corpus.vocabulary, corpus.special).ordinary.tolist() == list(range(4, 44))
+        with pytest.raises(UserError, match=f"{split}: holds 0 tokens, but a prompt asks for 5 of text"):
+            corpus.span(generator("test"), 5)
+        same, other = (TokenCorpus.open(tmp_path / name / split).digest for name in ("same", "other"))
+        assert corpus.digest == same != other
 
 
-def test_transformers_reads_the_tokenizer(folder):
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+def test_transformers_reads_the_tokenizer_and_other_words_are_refused(folder):
+    tokenizer, opened = AutoTokenizer.from_pretrained(folder / "tokenizer"), open_tokenizer(folder / "tokenizer")
     text = "s0 s39 <|separator|> s7 <|query|> s0"
     assert len(tokenizer) == 44
     assert tokenizer(text, add_special_tokens=False)["input_ids"] == [4, 43, 2, 11, 3, 4]
     assert tokenizer.decode([4, 43, 2, 11, 3, 4]) == text
-    assert (tokenizer.bos_token_id, tokenizer.eos_token_id) == (0, 1)
-    with pytest.raises(Exception, match="Missing"):
-        tokenizer("s0 s40")
-
-
-@pytest.mark.parametrize("text", ["s40", "s0 hello s1", "s0s1", "S0"])
-def test_a_word_that_is_no_symbol_is_refused(folder, text):
-    opened = open_tokenizer(folder / "tokenizer")
-    assert (opened.start, opened.end) == (0, 1)
+    assert (tokenizer.bos_token_id, tokenizer.eos_token_id) == (opened.start, opened.end) == (0, 1)
     assert [ids.tolist() for ids in encode(opened.tokenizer, ["s0  s1\n"])] == [[4, 5]]
-    with pytest.raises(Exception, match="Missing"):
-        encode(opened.tokenizer, [text])
+    for wrong in ("s40", "s0 hello s1", "s0s1", "S0"):
+        with pytest.raises(Exception, match="Missing"):
+            encode(opened.tokenizer, [wrong])

@@ -1,7 +1,6 @@
 """Tokenizers: lossless, deterministic, and deaf to special tokens in a text."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -27,32 +26,21 @@ ANY_TEXT = st.lists(
 @example("<|end|>")
 @example("a<|start|><|end|> <|separator|>\n<|query|>")
 @example("".join(map(chr, range(256))))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_any_text_comes_back_and_never_yields_a_special_token(text: str) -> None:
     [ids] = encode(FITTED, [text])
     assert FITTED.decode(ids.tolist(), skip_special_tokens=False) == text
     assert not set(ids.tolist()) & set(special_ids(FITTED).values())
 
 
-def test_special_tokens_come_first_and_the_size_counts_them() -> None:
+def test_a_fit_gives_special_tokens_first_and_merges_frequent_pairs() -> None:
     assert special_ids(FITTED) == {"start": 0, "end": 1, "separator": 2, "query": 3}
     assert FITTED.get_vocab_size() == 400
-    assert [FITTED.id_to_token(index) for index in range(4)] == list(SPECIAL.values())
-
-
-def test_the_same_text_gives_the_same_tokenizer() -> None:
     again = fit_tokenizer(iter([prose(seed, 40) for seed in range(10)]), 400)
     assert again.to_str() == FITTED.to_str()
-
-
-def test_a_merge_is_of_the_most_frequent_pair() -> None:
-    tokenizer = fit_tokenizer(["ab ab ab cd cd ab"], 261)
-    assert "ab" in tokenizer.get_vocab() and "cd" not in tokenizer.get_vocab()
-
-
-def test_a_small_corpus_gives_fewer_tokens_than_asked() -> None:
-    tokenizer = fit_tokenizer(["abc abc"], 5_000)
-    assert 260 < tokenizer.get_vocab_size() < 270
+    vocabulary = fit_tokenizer(["ab ab ab cd cd ab"], 261).get_vocab()
+    assert "ab" in vocabulary and "cd" not in vocabulary
+    assert 260 < fit_tokenizer(["abc abc"], 5_000).get_vocab_size() < 270, "a small corpus gives fewer tokens"
 
 
 def test_transformers_loads_the_folder_and_agrees(tmp_path: Path) -> None:
@@ -83,13 +71,13 @@ def foreign(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["", "tokenizer.json"])
-def test_a_pretrained_tokenizer_neither_cuts_nor_marks_and_gets_our_tokens(foreign: Path, name: str) -> None:
-    tokenizer = load_pretrained(Tokens(tokenizer="pretrained", pretrained=str(foreign / name)))
-    assert special_ids(tokenizer) == {"start": 258, "end": 257, "separator": 259, "query": 260}
-    [long, short] = encode(tokenizer, ["a long text that is not cut", "[CLS]<|end|>"])
-    assert len(long) == len("a long text that is not cut")
-    assert len(short) == len("[CLS]<|end|>") and short.max() < 256
+def test_a_pretrained_tokenizer_neither_cuts_nor_marks_and_gets_our_tokens(foreign: Path) -> None:
+    for path in (foreign, foreign / "tokenizer.json"):
+        tokenizer = load_pretrained(Tokens(tokenizer="pretrained", pretrained=str(path)))
+        assert special_ids(tokenizer) == {"start": 258, "end": 257, "separator": 259, "query": 260}
+        [long, short] = encode(tokenizer, ["a long text that is not cut", "[CLS]<|end|>"])
+        assert len(long) == len("a long text that is not cut")
+        assert len(short) == len("[CLS]<|end|>") and short.max() < 256
 
 
 def test_a_tokenizer_that_takes_a_mark_for_a_word_is_refused(tmp_path: Path) -> None:
@@ -99,7 +87,7 @@ def test_a_tokenizer_that_takes_a_mark_for_a_word_is_refused(tmp_path: Path) -> 
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     loaded = load_pretrained(Tokens(tokenizer="pretrained", pretrained=str(tmp_path)))
     assert encode(loaded, ["The the"])[0].tolist() == [1, 1]
-    with pytest.raises(UserError, match=r"^tokens\.pretrained: plain text became[^\n]*$"):
+    with pytest.raises(UserError, match=r"^tokens\.pretrained: this tokenizer encodes plain text[^\n]*$"):
         encode(loaded, ["the <|end|>"])
 
 
@@ -116,25 +104,18 @@ def test_a_vocabulary_whose_gaps_would_share_an_id_is_refused(tmp_path: Path) ->
 
 def test_a_missing_or_broken_tokenizer_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text(json.dumps({"version": "1.0"}))
-    for name, expected in (
-        ("", "tokenizer.json is no file"),
-        ("no.json", "is no file"),
-        ("broken.json", "no tokenizer"),
-    ):
-        path = tmp_path / name
-        there = path.exists()
-        if not there:
-            path.touch()
-        settings = Tokens(tokenizer="pretrained", pretrained=str(path))
-        if not there:
-            path.unlink()  # gone between the check of the config and the job
-        pattern = rf"^tokens\.pretrained: [^\n]*{re.escape(expected)}[^\n]*$"
-        with pytest.raises(UserError, match=pattern):
-            load_pretrained(settings)
+    (tmp_path / "no.json").touch()
+    settings = [
+        Tokens(tokenizer="pretrained", pretrained=str(tmp_path / name)) for name in ("", "no.json", "broken.json")
+    ]
+    (tmp_path / "no.json").unlink()  # gone between the check of the config and the job
+    expected = (r"tokenizer\.json is no file", "is no file", "cannot read a tokenizer")
+    for asked, words in zip(settings, expected, strict=True):
+        with pytest.raises(UserError, match=rf"^tokens\.pretrained: [^\n]*{words}[^\n]*$"):
+            load_pretrained(asked)
 
 
-def test_encoding_gives_one_array_a_text_in_order() -> None:
+def test_encoding_gives_one_array_per_text_in_order() -> None:
     texts = [prose(seed, 3) for seed in range(20)] + [""]
-    one_by_one = [encode(FITTED, [text])[0] for text in texts]
-    for together, alone in zip(encode(FITTED, texts), one_by_one, strict=True):
-        np.testing.assert_array_equal(together, alone)
+    for together, text in zip(encode(FITTED, texts), texts, strict=True):
+        np.testing.assert_array_equal(together, encode(FITTED, [text])[0])

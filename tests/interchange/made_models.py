@@ -13,7 +13,7 @@ import torch
 from hope.model.decoder import Decoder
 
 HERE = Path(__file__).parent
-NEW_TOKENS = 24
+NEW_TOKENS = 12
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Made:
 
     def logits(self, ids: list[int], positions: list[int] | None = None) -> torch.Tensor:
         """Return the logits of one row of ids [tokens, vocabulary]."""
-        given = None if positions is None else torch.tensor(positions)
         with torch.inference_mode():
-            return self.model.logits(self.model(torch.tensor([ids]), given))[0]
+            hidden = self.model(torch.tensor([ids]), None if positions is None else torch.tensor(positions))
+            return self.model.logits(hidden)[0]
 
     def greedy(self, prompt: list[int], end: int, new: int = NEW_TOKENS) -> list[int]:
         """Return the greedy continuation, each token by a whole pass, up to the end token.
@@ -56,16 +56,13 @@ def random_ids(count: int, vocabulary: int, seed: int = 0) -> list[int]:
 
 
 def run_alone(python: str, script: str, jobs: list[dict], folder: Path) -> list[dict[str, np.ndarray]]:
-    """Run a script of this folder in a fresh process that cannot see the project; return what each job wrote."""
+    """Run a script of this folder in a fresh process that cannot see the project; return the arrays of each job."""
     listed = folder / "jobs.json"
-    for index, job in enumerate(jobs):
-        job["output"] = str(folder / f"{index}.npz")
-    listed.write_text(json.dumps(jobs))
-    done = subprocess.run(
-        [python, "-I", str(HERE / script), str(listed)], cwd=folder, capture_output=True, text=True, timeout=500
-    )
+    listed.write_text(json.dumps([job | {"output": str(folder / f"{index}.npz")} for index, job in enumerate(jobs)]))
+    command = [python, "-I", str(HERE / script), str(listed)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-2000:]
-    return [dict(np.load(job["output"])) for job in jobs]
+    return [dict(np.load(folder / f"{index}.npz")) for index in range(len(jobs))]
 
 
 def optional_python(variable: str, module: str) -> str:
@@ -73,6 +70,6 @@ def optional_python(variable: str, module: str) -> str:
     python = os.environ.get(variable)
     if not python:
         pytest.skip(f"set {variable} to the python of an environment that has {module} to run this")
-    found = subprocess.run([python, "-c", f"import {module.split()[0]}"], capture_output=True, text=True)
-    assert found.returncode == 0, f"{variable}={python} has no {module}: {found.stderr[-500:]}"
+    imported = subprocess.run([python, "-c", f"import {module.split()[0]}"], capture_output=True, text=True)
+    assert imported.returncode == 0, f"{variable}={python} has no {module}: {imported.stderr[-500:]}"
     return python

@@ -14,7 +14,7 @@ from hope.interchange.exporting import FORMATS, export_model
 from hope.interchange.whole_folder import whole_folder
 
 
-def test_the_command_writes_the_folder_and_says_what_it_wrote(make, tmp_path, capsys):
+def test_the_command_writes_a_folder_for_transformers_5_and_4(make, tmp_path, capsys):
     made, out = make("hope"), tmp_path / "deep" / "out"
     assert main(["export", str(made.folder), str(out)]) == 0
     assert capsys.readouterr().out == (
@@ -23,35 +23,26 @@ def test_the_command_writes_the_folder_and_says_what_it_wrote(make, tmp_path, ca
     names = {"README.md", "config.json", "generation_config.json", "model.safetensors"}
     assert {path.name for path in out.iterdir()} == names | {"tokenizer.json", "tokenizer_config.json"}
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in out.iterdir())
-    assert json.loads((out / "generation_config.json").read_text()) == {
-        "bos_token_id": 0,
-        "eos_token_id": 1,
-        "pad_token_id": 1,
-    }
-
-
-def test_the_config_speaks_to_transformers_5_and_4(make, tmp_path):
-    export_model(make("hope").folder, tmp_path / "out")
-    content = json.loads((tmp_path / "out" / "config.json").read_text())
+    ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    assert json.loads((out / "generation_config.json").read_text()) == ends
+    content = json.loads((out / "config.json").read_text())
     rope = {"rope_type": "proportional", "rope_theta": 10_000.0, "partial_rotary_factor": 0.375}
     assert content["rope_parameters"] == content["rope_scaling"] == rope
     assert (content["rope_theta"], content["max_position_embeddings"], content["dtype"]) == (10_000.0, 64, "float32")
-    export_model(make("rope").folder, tmp_path / "rope")
-    content = json.loads((tmp_path / "rope" / "config.json").read_text())
-    assert content["rope_parameters"] == {"rope_type": "default", "rope_theta": 10_000.0}
-    assert "rope_scaling" not in content and content["rope_theta"] == 10_000.0
 
 
-def test_a_tied_matrix_is_written_once(make, tmp_path):
+def test_a_tied_matrix_is_written_once_and_rope_is_the_default(make, tmp_path):
     for head_dim, tied in ((16, True), (64, False)):
         export_model(make("rope", head_dim=head_dim).folder, tmp_path / str(tied))
         with safe_open(tmp_path / str(tied) / "model.safetensors", "pt") as file:
             assert ("lm_head.weight" in file.keys()) is not tied  # noqa: SIM118 (no mapping)
             assert file.metadata() == {"format": "pt"}
+        content = json.loads((tmp_path / str(tied) / "config.json").read_text())
+        assert content["rope_parameters"] == {"rope_type": "default", "rope_theta": 10_000.0}
+        assert "rope_scaling" not in content and content["rope_theta"] == 10_000.0
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_the_readme_says_where_the_model_comes_from(kind, make, tmp_path):
+def test_the_readme_says_where_the_model_comes_from(make, tmp_path):
     made = make("hope", {"cutoff": 2.0}, windows={"start_token": True})
     record = {
         "settings_sha256": "5" * 64,
@@ -62,13 +53,14 @@ def test_the_readme_says_where_the_model_comes_from(kind, make, tmp_path):
         "inputs": {"data/train": {"manifests": {"manifest.json": "d" * 64}}},
     }
     write_json(made.folder / "run.json", record)
-    export_model(made.folder, tmp_path / "out", kind)
-    text = (tmp_path / "out" / "README.md").read_text()
     weights = sha256_of_file(made.folder / "model.safetensors")
-    for words in ("0123456789abcdef", "5" * 64, "c" * 64, "d" * 64, "e" * 64, weights, "cutoff 2.0", "64 tokens"):
-        assert words in text
-    assert "start token before every text" in text
-    assert "commit" not in text and str(made.folder) not in text
+    for kind in FORMATS:
+        export_model(made.folder, tmp_path / kind, kind)
+        text = (tmp_path / kind / "README.md").read_text()
+        for words in ("0123456789abcdef", "5" * 64, "c" * 64, "d" * 64, "e" * 64, weights, "cutoff 2.0", "64 tokens"):
+            assert words in text
+        assert "start token before every text" in text
+        assert "commit" not in text and str(made.folder) not in text
 
 
 def test_the_tokenizer_is_found_named_or_left_out(make, tokenizer, tmp_path):
@@ -93,27 +85,28 @@ def test_the_tokenizer_is_found_named_or_left_out(make, tokenizer, tmp_path):
     tokenizer_of_more = json.loads(tokenizer.to_str())
     tokenizer_of_more["model"]["vocab"]["more"] = 300
     (theirs / "tokenizer.json").write_text(json.dumps(tokenizer_of_more))
-    with pytest.raises(UserError, match="has 301 tokens, but .* has 300; name the model's own with --tokenizer"):
+    with pytest.raises(
+        UserError, match="has 301 tokens, but .* has 300; name the model's own tokenizer with --tokenizer"
+    ):
         export_model(made.folder, tmp_path / "f")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "away", "b", "c"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_families_of_plain_rotation_export_and_all_others_are_one_clear_line(family, make, tmp_path, capsys):
-    if FAMILIES[family].spectrum is not None or family == "none":
-        assert main(["export", str(make(family).folder), str(tmp_path / "out")]) == 0
-        return
-    assert main(["export", str(make(family).folder), str(tmp_path / "out")]) == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "encoding 'it' does not rotate by angles linear in position" in error
-    assert "after `import hope` the model folder itself loads with AutoModelForCausalLM" in error
-    assert not list(tmp_path.iterdir())
+def test_families_of_plain_rotation_export_and_all_others_are_one_clear_line(make, tmp_path, capsys):
+    for name, family in FAMILIES.items():
+        status = main(["export", str(make(name, layers=1).folder), str(tmp_path / name)])
+        error = capsys.readouterr().err
+        plain = family.spectrum is not None or name == "none"
+        assert (status, (tmp_path / name).exists()) == ((0, True) if plain else (1, False)), name
+        if not plain:
+            assert error.count("\n") == 1 and "encoding 'it' does not rotate by angles linear in position" in error
+            assert "after `import hope` the model folder itself loads with AutoModelForCausalLM" in error
 
 
 def test_nothing_is_overwritten_and_nothing_half_written_stays(make, tmp_path, monkeypatch):
     made = make("hope")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match="file: is there already, and is not overwritten"):
+    with pytest.raises(UserError, match="file: exists and is not overwritten"):
         export_model(made.folder, tmp_path / "file")
 
     def fail(*arguments: object) -> None:
@@ -127,7 +120,7 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(make, tmp_path, m
 
 
 def test_a_folder_that_comes_to_be_meanwhile_stays_as_it_is(tmp_path):
-    with pytest.raises(UserError, match="is there already"), whole_folder(tmp_path / "out") as temporary:
+    with pytest.raises(UserError, match="exists and is not overwritten"), whole_folder(tmp_path / "out") as temporary:
         (temporary / "a").write_text("ours")
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "b").write_text("theirs")

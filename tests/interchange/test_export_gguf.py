@@ -19,13 +19,9 @@ ALPHABET = pre_tokenizers.ByteLevel.alphabet()
 CASES = {
     "hope-48": ("hope", {}, 48, 4096),
     "hope-64": ("hope", {}, 64, 512),
-    "hope-88": ("hope", {}, 88, 118),
-    "hope-100": ("hope", {}, 100, 1093),
-    "hope-128": ("hope", {"base": 500_000.0}, 128, 4096),
-    "rope": ("rope", {}, 64, 512),
-    "none": ("none", {}, 64, 512),
-    "clipped": ("clipped_rope", {}, 64, 512),
-    "random": ("hope", {"freeze": "random", "seed": 1}, 64, 512),
+    "rope": ("rope", {}, 16, 512),
+    "none": ("none", {}, 16, 512),
+    "random": ("hope", {"freeze": "random", "seed": 1}, 16, 512),
 }
 TEXTS = [
     "def turn(heads):\n\treturn heads  \n\n\n    # it's 12345 turns; they'LL say \u00bd\r\n",
@@ -73,15 +69,15 @@ def numpy_logits(path, ids: list[int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_file_says_all_that_the_model_is(name, make, tmp_path):
+def test_the_file_describes_the_whole_model(name, make, tmp_path):
     family, settings, head_dim, length = CASES[name]
     made = make(family, settings, head_dim=head_dim, length=length)
     export_model(made.folder, tmp_path / "out", "gguf")
-    ids = random_ids(200, made.model.vocabulary)
+    ids = random_ids(100, made.model.vocabulary)
     expected = made.logits(ids).numpy()
-    found = numpy_logits(tmp_path / "out" / "model.gguf", ids)
     # The decoder computes in float32, and its weights are loud.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 * expected.std())
+    tolerance = 2e-4 * expected.std()
+    np.testing.assert_allclose(numpy_logits(tmp_path / "out" / "model.gguf", ids), expected, rtol=0, atol=tolerance)
 
 
 def test_the_tokenizer_is_in_the_file(make, tokenizer, tmp_path):
@@ -114,35 +110,32 @@ def split(pattern: str) -> pre_tokenizers.PreTokenizer:
     )
 
 
-def test_llama_3s_way_of_cutting_text_has_its_name(make, tmp_path):
-    made, given = make("hope"), tmp_path / "tokenizer"
-    given.mkdir()
-    other_tokenizer(split(LLAMA3), ignore_merges=True).save(str(given / "tokenizer.json"))
-    export_model(made.folder, tmp_path / "out", "gguf", str(given))
-    fields = gguf.GGUFReader(tmp_path / "out" / "model.gguf").fields
+def exported_with(tokenizer: Tokenizer, made, folder) -> dict:
+    """Return the fields of the GGUF file of a model that is exported with another tokenizer."""
+    (folder / "tokenizer").mkdir(parents=True)
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    export_model(made.folder, folder / "out", "gguf", str(folder / "tokenizer"))
+    return gguf.GGUFReader(folder / "out" / "model.gguf").fields
+
+
+def test_a_tokenizer_has_a_name_in_llama_cpp_or_is_one_clear_line(make, tmp_path):
+    made = make("hope")
+    fields = exported_with(other_tokenizer(split(LLAMA3), ignore_merges=True), made, tmp_path / "llama3")
     assert fields["tokenizer.ggml.pre"].contents() == "llama-bpe"
     # The model has more rows than this tokenizer has tokens.
     assert fields["tokenizer.ggml.tokens"].contents()[256:258] == ["[PAD256]", "[PAD257]"]
-
-
-@pytest.mark.parametrize(
-    "tokenizer_",
-    [
+    others = [
         other_tokenizer(split(r"\w+|\W+"), ignore_merges=True),
         other_tokenizer(split(LLAMA3)),
         other_tokenizer(pre_tokenizers.ByteLevel(add_prefix_space=True)),
         other_tokenizer(pre_tokenizers.Whitespace()),
-    ],
-)
-def test_a_tokenizer_without_a_name_in_llama_cpp_is_one_clear_line(tokenizer_, make, tmp_path):
-    made, given = make("hope"), tmp_path / "tokenizer"
-    given.mkdir()
-    tokenizer_.save(str(given / "tokenizer.json"))
-    with pytest.raises(UserError, match=r"tokenizer.json: cuts text by rules .* use --tokenizer none"):
-        export_model(made.folder, tmp_path / "out", "gguf", str(given))
-    assert not (tmp_path / "out").exists()
-    export_model(made.folder, tmp_path / "out", "gguf", "none")
-    fields = gguf.GGUFReader(tmp_path / "out" / "model.gguf").fields
+    ]
+    for index, other in enumerate(others):
+        with pytest.raises(UserError, match=r"tokenizer.json: splits text by neither .* use --tokenizer none"):
+            exported_with(other, made, tmp_path / str(index))
+        assert not (tmp_path / str(index) / "out").exists()
+    export_model(made.folder, tmp_path / "none", "gguf", "none")
+    fields = gguf.GGUFReader(tmp_path / "none" / "model.gguf").fields
     assert fields["tokenizer.ggml.model"].contents() == "no_vocab"
 
 
@@ -155,18 +148,15 @@ def test_without_the_package_gguf_the_error_says_how_to_get_it(make, tmp_path, m
 
 def test_llama_cpp_cuts_text_as_llama_3_does(make, tmp_path):
     python = optional_python(LLAMA_CPP, "llama_cpp")
-    made, given = make("hope"), tmp_path / "tokenizer"
-    given.mkdir()
-    theirs = other_tokenizer(split(LLAMA3), ignore_merges=True)
+    tokenizer = other_tokenizer(split(LLAMA3), ignore_merges=True)
     trainer = trainers.BpeTrainer(vocab_size=300, show_progress=False, initial_alphabet=sorted(ALPHABET))
-    theirs.train_from_iterator([text * 5 for text in TEXTS], trainer)
-    assert json.loads(theirs.to_str())["model"]["ignore_merges"]
-    theirs.save(str(given / "tokenizer.json"))
-    export_model(made.folder, tmp_path / "out", "gguf", str(given))
+    tokenizer.train_from_iterator([text * 5 for text in TEXTS], trainer)
+    assert json.loads(tokenizer.to_str())["model"]["ignore_merges"]
+    exported_with(tokenizer, make("hope"), tmp_path)
     job = {"file": str(tmp_path / "out" / "model.gguf"), "ids": [5], "prompt": [5], "new": 1, "texts": TEXTS}
     (answer,) = run_alone(python, "llama_cpp_runner.py", [job], tmp_path)
     for index, text in enumerate(TEXTS):
-        assert answer[f"text{index}"].tolist() == theirs.encode(text).ids
+        assert answer[f"text{index}"].tolist() == tokenizer.encode(text).ids
 
 
 def test_llama_cpp_computes_and_generates_the_same(make, tokenizer, tmp_path):
@@ -179,14 +169,12 @@ def test_llama_cpp_computes_and_generates_the_same(make, tokenizer, tmp_path):
         job = {"file": str(tmp_path / name / "model.gguf"), "ids": ids, "prompt": ids[:100], "texts": TEXTS}
         jobs.append(job | {"new": NEW_TOKENS})
     tokenizer.encode_special_tokens = True
-    for name, model, job, answer in zip(
-        CASES, made, jobs, run_alone(python, "llama_cpp_runner.py", jobs, tmp_path), strict=True
-    ):
+    answers = run_alone(python, "llama_cpp_runner.py", jobs, tmp_path)
+    for name, model, job, answer in zip(CASES, made, jobs, answers, strict=True):
         expected = model.logits(job["ids"])
         difference = (torch.from_numpy(answer["logits"]) - expected).abs().max() / expected.std()
         print(f"{name}: {len(job['ids'])} positions, logits differ by {difference:.1e} of their spread")
         assert difference < 0.005
-        generated = model.greedy(job["prompt"], end=-1)
-        assert answer["generated"].tolist() == generated
+        assert answer["generated"].tolist() == model.greedy(job["prompt"], end=-1)
         for index, text in enumerate(TEXTS):
             assert answer[f"text{index}"].tolist() == tokenizer.encode(text).ids

@@ -9,13 +9,13 @@ from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from hope import config
 from hope.cli import main
 from hope.data.corpus import prepare_corpus
 from hope.data.tokenize import tokenize_corpus
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import write_json
+from hope.interchange.exporting import export_model
 from hope.interchange.importing import import_checkpoint
 from hope.model.loading import load_model
 from tests.conftest import tiny_arm
@@ -59,18 +59,18 @@ def data(checkpoint, tiny_files, tmp_path_factory) -> Path:
 def test_special_tokens_get_rows_and_the_others_keep_theirs(checkpoint, data, tmp_path):
     corpus = TokenCorpus.open(data / "validation")
     assert corpus.vocabulary == 304 and sorted(corpus.special.values()) == [300, 301, 302, 303]
-    told = import_checkpoint(checkpoint, tmp_path / "out", data=data)
-    assert told.endswith("304 token ids")
+    line = import_checkpoint(checkpoint, tmp_path / "out", data=data)
+    assert line.endswith("304 token ids")
     tokenizer = (data / "tokenizer" / "tokenizer.json").read_bytes()
     assert (tmp_path / "out" / "tokenizer.json").read_bytes() == tokenizer
     before, after = load_file(checkpoint / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
     for theirs, ours in (("model.embed_tokens.weight", "embedding.weight"), ("lm_head.weight", "head.weight")):
-        known, found = before[theirs][:300], after[ours]
-        assert torch.equal(found[:300], known) and len(found) == 304
-        assert torch.equal(found[corpus.special["start"]], known[0])
-        assert torch.equal(found[corpus.special["end"]], known[1])
+        known, rows = before[theirs][:300], after[ours]
+        assert torch.equal(rows[:300], known) and len(rows) == 304
+        assert torch.equal(rows[corpus.special["start"]], known[0])
+        assert torch.equal(rows[corpus.special["end"]], known[1])
         for role in ("separator", "query"):
-            torch.testing.assert_close(found[corpus.special[role]], known.double().mean(dim=0).float())
+            torch.testing.assert_close(rows[corpus.special[role]], known.double().mean(dim=0).float())
     # A logit that is a mean takes no more than an even share of the probability.
     made = load_model(tmp_path / "out").cpu()
     with torch.inference_mode():
@@ -79,32 +79,24 @@ def test_special_tokens_get_rows_and_the_others_keep_theirs(checkpoint, data, tm
     assert (probability[:, [302, 303]] <= rest[:, None] / 300 * (1 + 1e-6)).all()
 
 
-def test_analysis_and_evaluation_open_an_imported_model(checkpoint, data, tmp_path):
+def test_analysis_and_evaluation_open_a_model_that_was_imported_with_data(checkpoint, data, tmp_path, capsys):
     model, out = tmp_path / "model", tmp_path / "out"
     assert main(["import", str(checkpoint), str(model), "--data", str(data)]) == 0
-    shared = ["--model", str(model), "--data", str(data), "--output", str(out)]
-    assert main(["analyze-attention", "--settings", '{"documents": 4}', *shared]) == 0
-    stage = {"extrapolation": {"documents": 4, "targets": 8}, "windows": {"start_token": True}}
-    assert main(["extrapolate", "--settings", json.dumps(stage), *shared]) == 0
+    shared = ["--data", str(data), "--output", str(out)]
+    assert main(["analyze-attention", "--settings", '{"documents": 2}', "--model", str(model), *shared]) == 0
+    stage = {"extrapolation": {"documents": 2, "targets": 4}, "windows": {"start_token": True}}
+    assert main(["extrapolate", "--settings", json.dumps(stage), "--model", str(model), *shared]) == 0
     for name in ("profile", "components", "intervention", "extrapolation", "context"):
         assert (out / f"{name}.parquet").is_file(), name
-
-
-def test_without_data_the_vocabulary_stays(checkpoint, data, tmp_path):
-    import_checkpoint(checkpoint, tmp_path / "out")
-    assert load_model(tmp_path / "out").vocabulary == ROWS
-    settings = config.to_json(config.Analysis())
-    given = ["--model", str(tmp_path / "out"), "--data", str(data), "--output", str(tmp_path / "tables")]
-    assert main(["analyze-attention", "--settings", settings, *given]) == 1
+    import_checkpoint(checkpoint, tmp_path / "plain")
+    assert load_model(tmp_path / "plain").vocabulary == ROWS
+    assert main(["analyze-attention", "--settings", "{}", "--model", str(tmp_path / "plain"), *shared]) == 1
 
 
 def test_a_model_that_was_exported_here_keeps_its_special_tokens(make, tiny_files, tmp_path):
-    from hope.interchange.exporting import export_model
-
     made = make("hope")
-    data = made.data
     export_model(made.folder, tmp_path / "there")
-    arm = tiny_arm(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(data / "tokenizer")})
+    arm = tiny_arm(tiny_files, tokens={"tokenizer": "pretrained", "pretrained": str(made.data / "tokenizer")})
     prepare_corpus(arm.corpus, tmp_path / "corpus")
     tokenize_corpus(arm.tokens, tmp_path / "corpus", tmp_path / "data")
     import_checkpoint(tmp_path / "there", tmp_path / "back", data=tmp_path / "data")
@@ -113,7 +105,9 @@ def test_a_model_that_was_exported_here_keeps_its_special_tokens(make, tiny_file
 
 
 def test_data_of_another_tokenizer_are_refused(checkpoint, data, tiny_data, tmp_path):
-    with pytest.raises(UserError, match=r"--data: .* was tokenized otherwise: .* tokenize with tokens.pretrained"):
+    with pytest.raises(
+        UserError, match=r"--data: .* was tokenized with another tokenizer: .* tokenize with tokens.pretrained"
+    ):
         import_checkpoint(checkpoint, tmp_path / "out", data=tiny_data)
     bare = tmp_path / "bare"
     bare.mkdir()

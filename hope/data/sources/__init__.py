@@ -1,4 +1,4 @@
-"""Where text comes from: one small file for each source, a registry by name."""
+"""Sources of text: one module per source, and their registry."""
 
 import importlib
 from collections.abc import Callable
@@ -11,14 +11,14 @@ SOURCES = {
     "files": "hope.data.sources.readers",
     "hub": "hope.data.sources.hub",
 }
-"""Modules by source; each offers ``collect(settings: Corpus) -> Collection``."""
+"""Modules by source; each defines ``collect(settings: Corpus) -> Collection``."""
 
 
 def collect(settings: Corpus) -> Collection:
-    """Return all documents of the corpus that ``settings`` names, empty ones left out.
+    """Return all documents of a corpus except empty ones.
 
     Raises:
-        UserError: something named is missing or unreadable, or there is no text at all.
+        UserError: the source or a part of it is missing or unreadable, or no document has any text.
     """
     read: Callable[[Corpus], Collection] = importlib.import_module(SOURCES[settings.source]).collect
     return read(settings)

@@ -1,4 +1,4 @@
-"""A document, and bytes as text."""
+"""Documents, and how bytes and table rows become their text."""
 
 import codecs
 import re
@@ -12,7 +12,7 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Document(NamedTuple):
-    """One text with a name that says where in its corpus it came from, never where on the machine."""
+    """One text, and its place within the corpus as a name, which contains no path of the machine."""
 
     name: str
     text: str
@@ -20,16 +20,16 @@ class Document(NamedTuple):
 
 @dataclass
 class Collection:
-    """The documents of a source in a fixed order, and what is recorded about where they came from."""
+    """The documents of a source in a fixed order, and the record of their origin for ``corpus.json``."""
 
     documents: list[Document] = field(default_factory=list)
     origin: dict[str, Any] = field(default_factory=dict)
     empty: int = 0
 
     def add(self, name: str, text: str) -> None:
-        """Take a document; one of nothing but white space is counted and left out.
+        """Add a document, or count it as empty if it has only white space.
 
-        Halves of surrogate pairs, which JSON may hold and UTF-8 may not, become U+FFFD.
+        Halves of surrogate pairs, which are valid in JSON but not in UTF-8, become U+FFFD.
         """
         if text and not text.isspace():
             self.documents.append(Document(LONE_SURROGATE.sub("\ufffd", name), LONE_SURROGATE.sub("\ufffd", text)))
@@ -38,12 +38,11 @@ class Collection:
 
 
 def decode(content: bytes) -> tuple[str, str] | None:
-    r"""Return the text of a file and the name of its encoding; None if the file is no text.
+    r"""Return the text of a file and the name of its character encoding; None if the file is no text.
 
-    UTF-8 with or without a byte order mark, UTF-16 with one. Other bytes are read as Windows code page
-    1252 (the printable part of Latin-1, and more), and where a byte has no meaning in that, as Latin-1, in
-    which every byte has one. Line ends become ``\n``. A NUL character means that the file is no text,
-    whatever its name says.
+    The encoding is UTF-8 with or without a byte order mark, or UTF-16 with one. Other bytes are read as Windows code
+    page 1252, or as Latin-1 if a byte is undefined there. Line ends become ``\n``. A file with a NUL character is no
+    text.
     """
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252", "latin-1"):
@@ -58,7 +57,7 @@ def decode(content: bytes) -> tuple[str, str] | None:
 
 
 def text_of(row: Mapping[str, Any], text_field: str, where: str, key: str) -> str:
-    """Return the text of a row of a table; a null is an empty text.
+    """Return the text of a table row; null is an empty text.
 
     Args:
         row: the values by field.
@@ -67,7 +66,7 @@ def text_of(row: Mapping[str, Any], text_field: str, where: str, key: str) -> st
         key: the config key that names the field, for the error.
 
     Raises:
-        UserError: the row has no such field, or something else than text in it.
+        UserError: the row has no such field, or the field holds no text.
     """
     if text_field not in row:
         known = ", ".join(row) or "none"

@@ -1,4 +1,4 @@
-"""Which files a corpus of the user's own is made of; needs the standard library alone."""
+"""Find the files of a user's own corpus; imports only the standard library."""
 
 import glob
 import itertools
@@ -10,10 +10,10 @@ from pathlib import Path
 from hope.errors import UserError, nearest
 
 SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
-"""Suffixes of the files that are read: a document each, or a document a row."""
+"""Suffixes of the files that are read: .txt and .md hold one document, .jsonl and .parquet one document per row."""
 
 REMEDIES = {
-    ".json": "write one JSON object a line and name it .jsonl",
+    ".json": "write one JSON object per line and name it .jsonl",
     ".ndjson": "name it .jsonl",
     ".csv": "convert it to .jsonl or .parquet",
     ".tsv": "convert it to .jsonl or .parquet",
@@ -33,16 +33,16 @@ REMEDIES = {
 
 
 def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]]:
-    """Return the files that ``paths`` lead to, each once, and how many of which other suffix were passed over.
+    """Return the files of ``paths``, each once, and the number of skipped files per suffix.
 
-    A folder is read with all below it, hidden files aside; its files are named from the folder on. A glob
-    stands for the files and folders that it matches, named from its last folder without a wildcard on.
+    A folder gives all files below it except hidden ones; their names begin with the folder's. A glob gives the
+    files and folders that it matches; their names begin with its last folder without a wildcard.
 
     Returns:
-        (path, name) of each file, and the counts by suffix of the files that are none of ours.
+        (path, name) of each file, and the counts by suffix of the files of other kinds.
 
     Raises:
-        UserError: a path leads to nothing, or to no file of a known kind.
+        UserError: a path matches nothing, or no file of a known kind.
     """
     files: dict[Path, tuple[Path, str]] = {}
     skipped: Counter[str] = Counter()
@@ -65,11 +65,12 @@ def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]
 
 
 def _similar(suffix: str) -> str:
+    """Return the known suffixes and the nearest of them."""
     return f"known are {', '.join(SUFFIXES)}{nearest(suffix, SUFFIXES)}"
 
 
 def _nearby(given: str) -> str:
-    """Return a hint at a name beside the missing path that resembles it."""
+    """Return a hint at a similar name in the missing path's folder."""
     path = Path(given).expanduser()
     try:
         return nearest(path.name, os.listdir(path.parent))
@@ -90,7 +91,7 @@ def _expand(given: str) -> Iterator[tuple[Path, str]]:
 
 
 def _below(path: Path, root: Path) -> list[tuple[Path, str]]:
-    """Return ``path``, or the files below it if it is a folder, named from ``root`` on."""
+    """Return ``path``, or the files below it if it is a folder, with their names relative to ``root``."""
     if not path.is_dir():
         return [(path, path.relative_to(root).as_posix())]
     files = []

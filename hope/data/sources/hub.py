@@ -1,4 +1,4 @@
-"""A dataset of the Hugging Face hub, streamed; only data files are read, nothing of it is executed."""
+"""A dataset of the Hugging Face hub, streamed; only data files are read, no code is executed."""
 
 import itertools
 from pathlib import Path
@@ -10,17 +10,15 @@ from hope.errors import UserError
 
 
 def collect(settings: Corpus) -> Collection:
-    """Return the first ``settings.hub.documents`` documents of a dataset, at the revision named.
+    """Return the first ``settings.hub.documents`` documents of a dataset, at the given revision.
 
-    The dataset may also be a local folder in the hub's layout; a revision means nothing there, and none is
-    recorded.
+    The dataset may also be a local folder in the hub's layout, which has no revision.
 
     Raises:
         UserError: the hub does not answer, has no such dataset, configuration, split or revision, or
             the text field is missing.
     """
-    # Loading scripts, the one way in which a dataset could bring code, are refused by datasets >= 4
-    # whatever one asks; there is no switch left to keep off.
+    # datasets >= 4 always refuses loading scripts, the only code that a dataset could contain.
     import datasets
 
     hub = settings.hub
@@ -38,14 +36,14 @@ def collect(settings: Corpus) -> Collection:
             progress.report(f"{number + 1:,} of {hub.documents:,} documents")
     except UserError:
         raise
-    except Exception as error:  # The client lets through errors of a dozen libraries below it.
+    except Exception as error:  # The client raises the errors of many libraries below it.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(
             f"corpus.hub: '{hub.dataset}' cannot be read ({reason}); check dataset, name, split and revision, and the "
             "connection (or use corpus.source 'files' on downloaded files)"
         ) from error
     if not collection.documents:
-        raise UserError(f"corpus.hub: no document with any text among the first {hub.documents:,} of '{hub.dataset}'")
+        raise UserError(f"corpus.hub: the first {hub.documents:,} documents of '{hub.dataset}' have no text")
     collection.origin = {
         "dataset": Path(hub.dataset).name if local else hub.dataset,
         "name": hub.name,

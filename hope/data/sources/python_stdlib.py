@@ -1,4 +1,4 @@
-"""The source text of the running interpreter's standard library: long, real documents on every machine."""
+"""The source code of the running Python's standard library: long, real documents on every machine."""
 
 import os
 import platform
@@ -12,24 +12,24 @@ from hope.errors import UserError
 LEFT_OUT_FOLDERS = {
     "test", "tests", "idle_test",  # tests repeat what they test
     "encodings",  # tables that are near copies of each other
-    "site-packages", "dist-packages", "ensurepip", "lib-dynload",  # installed packages, not the library
+    "site-packages", "dist-packages", "ensurepip", "lib-dynload",  # no part of the library
 }  # fmt: skip
 LEFT_OUT_FILES = {"sitecustomize.py", "usercustomize.py"}
 MADE_BY_BUILD = ("_sysconfigdata", "config-")
-"""Beginnings of names of what each build of Python writes anew, paths of its machine included."""
+"""First characters of the names of files that each build of Python writes, with paths of its machine."""
 
 
 def collect(settings: Corpus) -> Collection:
-    """Return the library's modules, in the order of their paths within it.
+    """Return the library's modules in the order of their paths.
 
     Raises:
-        UserError: this interpreter comes without the source text of its library.
+        UserError: this Python has no source code of its library.
     """
     return collect_folder(Path(sysconfig.get_path("stdlib")))
 
 
 def collect_folder(root: Path) -> Collection:
-    """Return the modules of the standard library that lies in ``root``."""
+    """Return the modules of the standard library in the folder ``root``."""
     collection = Collection()
     unreadable = 0
     for path in sorted(_modules(root), key=lambda path: path.relative_to(root).as_posix()):
@@ -43,8 +43,8 @@ def collect_folder(root: Path) -> Collection:
         collection.add(path.relative_to(root).as_posix(), decoded[0])
     if not collection.documents:
         raise UserError(
-            f"corpus.source: this Python ({platform.python_version()}) has no source text of its standard library; "
-            "use another interpreter, or corpus.source 'files'"
+            f"corpus.source: this Python ({platform.python_version()}) has no source code of its standard library; "
+            "use another Python, or corpus.source 'files'"
         )
     collection.origin = {
         "python": platform.python_version(),
@@ -55,7 +55,7 @@ def collect_folder(root: Path) -> Collection:
 
 
 def _modules(root: Path) -> list[Path]:
-    """Return the library's ``.py`` files, what is left out aside."""
+    """Return the library's ``.py`` files except those left out."""
     paths = []
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in LEFT_OUT_FOLDERS and not name.startswith(MADE_BY_BUILD)]

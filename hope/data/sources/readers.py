@@ -1,4 +1,4 @@
-"""The user's own files as documents: .txt and .md, a document each; .jsonl and .parquet, a document a row."""
+"""A user's own files as documents: one per .txt and .md file, one per row of .jsonl and .parquet."""
 
 import json
 from collections import Counter
@@ -13,15 +13,15 @@ from hope.errors import UserError
 TEXT_FIELD = "corpus.files.text_field"
 
 NAMED = 20
-"""Files read by a fallback encoding that are recorded by name; all of them are counted."""
+"""Number of files read by a fallback character encoding that are recorded by name; all are counted."""
 
 
 def collect(settings: Corpus) -> Collection:
-    """Return the documents of ``settings.files``, files in the order of ``paths`` and sorted within each.
+    """Return the documents of ``settings.files``: in the order of ``paths``, sorted within each path.
 
     Raises:
-        UserError: a path leads to nothing, a file cannot be read as what its suffix says, a row lacks the
-            text field, or no document has any text.
+        UserError: a path matches nothing, a file cannot be read as its suffix says, a row lacks the text field, or
+            no document has any text.
     """
     collection = Collection()
     encodings: Counter[str] = Counter()
@@ -33,7 +33,7 @@ def collect(settings: Corpus) -> Collection:
             encoding = READERS[suffix](path, name, settings.files.text_field, collection)
         except OSError as error:
             reason = " ".join(str(error.strerror or error).split())
-            raise UserError(f"{path}: cannot be read ({reason}); mend it or leave it out") from None
+            raise UserError(f"{path}: cannot be read ({reason}); repair it or leave it out") from None
         if encoding:
             encodings[encoding] += 1
             if encoding not in ("utf-8", "utf-16"):
@@ -41,7 +41,7 @@ def collect(settings: Corpus) -> Collection:
     if not collection.documents:
         raise UserError(
             f"corpus.files.paths: no document with any text in {len(files)} files ({collection.empty} empty documents)"
-            "; name files that hold text"
+            "; name files with text"
         )
     collection.origin = {
         "paths": [Path(path).name for path in settings.files.paths],
@@ -53,15 +53,15 @@ def collect(settings: Corpus) -> Collection:
     return collection
 
 
-def _read_text(path: Path, name: str, _: str, found: Collection) -> str:
+def _read_text(path: Path, name: str, _: str, collection: Collection) -> str:
     decoded = decode(path.read_bytes())
     if decoded is None:
         raise UserError(f"{path}: holds NUL bytes, so it is no text; leave it out of corpus.files.paths")
-    found.add(name, decoded[0])
+    collection.add(name, decoded[0])
     return decoded[1]
 
 
-def _read_jsonl(path: Path, name: str, text_field: str, found: Collection) -> None:
+def _read_jsonl(path: Path, name: str, text_field: str, collection: Collection) -> None:
     with open(path, "rb") as handle:
         for number, line in enumerate(handle, start=1):
             if not line.strip():
@@ -73,15 +73,15 @@ def _read_jsonl(path: Path, name: str, text_field: str, found: Collection) -> No
                 raise UserError(f"{where}: not UTF-8; convert the file to UTF-8") from None
             except json.JSONDecodeError as error:
                 reason = f"{error.msg} at character {error.colno}"
-                raise UserError(f"{where}: not valid JSON ({reason}); mend or delete the line") from None
+                raise UserError(f"{where}: not valid JSON ({reason}); repair or delete the line") from None
             except (ValueError, RecursionError) as error:
-                raise UserError(f"{where}: JSON that cannot be read ({error}); mend or delete the line") from None
+                raise UserError(f"{where}: JSON that cannot be read ({error}); repair or delete the line") from None
             if not isinstance(row, dict):
                 raise UserError(f"{where}: expected a JSON object with a field '{text_field}'")
-            found.add(f"{name}:{number}", text_of(row, text_field, where, TEXT_FIELD))
+            collection.add(f"{name}:{number}", text_of(row, text_field, where, TEXT_FIELD))
 
 
-def _read_parquet(path: Path, name: str, text_field: str, found: Collection) -> None:
+def _read_parquet(path: Path, name: str, text_field: str, collection: Collection) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -94,10 +94,10 @@ def _read_parquet(path: Path, name: str, text_field: str, found: Collection) -> 
                 for value in batch.column(0).to_pylist():
                     number += 1
                     text = text_of({text_field: value}, text_field, f"{path}, row {number}", TEXT_FIELD)
-                    found.add(f"{name}:{number}", text)
+                    collection.add(f"{name}:{number}", text)
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a readable Parquet file ({reason}); write it anew") from None
+        raise UserError(f"{path}: not a readable Parquet file ({reason}); write it again") from None
 
 
 READERS: dict[str, Callable[[Path, str, str, Collection], str | None]] = {
