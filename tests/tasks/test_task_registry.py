@@ -101,13 +101,6 @@ def test_a_mistake_in_the_config_is_one_line(tasks, line):
     assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_prompt_too_short_for_a_task_is_found_before_anything_runs():
-    with pytest.raises(
-        UserError, match=r"retrieval.multiples: the shortest example has 8 tokens, but passkey needs 11"
-    ):
-        arm(training={"length": 64}, retrieval={"tasks": ["passkey"], "multiples": [0.125, 1.0]})
-
-
 def test_a_definition_changes_the_settings_of_the_study():
     tasks = {"few_shot": {"inputs": 3}, "definitions": {"four": {"task": "few_shot", "settings": {"examples": 4}}}}
     found = arm(tasks=tasks).tasks.task("four")
