@@ -138,9 +138,9 @@ def test_fire_equals_the_formula(factor):
 
     def formula(head: int, i: int, j: int) -> float:
         c, reach = abs(encoding.c[layer].item()), max(places[i], 20.0 * abs(factor))
-        share = math.log(1 + c * (places[i] - places[j])) / (math.log(1 + c * reach) + 1e-6)
+        ratio = math.log(1 + c * (places[i] - places[j])) / (math.log(1 + c * reach) + 1e-6)
         units = zip(weights, biases, outputs[head], strict=True)
-        return sum(output * max(weight * share + bias, 0.0) for weight, bias, output in units)
+        return sum(output * max(weight * ratio + bias, 0.0) for weight, bias, output in units)
 
     for layer in range(2):
         parts = encoding.hidden_weight, encoding.hidden_bias, encoding.output
@@ -149,14 +149,14 @@ def test_fire_equals_the_formula(factor):
     assert not torch.equal(encoding.output[0], encoding.output[1])
 
 
-def test_fire_is_fed_a_share_that_depends_on_the_query_past_the_threshold():
+def test_the_input_of_fire_depends_on_the_query_past_the_threshold():
     encoding = fire(length=64)
     assert encoding.threshold == 16
     queries = DISTANCES.clamp(min=0)
     keys = (queries * torch.linspace(0, 1, len(queries))).long()
-    share = encoding.place(queries, keys, 0)
-    assert (share >= 0).all() and (share <= 1 + 1e-6).all()
-    assert not encoding.place(queries, queries, 0).any()
+    ratio = encoding.ratio(queries, keys, 0)
+    assert (ratio >= 0).all() and (ratio <= 1 + 1e-6).all()
+    assert not encoding.ratio(queries, queries, 0).any()
     near, at, past, far = (
         encoding.bias(torch.arange(4), torch.tensor(query), torch.tensor(query - 5), 0) for query in (6, 16, 40, 4000)
     )

@@ -263,14 +263,14 @@ SHAPE, ROPE = shape_of(64, 512, heads=2, layers=1), rope_frequencies(64, 1e4)
 @pytest.mark.parametrize(
     ("encoding", "content", "reason"),
     [
-        (made("alibi"), YARN, "alibi does not place tokens by angles that are linear in position"),
-        (Encoding(SHAPE), YARN, "Encoding does not place tokens by angles"),
-        (Half(SHAPE, ROPE), YARN, "Half does not place tokens by angles"),
-        (Extended(SHAPE, ROPE), YARN, "Extended does not place tokens by angles"),
-        (ReRotary(SHAPE, ROPE, 8), YARN, "ReRotary does not place tokens by angles"),
+        (made("alibi"), YARN, "alibi does more than turn components by angles linear in position"),
+        (Encoding(SHAPE), YARN, "Encoding does more than turn components by angles"),
+        (Half(SHAPE, ROPE), YARN, "Half does more than turn components by angles"),
+        (Extended(SHAPE, ROPE), YARN, "Extended does more than turn components by angles"),
+        (ReRotary(SHAPE, ROPE, 8), YARN, "ReRotary does more than turn components by angles"),
         (made("hope", cutoff=1e9), YARN, "no component of this hope turns: there is no angle to change"),
         (made("rope"), LABELS["ntk-kept-4"], "the slowest component of this rope's spectrum turns"),
-        (made("p_rope", p=1 / 32), LABELS["ntk-4"], "of this p_rope only the first component turns"),
+        (made("p_rope", p=1 / 32), LABELS["ntk-4"], "only the first component of this p_rope turns"),
         (
             made("rotary", 8, frequencies=[1.0, 0.9, 0.1, 0.01]),
             YARN,
