@@ -1,4 +1,4 @@
-"""The memory that is reckoned, against what autograd keeps, DeepSpeed's defaults, and whole trainings."""
+"""The estimated memory against autograd, DeepSpeed's defaults, and whole trainings."""
 
 import functools
 from typing import Any

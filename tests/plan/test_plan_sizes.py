@@ -9,10 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hope import config
 from hope.catalogue import FAMILIES, family_settings
+from hope.config.data import SPECIAL_TOKENS
 from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.plan.compute import forward, measuring_flops, training_flops
-from hope.plan.sizes import SPECIAL_TOKENS, count_parameters, vocabulary_of
+from hope.plan.sizes import count_parameters, vocabulary_of
 from tests.conftest import tiny_arm
 
 PRESETS = Path(__file__).parents[2] / "workflow" / "presets"

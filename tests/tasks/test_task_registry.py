@@ -71,7 +71,7 @@ def test_a_task_of_the_users_own_is_built_with_its_settings(own):
         (last("my_tasks:Other"), "tasks.definitions.last.task: 'my_tasks:Other' is no subclass of hope.tasks.Task"),
         (last(alphabets=3), "tasks.definitions.last.settings: my_tasks:Last: got an unexpected keyword"),
         (last(alphabet=9), "tasks.definitions.last.settings: nine are not allowed"),
-        (last(alphabet=99), "asks for 99 distinct tokens, but the vocabulary has 96"),
+        (last(alphabet=99), "needs 99 distinct tokens, but the vocabulary has 96"),
     ],
 )
 def test_what_is_wrong_with_a_task_of_ones_own_is_one_line(own, tasks, line):

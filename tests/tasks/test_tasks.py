@@ -195,5 +195,5 @@ def test_alphabets_of_a_task_are_disjoint_and_those_of_all_tasks_overlap():
 
 
 def test_a_vocabulary_that_is_too_small_is_one_clear_line():
-    with pytest.raises(UserError, match="tasks.copy: asks for 64 distinct tokens, but the vocabulary has 16"):
+    with pytest.raises(UserError, match="tasks.copy: needs 64 distinct tokens, but the vocabulary has 16"):
         build_task("copy", config.Tasks().task("copy"), Vocabulary(20, SPECIAL), Text())
