@@ -1,7 +1,7 @@
-"""A positional encoding of one's own, in one file: a penalty on distance whose slope is learned.
+"""A user's own positional encoding in one file: a penalty on distance whose slope is learned.
 
-The nearest ``free`` tokens are seen without a penalty. Beyond them the logit of head h in layer l falls by
-``slope_lh`` a token, as in ALiBi (Press et al. 2022, arXiv 2108.12409), but each slope is a parameter.
+The nearest ``free`` tokens have no penalty. Beyond them the logit of head h in layer l falls by ``slope_lh``
+per token, as in ALiBi (Press et al. 2022, arXiv 2108.12409), but each slope is a parameter.
 """
 
 import math
@@ -17,24 +17,24 @@ from hope.errors import UserError
 class MyEncoding(Encoding):
     """Adds ``-slope_lh * max(0, i - j - free)`` to the logit of query i and key j."""
 
-    has_bias = True  # bias() is asked for
-    shift_invariant = True  # depends on i - j alone: the contract holds it to that
+    has_bias = True  # bias() is called
+    shift_invariant = True  # depends on i - j alone; the contract checks this
 
     def __init__(self, shape: EncodingShape, free: int = 8) -> None:
-        """Make the slopes; ``free`` is a setting, given in the config."""
+        """Make the slopes; ``free`` is a setting in the config."""
         super().__init__(shape)
         if not isinstance(free, int) or free < 0:
             raise UserError(f"free must be a whole number of tokens from 0 on, not {free!r}")
         self.free = free
-        # As logarithms, so that a slope stays above 0 however far a step of the training goes.
+        # Logarithms, so that a slope stays above 0 after any training step.
         self.log_slopes = nn.Parameter(torch.zeros(shape.layers, shape.heads))
 
     def initialise(self, generator: Callable[[str], torch.Generator]) -> None:
-        """Draw the slopes between ALiBi's: 2^-8 and 1."""
+        """Draw the slopes from ALiBi's range, 2^-8 to 1."""
         with torch.no_grad():
             self.log_slopes.uniform_(-8 * math.log(2), 0.0, generator=generator("log_slopes"))
 
     def bias(self, heads: Tensor, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
-        """Return the penalty; 0 where the key comes after the query, which nobody reads."""
+        """Return the penalty; 0 where the key comes after the query, where it is not used."""
         slopes = self.log_slopes[layer].float().exp()[heads]
         return -slopes * (queries - keys - self.free).clamp(min=0).float()

@@ -1,4 +1,4 @@
-"""Taking over a study's folder of before there were arms: files move to where an arm's lie, nothing is made anew."""
+"""Converts a study's folder that is older than arms: files move to the folders of an arm, and nothing is recomputed."""
 
 import shutil
 from pathlib import Path
@@ -11,49 +11,49 @@ from hope.paths import StudyPaths
 ROOMS = ("analysis", "evaluation", "models")
 """Folders that hold one folder per encoding."""
 MADE_AGAIN = ("tables", "figures", "report", "claims.json")
-"""What follows from the files that move, and is made again in seconds."""
+"""Results that follow from the moved files and are made again in seconds."""
 
 
 def check_layout(study: Path) -> None:
-    """See that a study's folder has arms.
+    """Check that a study's folder has arms.
 
     Raises:
-        UserError: it is of before there were arms; the line names the command that takes it over.
+        UserError: it is older than arms; the line gives the command that converts it.
     """
     if _is_without_arms(study):
         raise UserError(f"{study}: was made before studies had arms; take it over with: python -m hope adopt {study}")
 
 
 def _is_without_arms(study: Path) -> bool:
-    """Return whether models lie right below their encodings, or were on the way from there."""
+    """Return whether models lie directly in folders of encodings, or a conversion was interrupted."""
     return any(study.glob("models/*/seed*/config.json")) or _aside(study, "models").exists()
 
 
 def _aside(study: Path, room: str) -> Path:
-    """Return where a folder stands while it moves: an encoding may have the name of the arm."""
+    """Return the temporary name of a folder while it moves: an encoding may have the name of the arm."""
     return study / f".{room}.adopted"
 
 
 def adopt(study: Path, arm: str) -> list[str]:
-    """Move the files of a study of before there were arms to where those of the arm ``arm`` lie.
+    """Move the files of a study that is older than arms to the folders of the arm ``arm``.
 
-    The models move last: after an interruption the same call goes on.
+    The models move last: after an interruption the same call continues.
 
     Args:
         study: folder of the study.
-        arm: name that the arm of its models gets.
+        arm: name of the new arm.
 
     Returns:
-        Lines that say what was moved.
+        One line per moved folder, and the command to continue with.
 
     Raises:
-        UserError: there is nothing to take over, the study has no config, or no arm can have that name.
+        UserError: there is nothing to convert, the study has no config, or no arm can have that name.
     """
     paths = StudyPaths(study)
     if wrong := wrong_name("--arm", arm):
         raise UserError(wrong)
     if not _is_without_arms(study):
-        raise UserError(f"{study}: holds no models of before there were arms; there is nothing to take over")
+        raise UserError(f"{study}: has no models from before studies had arms; there is nothing to take over")
     whole = parse_study(read_json(paths.config), str(paths.config))
     (settings,) = whole.arms.values()
     write_json(paths.config, as_config(whole.model_copy(update={"arms": {arm: settings}})))
@@ -63,11 +63,11 @@ def adopt(study: Path, arm: str) -> list[str]:
     lines = _move_store(paths)
     lines += _move_data(paths, settings)
     lines += [line for room in ROOMS for line in _move_room(study, room, arm)]
-    return [*lines, f"go on with it: make reproduce CONFIG={paths.config}"]
+    return [*lines, f"continue with: make reproduce CONFIG={paths.config}"]
 
 
 def _move_store(paths: StudyPaths) -> list[str]:
-    """Put the tracking store aside: its runs have other names now, and what a user wrote into it stays."""
+    """Rename the tracking store: runs have other names now, and the user's notes in it must stay."""
     if not paths.tracking.is_dir():
         return []
     kept = paths.tracking.with_name(f"{paths.tracking.name}-before-arms")
@@ -88,7 +88,7 @@ def _move_room(study: Path, room: str, arm: str) -> list[str]:
 
 
 def _move_data(paths: StudyPaths, settings: Arm) -> list[str]:
-    """Move the tokens and the corpus into the folder that has their key."""
+    """Move the tokens and the corpus into the folder named by their key."""
     folder, target, aside = paths.root / "data", paths.data(settings.data_key), _aside(paths.root, "data")
     if (folder / "train").is_dir():
         (folder / "lengths.json").unlink(missing_ok=True)

@@ -57,7 +57,7 @@ def test_every_file_moves_as_it_is_and_what_follows_is_made_again(old):
         assert (old / place).stat().st_mtime == 1_000_000, "a newer file would train the models again"
     assert not (old / "claims.json").exists() and not (old / "tables").exists()
     assert (old / "mlflow-before-arms" / "mlflow.db").exists(), "notes of the user are kept"
-    assert lines[-1] == f"go on with it: make reproduce CONFIG={old / 'study.json'}"
+    assert lines[-1] == f"continue with: make reproduce CONFIG={old / 'study.json'}"
     study = load_study([Path("config.yaml"), old / "study.json"])
     assert list(study.arms) == ["text"] and study.arms["text"].encodings == ["rope", "text"]
     check_layout(old)

@@ -63,17 +63,17 @@ def test_adding_an_arm_moves_nothing_in_the_others_and_arms_that_read_the_same_s
         ({"arms": {"text": {"trainig": {}}}}, "unknown key 'arms.text.trainig' (did you mean 'training'?)"),
         ({"arms": {"text": {"training": {"lenght": 8}}}}, "unknown key 'arms.text.training.lenght'"),
         ({"arms": {"text": {"encodings": ["roep"]}}}, "arms.text: encodings: 'roep' is no encoding"),
-        ({"arms": {"text": None, "retrieval": None}}, "arms: all are dropped; keep one of them, or name another"),
-        ({"arms": {"text": {"tracking": {}}}}, "arms.text.tracking: is said for the whole study; move it to the top"),
+        ({"arms": {"text": None, "retrieval": None}}, "arms: all are dropped; keep or add one"),
+        ({"arms": {"text": {"tracking": {}}}}, "arms.text.tracking: applies to the whole study; move it to the top"),
         ({"arms": ["text"]}, "arms: expected a map of arms"),
         ({"arms": {"a/b": {}}}, "arms: 'a/b' must be letters, digits"),
         (
             {"arms": {"retrieval": {"retrieval": {"tasks": ["passkey"]}}}},
-            "arms.retrieval: retrieval.tasks: 'passkey' makes its prompts of text, which models that are trained on",
+            "arms.retrieval: retrieval.tasks: 'passkey' makes its prompts from text, but an arm that is trained",
         ),
         (
             {"arms": {"retrieval": {"mixture": {"tasks": {"needle": 1.0}}}}},
-            "arms.retrieval: mixture.tasks: 'needle' makes its prompts of text",
+            "arms.retrieval: mixture.tasks: 'needle' makes its prompts from text",
         ),
         (
             {"arms": {"retrieval": {"encodings": ["t"], "definitions": {"t": {"family": "rope", "text_only": True}}}}},
@@ -87,7 +87,7 @@ def test_adding_an_arm_moves_nothing_in_the_others_and_arms_that_read_the_same_s
                     "retrieval": {"encodings": ["r"], "definitions": {"r": {"family": "hope"}}},
                 }
             },
-            "arms.retrieval.definitions.r: is of family 'hope', but of 'rope' in text",
+            "arms.retrieval.definitions.r: its family is 'hope', but 'rope' in text",
         ),
         (
             {"retrieval": {"tasks": ["recall"]}, "tasks": {"recall": {"alphabet": 2040}}},

@@ -1,7 +1,7 @@
-"""What positional encodings there are: names, settings, formulas and sources, without loading torch.
+"""The positional encodings: names, settings, formulas and sources, without loading torch.
 
-Every module of :mod:`hope.catalogue.families` declares a family, or a few that are one. Checking a config or listing
-the encodings needs pydantic alone. A user's own encoding needs no declaration: a definition in the config names its
+Every module of :mod:`hope.catalogue.families` declares one family, or a few related ones. Checking a config and listing
+the encodings need pydantic alone. A user's own encoding needs no declaration: a definition in the config names its
 ``module:Class`` as the family.
 """
 
@@ -32,7 +32,7 @@ PRESETS: dict[str, Preset] = {
     )
 }
 NAMES: list[str] = [*FAMILIES, *PRESETS]
-"""What a study may list without a definition of its own."""
+"""The names that a study may list without a definition of its own."""
 
 
 def is_custom(family: str) -> bool:
@@ -41,7 +41,7 @@ def is_custom(family: str) -> bool:
 
 
 def family_settings(family: str, settings: dict) -> dict:
-    """Return ``settings`` with the family's defaults filled in, and without those that are left out.
+    """Return ``settings`` with the family's defaults filled in; settings that are None are left out.
 
     A custom family's settings pass unchanged: its class checks them when the model is built.
 

@@ -1,4 +1,4 @@
-"""A user's own class, named as ``module:Class``: where its code lies, without running it, and the class itself."""
+"""A user's own class, named as ``module:Class``: its file, found without running it, and the class itself."""
 
 import functools
 import importlib
@@ -16,19 +16,19 @@ Base = TypeVar("Base")
 
 
 def load(name: str) -> Any:
-    """Return what ``module:attribute`` names; its module is imported."""
+    """Import the module of ``module:attribute`` and return the attribute."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 def load_class(implementation: str, base: type[Base], key: str, public: str) -> type[Base]:
-    """Return the class that ``module:Class`` names; its module is imported.
+    """Import the module of ``module:Class`` and return the class.
 
     Args:
         implementation: the name.
-        base: what the class must be one of.
-        key: of the config, for errors.
-        public: what a user knows ``base`` as, for errors.
+        base: the class that it must derive from.
+        key: the key in the config, for errors.
+        public: the public name of ``base``, for errors.
 
     Raises:
         UserError: there is no such module or class, or it is no subclass of ``base``.
@@ -46,46 +46,46 @@ def load_class(implementation: str, base: type[Base], key: str, public: str) -> 
 
 
 def source_file(family: str) -> Path:
-    """Return the file that holds the class of ``module:Class``, as Python would find it from here.
+    """Return the file of the module in ``module:Class``, as Python would find it from here.
 
-    Neither that module nor a package around it is imported: the workflow's own process asks too, which may
-    lack what they need.
+    Neither the module nor a package around it is imported: the workflow's own process calls this too, and may
+    lack what they import.
 
     Returns:
-        A path relative to the current folder for what lies in it, else an absolute one.
+        A path relative to the current folder for a file in it, else an absolute one.
 
     Raises:
         UserError: there is no such module.
     """
     module = family.partition(":")[0]
     try:
-        found = _spec(module)
+        spec = _spec(module)
     except (ImportError, ValueError):
-        found = None
-    if found is None or not found.has_location or found.origin is None:
+        spec = None
+    if spec is None or not spec.has_location or spec.origin is None:
         raise UserError(f"'{family}' names no module that Python finds from the project's root")
-    path = Path(found.origin).resolve()
+    path = Path(spec.origin).resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """Return the spec of a module; None if there is none, or a folder in its place."""
-    # `python -m` looks into the current folder first, whatever started the process that asks.
+    """Return the spec of a module; None if there is none, or only a folder."""
+    # `python -m` looks into the current folder first; this process may have been started in another way.
     places = [os.getcwd(), *sys.path]
-    found = None
+    spec = None
     for number, part in enumerate(module.split(".")):
-        # By its last name alone: of the full one Python would look for the package around it, imported.
-        found = PathFinder.find_spec(part, places)
-        if found is None:
-            # Some installed packages are known to a finder of their own.
+        # The last part of the name alone: for the full name Python would import the packages around it.
+        spec = PathFinder.find_spec(part, places)
+        if spec is None:
+            # Some installed packages have a finder of their own.
             return importlib.util.find_spec(module) if number == 0 else None
-        places = list(found.submodule_search_locations or [])
-    return found
+        places = list(spec.submodule_search_locations or [])
+    return spec
 
 
 @functools.cache
 def source_digest(family: str) -> str:
-    """Return the SHA-256 of that file, as it was when this process first asked.
+    """Return the SHA-256 of that file, as it was at this process's first call.
 
     Raises:
         UserError: there is no such module.

@@ -1,4 +1,4 @@
-"""What one family of encodings declares: everything that the rest of the project knows of it."""
+"""The declaration of a family of encodings: everything that the rest of the project knows about it."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from hope.catalogue.spectra import Spectrum
 
 LAST = 1000
-"""Rank of what declares none: it is listed last, by name."""
+"""The default rank: listed last, by name."""
 
 ROTATION = "Component j adds A_j cos(D theta_j + phi_j) to the logit."
-UNSEEN = "Components that complete no turn within L reach angles D theta_j that training did not show."
-DRAWN = "The picture has the numbers that training starts from, drawn at random."
+UNSEEN = "Components that complete no turn within L reach angles D theta_j that did not occur in training."
+DRAWN = "The picture has random initial parameters."
 
 Marker = str | tuple[int, int, int]
-"""A letter of matplotlib's, or the corners of a star, its kind and its turn in degrees."""
+"""A letter of matplotlib's, or a star: its corners, its kind, and its turn in degrees."""
 Positive = Annotated[float, Field(gt=0.0)]
 
 
@@ -28,7 +28,7 @@ class Settings(BaseModel):
 
 
 class NoSettings(Settings):
-    """An encoding without settings."""
+    """Settings of an encoding that has none."""
 
 
 class RotarySettings(Settings):
@@ -38,13 +38,13 @@ class RotarySettings(Settings):
 
 
 def number_or(word: str, low: float, high: float, expected: str) -> PlainValidator:
-    """Return a check for a number from ``low`` (itself left out) to ``high``, or one word in its place."""
+    """Return a validator for a number above ``low`` and up to ``high``, or one word in its place."""
 
     def check(value: Any) -> float | str:
         if value == word:
             return word
         try:
-            # YAML reads 5e5, without a point, as text.
+            # YAML reads 5e5, which has no point, as text.
             number = None if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = None
@@ -78,12 +78,12 @@ class EncodingShape:
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of a family that have a name of their own, so that a study can list them as they are.
+    """A family with settings, under a name that a study can list.
 
     Attributes:
-        name: the name by which a config lists it.
+        name: the name in a config.
         family: the family's name.
-        purpose: what it is compared for.
+        purpose: the purpose of comparing it.
         settings: those that differ from the family's defaults.
         rank: its place in listings, from 0, which also sets its style in figures.
     """
@@ -99,42 +99,43 @@ class Preset:
 class Family:
     """One family of encodings.
 
-    One of ``spectrum``, ``bias`` and ``implementation`` says how it is computed. A function of the family takes its
+    One of ``spectrum``, ``bias`` and ``implementation`` defines how it is computed. The functions of a family take its
     settings first, an object of the class ``settings``; ``head_dim`` and ``length`` are d and L.
 
     Attributes:
-        name: the name by which a config lists it.
+        name: the name in a config.
         rank: its place in listings.
-        settings: the model of its settings.
+        settings: the pydantic model of its settings.
         formula: the encoding in one line.
         source: the paper that defined it.
-        in_short: what it does to a logit over distance, in a few words.
-        over_distance: the same, with the bound that holds.
-        past_length: what it does at positions and distances past the training length L.
-        color: of its lines in figures, no other family's.
-        marker: on these lines, no other family's.
-        marker_size: how much larger than others the marker is drawn: stars have little area.
-        shades: matplotlib's map of colours that grow darker with the base, for a family whose theoretical kernel is
-            listed and drawn at several bases.
-        acts_on: where positions come in; one that acts on logits adds a bias to them.
-        spectrum: ``(settings, head_dim, length)``: the frequencies, where queries and keys turn by angles linear in
-            position and nothing else happens.
-        bias: ``(settings, shape, heads, queries, keys)``: what is added to the logits, where nothing is learned, as
-            :meth:`hope.encodings.base.Encoding.bias` describes it; written with methods of the tensors that come in.
+        in_short: its effect on a logit over distance, in a few words.
+        over_distance: the same in full, with its bound.
+        past_length: its behaviour at positions and distances past the training length L.
+        color: colour of its lines in figures; each family has its own.
+        marker: marker on these lines; each family has its own.
+        marker_size: size of the marker relative to others: stars have little area.
+        shades: matplotlib's colour map that grows darker with the base, for a family whose theoretical kernel is
+            drawn at several bases.
+        acts_on: where positions enter; acting on logits means adding a bias to them.
+        spectrum: ``(settings, head_dim, length)``: the frequencies, for a family that only turns queries and keys by
+            angles linear in position.
+        bias: ``(settings, shape, heads, queries, keys)``: the bias on the logits, for a family that learns nothing, as
+            in :meth:`hope.encodings.base.Encoding.bias`; it uses only methods of its tensors.
         implementation: ``module:Class`` of the :class:`hope.encodings.base.Encoding`, which takes the settings as
             keyword arguments.
-        parameters: how many it learns, as a sum of products of numbers and of sizes of :class:`EncodingShape`.
+        parameters: the number of learned parameters, as a sum of products of numbers and of sizes of
+            :class:`EncodingShape`.
         shift_invariant: whether logits depend on positions through their difference alone.
         bounded: whether it has no positions past the training length.
-        given: whether it is no method of its own but takes what comes from elsewhere; left out of comparisons.
-        own_queries: whether it makes queries and keys of its own on the fused kernel, and so keeps more for the
-            backward pass than a rotation does.
-        floor: ``(settings, head_dim, length)``: the mean of its kernel g(D) over far distances, worked out
-            independently of ``spectrum``; None where no formula is known.
-        remark: ``(settings, head_dim, length)``: what a study's listing notes beside the settings.
-        aliases: ``(head_dim, length)``: settings at which it is another family at these sizes, or may be.
-        panels: ``module:function`` that makes its panels in the atlas from a shape, where those that all have do
-            not show what it does.
+        given: whether it is no method but takes frequencies from elsewhere; comparisons leave it out.
+        own_queries: whether it replaces queries and keys on the fused kernel, and so keeps more for the backward pass
+            than a rotation does.
+        floor: ``(settings, head_dim, length)``: the mean of its kernel g(D) over far distances, derived independently
+            of ``spectrum``; None if no formula is known.
+        remark: ``(settings, head_dim, length)``: a note beside the settings in a study's listing.
+        aliases: ``(head_dim, length)``: settings that equal another family at these sizes, or may.
+        panels: ``module:function`` that makes its panels in the atlas from a shape, if the usual panels do not show
+            what it does.
     """
 
     name: str
@@ -170,11 +171,11 @@ class Family:
 
     @property
     def kernel(self) -> Literal["fused", "bias"]:
-        """How its attention runs: on the fused kernel, or with a bias on the logits."""
+        """The kernel of its attention: the fused one, or one with a bias on the logits."""
         return "bias" if self.acts_on == "logits" else "fused"
 
     def spectrum_at(self, settings: dict[str, Any], head_dim: int, length: int) -> Spectrum | None:
-        """Return the frequencies that it has with these settings; None if it is not rotary.
+        """Return its frequencies with these settings; None if it is not rotary.
 
         Raises:
             UserError: the settings do not fit the sizes.
@@ -184,7 +185,7 @@ class Family:
         return self.spectrum(self.settings.model_validate(settings), head_dim, length)
 
     def parameter_count(self, shape: EncodingShape) -> int:
-        """Return how many parameters it learns in a model of these sizes."""
+        """Return the number of parameters that it learns in a model of these sizes."""
         return sum(
             math.prod(getattr(shape, factor) if isinstance(factor, str) else factor for factor in product)
             for product in self.parameters

@@ -1,8 +1,7 @@
-"""Frequencies of rotary encodings, in plain Python floats: what the families share.
+"""Frequencies of rotary encodings in plain Python floats, shared by the families.
 
-Component j of a head of d dimensions turns by the angle ``m * theta_j`` at position m. A rotary family is defined
-by its ``theta_j``: a model is built from them, and a report or a check that loads no numerical library counts
-components with them.
+Component j of a head of d dimensions turns by the angle ``m * theta_j`` at position m, and its ``theta_j`` define a
+rotary family. Models are built from them, and code that loads no numerical library counts components with them.
 """
 
 import math
@@ -18,9 +17,9 @@ class Spectrum:
     """The frequencies of one encoding, j = 0 .. d/2 - 1, in radians per token.
 
     Attributes:
-        frequencies: ``theta_j``; a component of frequency 0 has no position.
-        whole: the same before any was stopped or slowed.
-        span: the first so many components have the whole spectrum; all of them if None.
+        frequencies: ``theta_j``; a component of frequency 0 does not depend on position.
+        whole: the frequencies before any was frozen or slowed.
+        span: the number of components, from the first, that the whole spectrum covers; all of them if None.
     """
 
     frequencies: tuple[float, ...]
@@ -29,7 +28,7 @@ class Spectrum:
 
     @property
     def kept(self) -> int:
-        """How many components turn: K."""
+        """The number of components that turn, K."""
         return sum(frequency != 0 for frequency in self.frequencies)
 
     @property
@@ -57,11 +56,11 @@ def slow_components(frequencies: tuple[float, ...], length: int, cutoff: float =
 
 
 def share_of(components: int, share: float) -> int:
-    """Return ``int(share * components)``, where a share of 2K/d that rounding made a hair too small gives K."""
+    """Return ``int(share * components)``; a share of 2K/d gives K even if rounding made it slightly too small."""
     return min(components, int(share * components + 1e-9))
 
 
 def check_count(count: int, components: int) -> None:
-    """Raise a :class:`UserError` where a head has not as many components as a setting ``count`` demands."""
+    """Raise a :class:`UserError` if a head has fewer components than the setting ``count``."""
     if not 0 <= count <= components:
         raise UserError(f"count: {count} is out of range: the head has {components} components")

@@ -1,8 +1,8 @@
 """The study's config: typed, strict, and readable without any numerical library.
 
-:class:`Study` is the single source of what a config may say and of its defaults: ``config.yaml`` and
-``workflow/schemas/config.schema.json`` are generated from the classes here. Each
-rule of the workflow gets only its own part, one of the stages of :class:`Study`, as sorted JSON.
+:class:`Study` is the single source of the config's keys and defaults: ``config.yaml`` and
+``workflow/schemas/config.schema.json`` are generated from the classes here. Each rule of the workflow gets only the
+part that it depends on, one of the stages of :class:`Arm`, as sorted JSON.
 """
 
 from hope.config.arm import (

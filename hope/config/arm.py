@@ -1,4 +1,4 @@
-"""One arm of a study: its contestants, its sections, and the part of it that each stage depends on."""
+"""One arm of a study: its encodings, its sections, and the part that each stage depends on."""
 
 import hashlib
 import json
@@ -24,21 +24,21 @@ from hope.tasks import TaskDefinition
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]
-"""Any text, since definitions add names; an editor offers those that are there."""
+"""Any text, since definitions add names; an editor suggests the names of the catalogue."""
 
 
 def wrong_name(key: str, name: str) -> str:
-    """Return what is wrong with the name of a study, an arm or an encoding, all of which name folders; else nothing."""
+    """Return an error if the name of a study, an arm or an encoding cannot name a folder, else an empty string."""
     return "" if _NAME.fullmatch(name) else f"{key}: '{name}' must be letters, digits, '.', '_' and '-'"
 
 
 class Seeds(Section):
-    """How many models of each encoding are trained."""
+    """The number of models per encoding."""
 
-    first: int = Field(0, ge=0, description="the first seed; the others follow it")
-    count: int = Field(1, ge=1, description="models of each encoding that per_encoding does not name")
+    first: int = Field(0, ge=0, description="first seed; the others follow it")
+    count: int = Field(1, ge=1, description="models of each encoding that per_encoding does not list")
     per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default={}, description="models by encoding; an interval on a difference needs several of both"
+        default={}, description="models by encoding; the interval of a difference needs several of both"
     )
 
 
@@ -47,7 +47,7 @@ class Arm(Section):
 
     encodings: list[EncodingName] = Field(
         min_length=1,
-        description="The encodings compared, by name: of those in `python -m hope encodings` and under `definitions`.",
+        description="The encodings to compare: names from `python -m hope encodings` and from `definitions`.",
     )
     definitions: dict[str, EncodingDefinition] = Field(
         default={},
@@ -57,7 +57,7 @@ class Arm(Section):
     seeds: Seeds = Seeds()
     trained_on: Literal["text", "tasks"] = Field(
         "text",
-        description="text: windows of the corpus, of which `mixture` makes a share synthetic; tasks: the synthetic "
+        description="text: windows of the corpus, a share of which `mixture` makes synthetic; tasks: the synthetic "
         "examples of `mixture` alone, with their symbols as the vocabulary",
     )
     corpus: Corpus = Corpus()
@@ -91,12 +91,12 @@ class Arm(Section):
         for name in self.encodings:
             self.spectrum(name)
         if not self.mixture.tasks and (self.mixture.share > 0 or not self.reads_text):
-            asks = "mixture.share is above 0" if self.reads_text else "trained_on is tasks"
-            raise ValueError(f"{asks}, but mixture.tasks is empty")
+            reason = "mixture.share is above 0" if self.reads_text else "trained_on is tasks"
+            raise ValueError(f"{reason}, but mixture.tasks is empty")
         if self.reads_text:
-            self._see_to_vocabulary()
+            self._check_vocabulary()
         else:
-            self._see_to_tasks_alone()
+            self._check_tasks_alone()
         return self
 
     def _task_lists(self) -> Iterator[tuple[str, Iterable[str]]]:
@@ -106,9 +106,9 @@ class Arm(Section):
             yield "mixture.lead_in.tasks", self.mixture.lead_in.tasks
         yield "retrieval.tasks", self.retrieval.tasks
 
-    def _see_to_vocabulary(self) -> None:
-        """See that a vocabulary whose size is known has the tokens that the tasks draw from."""
-        ordinary = self.tokens.vocabulary - SPECIAL_TOKENS
+    def _check_vocabulary(self) -> None:
+        """Check that a vocabulary of known size has enough tokens for the tasks."""
+        ordinary = self.tokens.vocabulary - len(SPECIAL_TOKENS)
         for key, names in self._task_lists() if self.tokens.tokenizer == "bpe" else ():
             for name in names:
                 if self.tasks.symbols(name) > ordinary:
@@ -117,14 +117,14 @@ class Arm(Section):
                         f"leaves {ordinary}; lower the task's sizes, or raise tokens.vocabulary"
                     )
 
-    def _see_to_tasks_alone(self) -> None:
-        """See that nothing asks for text where there is none."""
+    def _check_tasks_alone(self) -> None:
+        """Check that nothing needs text in an arm without it."""
         for key, names in self._task_lists():
             for name in names:
                 if self.tasks.reads_text(name):
                     raise ValueError(
-                        f"{key}: '{name}' makes its prompts of text, which models that are trained on tasks alone do "
-                        "not read; leave it out, or set trained_on: text"
+                        f"{key}: '{name}' makes its prompts from text, but an arm that is trained on tasks alone has "
+                        "none; leave it out, or set trained_on: text"
                     )
         for name in self.encodings:
             if self.encoding(name).text_only:
@@ -169,10 +169,10 @@ class Arm(Section):
         return nearest(name, [*NAMES, *self.definitions])
 
     def encoding(self, name: str) -> EncodingSpec:
-        """Return the contestant ``name`` with every setting filled in.
+        """Return the encoding ``name`` with every setting filled in.
 
-        A definition of the study's own comes before a preset or a family of its name: a study goes on
-        meaning the same when the catalogue gains that name.
+        A definition in the study precedes a preset or a family of that name, so that a study keeps its meaning when
+        the catalogue gains a name.
 
         Raises:
             ValueError: the name, its family or one of its settings is unknown.
@@ -194,7 +194,7 @@ class Arm(Section):
         return EncodingSpec(name=name, family=definition.family, settings=settings, text_only=definition.text_only)
 
     def is_rotary(self, name: str) -> bool:
-        """Return whether the encoding ``name`` belongs to the rotary family."""
+        """Return whether the encoding ``name`` turns queries and keys by angles linear in position."""
         family = FAMILIES.get(self.encoding(name).family)
         return family is not None and family.rotary
 
@@ -226,22 +226,22 @@ class Arm(Section):
             raise UserError(f"definitions.{name}.family: {error}") from None
 
     def task_sources(self, names: Iterable[str]) -> list[Path]:
-        """Return the files of those of the named tasks that are the user's own.
+        """Return the files of the user's own tasks among ``names``.
 
         Raises:
             UserError: there is no such file.
         """
-        found = []
+        sources = []
         for name in names:
             task = self.tasks.task(name).task
             try:
-                found += [source_file(task)] if is_custom(task) else []
+                sources += [source_file(task)] if is_custom(task) else []
             except UserError as error:
                 raise UserError(f"tasks.definitions.{name}.task: {error}") from None
-        return found
+        return sources
 
     def runs(self) -> list[tuple[str, int]]:
-        """Return the (encoding, seed) pairs of all models of the study."""
+        """Return the (encoding, seed) pairs of all models of the arm."""
         return [
             (name, self.seeds.first + offset)
             for name in self.encodings
@@ -250,12 +250,12 @@ class Arm(Section):
 
     @property
     def reads_text(self) -> bool:
-        """Whether the arm's models are trained on text, which is what loss and attention are measured on."""
+        """Whether the arm's models are trained on text; loss and attention are measured on text."""
         return self.trained_on == "text"
 
     @property
     def tables(self) -> set[str]:
-        """The tables that are made of the arm's models, ``room/file``; rotary encodings alone have some of them."""
+        """The tables of results that the arm's models have, ``room/file``; some only for rotary encodings."""
         names = {"model/history"}
         if self.reads_text:
             names |= {f"evaluation/{name}" for name in ("extrapolation", "context", "strided")}
@@ -268,12 +268,12 @@ class Arm(Section):
 
     @property
     def trained_tasks(self) -> list[str]:
-        """The tasks whose examples are part of training."""
+        """The tasks whose examples occur in training."""
         return self.mixture.all_tasks if self.mixture.share or not self.reads_text else []
 
     @property
     def data_key(self) -> str:
-        """What names the tokens that the arm's models read: arms that read the same share them."""
+        """The name of the folder of the arm's tokens; arms with the same settings share one."""
         if not self.reads_text:
             return f"symbols-{self.symbols}"
         settings = json.dumps([part.model_dump(mode="json") for part in (self.corpus, self.tokens)], sort_keys=True)
@@ -281,11 +281,11 @@ class Arm(Section):
 
     @property
     def symbols(self) -> int:
-        """How many symbols the arm's tasks draw from, where they are all of the vocabulary."""
+        """The number of symbols that the tasks draw from: the whole vocabulary of an arm without text."""
         return max(self.tasks.symbols(name) for name in {*self.mixture.all_tasks, *self.retrieval.tasks})
 
     def train_stage(self, name: str, seed: int) -> "TrainStage":
-        """Return all that the training of one model depends on."""
+        """Return everything that the training of one model depends on."""
         encoding = self.encoding(name)
         share = 0.0 if encoding.text_only else self.mixture.share if self.reads_text else 1.0
         mixture = self.mixture.model_copy(update={"share": share})
@@ -299,11 +299,11 @@ class Arm(Section):
         )
 
     def extrapolation_stage(self) -> "ExtrapolationStage":
-        """Return all that the extrapolation evaluation depends on."""
+        """Return everything that the extrapolation evaluation depends on."""
         return ExtrapolationStage(extrapolation=self.extrapolation, windows=self.training.windows)
 
     def dynamics_stage(self) -> "DynamicsStage":
-        """Return all that the analysis at moments of training depends on."""
+        """Return everything that the analysis of snapshots depends on."""
         training = self.training
         return DynamicsStage(
             analysis=self.analysis,
@@ -313,12 +313,12 @@ class Arm(Section):
         )
 
     def theory_stage(self) -> "TheoryStage":
-        """Return all that the decay of the rotary kernels depends on."""
+        """Return everything that the kernels of the rotary encodings depend on."""
         rotary = [self.encoding(name) for name in self.encodings if self.is_rotary(name)]
         return TheoryStage(encodings=rotary, head_dim=self.model.head_dim, length=self.training.length)
 
     def length_stage(self) -> "LengthStage":
-        """Return all that the evaluations ask of the held-out documents."""
+        """Return everything that decides how long the held-out documents must be."""
         return LengthStage(
             length=self.training.length,
             windows=self.training.windows,
@@ -327,16 +327,16 @@ class Arm(Section):
         )
 
     def retrieval_stage(self) -> "RetrievalStage":
-        """Return all that the retrieval evaluation depends on."""
+        """Return everything that the retrieval evaluation depends on."""
         return RetrievalStage(retrieval=self.retrieval, tasks=self._tasks(self.retrieval.tasks))
 
     def _tasks(self, names: Iterable[str]) -> dict[str, TaskDefinition]:
-        """Return these tasks with every setting filled in: the settings of others touch no result."""
+        """Return these tasks alone, with every setting filled in."""
         return {name: self.tasks.task(name) for name in names}
 
 
 class TrainStage(Section):
-    """What the training of one model depends on, its data aside."""
+    """Everything that the training of one model depends on, except its data."""
 
     encoding: EncodingSpec
     seed: int
@@ -347,27 +347,27 @@ class TrainStage(Section):
 
     @property
     def led_steps(self) -> int:
-        """Steps at the beginning whose examples are those of the lead-in."""
+        """The number of steps, from the first, that use the tasks of the lead-in."""
         lead_in = self.mixture.lead_in if self.mixture.share else None
         return round(lead_in.share * self.training.steps) if lead_in else 0
 
 
 class RetrievalStage(Section):
-    """What the retrieval evaluation of one model depends on, the model aside."""
+    """Everything that the retrieval evaluation of one model depends on, except the model."""
 
     retrieval: Retrieval
     tasks: dict[str, TaskDefinition]
 
 
 class ExtrapolationStage(Section):
-    """What the extrapolation evaluation of one model depends on, the model aside."""
+    """Everything that the extrapolation evaluation of one model depends on, except the model."""
 
     extrapolation: Extrapolation
     windows: Windows
 
 
 class DynamicsStage(Section):
-    """What the analysis of one model at moments of its training depends on, the model aside."""
+    """Everything that the analysis of one model's snapshots depends on, except the model."""
 
     analysis: Analysis
     snapshots: list[int]
@@ -376,7 +376,7 @@ class DynamicsStage(Section):
 
 
 class TheoryStage(Section):
-    """What the decay of the rotary kernels depends on."""
+    """Everything that the kernels of the rotary encodings depend on."""
 
     encodings: list[EncodingSpec]
     head_dim: int
@@ -384,7 +384,7 @@ class TheoryStage(Section):
 
 
 class LengthStage(Section):
-    """What the evaluations ask of the held-out documents."""
+    """Everything that decides how long the held-out documents must be."""
 
     length: int
     windows: Windows

@@ -23,16 +23,16 @@ ALL_ARMS = Arm(
     extrapolation=Extrapolation(longest=8, contexts=[0.5, 1.0, 2.0, 4.0, 8.0]),
     retrieval=Retrieval(tasks=[]),
 )
-"""What the default study says for all of its arms, where it differs from the defaults of the fields."""
+"""Settings of the default study for all of its arms; other fields have their defaults."""
 
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "text": (
-        "Language models: loss within and past the window, and what happens inside the attention.",
+        "Language models: loss within and past the training length, and analysis of the attention.",
         {"encodings": ["rope", "hope"]},
     ),
     "retrieval": (
-        "Small models on tasks alone: what is brought back from the context, at the lengths trained and past them. A "
-        "training begins with repetition, which makes the other tasks learnable (docs/tasks.md has the pilots).",
+        "Small models trained on tasks alone: retrieval from the context, within and past the training length. "
+        "Training begins with repetition, which makes the other tasks learnable (docs/tasks.md has the pilots).",
         {
             "trained_on": "tasks",
             "seeds": {"per_encoding": {"rope": 5, "hope": 5}},
@@ -76,16 +76,16 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
 HEADER = """\
 # yaml-language-server: $schema=workflow/schemas/config.schema.json
 #
-# The default study: two CPU cores, no download. `make schema` writes this file; the defaults stand in hope/config.
+# The default study: two CPU cores, no download. `make schema` generates this file from hope/config.
 #
-# An overlay given with --configfile changes single keys: maps merge, lists and values replace. Give every
-# overlay its own `study`, or it overwrites this one's results. `python -m hope check` checks a config alone.
-# Numbers marked (ours) are this project's choice: the paper's own value is not known here.
+# An overlay, given with --configfile, changes single keys: maps merge, lists and values replace. Give every overlay its
+# own `study`, or it overwrites the results of this one. `python -m hope check` checks a config and runs nothing.
+# Values marked (ours) are this project's choice: the paper's value is not known here.
 """
 ARMS_COMMENT = (
-    "Arms: groups of models that share everything but the encoding and the seed. Under its name an arm says what it "
-    "lays over the keys above; null drops it. Without arms there is one, `main`. What a later file says at its top "
-    "level reaches every arm."
+    "Arms: groups of models that share everything but the encoding and the seed. The keys under an arm's name are laid "
+    "over the keys above; null drops the arm. Without arms there is one, `main`. The top level of an overlay applies "
+    "to every arm."
 )
 WIDTH = 120
 
@@ -106,7 +106,7 @@ def default_yaml() -> str:
 
 
 def _arms() -> list[str]:
-    """Return the lines of the arms, what each is for above it."""
+    """Return the lines of the arms, each below its purpose."""
     lines = [f"# {text}" for text in textwrap.wrap(ARMS_COMMENT, WIDTH - 2)]
     lines.append("arms:")
     for name, (purpose, over) in ARMS.items():
@@ -116,17 +116,17 @@ def _arms() -> list[str]:
 
 
 def config_schema() -> dict[str, Any]:
-    """Return the JSON schema of a config file, by which an editor checks it and completes keys."""
+    """Return the JSON schema of a config file, with which an editor checks it and completes keys."""
     of_arm, of_study = (kind.model_json_schema(by_alias=True) for kind in (Arm, Study))
     definitions = of_study["$defs"] | of_arm["$defs"]
     definitions["Arm"] = {
         "type": "object",
-        "description": "What one arm lays over the top level; null drops the arm.",
+        "description": "Keys of one arm, laid over the top level; null drops the arm.",
         "properties": of_arm["properties"],
         "additionalProperties": False,
     }
     arms = {"additionalProperties": {"anyOf": [{"$ref": "#/$defs/Arm"}, {"type": "null"}]}, "type": "object"}
-    alone = {"type": "boolean", "default": False, "description": "true: laid over nothing, as a study's study.json"}
+    alone = {"type": "boolean", "default": False, "description": "true: laid over no other file, like study.json"}
     own = {COMPLETE: alone, "arms": arms | {"description": ARMS_COMMENT}}
     properties = of_study["properties"] | own | of_arm["properties"]
     return {
@@ -143,8 +143,8 @@ def config_schema() -> dict[str, Any]:
 def as_yaml(section: Section) -> str:
     """Return a section as YAML: all of its keys, with their descriptions as comments.
 
-    A section under a key is described by its docstring; in the entries of maps and lists only the keys that are set
-    are written. Examples of a field stand above it, as comments.
+    The docstring of a section describes it; examples of a field stand above it as comments. Entries of maps and lists
+    have only the keys that are set.
     """
     return "".join(map(_paragraph, _fields(section, depth=0, all_keys=True)))
 
@@ -163,7 +163,7 @@ def _fields(section: Section, depth: int, all_keys: bool) -> list[list[str]]:
 
 
 def _field(field: FieldInfo, key: str, value: Any, depth: int, all_keys: bool) -> list[str]:
-    """Return the lines of a field: its comment and its examples, its key, and what stands under that."""
+    """Return the lines of a field: its comment, its examples, its key and its value."""
     line, *below = _entry(key, value, depth, all_keys)
     comment, is_section = field.description or "", isinstance(value, Section)
     if is_section and not comment:
@@ -182,13 +182,13 @@ def _field(field: FieldInfo, key: str, value: Any, depth: int, all_keys: bool) -
 
 
 def _example(field: FieldInfo, key: str, example: Any) -> list[str]:
-    """Return the lines of a field whose value is an example."""
+    """Return the lines of a field with an example as its value."""
     annotation: Any = field.annotation
     return _entry(key, TypeAdapter(annotation).validate_python(example), depth=1, all_keys=False)
 
 
 def _entry(key: str, value: Any, depth: int, all_keys: bool) -> list[str]:
-    """Return the line of a key with its value, or with the lines of the value below it."""
+    """Return the line of a key with its value, or followed by the lines of the value."""
     line, plain = f"{'  ' * depth}{key}:", _plain(value)
     if isinstance(value, Section) and (all_keys or value.model_fields_set):
         below = [text for lines in _fields(value, depth + 1, all_keys) for text in lines]
@@ -205,7 +205,7 @@ def _entry(key: str, value: Any, depth: int, all_keys: bool) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without sections: of those, the keys that are set."""
+    """Return a value with sections as dicts of the keys that are set."""
     if isinstance(value, Section):
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, list | tuple):
@@ -214,5 +214,5 @@ def _plain(value: Any) -> Any:
 
 
 def _dump(plain: Any, default_flow_style: bool | None) -> str:
-    """Return YAML in which no line is broken."""
+    """Return YAML without line breaks within a value."""
     return yaml.safe_dump(plain, default_flow_style=default_flow_style, sort_keys=False, width=float("inf")).strip()

@@ -1,4 +1,4 @@
-"""The contestants of a study as a config names them."""
+"""The encodings of a study, as in a config."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from hope.section import Section
 
 
 class EncodingDefinition(Section):
-    """An entry under ``definitions``: a family with settings, under a name of the user's."""
+    """An entry of ``definitions``: a family with settings, under the user's own name."""
 
-    family: str = Field(description="a known encoding, or module:Class of your own")
+    family: str = Field(description="a family of the catalogue, or module:Class for your own")
     settings: dict[str, Any] = Field(default={}, description="settings of the family")
     text_only: bool = Field(default=False, description="train on text alone, without the mixture")
 
 
 class EncodingSpec(EncodingDefinition):
-    """One contestant of the study, with every setting filled in."""
+    """One encoding of a study, with every setting filled in."""
 
     name: str

@@ -1,4 +1,4 @@
-"""Length extensions of trained rotary encodings, as a config names them: what is changed at evaluation, untrained."""
+"""Length extensions of trained rotary encodings, as in a config: changes at evaluation, without training."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -12,15 +12,15 @@ _KEPT = {"spectrum": "", "kept": "-kept"}
 
 
 class LengthExtension(Section):
-    """What all extensions share.
+    """A length extension.
 
     Attributes:
-        by_component: settings that list one number for each component of a head.
+        by_component: settings that list one number per component of a head.
     """
 
     by_component: ClassVar[tuple[str, ...]] = ()
 
-    name: str | None = Field(None, min_length=1, description="label in tables; made of kind and settings if null")
+    name: str | None = Field(None, min_length=1, description="label in tables; made from kind and settings if null")
     kind: str
 
     @property
@@ -49,29 +49,29 @@ class LinearScaling(Scaling):
     """Position interpolation: every angle divided by the factor."""
 
     kind: Literal["linear"]
-    factor: Factor = Field(description="how far positions are squeezed")
+    factor: Factor = Field(description="divisor of positions")
 
 
 class Ntk(Scaling):
-    """NTK-aware scaling: a larger base, so that the slowest component alone is slowed by the whole factor."""
+    """NTK-aware scaling: a larger base, so that only the slowest component is slowed by the whole factor."""
 
     kind: Literal["ntk"]
-    factor: Factor = Field(description="how far the slowest component is slowed")
+    factor: Factor = Field(description="factor by which the slowest component is slowed")
     slowest: Slowest = Field(
-        "spectrum", description="which component that is: the slowest of the whole spectrum, or of those kept"
+        "spectrum", description="the slowest component: of the whole spectrum, or of those kept by training"
     )
 
     @property
     def usual_name(self) -> str:
-        """Kind and factor, and ``kept`` where the slowest kept component sets the base."""
+        """Kind and factor, with ``kept`` if the slowest kept component sets the base."""
         return f"{self.kind}{_KEPT[self.slowest]}-{self.factor:g}"
 
 
 class DynamicNtk(Scaling):
-    """NTK-aware scaling by a factor that grows with the tokens read; none within the training length."""
+    """NTK-aware scaling by a factor that grows with the number of tokens read; 1 within the training length."""
 
     kind: Literal["dynamic-ntk"]
-    factor: Factor = Field(1.0, description="how fast it grows: factor * tokens / L - (factor - 1)")
+    factor: Factor = Field(1.0, description="growth of that factor: factor * tokens / L - (factor - 1)")
     slowest: Slowest = Field("spectrum", description="as in ntk")
 
     @property
@@ -81,12 +81,16 @@ class DynamicNtk(Scaling):
 
 
 class Yarn(Scaling):
-    """YaRN: fast components stay, slow ones are interpolated, and the logits are sharpened."""
+    """YaRN: fast components are unchanged, slow ones are slowed, and the logits are sharpened."""
 
     kind: Literal["yarn"]
-    factor: Factor = Field(description="how far slow components are slowed")
-    fast: Annotated[float, Field(gt=0.0)] = Field(32.0, description="rotations within L from which a component stays")
-    slow: Annotated[float, Field(gt=0.0)] = Field(1.0, description="rotations within L up to which it is slowed wholly")
+    factor: Factor = Field(description="factor by which slow components are slowed")
+    fast: Annotated[float, Field(gt=0.0)] = Field(
+        32.0, description="components of at least so many rotations within L are unchanged"
+    )
+    slow: Annotated[float, Field(gt=0.0)] = Field(
+        1.0, description="components of at most so many rotations within L are slowed by the whole factor"
+    )
 
     @model_validator(mode="after")
     def _rises(self) -> "Yarn":
@@ -101,11 +105,11 @@ class LongRope(Scaling):
     by_component = ("short", "long")
 
     kind: Literal["longrope"]
-    factor: Factor = Field(description="the factor that the sets were made for; it sharpens the logits")
-    short: list[Factor] = Field(description="divisors of each component's angle, up to L tokens")
-    long: list[Factor] = Field(description="divisors of each component's angle, past L tokens")
+    factor: Factor = Field(description="factor that the sets were made for; it sharpens the logits")
+    short: list[Factor] = Field(description="divisor of each component's angle, up to L tokens")
+    long: list[Factor] = Field(description="divisor of each component's angle, past L tokens")
     sharpness: Annotated[float, Field(gt=0.0)] | None = Field(
-        None, description="factor of queries and of keys; sqrt(1 + ln(factor) / ln(L)) if null"
+        None, description="factor of queries and keys; sqrt(1 + ln(factor) / ln(L)) if null"
     )
 
 
@@ -122,4 +126,4 @@ class ReRope(LengthExtension):
 
 
 Extension = Annotated[LinearScaling | Ntk | DynamicNtk | Yarn | LongRope | ReRope, Field(discriminator="kind")]
-"""One entry of ``extrapolation.extensions``; its ``kind`` says which."""
+"""One entry of ``extrapolation.extensions``; ``kind`` selects its class."""

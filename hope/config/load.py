@@ -1,4 +1,4 @@
-"""From files and command lines to the config, and back."""
+"""Reads the config from files and command lines, and writes it."""
 
 import json
 from pathlib import Path
@@ -13,18 +13,18 @@ from hope.errors import UserError
 from hope.section import Section
 
 BASE = Path("config.yaml")
-"""The default study, under every overlay; in the project's root."""
+"""The default study, below every overlay; in the project's root."""
 
 AnySection = TypeVar("AnySection", bound=Section)
 
 
 def to_json(section: Section, leave_out: dict[str, set[str]] | None = None) -> str:
-    """Return a section as one line of sorted JSON, every default filled in; ``leave_out`` names keys by their part."""
+    """Return a section as one line of sorted JSON with all defaults; ``leave_out`` maps parts to keys to leave out."""
     return json.dumps(section.model_dump(mode="json", by_alias=True, exclude=leave_out), sort_keys=True)
 
 
 def from_json(kind: type[AnySection], text: str) -> AnySection:
-    """Read back what :func:`to_json` wrote.
+    """Read a section from the JSON of :func:`to_json`.
 
     Raises:
         UserError: the text is not JSON, or not of this kind.
@@ -39,7 +39,7 @@ def parse_study(content: Any, origin: str) -> Study:
     """Return the study that ``content``, a parsed YAML document, describes.
 
     Raises:
-        UserError: one line that names the key, what is wrong and the nearest valid name.
+        UserError: one line with the key, the mistake and the nearest valid name.
     """
     return resolve([(origin, _lines(content, origin))])
 
@@ -49,7 +49,7 @@ def load_study(paths: list[Path], over: dict[str, Any] | None = None) -> Study:
 
     Args:
         paths: the files, ``config.yaml`` first.
-        over: what a command line lays over them.
+        over: keys from the command line, laid over the files.
 
     Raises:
         UserError: a file is missing, is not YAML, or the study is wrong.

@@ -1,4 +1,4 @@
-"""The config's sections on what is measured of a trained model."""
+"""The config's sections on measurements of trained models."""
 
 from typing import Annotated
 
@@ -11,11 +11,11 @@ from hope.section import Section
 class Analysis(Section):
     """Attention mass over distance, the U-shape, and the rotary components."""
 
-    documents: int = Field(24, ge=2, description="validation documents looked at")
+    documents: int = Field(24, ge=2, description="validation documents used")
     multiples: list[Annotated[float, Field(gt=0.0)]] = Field(
         default=[1.0, 2.0, 4.0], description="query positions, in training lengths"
     )
-    queries: int = Field(8, ge=1, description="neighbouring query positions averaged at each multiple")
+    queries: int = Field(8, ge=1, description="neighbouring query positions to average at each multiple")
     active_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.25, description="share of the frequency components that counts as activated (ours)"
     )
@@ -30,9 +30,9 @@ class Analysis(Section):
 
 
 class Strided(Section):
-    """Windows that slide over the text: the usual perplexity, every token scored once."""
+    """Sliding windows over the text: the usual perplexity, with every token scored once."""
 
-    window: Annotated[float, Field(gt=0.0)] = Field(1.0, description="tokens read at a time, in training lengths")
+    window: Annotated[float, Field(gt=0.0)] = Field(1.0, description="tokens per window, in training lengths")
     stride: Annotated[float, Field(gt=0.0)] = Field(
         0.5, description="tokens from one window to the next, in training lengths"
     )
@@ -49,25 +49,25 @@ class Strided(Section):
 class Extrapolation(Section):
     """The loss past the training length."""
 
-    documents: int = Field(24, ge=2, description="validation documents evaluated, the same ones for every model")
-    windows: int = Field(2, ge=1, description="windows of each document")
+    documents: int = Field(24, ge=2, description="validation documents to evaluate, the same ones for every model")
+    windows: int = Field(2, ge=1, description="windows per document")
     longest: int = Field(16, ge=1, description="longest context, in training lengths")
     bin_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.125, description="width of a position bin, as a share of the training length"
     )
     contexts: list[Annotated[float, Field(gt=0.0)]] = Field(
         default=[0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
-        description="contexts given to the fixed target tokens, in training lengths",
+        description="contexts of the fixed target tokens, in training lengths",
     )
-    targets: int = Field(32, ge=1, description="fixed target tokens of a window, at its end")
+    targets: int = Field(32, ge=1, description="fixed target tokens per window, at its end")
     extensions: list[Extension] = Field(
         default=[Yarn(kind="yarn", factor=4.0)],
-        description="length extensions, each measured with every encoding that it can extend; "
+        description="length extensions, each measured with every encoding that it applies to; "
         "kinds: linear, ntk, dynamic-ntk, yarn, longrope, rerope (docs/extensions.md)",
     )
     strided: Strided | None = Field(
         None,
-        description="the usual perplexity too, in windows that slide; null: not measured",
+        description="the usual perplexity too, in sliding windows; null: not measured",
         examples=[{"window": 1.0, "stride": 0.5}],
     )
     threads: int = Field(1, ge=1, description="CPU threads of the job")
@@ -77,8 +77,8 @@ class Extrapolation(Section):
         labels = ["none", *(extension.label for extension in self.extensions)]
         for label in labels:
             if labels.count(label) > 1:
-                taken = "the label of no extension" if label == "none" else "there twice"
-                raise ValueError(f"extensions: '{label}' is {taken}; give the extension a name of its own")
+                taken = "means no extension" if label == "none" else "is the label of two extensions"
+                raise ValueError(f"extensions: '{label}' {taken}; give the extension another name")
         return self
 
     @model_validator(mode="after")
@@ -93,11 +93,11 @@ class Extrapolation(Section):
 
 
 class Retrieval(Section):
-    """The accuracy on retrieval tasks: whether a model finds in its context what it is asked for."""
+    """The accuracy on retrieval tasks, whose answers are in the context."""
 
     tasks: list[str] = Field(
         default=["copy", "copy_text", "few_shot", "recall", "induction"],
-        description="tasks evaluated: those of `tasks`, trained on or not",
+        description="tasks to evaluate: any of `tasks`, trained or not",
     )
     multiples: list[Annotated[float, Field(gt=0.0)]] = Field(
         default=[0.125, 0.25, 0.5, 1.0, 2.0, 4.0], description="prompt lengths, in training lengths"
@@ -105,7 +105,7 @@ class Retrieval(Section):
     prompts: int = Field(
         400,
         ge=2,
-        description="prompts of each task and length, the same ones for every model; depths of a task share them",
+        description="prompts per task and length, the same ones for every model and every depth of a task",
     )
-    seed: int = Field(1_000_003, ge=0, description="seed of the prompts; disjoint from training's")
+    seed: int = Field(1_000_003, ge=0, description="seed of the prompts; no training uses it")
     threads: int = Field(1, ge=1, description="CPU threads of the job")

@@ -1,4 +1,4 @@
-"""A whole study: its arms, and what is said once for all of them."""
+"""A whole study: its arms, and the settings that all of them share."""
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, NamedTuple
@@ -11,14 +11,14 @@ from hope.errors import UserError, nearest
 from hope.section import Section
 
 MAIN = "main"
-"""The arm of a config that names none."""
+"""The arm of a config that has no key ``arms``."""
 
 
 class Tracking(Section):
-    """The MLflow store in which runs are tracked."""
+    """The MLflow store of the runs."""
 
-    uri: str | None = Field(None, description="address of an MLflow server; null: the store in the study's own folder")
-    live: bool = Field(True, description="send metrics while a model trains; false: when the study ends")
+    uri: str | None = Field(None, description="address of an MLflow server; null: the store in the study's folder")
+    live: bool = Field(True, description="true: send metrics while a model trains; false: when the study ends")
 
 
 class Report(Section):
@@ -39,13 +39,13 @@ class Run(NamedTuple):
 class Study(Section):
     """A whole study, every arm with every setting filled in."""
 
-    study: str = Field(description="name of the study; everything it makes lies in results/<study>")
+    study: str = Field(description="name of the study; all of its results lie in results/<study>")
     arms: dict[str, Arm] = Field(min_length=1, description="groups of models that differ in encoding and seed alone")
     tracking: Tracking = Tracking()
     report: Report = Report()
     claims: str = Field(
         "workflow/claims.yaml",
-        description="file of the claims: what is measured for each, and when it counts as supported",
+        description="file of the claims: the measurements of each, and when it counts as supported",
     )
 
     @model_validator(mode="after")
@@ -53,14 +53,14 @@ class Study(Section):
         for key, name in [("study", self.study), *(("arms", name) for name in self.arms)]:
             if wrong := wrong_name(key, name):
                 raise ValueError(wrong)
-        meant: dict[str, tuple[str, str]] = {}
+        families: dict[str, tuple[str, str]] = {}
         for name, arm in self.arms.items():
             for encoding in arm.encodings:
                 family = arm.encoding(encoding).family
-                first, other = meant.setdefault(encoding, (name, family))
+                first, other = families.setdefault(encoding, (name, family))
                 if other != family:
                     raise ValueError(
-                        f"arms.{name}.definitions.{encoding}: is of family '{family}', but of '{other}' in {first}; "
+                        f"arms.{name}.definitions.{encoding}: its family is '{family}', but '{other}' in {first}; "
                         "give one of them another name"
                     )
         return self
@@ -82,24 +82,23 @@ class Study(Section):
 
 
 COMPLETE = "complete"
-"""Key of a config that is laid over nothing: files before it are forgotten, ``config.yaml`` among them."""
+"""Key of a config that is laid over no other: files before it are ignored, also ``config.yaml``."""
 OF_STUDY = tuple(Study.model_fields)
-"""Keys that a config says for the whole study; all others it may say for all arms, or for one of them."""
+"""Keys for the whole study; all others may be set for all arms or for one of them."""
 
 
 def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
     """Return the study that config files describe, later ones laid over earlier ones.
 
-    Maps merge, lists and values replace. What a file says at its top level goes to every arm, then what it says under
-    the name of an arm goes to that arm alone; so a later file's top level reaches arms of an earlier file. An arm that
-    a file sets to null is dropped. Where no file names an arm there is one, :data:`MAIN`. What stands before a file
-    that is :data:`COMPLETE` is left out.
+    Maps merge, lists and values replace. The top level of a file applies to every arm, also to arms of earlier files;
+    then the keys under the name of an arm apply to that arm alone. An arm that a file sets to null is dropped. If no
+    file names an arm there is one, :data:`MAIN`. Files before a :data:`COMPLETE` one are ignored.
 
     Args:
-        layers: where each content comes from, and the content: a parsed YAML document.
+        layers: the origin of each content, for errors, and the content: a parsed YAML document.
 
     Raises:
-        UserError: one line that names the key, what is wrong and the nearest valid name.
+        UserError: one line with the key, the mistake and the nearest valid name.
     """
     layers = list(layers)
     first = max((place for place, (_, content) in enumerate(layers) if content.get(COMPLETE)), default=0)
@@ -109,7 +108,7 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
     origin = " + ".join(name for name, _ in layers)
     of_study: dict[str, Any] = {}
     for where, content in layers:
-        _see_to_arms(content, where)
+        _check_arms(content, where)
         of_study = merge(of_study, {key: value for key, value in content.items() if key in OF_STUDY and key != "arms"})
     arms: dict[str, Arm] = {}
     for name in _arm_names(content for _, content in layers):
@@ -123,7 +122,7 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
             prefix = f"arms.{name}" if _is_own(name, first_error(error)["loc"], layers) else ""
             raise UserError(f"{origin}: {describe(error, Arm, prefix, also=OF_STUDY)}") from None
     if not arms:
-        raise UserError(f"{origin}: arms: all are dropped; keep one of them, or name another")
+        raise UserError(f"{origin}: arms: all are dropped; keep or add one")
     try:
         return Study.model_validate({**of_study, "arms": arms})
     except ValidationError as error:
@@ -131,12 +130,12 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
 
 
 def as_config(study: Study) -> dict[str, Any]:
-    """Return a study as the content of a config that needs no other: what ``study.json`` holds."""
+    """Return a study as the content of a config that needs no other, as in ``study.json``."""
     return study.model_dump(mode="json", by_alias=True) | {COMPLETE: True}
 
 
 def _is_own(name: str, location: tuple[str | int, ...], layers: list[tuple[str, dict[str, Any]]]) -> bool:
-    """Return whether a mistake stands under the name of an arm, not at the top level."""
+    """Return whether a mistake is under the name of an arm, not at the top level."""
     everywhere = [content for _, content in layers]
     own = [over[name] for content in everywhere if (over := content.get("arms") or {}).get(name) is not None]
     if not own or not location:
@@ -146,7 +145,7 @@ def _is_own(name: str, location: tuple[str | int, ...], layers: list[tuple[str, 
 
 
 def _reach(content: Any, location: tuple[str | int, ...]) -> int:
-    """Return how many parts of a key lead somewhere in a parsed YAML document."""
+    """Return the number of leading parts of a key that exist in a parsed YAML document."""
     for depth, part in enumerate(location):
         try:
             content = content[part]
@@ -155,7 +154,7 @@ def _reach(content: Any, location: tuple[str | int, ...]) -> int:
     return len(location)
 
 
-def _see_to_arms(content: dict[str, Any], where: str) -> None:
+def _check_arms(content: dict[str, Any], where: str) -> None:
     arms = content.get("arms")
     is_map = isinstance(arms, dict) and all(isinstance(each, dict | None) for each in arms.values())
     if arms is not None and not is_map:
@@ -163,11 +162,11 @@ def _see_to_arms(content: dict[str, Any], where: str) -> None:
     for name, over in (arms or {}).items():
         taken = next((key for key in over or {} if key in OF_STUDY), None)
         if taken:
-            raise UserError(f"{where}: arms.{name}.{taken}: is said for the whole study; move it to the top level")
+            raise UserError(f"{where}: arms.{name}.{taken}: applies to the whole study; move it to the top level")
 
 
 def _arm_names(contents: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield the arms that the files name and do not drop, in the order in which they first appear."""
+    """Yield the arms that the files name and do not drop, in order of first appearance."""
     kept: dict[str, bool] = {}
     for content in contents:
         for name, over in (content.get("arms") or {}).items():

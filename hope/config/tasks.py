@@ -1,4 +1,4 @@
-"""The config's section on retrieval tasks: the settings of each, and tasks under names of the user's own."""
+"""The config's section on retrieval tasks: their settings, and tasks under the user's own names."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from hope.tasks import BUILT_IN, TaskDefinition
 from hope.tasks.built_in import BuiltIn
 
 USUAL_ALPHABET = 64
-"""Symbols of a user's own task that has no setting ``alphabet``."""
+"""Symbols of a user's own task without a setting ``alphabet``."""
 
 TASKS = tuple(BUILT_IN)
 """The names of the built-in tasks."""
@@ -28,13 +28,13 @@ _Settings: Any = create_model("_Settings", __base__=Section, **_fields)
 class Tasks(_Settings):
     """Settings of the retrieval tasks, the same in training and in evaluation (ours).
 
-    docs/tasks.md draws an example of each. A depth is the place of what is asked for, from 0, the beginning of the
-    prompt, to 1, right before the question.
+    docs/tasks.md shows an example of each. A depth is the place of the answer in the context, from 0, the beginning of
+    the prompt, to 1, right before the question.
     """
 
     definitions: dict[str, TaskDefinition] = Field(
         default={},
-        description="tasks of your own, and built-in ones with other settings, under names of your own",
+        description="your own tasks, and built-in ones with other settings, under your own names",
         examples=[{"few_shot_4": {"task": "few_shot", "settings": {"examples": 4}}}],
     )
 
@@ -56,8 +56,8 @@ class Tasks(_Settings):
     def task(self, name: str) -> TaskDefinition:
         """Return the task ``name`` with every setting filled in.
 
-        A definition of a known task changes the settings that this section gives it. Settings of a user's
-        own class pass unchanged: it checks them itself when it is built.
+        A definition of a built-in task changes settings of this section. Settings of a user's own class pass
+        unchanged: the class checks them when the task is built.
 
         Raises:
             ValueError: the name, the task or one of its settings is unknown.
@@ -81,7 +81,7 @@ class Tasks(_Settings):
         return TaskDefinition(task=definition.task, settings=settings)
 
     def shortest(self, name: str) -> int:
-        """Return the tokens of the shortest prompt of a task; 1 for a user's own, which says so itself.
+        """Return the tokens of the shortest prompt of a task; 1 for a user's own, which raises an error itself.
 
         Raises:
             ValueError: there is no such task.
@@ -90,12 +90,12 @@ class Tasks(_Settings):
         return built_in.shortest if built_in else 1
 
     def reads_text(self, name: str) -> bool:
-        """Return whether a task makes its prompts of text; False for a user's own, which says so itself."""
+        """Return whether a task makes its prompts from text; False for a user's own."""
         built_in = self._built_in(name)
         return built_in is not None and built_in.reads_text
 
     def symbols(self, name: str) -> int:
-        """Return how many ordinary tokens a task needs; for a user's own its setting ``alphabet``, if it is given."""
+        """Return the number of ordinary tokens that a task needs; for a user's own its setting ``alphabet``, if any."""
         built_in = self._built_in(name)
         if built_in:
             return built_in.symbols

@@ -1,4 +1,4 @@
-"""The config's sections on the models: their size, their training, and the tasks mixed into it."""
+"""The config's sections on the models: their size, their training, and the tasks mixed into the training."""
 
 from typing import Annotated, Any, Literal
 
@@ -45,49 +45,49 @@ WHERE_IT_RUNS = (
     "spike_factor",
     "bad_steps",
 )
-"""Settings of a training that do not say what is trained; the number of processes touches rounding alone."""
+"""Settings of a training that do not change the model; the number of processes changes only rounding."""
 
 
 class Training(Section):
-    """The training of each model: its sizes and schedule, and how it runs."""
+    """The training of each model: its sizes, its schedule, and where it runs."""
 
-    length: int = Field(128, ge=8, description="tokens of a window: the training length L")
-    tokens: int = Field(1_800_000, ge=1, description="tokens seen by each model; rounded up to whole batches")
-    batch_windows: int = Field(8, ge=1, description="windows of a global batch, over all processes")
+    length: int = Field(128, ge=8, description="tokens per window: the training length L")
+    tokens: int = Field(1_800_000, ge=1, description="training tokens per model; rounded up to whole batches")
+    batch_windows: int = Field(8, ge=1, description="windows per global batch, over all processes")
     micro_batch_windows: int | None = Field(
-        None, ge=1, description="windows of one forward pass of a process; null: its whole part of the batch"
+        None, ge=1, description="windows per forward pass of a process; null: its whole part of the batch"
     )
     learning_rate: float = Field(3e-3, gt=0.0, description="peak of AdamW's learning rate")
     final_learning_rate: float = Field(1e-6, ge=0.0, description="learning rate at the end of the cosine")
     warmup_steps: int = Field(100, ge=0, description="optimiser steps of linear warm-up")
-    weight_decay: float = Field(0.1, ge=0.0, description="of matrices; norms and encoding parameters get none")
+    weight_decay: float = Field(0.1, ge=0.0, description="weight decay of matrices; norms and encodings get none")
     betas: tuple[float, float] = Field((0.9, 0.95), strict=False, description="AdamW's averaging factors")
-    clip: float = Field(1.0, gt=0.0, description="largest norm of the gradient")
+    clip: float = Field(1.0, gt=0.0, description="gradient norm to clip at")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the forward and backward pass: float32 or bfloat16"
+        "float32", description="precision of the forward and backward pass: float32 or bfloat16"
     )
     zero_stage: Literal[0, 1, 2, 3] = Field(
-        0, description="DeepSpeed ZeRO stage, 0 to 3: what is sharded over the processes"
+        0, description="DeepSpeed ZeRO stage, 0 to 3: how much is sharded over the processes"
     )
     offload: bool = Field(False, description="keep the optimiser state in the host's memory")
     activation_checkpointing: bool = Field(
         False, description="recompute each layer in the backward pass: less memory, more time"
     )
     compile: bool = Field(
-        False, description="compile the model: faster steps after a minute or so; on a CPU it needs a C++ compiler"
+        False, description="compile the model: faster steps after about a minute; on a CPU it needs a C++ compiler"
     )
-    processes: int = Field(1, ge=1, description="processes of one training on a node: GPUs, or CPU processes")
-    nodes: int = Field(1, ge=1, description="nodes of one training")
+    processes: int = Field(1, ge=1, description="processes per node of one training: GPUs, or CPU processes")
+    nodes: int = Field(1, ge=1, description="nodes per training")
     hostfile: str | None = Field(
-        None, description="file that names the nodes, one per line, this one first; null: Slurm or torchrun names them"
+        None, description="file that lists the nodes, one per line, this one first; null: Slurm or torchrun lists them"
     )
     threads: int = Field(
-        1, ge=1, description="CPU threads of one process; set here so that results do not depend on --cores"
+        1, ge=1, description="CPU threads per process; set here so that results do not depend on --cores"
     )
     checkpoint_seconds: float = Field(30.0, ge=0.0, description="seconds between checkpoints")
     log_steps: int = Field(10, ge=1, description="optimiser steps between points of the loss curve")
     snapshots: int = Field(
-        8, ge=0, description="weights kept on the way: at 1/2, 1/4, 1/8, ... of the steps, this many; 0: none"
+        8, ge=0, description="number of snapshots of the weights, after 1/2, 1/4, 1/8, ... of the steps; 0: none"
     )
     spike_factor: float = Field(
         2.0,
@@ -97,7 +97,8 @@ class Training(Section):
     bad_steps: int = Field(
         50,
         ge=1,
-        description="so many such steps in a row end the training (ours); a loss that is not finite does at once",
+        description="end the training after so many such steps in a row (ours); a loss that is not finite ends it at "
+        "once",
     )
     windows: Windows = Windows()
 
@@ -117,7 +118,7 @@ class Training(Section):
         return self
 
     def what_is_trained(self) -> "Training":
-        """Return the same training with the defaults of :data:`WHERE_IT_RUNS`."""
+        """Return the same training with the defaults for :data:`WHERE_IT_RUNS`."""
         return self.model_copy(update={key: Training.model_fields[key].default for key in WHERE_IT_RUNS})
 
     def where_it_runs(self) -> dict[str, Any]:
@@ -126,12 +127,12 @@ class Training(Section):
 
     @property
     def world(self) -> int:
-        """Processes of the training in all."""
+        """The number of processes of the training, over all nodes."""
         return self.nodes * self.processes
 
     @property
     def micro_windows(self) -> int:
-        """Windows of one forward pass of a process."""
+        """Windows per forward pass of a process."""
         return self.micro_batch_windows or self.batch_windows // self.world
 
     @property
@@ -141,44 +142,44 @@ class Training(Section):
 
     @property
     def snapshot_steps(self) -> list[int]:
-        """Steps after which the weights are kept for the study of training, rising.
+        """Steps after which a snapshot is taken, rising.
 
         They halve from the end on, so that a larger ``snapshots`` adds earlier ones and moves none. The start and the
-        end are not among them: the one follows from the seed, the other is the model. Of moments that round to
-        the same step one is kept.
+        end are left out: the seed gives the one, the model is the other. Steps that round to the same number count
+        once.
         """
         halves = (self.steps / 2**number for number in range(1, min(self.snapshots, 64) + 1))
         return sorted({round(step) for step in halves if 1 <= round(step) < self.steps})
 
 
 class LeadIn(Section):
-    """Tasks that a training begins with: one that is learned fast makes the others learnable."""
+    """Tasks for the first steps of a training: one that is learned fast makes the others learnable."""
 
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(description="share of the steps")
     tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
-        min_length=1, description="tasks, by their share of the synthetic windows"
+        min_length=1, description="tasks with their shares of the synthetic windows"
     )
 
 
 class Mixture(Section):
     """Synthetic examples mixed into training, with the loss on their answers only (ours)."""
 
-    share: Share = Field(0.0, description="share of a batch's windows that hold synthetic examples; 0: text alone")
+    share: Share = Field(0.0, description="share of a batch's windows that are synthetic; 0: text alone")
     weight: float = Field(1.0, ge=0.0, description="weight of the synthetic loss beside the text loss")
     tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
         default={},
-        description="tasks, by their share of the synthetic windows, such as {copy: 0.7, recall: 0.3}",
+        description="tasks with their shares of the synthetic windows, such as {copy: 0.7, recall: 0.3}",
     )
     multiples: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
         default=[0.125, 0.25, 0.5, 1.0],
         min_length=1,
-        description="lengths of the examples, in training lengths, each as likely",
+        description="lengths of the examples, in training lengths, all equally likely",
     )
-    lead_in: LeadIn | None = Field(None, description="other tasks for the first steps; null: the same throughout")
+    lead_in: LeadIn | None = Field(None, description="other tasks for the first steps; null: the same tasks throughout")
 
     @model_serializer(mode="wrap")
     def _without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what a model of before this key's time does not have: its weights would count as others."""
+        """Leave out ``lead_in`` if it is null: the fingerprints of models older than this key lack it."""
         content: dict[str, Any] = handler(self)
         if self.lead_in is None:
             content.pop("lead_in", None)

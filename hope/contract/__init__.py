@@ -1,10 +1,10 @@
-"""What every positional encoding must hold to, as checks that a user points at a class of their own.
+"""Checks that every positional encoding must pass, the user's own class among them.
 
-From the command line, one line a property::
+On the command line, one line per check::
 
     python -m hope check-encoding my_encoding:MyEncoding --settings '{"reach": 16}'
 
-In tests of one's own, with the traceback of what failed::
+In a user's own tests, with the traceback of a failure::
 
     from hope.contract import CHECKS, Subject
 

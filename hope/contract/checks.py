@@ -1,4 +1,4 @@
-"""All checks by the name of the property, and one run over them."""
+"""All checks by name, and one run over them."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -10,11 +10,10 @@ from hope.contract.subject import Broken, Subject
 from hope.model.threads import cpu_threads
 
 Check = Callable[[Subject], str]
-"""Returns in a few words what it found, or raises :class:`Broken`, or what the encoding itself raised."""
-
+"""Returns its result in a few words; raises :class:`Broken` on a failure, or what the encoding itself raised."""
 
 CHECKS: dict[str, Check] = {
-    check.__name__: cpu_threads(1)(check)  # for models this small further ones only wait
+    check.__name__: cpu_threads(1)(check)  # more threads only slow down models this small
     for check in (
         hook_checks.declarations,
         hook_checks.shapes,
@@ -33,26 +32,26 @@ CHECKS: dict[str, Check] = {
         decoder_checks.gpu,
     )
 }
-"""All checks, by the name of the property."""
+"""All checks, by the name of the property that they check."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        name: the property, a key of :data:`CHECKS`.
-        holds: whether the encoding has it.
-        said: what was found, in a few words.
+        name: the check, a key of :data:`CHECKS`.
+        holds: whether the encoding passed it.
+        detail: the result in a few words.
     """
 
     name: str
     holds: bool
-    said: str
+    detail: str
 
 
 def examine(subject: Subject) -> Iterator[Finding]:
-    """Run every check, whatever the others found, and yield what each found."""
+    """Run every check, also after a failed one, and yield the results."""
     for name, check in CHECKS.items():
         try:
             yield Finding(name, True, check(subject))

@@ -1,4 +1,4 @@
-"""The contract on the command line: one line a property."""
+"""The contract on the command line: one line per check."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from hope.errors import UserError
 
 
 def check_encoding(name: str, settings: str) -> bool:
-    """Print what every check finds of an encoding; return whether all hold.
+    """Print the result of every check of an encoding; return whether it passed all.
 
     Args:
         name: a family, a preset, or ``module:Class``.
@@ -18,17 +18,17 @@ def check_encoding(name: str, settings: str) -> bool:
     Raises:
         UserError: there is no such encoding, or it does not take the settings.
     """
-    broken = []
+    failed = []
     for finding in examine(Subject.named(name, parse_settings(settings))):
-        print(f"{'ok' if finding.holds else 'FAILED':6}  {finding.name:12}  {finding.said}", flush=True)
+        print(f"{'ok' if finding.holds else 'FAILED':6}  {finding.name:12}  {finding.detail}", flush=True)
         if not finding.holds:
-            broken.append(finding.name)
-    print(f"\n{name}: " + (f"breaks {', '.join(broken)}" if broken else "holds to the contract"))
-    return not broken
+            failed.append(finding.name)
+    print(f"\n{name}: " + (f"fails {', '.join(failed)}" if failed else "passes all checks"))
+    return not failed
 
 
 def parse_settings(text: str) -> dict[str, Any]:
-    """Return the settings that a command line gives as JSON.
+    """Return the settings that the command line gives as JSON.
 
     Raises:
         UserError: the text is no JSON object.

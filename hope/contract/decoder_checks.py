@@ -17,7 +17,7 @@ from hope.model.decoder import Decoder
 
 @torch.inference_mode()
 def causality(subject: Subject) -> str:
-    """A token sees nothing of those after it: neither what they are, nor that they are there."""
+    """The result at a token does not depend on later tokens, neither on their ids nor on their number."""
     decoder, count = subject.trained(), subject.most(2 * subject.length)
     cut = count // 2
     ids = subject.tokens(count)
@@ -28,7 +28,7 @@ def causality(subject: Subject) -> str:
     demand(off <= TOLERANCE, f"other tokens from position {cut} on change the result before them by {off:.2g}")
     without = difference(whole[:, :cut], decoder(ids[:, :cut]))
     demand(without <= TOLERANCE, f"more tokens change the result of those before them by {without:.2g}")
-    return f"later tokens change nothing (by {max(off, without):.1g})"
+    return f"later tokens change nothing (to {max(off, without):.1g})"
 
 
 @torch.inference_mode()
@@ -43,13 +43,13 @@ def batch(subject: Subject) -> str:
 
 @torch.inference_mode()
 def positions(subject: Subject) -> str:
-    """The positions that are the default anyway change nothing when they are given."""
+    """Passing the default positions explicitly changes nothing, and no hook writes into them."""
     decoder, ids = subject.trained(), subject.tokens(subject.most(subject.length))
     given = torch.arange(ids.shape[1])
     off = difference(decoder(ids), decoder(ids, positions=given))
     demand(torch.equal(given, torch.arange(ids.shape[1])), "a hook writes into the positions that it is given")
-    demand(off == 0, f"positions 0, 1, 2, ... given by hand change the result by {off:.2g}")
-    return "given by hand change nothing"
+    demand(off == 0, f"passing positions 0, 1, 2, ... changes the result by {off:.2g}")
+    return "passing the default ones changes nothing"
 
 
 @torch.inference_mode()
@@ -59,8 +59,8 @@ def cache(subject: Subject) -> str:
     whole, count = decoder(ids), ids.shape[1]
     worst = 0.0
     for name, sizes in (("token by token", [1] * count), ("piece by piece", [5, 1, 6, 2, count - 14])):
-        held = GrowingCache()
-        pieces = torch.cat([decoder(part, cache=held) for part in ids.split(sizes, dim=1)], dim=1)
+        growing = GrowingCache()
+        pieces = torch.cat([decoder(part, cache=growing) for part in ids.split(sizes, dim=1)], dim=1)
         off = difference(pieces, whole)
         if off > TOLERANCE:
             first = int(((pieces - whole).abs().amax((0, 2)) > TOLERANCE).nonzero()[0]) if off < float("inf") else 0
@@ -70,25 +70,25 @@ def cache(subject: Subject) -> str:
 
 
 def gradients(subject: Subject) -> str:
-    """Every parameter gets a gradient, that of queries and keys included, and all gradients are finite."""
+    """Every parameter gets a gradient, through queries and keys too, and all gradients are finite."""
     reached: set[str] = set()
-    found: dict[str, Tensor] = {}
+    by_name: dict[str, Tensor] = {}
     for decoder in (subject.fresh(), subject.trained()):
         ids = subject.tokens(subject.most(subject.length))
         logits = decoder.logits(decoder(ids[:, :-1]))
         F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).backward()
-        found = _gradients(decoder)
-        wrong = [name for name, gradient in found.items() if not gradient.isfinite().all()]
+        by_name = _gradients(decoder)
+        wrong = [name for name, gradient in by_name.items() if not gradient.isfinite().all()]
         demand(not wrong, f"the gradient is not finite: {', '.join(wrong)}")
-        reached |= {name for name, gradient in found.items() if gradient.any()}
-    own = {name for name in found if name.startswith("encoding.")}
-    missed = [name.removeprefix("encoding.") for name in found if name not in reached]
+        reached |= {name for name, gradient in by_name.items() if gradient.any()}
+    own = {name for name in by_name if name.startswith("encoding.")}
+    missed = [name.removeprefix("encoding.") for name in by_name if name not in reached]
     demand(not missed, f"no gradient reaches {', '.join(missed)}")
-    return f"finite, and reach all {len(own)} parameters" if own else "finite; no parameters"
+    return f"finite; parameters reached: {len(own)}" if own else "finite; no parameters"
 
 
 def _gradients(decoder: Decoder) -> dict[str, Tensor]:
-    """Return gradients by the parameter's name, 0 where there is none; those of queries and keys apart."""
+    """Return gradients by the parameter's name, 0 where there is none; queries, keys and values are listed apart."""
     named = decoder.named_parameters()
     gradients = {name: torch.zeros_like(one) if one.grad is None else one.grad for name, one in named}
     shape = decoder.shape
@@ -102,7 +102,7 @@ def _gradients(decoder: Decoder) -> dict[str, Tensor]:
 
 
 def lengths(subject: Subject) -> str:
-    """Past the training length it goes on, or ends with one clear line where it says that it does."""
+    """It works past the training length, or sets ``longest`` and raises a UserError of one line there."""
     decoder = subject.trained()
     longest = decoder.encoding.longest
     if longest is None:
@@ -112,7 +112,7 @@ def lengths(subject: Subject) -> str:
         except UserError as error:
             demand(False, f"ends past the training length ({error}), but does not set `longest`")
         demand(bool(hidden.isfinite().all()), f"a pass of {count} tokens is not finite")
-        return f"{count // subject.length} times the training length, without end"
+        return f"no end within {count // subject.length} times the training length"
     demand(bool(_pass(decoder, subject.tokens(longest)).isfinite().all()), f"a pass of {longest} tokens is not finite")
     try:
         _pass(decoder, subject.tokens(longest + 1))
@@ -121,33 +121,33 @@ def lengths(subject: Subject) -> str:
         return f"ends at position {longest - 1}: {error}"
     except Exception as error:
         demand(False, f"position {longest} raises {type(error).__name__}, not a UserError of one line")
-    demand(False, f"longest is {longest}, but position {longest} gives a result: it wraps or is cut")
+    demand(False, f"longest is {longest}, but position {longest} gives a result: it wraps or is clipped")
     return ""
 
 
 @torch.inference_mode()
 def shift(subject: Subject) -> str:
-    """Where it says that it depends on distances alone, moving all positions changes nothing."""
+    """If ``shift_invariant`` is set, moving all positions changes nothing."""
     decoder, count = subject.trained(), subject.most(subject.length)
     declared = bool(getattr(decoder.encoding, "shift_invariant", subject.shift_invariant))
     if decoder.encoding.longest is not None:
-        demand(not declared, "shift_invariant is set, but it has an end")
-        return "positions end: not shift-invariant"
+        demand(not declared, "shift_invariant is set, but so is `longest`: positions cannot be moved past it")
+        return "not shift-invariant: it sets `longest`"
     ids, off = subject.tokens(count), 0.0
     expected = decoder(ids)
     for start in (1, 1000, FAR_POSITION):
         change = difference(decoder(ids, torch.arange(start, start + count)), expected)
-        told = f"shift_invariant is set, but positions from {start:,} in place of 0 change the result by {change:.2g}"
-        demand(change <= TOLERANCE or not declared, told)
+        message = f"shift_invariant is set, but moving position 0 to {start:,} changes the result by {change:.2g}"
+        demand(change <= TOLERANCE or not declared, message)
         off = max(off, change)
     if declared:
         return f"depends on distances alone (to {off:.1g}, up to position {FAR_POSITION:,})"
-    alone = "distances alone, which it does not declare" if off <= TOLERANCE else "places too, not on distances alone"
-    return f"depends on {alone} (a shift changes {off:.1g})"
+    alone = "distances alone, but shift_invariant is not set" if off <= TOLERANCE else "positions, not distances alone"
+    return f"depends on {alone} (a shift changes the result by {off:.1g})"
 
 
 def determinism(subject: Subject) -> str:
-    """The same seed gives the same first bits, whatever was drawn before, and a pass draws nothing."""
+    """The first parameters depend on the seed alone, and a pass draws no random numbers."""
     models = []
     for seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
@@ -155,28 +155,27 @@ def determinism(subject: Subject) -> str:
             models.append(subject.fresh())
     first, second = (model.encoding.state_dict() for model in models)
     for name, one in first.items():
-        told = f"{name} differs between two models of one seed; draw it in initialise(), from the generator given"
-        demand(torch.equal(one, second[name]), told)
-    asked: list[str] = []
+        message = f"{name} differs between two models of one seed; draw it in initialise(), from the generator given"
+        demand(torch.equal(one, second[name]), message)
+    drawn: list[str] = []
 
     def generator(name: str) -> torch.Generator:
-        asked.append(name)
+        drawn.append(name)
         return torch.Generator().manual_seed(0)
 
     subject.blank().encoding.initialise(generator)
-    twice = sorted({name for name in asked if asked.count(name) > 1})
-    demand(not twice, f"initialise() asks for the generator of {', '.join(twice)} twice: both draw the same bits")
+    twice = sorted({name for name in drawn if drawn.count(name) > 1})
+    demand(not twice, f"initialise() uses the generator of {', '.join(twice)} twice: both draw the same bits")
     decoder, ids = subject.trained().train(), subject.tokens(subject.most(subject.length))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         off = difference(decoder(ids), decoder(ids))
     demand(off == 0, f"two passes over the same tokens differ by {off:.2g}")
-    drawn = f"; draws {', '.join(asked)}" if asked else ""
-    return f"the same bits from the same seed{drawn}"
+    return "the same bits from the same seed" + (f"; draws {', '.join(drawn)}" if drawn else "")
 
 
 @torch.no_grad()
 def state(subject: Subject) -> str:
-    """A model that was saved and loaded, also into one made without memory, is the same to the last bit."""
+    """Saving and loading, also into a model on the meta device, changes no bit."""
     decoder, ids = subject.trained(), subject.tokens(subject.most(subject.length))
     expected = decoder(ids)
     with tempfile.TemporaryDirectory() as folder:
@@ -197,16 +196,16 @@ def state(subject: Subject) -> str:
                 raise
             reason = str(error).splitlines()[0]
             demand(False, f"a table is lost on the meta device ({reason}); make tables with device='cpu'")
-        told = f"saved and loaded {name} it differs by {off:.2g}: state that is neither parameter nor setting"
-        demand(off == 0, told)
+        message = f"saved and loaded {name} it differs by {off:.2g}: it has state that is neither parameter nor setting"
+        demand(off == 0, message)
     return f"{sum(name.startswith('encoding.') for name in weights)} tensors of its own, saved and loaded"
 
 
 @torch.inference_mode()
 def gpu(subject: Subject) -> str:
-    """On a GPU a pass gives what it gives on the CPU."""
+    """A pass gives the same on a GPU as on the CPU."""
     if not torch.cuda.is_available():
-        return "not tried: there is none here"
+        return "skipped: this machine has none"
     decoder, ids = subject.trained(), subject.tokens(subject.most(2 * subject.length))
     expected = decoder(ids)
     off = difference(decoder.cuda()(ids.cuda()).cpu(), expected)

@@ -10,19 +10,19 @@ from hope.model.attention import LayerEncoding
 FAR_POSITION = 2**20
 """A position far past any training length."""
 HALF = 2**-6
-"""By how much a hook may differ in bfloat16, as a share of its largest value: eight bits, and a rounding or two."""
+"""Largest difference of a hook's result in bfloat16, as a share of its largest value: eight bits, a rounding or two."""
 HOOKS = {"embed": "embeddings", "rotate": "queries and keys", "bias": "a bias", "logits": "logits of its own"}
-"""What each hook puts positions into."""
+"""Where each hook puts positions."""
 
 
 def declarations(subject: Subject) -> str:
-    """What the class says of itself agrees with the hooks that it overrides."""
+    """The attributes of the class agree with the hooks that it overrides."""
     encoding = subject.fresh().encoding
     kind = type(encoding)
     for hook, flag in (("bias", "has_bias"), ("logits", "has_logits")):
-        overridden, said = getattr(kind, hook) is not getattr(Encoding, hook), getattr(encoding, flag)
-        demand(overridden or not said, f"{flag} is set, but there is no {hook}()")
-        demand(said or not overridden, f"there is a {hook}(), but {flag} is not set: it is never called")
+        overridden, declared = hook in kind.own_hooks(), getattr(encoding, flag)
+        demand(overridden or not declared, f"{flag} is set, but there is no {hook}()")
+        demand(declared or not overridden, f"there is a {hook}(), but {flag} is not set: it is never called")
     if encoding.span is not None:
         demand(encoding.recodes, "span is set, but recodes is not: all tokens would be encoded together")
         demand(encoding.span >= 1, f"span is {encoding.span}")
@@ -30,14 +30,14 @@ def declarations(subject: Subject) -> str:
         demand(encoding.longest >= subject.length, f"longest is {encoding.longest}, below the training length")
     for name, parameter in encoding.named_parameters():
         demand(parameter.dtype == torch.float32, f"parameter {name} is {parameter.dtype}; make it float32")
-    used = [told for hook, told in HOOKS.items() if getattr(kind, hook) is not getattr(Encoding, hook)]
+    used = [where for hook, where in HOOKS.items() if hook in kind.own_hooks()]
     others = [name for name, one in vars(kind).items() if callable(one) and not hasattr(Encoding, name)]
     demand(bool(used) or not others, f"overrides none of {', '.join(HOOKS)}, but has {', '.join(others)}")
     return " and ".join(used) or "nothing: no hook is overridden"
 
 
 def shapes(subject: Subject) -> str:
-    """Every hook returns the shape that it must, whatever the number of heads of keys and values."""
+    """Every hook returns the right shape, for any number of key and value heads."""
     heads = subject.shape.heads
     for kv_heads in (1, subject.shape.kv_heads or heads, heads):
         changed = subject.with_kv_heads(kv_heads)
@@ -46,11 +46,11 @@ def shapes(subject: Subject) -> str:
             _shapes_of(changed, encoding, kv_heads, count)
         hidden = changed.trained()(changed.tokens(7))
         demand(hidden.shape == (2, 7, subject.shape.width), f"a pass returns {list(hidden.shape)}")
-    return f"with 1, 2 and {heads} heads of keys and values"
+    return f"with 1, 2 and {heads} key and value heads"
 
 
 def _shapes_of(subject: Subject, encoding: Encoding, kv_heads: int, count: int) -> None:
-    """See to the shapes of ``count`` tokens, and of fewer queries than keys where that may be."""
+    """Check the shapes for ``count`` tokens, and with fewer queries than keys where the encoding recodes."""
     shape, positions = subject.shape, torch.arange(count)
     embeddings = torch.randn(2, count, shape.width)
     embedded = encoding.embed(embeddings, positions)
@@ -61,10 +61,10 @@ def _shapes_of(subject: Subject, encoding: Encoding, kv_heads: int, count: int) 
             queries, keys = _queries_and_keys(subject, kv_heads, fewer, count)
             turned, others = encoding.rotate(queries, keys, prepared, torch.randn(2, fewer, shape.width), layer)
             for name, before, after in (("queries", queries, turned), ("keys", keys, others)):
-                told = f"rotate() returns {name} {list(after.shape)} for {list(before.shape)}"
-                demand(after.dim() == 4 and after.shape[:3] == before.shape[:3], told)
-            told = f"rotate() returns queries of {turned.shape[-1]} dimensions and keys of {others.shape[-1]}"
-            demand(turned.shape[-1] == others.shape[-1], told)
+                message = f"rotate() returns {name} {list(after.shape)} for {list(before.shape)}"
+                demand(after.dim() == 4 and after.shape[:3] == before.shape[:3], message)
+            message = f"rotate() returns queries of {turned.shape[-1]} dimensions and keys of {others.shape[-1]}"
+            demand(turned.shape[-1] == others.shape[-1], message)
             if encoding.has_bias:
                 _bias(encoding, positions[-fewer:], positions, shape.heads, layer)
             if encoding.has_logits:
@@ -84,7 +84,7 @@ def _queries_and_keys(subject: Subject, kv_heads: int, queries: int, keys: int) 
 
 
 def _bias(encoding: Encoding, queries: Tensor, keys: Tensor, heads: int, layer: int) -> Tensor:
-    """Return the bias ``[heads, queries, keys]`` as attention on a CPU asks for it."""
+    """Return the bias ``[heads, queries, keys]`` as attention on a CPU computes it."""
     bias = LayerEncoding(encoding, layer, keys).bias(heads)
     assert bias is not None
     try:
@@ -95,7 +95,7 @@ def _bias(encoding: Encoding, queries: Tensor, keys: Tensor, heads: int, layer: 
 
 
 def dtypes(subject: Subject) -> str:
-    """In bfloat16 the hooks keep the dtype of what they are given, and their precision at far positions."""
+    """In bfloat16 the hooks keep the dtype of their arguments, and are precise at far positions."""
     start = 0 if subject.blank().encoding.longest is not None else 4096
     positions = torch.arange(start, start + subject.most(16))
     exact, half = subject.trained().encoding, subject.trained().encoding.bfloat16()
@@ -135,7 +135,7 @@ def _agree(what: str, half: Tensor, exact: Tensor) -> None:
 
 
 def bias(subject: Subject) -> str:
-    """The bias of single numbers is that of whole tensors, and finite everywhere, as a GPU kernel needs."""
+    """The bias is the same for single numbers as for tensors, and finite everywhere, as a GPU kernel needs."""
     encoding = subject.trained().encoding
     if not encoding.has_bias:
         return "none"
@@ -144,13 +144,13 @@ def bias(subject: Subject) -> str:
     for layer in range(subject.shape.layers):
         whole = _bias(encoding, positions, positions, heads, layer)
         later = torch.ones(count, count, dtype=torch.bool).triu(1)
-        said = "is not finite where the key comes {} the query"
-        demand(bool(whole[:, ~later].isfinite().all()), f"bias() {said.format('before')}")
-        demand(bool(whole[:, later].isfinite().all()), f"bias() {said.format('after')}; clamp the distance at 0")
+        message = "is not finite where the key comes {} the query"
+        demand(bool(whole[:, ~later].isfinite().all()), f"bias() {message.format('before')}")
+        demand(bool(whole[:, later].isfinite().all()), f"bias() {message.format('after')}; clamp the distance at 0")
         if whole.requires_grad:
             gradients = torch.autograd.grad(whole.sum(), list(encoding.parameters()), allow_unused=True)
             finite = all(gradient is None or gradient.isfinite().all() for gradient in gradients)
-            demand(finite, f"the gradient of bias() {said.format('after')}")
+            demand(finite, f"the gradient of bias() {message.format('after')}")
         with torch.no_grad():
             for place in ((0, 0, 0), (heads - 1, count - 1, 0), (1, count // 2, 3), (heads // 2, 2, count - 1)):
                 head, query, key = (torch.tensor(number) for number in place)
@@ -164,7 +164,7 @@ def bias(subject: Subject) -> str:
 
 
 def _compiles(encoding: Encoding, heads: int, positions: Tensor, expected: Tensor, layer: int) -> None:
-    """See that the bias is arithmetic of single numbers, without a look at their values."""
+    """Check that the bias is arithmetic of single numbers that does not branch on their values."""
 
     def one(head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return encoding.bias(head, query, key, layer)
@@ -175,7 +175,7 @@ def _compiles(encoding: Encoding, heads: int, positions: Tensor, expected: Tenso
         mapped = torch.vmap(over_queries, in_dims=(0, None, None))(torch.arange(heads), positions, positions)
     except Exception as error:
         reason = str(error).splitlines()[0]
-        demand(False, f"bias() cannot be compiled into a kernel ({reason}); mend it, or set compiles = False")
+        demand(False, f"bias() cannot be compiled into a kernel ({reason}); change it, or set compiles = False")
     off = difference(mapped, expected)
     demand(off <= 1e-5 * _scale(expected), f"bias() is off by {off:.2g} in a kernel")
 
@@ -185,10 +185,10 @@ def _scale(tensor: Tensor) -> float:
 
 
 def far(subject: Subject) -> str:
-    """At positions above a million everything is still a number."""
+    """Everything is finite at positions above a million."""
     decoder = subject.trained()
     if decoder.encoding.longest is not None:
-        return f"bounded: it has {decoder.encoding.longest} positions"
+        return f"skipped: it has {decoder.encoding.longest} positions"
     positions = torch.arange(FAR_POSITION, FAR_POSITION + 8)
     with torch.inference_mode():
         finite = bool(decoder(subject.tokens(8), positions).isfinite().all())

@@ -1,4 +1,4 @@
-"""What is checked: an encoding, and the small decoder that it is tried in."""
+"""What is checked: an encoding in a small decoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,16 +17,16 @@ from hope.model.decoder import Decoder
 from hope.seeding import seed_of
 
 DECODER_SHAPE = config.Model(layers=2, width=64, heads=4, kv_heads=2, mlp_width=96)
-"""Two layers, with two query heads to each head of keys and values, of 16 dimensions."""
+"""Two layers, two query heads per key and value head, heads of 16 dimensions."""
 LENGTH = 32
 """The training length."""
 VOCABULARY = 48
 TOLERANCE = 1e-3
-"""By how much two ways to the same hidden state, of mean square 1, may differ in float32."""
+"""Largest difference, in float32, of hidden states of mean square 1 that must be equal."""
 
 
 class Broken(AssertionError):
-    """The encoding breaks the contract; the text says how, and by how much."""
+    """The encoding fails a check; the text describes the failure and gives its size."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Subject:
     """An encoding under test.
 
     Attributes:
-        make: makes the encoding for a shape.
-        shape: of the decoder that it is tried in.
+        make: makes the encoding for given sizes.
+        shape: the decoder around it.
         length: the training length, in tokens.
-        shift_invariant: whether logits must depend on positions through their difference alone; None where
-            nothing is said, or where the class itself says it, in an attribute of this name.
+        shift_invariant: whether logits must depend on positions through their difference alone, if the class has
+            no attribute of this name.
     """
 
     make: Callable[[EncodingShape], Encoding]
@@ -48,16 +48,16 @@ class Subject:
 
     @classmethod
     def of(cls, kind: type[Encoding], /, **settings: Any) -> "Subject":
-        """Return the subject of a class with its settings."""
+        """Return the subject for a class and its settings."""
         return cls(lambda shape: kind(shape, **settings))
 
     @classmethod
     def named(cls, name: str, settings: dict[str, Any]) -> "Subject":
-        """Return the subject of an encoding as a config names it, with settings laid over its own.
+        """Return the subject for an encoding as a config names it.
 
         Args:
             name: a family, a preset, or ``module:Class``.
-            settings: those that differ from the defaults.
+            settings: laid over the preset's settings and the family's defaults.
 
         Raises:
             UserError: there is no such encoding, or it does not take the settings.
@@ -73,21 +73,21 @@ class Subject:
         try:
             subject.blank()
         except UserError as error:
-            # It names the key of a config, where there is none.
+            # The message names a key of a config, but there is no config here.
             raise UserError(str(error).removeprefix(f"definitions.{name}.")) from None
         return subject
 
     def with_kv_heads(self, number: int) -> "Subject":
-        """Return the same encoding in a decoder with as many heads of keys and values."""
+        """Return the same encoding in a decoder with this number of key and value heads."""
         return replace(self, shape=self.shape.model_copy(update={"kv_heads": number}))
 
     @property
     def sizes(self) -> EncodingShape:
-        """The sizes that the encoding is told."""
+        """The sizes that the encoding is made for."""
         return encoding_shape(self.shape, self.length)
 
     def blank(self) -> Decoder:
-        """Return the decoder before its first weights are drawn."""
+        """Return the decoder before its weights are drawn."""
         none = config.EncodingSpec(name="none", family="none")
         decoder = Decoder(self.shape, VOCABULARY, self.length, none)
         decoder.encoding = self.make(self.sizes)
@@ -99,9 +99,9 @@ class Subject:
 
     @torch.no_grad()
     def trained(self) -> Decoder:
-        """Return the decoder with weights so large that heads attend sharply: a fault in attention shows.
+        """Return the decoder with weights so large that heads attend sharply, which makes faults in attention visible.
 
-        The encoding's own parameters, which may begin at 0, are moved as a training would move them.
+        Noise is added to the encoding's own parameters, which may begin at 0, in place of a training.
         """
         decoder = self.fresh()
         for name, parameter in decoder.named_parameters():
@@ -123,13 +123,13 @@ class Subject:
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference of two tensors; infinite where either is no number."""
+    """Return the largest difference of two tensors; infinite if a value is not finite."""
     if not (one.isfinite().all() and other.isfinite().all()):
         return float("inf")
     return (one.double() - other.double()).abs().max().item() if one.numel() else 0.0
 
 
-def demand(holds: bool, said: str) -> None:
-    """Raise :class:`Broken` with what is ``said`` unless it ``holds``."""
+def demand(holds: bool, message: str) -> None:
+    """Raise :class:`Broken` with the message unless ``holds``."""
     if not holds:
-        raise Broken(said)
+        raise Broken(message)

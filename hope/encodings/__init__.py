@@ -1,1 +1,1 @@
-"""Positional encodings: the subject of the study. One small file a family."""
+"""Positional encodings as torch modules, and what follows from them: extensions, listings, identities."""

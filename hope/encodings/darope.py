@@ -1,4 +1,4 @@
-"""DaRoPE: slow components turn by a position that the content sets (DaRoPE 2026, equations 4 to 6)."""
+"""DaRoPE: slow components turn by a position that depends on content (DaRoPE 2026, equations 4 to 6)."""
 
 from collections.abc import Callable
 
@@ -13,18 +13,18 @@ EPSILON = 1e-6
 
 
 class Darope(Encoding):
-    """DaRoPE: components that HoPE keeps turn by the position m as in RoPE; the others by c.
+    """DaRoPE: components that HoPE keeps turn by the position m as in RoPE, the others by a clock c.
 
     ``c = L sigmoid(w_h . x + alpha_h logit((m + 0.5) / L))``, where x is the layer's normalised input at the
-    token and the logit's argument is held within [1e-6, 1 - 1e-6]. With w = 0 and alpha = 0 this is HoPE;
-    with w = 0 and alpha = 1 it is RoPE within the training length, and all later tokens stand at its end.
+    token and the logit's argument is clamped to [1e-6, 1 - 1e-6]. With w = 0 and alpha = 0 this is HoPE;
+    with w = 0 and alpha = 1 it is RoPE within the training length, and the clock of all later tokens is L.
 
     Every layer and key head has its own w and alpha. With grouped heads the queries of a group use those
-    of their key head: one rotation then still depends on the difference of two values of one clock.
+    of their key head, so that a logit depends on the difference of two values of one clock.
     """
 
     def __init__(self, shape: EncodingShape, base: float, w_std: float, alpha: float) -> None:
-        """Make DaRoPE of the given base; w begins normal with standard deviation ``w_std``, alpha as given."""
+        """Make DaRoPE with the given base and initial ``alpha``; w is drawn with standard deviation ``w_std``."""
         super().__init__(shape)
         frequencies = rope_frequencies(shape.head_dim, base)
         slow = frequencies < TURN / shape.length
@@ -34,7 +34,7 @@ class Darope(Encoding):
         self.alpha = nn.Parameter(torch.full((shape.layers, shape.kv_heads), float(alpha)))
 
     def initialise(self, generator: Callable[[str], torch.Generator]) -> None:
-        """Draw w, set alpha."""
+        """Draw w and set alpha."""
         with torch.no_grad():
             self.w.normal_(0.0, self.w_std, generator=generator("w"))
             self.alpha.fill_(self.start)
@@ -43,15 +43,15 @@ class Darope(Encoding):
         """Return the fast components' cosine and sine ``[tokens, K]`` and the logit of the position ``[tokens]``."""
         exact = positions.to(torch.float64)
         angles = exact[:, None] * self.fast.to(positions.device)
-        place = torch.logit((exact + 0.5) / self.shape.length, eps=EPSILON)
-        return angles.cos().float(), angles.sin().float(), place.float()
+        position = torch.logit((exact + 0.5) / self.shape.length, eps=EPSILON)
+        return angles.cos().float(), angles.sin().float(), position.float()
 
     def rotate(
         self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor, Tensor], hidden: Tensor, layer: int
     ) -> tuple[Tensor, Tensor]:
-        """Turn the fast components by the position and the slow ones by the content's clock."""
-        cosine, sine, place = prepared
-        clock = self.clock(hidden, place, layer)
+        """Turn the fast components by the position and the slow ones by the clock."""
+        cosine, sine, position = prepared
+        clock = self.clock(hidden, position, layer)
         angles = clock[..., None] * self.slow.to(clock)
         cosine, sine = (
             torch.cat((table.expand(*angles.shape[:3], -1), own), dim=-1)
@@ -63,13 +63,13 @@ class Darope(Encoding):
             turn(keys, cosine, sine),
         )
 
-    def clock(self, hidden: Tensor, place: Tensor, layer: int) -> Tensor:
+    def clock(self, hidden: Tensor, position: Tensor, layer: int) -> Tensor:
         """Return c, in tokens from 0 to L, float32 ``[batch, kv_heads, tokens]``.
 
         Args:
             hidden: the layer's normalised input, ``[batch, tokens, width]``.
-            place: logit of ``(m + 0.5) / L`` for each token, ``[tokens]``.
+            position: the logit of ``(m + 0.5) / L``, ``[tokens]``.
             layer: index of the layer.
         """
         content = self.w[layer].float() @ hidden.float().transpose(1, 2)
-        return self.shape.length * torch.sigmoid(content + self.alpha[layer].float()[:, None] * place)
+        return self.shape.length * torch.sigmoid(content + self.alpha[layer].float()[:, None] * position)

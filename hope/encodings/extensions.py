@@ -1,11 +1,10 @@
-"""Length extensions: a trained rotary encoding changed at evaluation, without training.
+"""Length extensions: a trained rotary encoding is changed at evaluation, without training.
 
-Each turns an encoding into another one, which takes its place within :func:`extended`. Only the angles of
-the components change (and, where the method says so, a factor of all logits): a component that stands still
-stays so, whatever set of components the training froze, and no extension computes that set anew. What
-applies to what, and why, stands in ``docs/extensions.md``; :func:`refusal` gives the reason in one line.
+Each extension makes another encoding, which replaces the model's own within :func:`extended`. It changes the angles
+of the components and, in some methods, a factor of all logits. Frozen components stay frozen, whatever their set.
+``docs/extensions.md`` lists which extension applies to which encoding; :func:`refusal` gives the reason in one line.
 
-Below, theta_j is the angle of component j a token, s the factor, d the head dimension, L the training length.
+Below, theta_j is the angle of component j per token, s the factor, d the head dimension, L the training length.
 """
 
 import math
@@ -24,10 +23,10 @@ from hope.errors import UserError
 
 
 class Extended(Rotary):
-    """A rotary encoding with other angles, and queries and keys that are longer by a factor."""
+    """A rotary encoding with other angles, whose queries and keys are multiplied by a factor."""
 
     def __init__(self, shape: EncodingShape, frequencies: Tensor, sharpness: float = 1.0) -> None:
-        """Keep the new frequencies and the factor of queries and of keys: the logits grow by its square."""
+        """Keep the new frequencies and the factor of queries and keys; the logits grow by its square."""
         super().__init__(shape, frequencies)
         self.sharpness = sharpness
 
@@ -38,29 +37,28 @@ class Extended(Rotary):
 
 
 class Resized(Encoding):
-    """A rotary encoding whose angles depend on how many tokens were read.
+    """A rotary encoding whose angles depend on the number of tokens read.
 
-    All keys turn by the angles of the newest token's length: a cache holds them as they were before, and
-    they turn anew with every token. So the newest token attends to the first layer's keys exactly as in one
-    pass over as many tokens. What the earlier tokens passed on to the layers above was made under the angles
-    of their own lengths: a model of several layers read token by token equals one pass while the angles
-    do not change, and not past that.
+    All keys turn by the angles for the newest token's length: a cache holds unrotated keys, which turn again with
+    every token. So in the first layer the newest token attends exactly as in one pass over as many tokens. Higher
+    layers get states of earlier tokens that were computed under the angles of their own lengths: with several
+    layers, reading token by token equals one pass only while the angles do not change.
     """
 
     recodes = True
 
     def __init__(self, shape: EncodingShape, frequencies: Callable[[int], Tensor], sharpness: float = 1.0) -> None:
-        """Keep what maps a number of tokens to frequencies ``[d/2]``."""
+        """Keep the function from a number of tokens to frequencies ``[d/2]``."""
         super().__init__(shape)
         self.frequencies = frequencies
         self.sharpness = sharpness
 
     def settled(self, tokens: int) -> Extended:
-        """Return the encoding as it is when ``tokens`` were read, whatever comes after."""
+        """Return the encoding with the angles for ``tokens`` tokens fixed."""
         return Extended(self.shape, self.frequencies(tokens), self.sharpness)
 
     def prepare(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cosine and sine ``[tokens, d/2]`` under the angles of the last position's length."""
+        """Return cosine and sine ``[tokens, d/2]`` of the angles for the last position's length."""
         return self.settled(int(positions[-1]) + 1 if len(positions) else 0).prepare(positions)
 
     def rotate(
@@ -71,11 +69,11 @@ class Resized(Encoding):
 
 
 class ReRotary(Rotary):
-    """ReRoPE (Su 2023, github.com/bojone/rerope): distances past a window count as the window.
+    """ReRoPE (Su 2023, github.com/bojone/rerope): distances past a window w count as w.
 
-    The logit of query i and key j is that of a rotary encoding at the distance min(i - j, w). Queries and
-    keys carry both forms: turned by their positions, for what is near; and queries turned by w beside
-    keys as they are, for what is far.
+    The logit of query i and key j is that of a rotary encoding at the distance min(i - j, w). Queries and keys come
+    in two forms side by side: turned by their positions, for near keys; queries turned by w and keys as they are,
+    for far keys.
     """
 
     has_logits = True
@@ -89,28 +87,28 @@ class ReRotary(Rotary):
         self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor], hidden: Tensor, layer: int
     ) -> tuple[Tensor, Tensor]:
         """Return both forms side by side, ``[batch, heads, tokens, 2 d]``."""
-        near, turned = super().rotate(queries, keys, prepared, hidden, layer)
-        cosine, sine = self.prepare(torch.tensor([self.window], device=queries.device))
-        far = turn(queries, cosine, sine)
-        return torch.cat((near, far), dim=-1), torch.cat((turned, keys), dim=-1)
+        near_queries, near_keys = super().rotate(queries, keys, prepared, hidden, layer)
+        far_queries = turn(queries, *self.prepare(torch.tensor([self.window], device=queries.device)))
+        return torch.cat((near_queries, far_queries), dim=-1), torch.cat((near_keys, keys), dim=-1)
 
     def logits(self, queries: Tensor, keys: Tensor, positions: Tensor, layer: int) -> Tensor:
-        """Return the products at the distance of each query and key, or at the window where that is less."""
-        (near, far), (turned, plain) = queries.chunk(2, dim=-1), keys.chunk(2, dim=-1)
+        """Return the products at the distance of each query and key, or at the window if that is less."""
+        near, far = (
+            part @ other.mT for part, other in zip(queries.chunk(2, dim=-1), keys.chunk(2, dim=-1), strict=True)
+        )
         distances = positions[-queries.shape[2] :, None] - positions
-        found = near @ turned.transpose(2, 3)
-        return torch.where(distances < self.window, found, far @ plain.transpose(2, 3))
+        return torch.where(distances < self.window, near, far)
 
 
 class Refused(ValueError):
-    """An extension has no meaning for an encoding; the text is the reason."""
+    """An extension does not apply to an encoding; the text is the reason."""
 
 
 def extend(encoding: Encoding, extension: Extension) -> Encoding:
-    """Return an encoding in the place of ``encoding``, for longer texts than it was trained on.
+    """Return ``encoding`` extended to longer texts than it was trained on.
 
     Raises:
-        UserError: the extension has no meaning for this encoding; the line says why.
+        UserError: the extension does not apply to this encoding; the line gives the reason.
     """
     try:
         return _computed(encoding, extension)
@@ -119,7 +117,7 @@ def extend(encoding: Encoding, extension: Extension) -> Encoding:
 
 
 def refusal(encoding: Encoding, extension: Extension) -> str | None:
-    """Return why an extension has no meaning for an encoding, or None if it has one."""
+    """Return the reason why an extension does not apply to an encoding, or None if it does."""
     try:
         _computed(encoding, extension)
     except Refused as reason:
@@ -130,8 +128,8 @@ def refusal(encoding: Encoding, extension: Extension) -> str | None:
 def _computed(encoding: Encoding, extension: Extension) -> Encoding:
     if not (isinstance(encoding, Rotary) and _only_rotates(encoding)):
         raise Refused(
-            f"{getattr(encoding, 'name', type(encoding).__name__)} does not place tokens by angles that are linear in "
-            "position, and those alone are extended"
+            f"{getattr(encoding, 'name', type(encoding).__name__)} does more than turn components by angles linear in "
+            "position; only encodings that do just this are extended"
         )
     if not encoding.frequencies.any():
         raise Refused(f"no component of this {encoding.name} turns: there is no angle to change")
@@ -140,7 +138,7 @@ def _computed(encoding: Encoding, extension: Extension) -> Encoding:
         if len(getattr(extension, key)) != components:
             raise Refused(
                 f"{key} has {len(getattr(extension, key))} factors, but a head of {2 * components} dimensions has "
-                f"{components} components; give one for each, those that stand still included"
+                f"{components} components; give one for each, frozen ones included"
             )
     shape, theta, length = encoding.shape, encoding.frequencies, encoding.shape.length
     match extension:
@@ -155,7 +153,7 @@ def _computed(encoding: Encoding, extension: Extension) -> Encoding:
             if theta[1:].any() and _step(theta) is None:
                 raise Refused(
                     f"the fastest components of this {encoding.name} are no geometric series: "
-                    "YaRN's ramp has no place for them"
+                    "YaRN's ramp is not defined for them"
                 )
             slowed = yarn_frequencies(theta, factor, length, extension.fast, extension.slow)
             return Extended(shape, slowed, 0.1 * math.log(factor) + 1)
@@ -170,17 +168,17 @@ def _computed(encoding: Encoding, extension: Extension) -> Encoding:
 
 
 class HasEncoding(Protocol):
-    """A model whose encoding can be exchanged."""
+    """A model whose encoding can be replaced."""
 
     encoding: Encoding
 
 
 @contextmanager
 def extended(model: HasEncoding, extension: Extension | None) -> Iterator[None]:
-    """Let a model read with an extension within the block; with None it stays as it is.
+    """Extend a model's encoding within the block; None changes nothing.
 
     Raises:
-        UserError: the extension has no meaning for the model's encoding.
+        UserError: the extension does not apply to the model's encoding.
     """
     before = model.encoding
     if extension is not None:
@@ -196,22 +194,21 @@ def _slowed_wholly(encoding: Rotary, slowest: Slowest) -> int:
     kept = int(encoding.frequencies.nonzero()[-1, 0])
     if not kept:
         raise Refused(
-            f"of this {encoding.name} only the first component turns, and NTK-aware scaling leaves that one as it is"
+            f"only the first component of this {encoding.name} turns, and NTK-aware scaling does not change that one"
         )
     if slowest == "kept" and kept == encoding.slowest:
         raise Refused(
-            f"the slowest component of this {encoding.name}'s spectrum turns: slowest 'spectrum' says the same"
+            f"the slowest component of this {encoding.name}'s spectrum turns: slowest 'spectrum' means the same"
         )
     return kept if slowest == "kept" else encoding.slowest
 
 
 def ntk_frequencies(frequencies: Tensor, factor: float, last: int) -> Tensor:
-    """Return ``theta_j * s^(-j / last)``, float64 ``[d/2]``: component 0 stays and component ``last`` is slowed by s.
+    """Return ``theta_j * s^(-j / last)``, float64 ``[d/2]``: component 0 is unchanged, ``last`` is slowed by s.
 
-    With ``last = d/2 - 1`` that is RoPE with the base ``b * s^(d / (d - 2))`` (bloc97 2023, "NTK-aware scaled
-    RoPE"; Peng et al. 2023, arXiv 2309.00071, section 3.1). HoPE's slowest kept component comes before that
-    and would be slowed by less; with ``last = K - 1`` it is slowed by s, and the base is
-    ``b * s^(d / (2 (K - 1)))``.
+    With ``last = d/2 - 1`` this is RoPE with the base ``b * s^(d / (d - 2))`` (bloc97 2023, "NTK-aware scaled
+    RoPE"; Peng et al. 2023, arXiv 2309.00071, section 3.1), which slows HoPE's slowest kept component by less than s.
+    With ``last = K - 1`` that component is slowed by s, and the base is ``b * s^(d / (2 (K - 1)))``.
     """
     return frequencies * factor ** (-torch.arange(len(frequencies), dtype=torch.float64) / last)
 
@@ -225,14 +222,14 @@ def yarn_frequencies(frequencies: Tensor, factor: float, length: int, fast: floa
     """Return YaRN's angles ``(1 - r_j) theta_j + r_j theta_j / s``, float64 ``[d/2]``.
 
     Source: Peng et al. 2023, arXiv 2309.00071, section 3.2.
-    r_j rises from 0 to 1 between the components of ``fast`` and of ``slow`` rotations within L: linearly
-    in j, between whole numbers, as in the authors' code, where the paper's equation is linear in the number of
-    rotations. The places of those two follow from the geometric series of the fast components, so that a
-    component that was slowed in training keeps the place that it had.
+    r_j rises from 0 to 1 between the components of ``fast`` and of ``slow`` rotations within L: linearly in j,
+    between whole numbers, as in the authors' code (the paper's equation is linear in the number of rotations). The
+    geometric series of the fast components gives the indices of these two, so that a component that was slowed in
+    training keeps its r_j.
     """
     step = _step(frequencies)
     if step is None:
-        return frequencies.clone()  # the first component alone: it lies before any ramp
+        return frequencies.clone()  # only the first component turns: it lies before any ramp
     low, high = (math.log(length / (2 * math.pi * rotations)) / step for rotations in (fast, slow))
     low, high = float(max(math.floor(low), 0)), float(min(math.ceil(high), 2 * len(frequencies) - 1))
     if low == high:
@@ -242,7 +239,7 @@ def yarn_frequencies(frequencies: Tensor, factor: float, length: int, fast: floa
 
 
 def _step(frequencies: Tensor) -> float | None:
-    """Return c where the fastest components turn by ``exp(-c j)``, c above 0; None where they do not."""
+    """Return c if the fastest components turn by ``exp(-c j)`` with c above 0, else None."""
     turning = [int(j) for j in frequencies.nonzero()[:, 0] if j][:2]
     steps = [-math.log(float(frequencies[j])) / j for j in turning]
     same = len(steps) > 0 and steps[0] > 0 and math.isclose(steps[0], steps[-1], rel_tol=1e-6)
@@ -250,6 +247,6 @@ def _step(frequencies: Tensor) -> float | None:
 
 
 def _only_rotates(encoding: Rotary) -> bool:
-    """Return whether turning by angles linear in position is all that an encoding does."""
+    """Return whether an encoding does nothing but turn components by angles linear in position."""
     own = type(encoding)
     return (own.prepare, own.rotate) == (Rotary.prepare, Rotary.rotate) and own.own_hooks() == {"prepare", "rotate"}

@@ -14,13 +14,13 @@ LARGEST_THRESHOLD = 512.0
 
 
 class Fire(Encoding):
-    """FIRE: ``MLP(log(1 + c (i - j)) / (log(1 + c max(i, threshold)) + 1e-6))`` is added to the logit.
+    """FIRE: adds ``MLP(log(1 + c (i - j)) / (log(1 + c max(i, threshold)) + 1e-6))`` to the logit.
 
-    The MLP has one hidden layer of 32 units with ReLU, as in the code that the paper prints, and one output for each
-    head; c and the threshold are learned, the latter by a factor that begins at 1. Every layer has all of
-    these to itself. What is fed in lies between 0 and 1 at any length, and depends on i, not on i - j alone.
+    The MLP has one hidden layer of 32 units with ReLU, as in the code in the paper, and one output per head; c is
+    learned, and so is the threshold, by a factor that begins at 1. Every layer has its own MLP, c and factor. The
+    MLP's input lies between 0 and 1 at any length, and depends on i, not on i - j alone.
 
-    A constant added to all logits of a query changes nothing, so the output has none.
+    The output has no bias: a constant added to all logits of a query changes nothing.
     """
 
     has_bias = True
@@ -31,8 +31,8 @@ class Fire(Encoding):
 
         Args:
             shape: the sizes.
-            threshold: at the start. The paper's is 512, at which the denominator would be constant in
-                training up to that length; None is ``min(512, L / 4)``.
+            threshold: the initial threshold; None is ``min(512, L / 4)``. With the paper's 512 the denominator would be
+                constant in training up to that length.
         """
         super().__init__(shape)
         self.threshold = min(LARGEST_THRESHOLD, shape.length / 4) if threshold is None else float(threshold)
@@ -43,7 +43,7 @@ class Fire(Encoding):
         self.output = nn.Parameter(torch.zeros(shape.layers, shape.heads, WIDTH))
 
     def initialise(self, generator: Callable[[str], torch.Generator]) -> None:
-        """Draw the MLP as a linear layer of PyTorch is: uniform, up to one over the root of its inputs."""
+        """Draw the MLP like PyTorch's linear layers: uniform, up to ``inputs^(-1/2)``."""
         with torch.no_grad():
             self.c.fill_(C)
             self.factor.fill_(1.0)
@@ -53,14 +53,14 @@ class Fire(Encoding):
 
     def bias(self, heads: Tensor, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
         """Return the MLP's output; heads vary along dimensions of their own."""
-        place = self.place(queries, keys, layer)
+        ratio = self.ratio(queries, keys, layer)
         weight, bias, output = (one[layer].float() for one in (self.hidden_weight, self.hidden_bias, self.output))
-        hidden = torch.addmm(bias, place.reshape(-1, 1), weight[None]).relu()
-        found = output[heads.reshape(-1)] @ hidden.T
-        return found.view(torch.broadcast_shapes(heads.shape, place.shape))
+        hidden = torch.addmm(bias, ratio.reshape(-1, 1), weight[None]).relu()
+        by_head = output[heads.reshape(-1)] @ hidden.T
+        return by_head.view(torch.broadcast_shapes(heads.shape, ratio.shape))
 
-    def place(self, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
-        """Return what the MLP is fed: 0 at the query, up to 1 at the start of the text."""
+    def ratio(self, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
+        """Return the MLP's input: 0 at the query, up to 1 at the start of the text."""
         c, threshold = self.c[layer].abs(), (self.threshold * self.factor[layer]).abs()
         distance = (queries - keys).clamp(min=0).float()
         reach = torch.maximum(queries.float(), threshold.float())

@@ -1,4 +1,4 @@
-"""A bias of the logits that learns nothing, as its family declares it."""
+"""A bias on the logits without parameters, as declared by its family."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ class FixedBias(Encoding):
     has_bias = True
 
     def __init__(self, shape: EncodingShape, formula: Callable[[Tensor, Tensor, Tensor], Tensor], name: str) -> None:
-        """Keep the function of heads, queries and keys, and what errors call it."""
+        """Keep the function of heads, queries and keys, and the name for errors."""
         super().__init__(shape)
         self.formula = formula
         self.name = name
 
     def bias(self, heads: Tensor, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
-        """Return what the function adds."""
+        """Return the function's result."""
         return self.formula(heads, queries, keys)

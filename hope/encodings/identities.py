@@ -1,4 +1,4 @@
-"""Which settings coincide: other names, the same model."""
+"""Settings that coincide: different names for the same model."""
 
 from collections.abc import Hashable
 
@@ -7,27 +7,27 @@ from hope.catalogue import FAMILIES
 from hope.encodings.shape import EncodingShape
 
 DIGITS = 12
-"""Significant digits to which frequencies must agree: far past what float32 tells apart."""
+"""Significant digits to which frequencies must agree: more than float32 holds."""
 
 
 def coinciding(encodings: list[config.EncodingSpec], shape: EncodingShape) -> dict[str, str]:
-    """Return, for each encoding that equals an earlier one of the list, the name of the first such.
+    """Return the encodings that equal an earlier one of the list, each with the name of the first such one.
 
-    Judged by what they do at these sizes: two rotations are equal when all their frequencies are, so that
-    HoPE is p-RoPE at p = 2K/d and the hard clip of the d/2 - K slowest, cutoff 0 is RoPE, and a rotation
-    of which nothing turns is no encoding at all. Others are equal when their family and settings are. An
-    arm that trains on text alone equals only another such arm.
+    At these sizes two rotations are equal if all their frequencies are: HoPE equals p-RoPE at p = 2K/d and the hard
+    clip of the d/2 - K slowest components, cutoff 0 equals RoPE, and a rotation in which nothing turns equals no
+    encoding. Others are equal if their family and settings are. An encoding trained on text alone equals only
+    another one trained so.
     """
     first: dict[Hashable, str] = {}
     same: dict[str, str] = {}
     for encoding in encodings:
-        known = first.setdefault((encoding.text_only, _what_it_does(encoding, shape)), encoding.name)
+        known = first.setdefault((encoding.text_only, _effect(encoding, shape)), encoding.name)
         if known != encoding.name:
             same[encoding.name] = known
     return same
 
 
-def _what_it_does(encoding: config.EncodingSpec, shape: EncodingShape) -> Hashable:
+def _effect(encoding: config.EncodingSpec, shape: EncodingShape) -> Hashable:
     family = FAMILIES.get(encoding.family)
     if family is not None and family.acts_on == "nothing":
         return ("0",) * (shape.head_dim // 2)

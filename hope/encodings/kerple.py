@@ -1,7 +1,7 @@
 """KERPLE: kernelised relative positions, logarithmic and power (Chi et al. 2022, arXiv 2205.09921).
 
-As in the authors' code, each head has two numbers that all layers share. They are bounded where they are used, while
-their gradient passes as if they were not: a number that left its range can come back.
+As in the authors' code, each head has two numbers that all layers share. They are clamped where they are used, but
+their gradient passes as if they were not, so that a number can return to its range.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ LARGEST_POWER = 2.0
 
 
 class Kerple(Encoding):
-    """What both kernels share: positive numbers p and a for each head."""
+    """Both kernels: positive numbers p and a per head."""
 
     has_bias = True
 
@@ -49,16 +49,16 @@ class KerplePower(Kerple):
     """The power kernel: head h adds ``-a_h (i - j)^p_h``, p up to 2."""
 
     def bias(self, heads: Tensor, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
-        """Return the power of the distance; at distance 0, where its logarithm has no end, it is 0."""
+        """Return the power penalty; 0 at distance 0, whose logarithm is not finite."""
         distance = (queries - keys).clamp(min=0).float()
         p, a = bounded(self.p[heads], LEAST, LARGEST_POWER), bounded(self.a[heads], LEAST)
         return -a * distance.clamp(max=1.0) * torch.exp(p * torch.log(distance.clamp(min=1.0)))
 
 
 def bounded(numbers: Tensor, low: float, high: float | None = None) -> Tensor:
-    """Return ``numbers`` clamped to ``low`` and ``high``, with the gradient of the numbers themselves.
+    """Return ``numbers`` clamped to ``low`` and ``high``, with the gradient of the unclamped numbers.
 
-    At least float32, since a half-precision parameter would move the bound.
+    In float32 at least, since half precision would round the bound.
     """
     numbers = numbers.to(torch.promote_types(numbers.dtype, torch.float32))
     return numbers.clamp(low, high).detach() + (numbers - numbers.detach())

@@ -19,7 +19,7 @@ class Learned(Encoding):
         self.table = nn.Parameter(torch.zeros(shape.length, shape.width))
 
     def initialise(self, generator: Callable[[str], torch.Generator]) -> None:
-        """Draw the table as the token embeddings are drawn."""
+        """Draw the table like the token embeddings."""
         with torch.no_grad():
             self.table.normal_(0.0, (2 / (5 * self.shape.width)) ** 0.5, generator=generator("table"))
 

@@ -1,4 +1,4 @@
-"""The encodings as tables of text: all that there are, and those of one study."""
+"""Tables of encodings as text: the whole catalogue, and the encodings of one study."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def catalogue_lines() -> Iterator[str]:
 
 
 def study_lines(study: Study) -> Iterator[str]:
-    """Yield a table of the encodings of each arm of a study, at its sizes; those that coincide are named so."""
+    """Yield a table of the encodings of each arm of a study, at its sizes; a remark marks those that coincide."""
     for number, (name, arm) in enumerate(study.arms.items()):
         shape = encoding_shape(arm.model, arm.training.length)
         same = coinciding([arm.encoding(encoding) for encoding in arm.encodings], shape)
@@ -47,7 +47,7 @@ def study_lines(study: Study) -> Iterator[str]:
 
 
 def same_lines(study: Study) -> Iterator[str]:
-    """Yield a line for each encoding of an arm that is another one under a second name."""
+    """Yield one line per encoding of an arm that equals an earlier one under another name."""
     for arm_name, arm in study.arms.items():
         shape = encoding_shape(arm.model, arm.training.length)
         sizes = f"d = {shape.head_dim}, L = {shape.length}"
@@ -76,7 +76,7 @@ def setting_rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def parameters_formula(family: Family) -> str:
-    """Return how many parameters a family learns, as a formula."""
+    """Return the number of parameters that a family learns, as a formula."""
     return " + ".join(" * ".join(map(str, product)) for product in family.parameters) or "none"
 
 

@@ -17,14 +17,12 @@ class Pope(Encoding):
     """PoPE: the logit is ``sum_c softplus(q_c) softplus(k_c) cos((m - n) theta_c - delta_c)``.
 
     Query at m, key at n, c = 0 .. d - 1, ``theta_c = base^(-c/d)`` (arXiv 2509.10534, section 3). Each of the d
-    dimensions is a magnitude of its own, so that queries and keys become 2d wide; the scale stays
-    ``1/sqrt(d)``. ``delta``, added to the phase of the keys, is learned for each layer, key head and
-    dimension and held within [-2 pi, 0]; with grouped heads the queries of a group share it, as they
-    share the keys.
+    dimensions is a magnitude of its own, so queries and keys become 2d wide; the scale stays ``1/sqrt(d)``. ``delta``
+    is added to the phase of the keys, learned per layer, key head and dimension, and held within [-2 pi, 0].
     """
 
     def __init__(self, shape: EncodingShape, base: float, delta: Literal["zero", "uniform"]) -> None:
-        """Make PoPE of the given base, its phases beginning at 0 or anywhere within their range."""
+        """Make PoPE with the given base; the phases begin at 0 or at random."""
         super().__init__(shape)
         self.begins = delta
         exponents = torch.arange(shape.head_dim, dtype=torch.float64, device="cpu") / shape.head_dim
@@ -32,7 +30,7 @@ class Pope(Encoding):
         self.delta = nn.Parameter(torch.zeros(shape.layers, shape.kv_heads, shape.head_dim))
 
     def initialise(self, generator: Callable[[str], torch.Generator]) -> None:
-        """Set the phases."""
+        """Set or draw the phases."""
         with torch.no_grad():
             if self.begins == "uniform":
                 self.delta.uniform_(-2 * math.pi, 0.0, generator=generator("delta"))
@@ -45,16 +43,16 @@ class Pope(Encoding):
         return angles.cos().float(), angles.sin().float()
 
     def phasors(self, distance: NDArray[np.int64]) -> NDArray[np.complex128]:
-        """Return ``exp(i D theta_c)``, c = 0 .. d - 1, with phases of 0, as they begin."""
+        """Return ``exp(i D theta_c)``, c = 0 .. d - 1, for phases of 0."""
         return np.exp(1j * distance[:, None] * self.theta.numpy())
 
     def rotate(
         self, queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor], hidden: Tensor, layer: int
     ) -> tuple[Tensor, Tensor]:
-        """Return queries and keys 2d wide: magnitudes times the cosine, then times the sine of their phases."""
+        """Return queries and keys 2d wide: magnitudes times the cosine, then the sine, of their phases."""
         cosine, sine = prepared
         delta = held(self.delta[layer].float())[:, None]
-        # By the sum formulas, since a phase added to an angle in float32 would lose it at far positions.
+        # By the angle sum formulas: added to a large angle in float32, a phase would be rounded away.
         key_cosine = cosine * delta.cos() - sine * delta.sin()
         key_sine = sine * delta.cos() + cosine * delta.sin()
         return _polar(queries, cosine, sine), _polar(keys, key_cosine, key_sine)
@@ -66,10 +64,9 @@ def _polar(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def held(delta: Tensor) -> Tensor:
-    """Return ``delta`` clamped to [-2 pi, 0], with a gradient wherever a descent would not lead further out.
+    """Return ``delta`` clamped to [-2 pi, 0]; its gradient is 0 only where a descent step would lead further out.
 
-    At 0, where it begins, a plain clamp lets the first step lead out of the range, and has no gradient
-    to lead back.
+    With a plain clamp the first step could leave the range at 0, where delta begins, and no gradient would lead back.
     """
     return _Held.apply(delta)
 

@@ -1,4 +1,4 @@
-"""From a config's encoding to its module."""
+"""Builds the module of an encoding in a config."""
 
 import functools
 import inspect
@@ -16,7 +16,7 @@ from hope.errors import UserError
 
 
 def build_encoding(encoding: config.EncodingSpec, shape: EncodingShape) -> Encoding:
-    """Return the module of a contestant.
+    """Return the module of an encoding.
 
     Raises:
         UserError: the family or one of its settings is unknown or does not fit the shape, or a user's
@@ -24,7 +24,7 @@ def build_encoding(encoding: config.EncodingSpec, shape: EncodingShape) -> Encod
     """
     key = f"definitions.{encoding.name}"
     try:
-        # Those of a model's config.json come unchecked.
+        # Settings from a model's config.json are unchecked.
         settings = family_settings(encoding.family, encoding.settings)
     except UserError as error:
         raise UserError(f"{key}.family: {error}") from None
@@ -48,7 +48,7 @@ def build_encoding(encoding: config.EncodingSpec, shape: EncodingShape) -> Encod
 
 
 def _declared(family: Family, settings: dict[str, Any], shape: EncodingShape) -> Encoding:
-    """Return the module of a family whose declaration has the function that computes it."""
+    """Return the module of a family that declares a spectrum or a bias."""
     spectrum = family.spectrum_at(settings, shape.head_dim, shape.length)
     if spectrum is not None:
         return Rotary.of(spectrum, shape, family.name)

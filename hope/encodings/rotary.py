@@ -29,7 +29,7 @@ def rope_frequencies(head_dim: int, base: float) -> Tensor:
 
 
 def _on_cpu(frequencies: tuple[float, ...]) -> Tensor:
-    # The device is named so that a model made on the meta device has its frequencies all the same.
+    # With an explicit device, so that a model on the meta device has its frequencies too.
     return torch.tensor(frequencies, dtype=torch.float64, device="cpu")
 
 
@@ -37,15 +37,15 @@ class Rotary(Encoding):
     """A rotation of queries and keys by angles linear in position.
 
     Attributes:
-        frequencies: ``theta_j`` in radians per token, float64 ``[d/2]``; 0 is a component without position.
-        slowest: index of the slowest component of the whole spectrum, before any was stopped.
-        name: what errors call it.
+        frequencies: ``theta_j`` in radians per token, float64 ``[d/2]``; 0 for a frozen component.
+        slowest: index of the slowest component of the whole spectrum, before any was frozen.
+        name: its name in errors.
     """
 
     def __init__(
         self, shape: EncodingShape, frequencies: Tensor, slowest: int | None = None, name: str | None = None
     ) -> None:
-        """Keep the frequencies of the components; ``slowest`` is the last one if left out."""
+        """Keep the frequencies of the components; ``slowest`` is the last one by default."""
         super().__init__(shape)
         self.frequencies = frequencies
         self.slowest = len(frequencies) - 1 if slowest is None else slowest
@@ -57,7 +57,7 @@ class Rotary(Encoding):
         return cls(shape, _on_cpu(spectrum.frequencies), spectrum.slowest, name)
 
     def prepare(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cosine and sine ``[tokens, d/2]`` in float32; the angles are computed in float64.
+        """Return cosine and sine ``[tokens, d/2]`` in float32 of angles in float64.
 
         At position 1,000,000 an angle in float32 would be off by hundredths of a radian.
         """
@@ -86,7 +86,7 @@ class Rotary(Encoding):
 
 
 def turn_both(queries: Tensor, keys: Tensor, prepared: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Turn keys by cosine and sine ``[tokens, d/2]``, and queries by those of the last of them."""
+    """Turn keys by cosine and sine ``[tokens, d/2]``, and queries by the last of these."""
     cosine, sine = prepared
     first = keys.shape[2] - queries.shape[2]
     return turn(queries, cosine[first:], sine[first:]), turn(keys, cosine, sine)
@@ -102,13 +102,13 @@ def turn(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def _by_hand(heads: Tensor, cosine: Tensor) -> bool:
-    """Return whether :class:`_Turn` serves: on a CPU, where each step that autograd derives is a pass over memory."""
+    """Return whether to use :class:`_Turn`: on a CPU, where each step of autograd's is a pass over memory."""
     plain = heads.device.type == "cpu" and heads.dtype == cosine.dtype and not cosine.requires_grad
     return plain and not torch.compiler.is_compiling()
 
 
 class _Turn(Function):
-    """The turn with a backward pass of its own: a turn by the same angles the other way."""
+    """The turn with its own backward pass: a turn by the opposite angles."""
 
     @staticmethod
     def forward(ctx: Any, heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

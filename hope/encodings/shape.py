@@ -1,4 +1,4 @@
-"""The sizes of a decoder that its encoding may depend on."""
+"""The sizes that an encoding may depend on."""
 
 from hope import config
 from hope.catalogue.family import EncodingShape

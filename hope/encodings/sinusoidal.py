@@ -9,8 +9,7 @@ from hope.encodings.base import Encoding, EncodingShape
 def sinusoids(positions: Tensor, width: int, base: float) -> Tensor:
     """Return ``sin`` and ``cos`` of ``m * base^(-2i/width)`` in columns 2i and 2i + 1, float32 ``[tokens, width]``.
 
-    The angles are computed in float64: at position 1,000,000 one in float32 would be off by hundredths of
-    a radian.
+    The angles are computed in float64: at position 1,000,000 float32 would be off by hundredths of a radian.
 
     Args:
         positions: m, int64 ``[tokens]``.
@@ -25,12 +24,11 @@ def sinusoids(positions: Tensor, width: int, base: float) -> Tensor:
 class Sinusoidal(Encoding):
     """Sines and cosines of the position, added to the token embedding scaled by ``sqrt(width)``.
 
-    The scale is the paper's (section 3.4): embeddings this small at the start would drown in waves of
-    amplitude 1. There is a row for every position, however far.
+    The scale is the paper's (section 3.4): unscaled, the initial embeddings would be small beside waves of amplitude 1.
     """
 
     def __init__(self, shape: EncodingShape, base: float) -> None:
-        """Make the encoding of the given base."""
+        """Make the encoding with the given base."""
         super().__init__(shape)
         self.base = base
 

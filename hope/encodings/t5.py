@@ -12,15 +12,15 @@ BUCKETS = 32
 
 
 def t5_bucket(distance: Tensor, buckets: int, longest: int) -> Tensor:
-    """Return the bucket of each distance ``i - j``, int64, as T5's decoder has them.
+    """Return the bucket of each distance ``i - j``, int64, as in T5's decoder.
 
-    Half of the buckets hold one distance each, the others ever wider ranges up to ``longest``; all that
-    lies further shares the last. A key after the query, which no decoder sees, counts as distance 0.
+    Half of the buckets hold one distance each, the others ever wider ranges up to ``longest``; the last also holds
+    all larger distances. Negative distances, which a decoder does not use, count as 0.
 
     Args:
         distance: int64, of any shape.
-        buckets: how many there are.
-        longest: distance from which on the last bucket holds all.
+        buckets: number of buckets.
+        longest: distance from which on all share the last bucket.
     """
     distance = distance.clamp(min=0)
     exact = buckets // 2
@@ -30,10 +30,9 @@ def t5_bucket(distance: Tensor, buckets: int, longest: int) -> Tensor:
 
 
 class T5(Encoding):
-    """A learned number for each head and bucket of distances, added to the logit.
+    """A learned number per head and bucket of distances, added to the logit.
 
-    One table serves all layers, as in T5. T5 itself leaves its logits unscaled; here they are scaled as
-    for every other encoding.
+    All layers share one table, as in T5. T5 does not scale its logits; here they are scaled as for all encodings.
     """
 
     has_bias = True

@@ -10,23 +10,23 @@ from hope.encodings.rotary import rope_frequencies, turn
 
 GAMMA = 0.4
 SCALES = 32
-"""Scale bases within which queries are encoded together: a factor is at most 0.4/1.4 to the power -16, below 6e8."""
+"""Queries within this many scale bases are encoded together: factors are at most (0.4/1.4)^-16, below 6e8."""
 
 
 class Xpos(Encoding):
     """xPos: component j of a logit is multiplied by ``zeta_j^((m - n) / scale_base)``, query at m, key at n.
 
     ``zeta_j = (2j + 0.4 d) / (1.4 d)`` for j = 0 .. d/2 - 1 (section 3.2, gamma = 0.4), below 1: fast
-    components decay fastest. Queries carry ``zeta^(m / scale_base)`` and keys the inverse, which no float
-    holds at long lengths. Only the difference counts, so positions are taken from a reference near the
-    last one: a key far before it then fades to 0, as its logit does. The reference moves with the
-    sequence, hence keys are encoded anew, and queries no further apart than 32 scale bases together.
+    components decay fastest. Queries are multiplied by ``zeta^(m / scale_base)`` and keys by the inverse, which
+    overflows at long lengths. Only the difference matters, so positions are counted from a reference near the last
+    one: a key far before it fades to 0, as its logit does. The reference moves with the sequence, so cached keys are
+    encoded again, and only queries within 32 scale bases of each other are encoded together.
     """
 
     recodes = True
 
     def __init__(self, shape: EncodingShape, base: float, scale_base: float) -> None:
-        """Make xPos with RoPE of the given base, decaying by zeta over ``scale_base`` tokens."""
+        """Make xPos with RoPE's ``base``, decaying by zeta over ``scale_base`` tokens."""
         super().__init__(shape)
         self.theta = rope_frequencies(shape.head_dim, base)
         self.scale_base = scale_base
@@ -36,18 +36,18 @@ class Xpos(Encoding):
         self.zeta = (first + GAMMA * d) / ((1 + GAMMA) * d)
 
     def prepare(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return scaled cosines and sines in float32: of queries ``[up to span, d/2]``, of keys ``[tokens, d/2]``.
+        """Return scaled cosines and sines in float32: for queries ``[up to span, d/2]``, for keys ``[tokens, d/2]``.
 
-        Those of queries are for the last positions, where all queries of a frame stand.
+        Queries stand at the last positions.
         """
         positions = positions.to(torch.float64)
         angles = positions[:, None] * self.theta.to(positions.device)
         cosine, sine = angles.cos(), angles.sin()
         near = positions[-self.together :]
-        # In the middle of the queries, so that neither side of a logit is larger than it must be.
+        # In the middle of the queries, which keeps the largest factor smallest.
         reference = positions[-1:] - len(near) / 2
         zeta = self.zeta.to(positions.device)
-        ahead = (near - reference).clamp(min=-self.together)  # more only where positions are left out
+        ahead = (near - reference).clamp(min=-self.together)  # clamps only where positions have gaps
         grow = zeta ** (ahead / self.scale_base)[:, None]
         fade = zeta ** ((reference - positions) / self.scale_base)[:, None]
         tables = cosine[-self.together :] * grow, sine[-self.together :] * grow, cosine * fade, sine * fade

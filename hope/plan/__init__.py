@@ -1,4 +1,4 @@
-"""What a study will take, told before anything runs: parameters, FLOPs, memory, disk and hours.
+"""Estimates of what a study needs, before anything runs: parameters, FLOPs, memory, disk and hours.
 
-Everything is reckoned from the config alone, with the standard library, in well under a second.
+All estimates follow from the config alone and need no numerical library; they take well under a second.
 """

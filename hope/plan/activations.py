@@ -1,8 +1,8 @@
-"""What a forward pass keeps for the backward pass, and what the two hold beside it: bytes of one process.
+"""Activations of one process in bytes: kept by the forward pass for the backward pass, and working memory of both.
 
-Counted from the decoder's own operators (:mod:`hope.model.operators`, :mod:`hope.model.loss`), which
-tests/plan compares with what autograd really keeps. Counted is an encoding that rotates; one that puts a bias on the
-logits, or makes logits, queries or keys in a way of its own, holds more.
+Counted from the decoder's own operators (:mod:`hope.model.operators`, :mod:`hope.model.loss`); tests/plan compares
+the counts with autograd. They hold for an encoding that rotates; one that adds a bias to the logits, or computes its
+own logits, queries or keys, needs more.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from hope.plan.sizes import attention_widths
 Kind = Literal["cpu", "gpu"]
 
 CHUNK_LOGITS = {"cpu": 2**20, "gpu": 2**26}
-"""Logits that the loss holds at once (:mod:`hope.model.loss`)."""
+"""Logits per chunk of the loss, at most (:mod:`hope.model.loss`)."""
 FEWEST_ROWS = {"cpu": 256, "gpu": 1}
-"""Rows of logits that the loss holds at once at least."""
+"""Rows of logits per chunk of the loss, at least."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Pass:
     Attributes:
         shape: the decoder's sizes.
         vocabulary: number of token ids.
-        windows: windows of the pass.
-        length: tokens of a window.
-        number: bytes of one number: 4 in float32, 2 in bfloat16.
-        kind: where it runs.
-        recompute: whether each layer's activations are computed again in the backward pass.
+        windows: windows in the pass.
+        length: tokens per window.
+        number: bytes per number: 4 in float32, 2 in bfloat16.
+        kind: the device.
+        recompute: whether the backward pass computes each layer's activations again.
     """
 
     shape: Model
@@ -43,7 +43,7 @@ class Pass:
 
     @property
     def stream(self) -> int:
-        """The residual stream at one place."""
+        """One copy of the residual stream."""
         return self.windows * self.length * self.shape.width * self.number
 
     @property
@@ -53,23 +53,23 @@ class Pass:
 
     @property
     def layer(self) -> int:
-        """What one layer keeps when nothing is computed again."""
+        """Activations that one layer keeps without recomputation."""
         shape, tokens = self.shape, self.windows * self.length
         queries, keys = attention_widths(shape)
-        # Rotated queries and keys, what the fused projection gave, and the result, whose heads lie as those of
-        # the rotated queries do: to put them side by side takes a copy.
+        # Rotated queries and keys, the result of the fused projection, and the attention's result with a copy that
+        # puts the heads side by side.
         attention = 3 * queries + keys + (queries + 2 * keys)
-        # Gate and up side by side, the opened gate, and the product.
+        # Gate and up projection, the activated gate, and the product.
         mlp = 4 * shape.mlp_width
         numbers = 2 * self._norm + tokens * (attention + mlp) * self.number
         return numbers + 4 * tokens * shape.heads + self._turn
 
     @property
     def _norm(self) -> int:
-        """What a norm keeps, and its result, which the next projection keeps."""
+        """Activations that a norm keeps, and its result, which the next projection keeps."""
         tokens = self.windows * self.length
         if self.kind == "cpu" and self.number == 2:
-            # In bfloat16 a CPU's norm is made of elementary operations in float32.
+            # In bfloat16 on a CPU the norm consists of elementary operations in float32.
             return tokens * (self.shape.width * (4 + 4 + 2) + 4)
         return tokens * (self.shape.width * 2 * self.number + 4)
 
@@ -80,36 +80,36 @@ class Pass:
 
     @property
     def kept(self) -> int:
-        """What all layers keep."""
+        """Activations that all layers keep."""
         return self.shape.layers * (self.stream if self.recompute else self.layer)
 
     def kept_below(self, layer: int) -> int:
-        """Return what is still kept while the backward pass is in layer ``layer``, from 0, that layer included."""
+        """Return the activations still kept while the backward pass is in layer ``layer``, including that layer's."""
         if not self.recompute:
             return (layer + 1) * self.layer
         return (layer + 1) * self.stream + self.layer
 
     @property
     def within_layer(self) -> int:
-        """What the backward pass holds within a layer beside: gradients of the stream and in the MLP."""
+        """Working memory of the backward pass within a layer: gradients of the stream and in the MLP."""
         return self.stream + 3 * self.windows * self.length * self.shape.mlp_width * self.number
 
     @property
     def last_norm(self) -> int:
-        """What the last norm keeps."""
+        """Activations that the last norm keeps."""
         return self._norm - self.stream
 
     @property
     def loss_forward(self) -> int:
-        """What the loss holds while it is computed: a chunk of logits, and gradients made with it."""
+        """Memory of the loss in the forward pass: a chunk of logits, and gradients computed with it."""
         rows = max(FEWEST_ROWS[self.kind], CHUNK_LOGITS[self.kind] // self.vocabulary)
         rows = min(rows, self.windows * self.length)
-        # In bfloat16 the logits are there in both precisions; in float32 a CPU's product copies them once.
+        # In bfloat16 the logits exist in both precisions; in float32 the matrix product on a CPU copies them once.
         chunk = rows * self.vocabulary * (4 if self.number == 4 and self.kind == "gpu" else 8)
         total = self.vocabulary * self.shape.width * 4  # the gradient is summed in float32
         return 2 * self.stream + total + self.table + chunk
 
     @property
     def loss_backward(self) -> int:
-        """What the loss holds while it hands its gradients on: each is there twice."""
+        """Memory of the loss in the backward pass: every gradient twice."""
         return 2 * (self.stream + self.table)

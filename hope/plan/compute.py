@@ -1,8 +1,8 @@
-"""Floating-point operations of a training and of what is measured on the trained model.
+"""Floating-point operations of a training and of the measurements on the trained model.
 
-A multiplication and an addition count as two. Counted are the products of matrices and the attention,
-which are all but a percent; attention over the keys that causality leaves, half of all on average. A
-backward pass takes twice its forward pass (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+A multiplication and an addition count as two. Matrix products and attention are counted, which are about 99% of
+all; attention counts the keys up to each query, half of all on average. A backward pass takes twice its forward pass
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from hope.config import Arm, Model
 from hope.plan.sizes import attention_widths, layer_matrices
 
 INTERVENTION_RUNS = 34
-"""Runs of a model, as it is and with components changed, at most (:mod:`hope.analysis.intervention`)."""
+"""Runs of a model by the interventions, at most, unchanged ones included (:mod:`hope.analysis.intervention`)."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Forward:
     """FLOPs of one forward pass over a text.
 
     Attributes:
-        layers: matrices of the decoder layers.
-        attention: logits and mixing of the values.
+        layers: matrix products of the decoder layers.
+        attention: logits and weighted sums of the values.
         head: the projection to the vocabulary.
     """
 
@@ -30,7 +30,7 @@ class Forward:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Their sum."""
         return self.layers + self.attention + self.head
 
 
@@ -47,9 +47,9 @@ def forward(shape: Model, vocabulary: int, length: int, texts: float = 1.0) -> F
 
 
 def training_flops(arm: Arm, vocabulary: int) -> tuple[float, float]:
-    """Return the FLOPs of one training: those that the model asks for, and those that are computed.
+    """Return the FLOPs of one training: those of the model, and those computed.
 
-    The two differ where activations are recomputed: the layers' forward pass runs twice then.
+    With recomputed activations the two differ: the layers' forward pass then runs twice.
     """
     training = arm.training
     windows = training.steps * training.batch_windows
@@ -59,10 +59,10 @@ def training_flops(arm: Arm, vocabulary: int) -> tuple[float, float]:
 
 
 def measuring_flops(arm: Arm, vocabulary: int, rotary: bool) -> float:
-    """Return the FLOPs of all that is measured on one model, in forward passes.
+    """Return the FLOPs of all measurements on one model, which are forward passes.
 
-    They are the loss at every position and on fixed tokens, with every extension; the retrieval prompts;
-    and the attention analysis, for a rotary encoding with its interventions.
+    These are the loss at every position and on fixed tokens, with every extension; the retrieval prompts; and the
+    attention analysis, with interventions for a rotary encoding.
     """
     length, shape = arm.training.length, arm.model
 
@@ -73,14 +73,13 @@ def measuring_flops(arm: Arm, vocabulary: int, rotary: bool) -> float:
     flops = len(retrieval.tasks) * sum(passes(multiple, retrieval.prompts) for multiple in retrieval.multiples)
     if not arm.reads_text:
         return flops
-    asked = arm.extrapolation
-    windows = asked.documents * asked.windows
-    contexts = [asked.longest, *(context for context in asked.contexts if context != asked.longest)]
-    times = 1 + (len(asked.extensions) if rotary else 0)
-    flops += times * sum(passes(context, windows) for context in contexts)
-    if asked.strided is not None:
-        slid = windows * max(1.0, (asked.longest - asked.strided.window) / asked.strided.stride + 1)
-        flops += times * passes(asked.strided.window, slid)
+    loss, strided = arm.extrapolation, arm.extrapolation.strided
+    windows = loss.documents * loss.windows
+    times = 1 + (len(loss.extensions) if rotary else 0)
+    flops += times * sum(passes(context, windows) for context in dict.fromkeys((loss.longest, *loss.contexts)))
+    if strided is not None:
+        slid = windows * max(1.0, (loss.longest - strided.window) / strided.stride + 1)
+        flops += times * passes(strided.window, slid)
     analysis = arm.analysis
     flops += 2 * passes(analysis.multiples[-1], analysis.documents)
     if rotary:

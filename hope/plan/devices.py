@@ -1,13 +1,13 @@
-"""Devices with what their datasheets say, and the share of it that a training is assumed to reach."""
+"""Devices with figures from their datasheets, and the share of the peak that a training is assumed to reach."""
 
 from dataclasses import dataclass
 
 from hope.errors import UserError, nearest
 
 UTILISATION = 0.4
-"""Share of the peak that is assumed (ours): llm.c reached 41% with 124M parameters on eight H100."""
+"""Assumed share of the peak (ours): llm.c reached 41% with 124M parameters on eight H100."""
 ROOM = 0.9
-"""Share of a device's memory that a training may fill; the rest is CUDA's own, and lost between allocations."""
+"""Share of a device's memory that a training may fill; CUDA itself and fragmentation take the rest."""
 TERA = 1e12
 GIB = 2**30
 
@@ -17,11 +17,11 @@ class Device:
     """A kind of device.
 
     Attributes:
-        name: how it is asked for.
-        bfloat16: peak of dense matrix products in TFLOP/s; None where it is not known.
+        name: its name for ``--gpu``.
+        bfloat16: peak of dense matrix products in TFLOP/s; None if unknown.
         float32: the same in float32 without TF32.
-        memory: bytes; None where it is not known.
-        source: where the figures are from.
+        memory: bytes; None if unknown.
+        source: the source of the figures.
     """
 
     name: str
@@ -48,14 +48,14 @@ DEVICES = {
         Device("B200", 2250.0, 75.0, 180e9, "NVIDIA DGX B200 datasheet, an eighth; dense, half of the sparse figure"),
     )
 }
-"""By name. A datasheet's GB are taken as 10^9 bytes, which leaves a little aside."""
+"""By name. A datasheet's GB counts as 10^9 bytes, which is on the safe side."""
 
 
 def find_device(name: str) -> Device:
-    """Return the device ``name``, in whatever case.
+    """Return the device ``name``, in upper or lower case.
 
     Raises:
-        UserError: it is not known here.
+        UserError: there is no such device.
     """
     for known, device in DEVICES.items():
         if known.lower() == name.lower().replace(" ", "-"):

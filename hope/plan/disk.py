@@ -1,4 +1,4 @@
-"""Space on disk: the models, their snapshots, the tokens, and the checkpoints of trainings under way."""
+"""Space on disk: the models, their snapshots, the tokens, and the checkpoints of running trainings."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from hope.config import Arm, Training
 from hope.plan.memory import MASTER, MOMENTS
 
 CHECKPOINTS = 3
-"""Checkpoints of a training at a time: two are kept, and a third is written before the older one goes."""
+"""Checkpoints per running training: two are kept, and a third is written before the oldest is deleted."""
 SHORT_IDS = 1 << 16
 """Token ids below this take two bytes, others four."""
 
@@ -16,11 +16,11 @@ class Disk:
     """Bytes on disk.
 
     Attributes:
-        tokens: token ids of the corpus, if every token of a training is seen once.
+        tokens: token ids of the corpus, if a training sees every token once.
         models: weights of all models.
-        snapshots: weights of all models at the moments of training at which they are kept.
+        snapshots: weights of all snapshots of all models.
         checkpoint: one checkpoint of one training.
-        checkpoints: all of the trainings that run at once; they go as each ends.
+        checkpoints: all checkpoints of the trainings that run at once; a training deletes its own at the end.
     """
 
     tokens: float
@@ -31,25 +31,25 @@ class Disk:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Their sum."""
         return self.tokens + self.models + self.snapshots + self.checkpoints
 
 
 def disk_space(arm: Arm, vocabulary: int, parameters: dict[str, int], at_once: int) -> Disk:
-    """Return the space that an arm takes; the study's text, tables and report come on top.
+    """Return the space that an arm needs, without the study's text, tables and report.
 
     Args:
         arm: the arm.
         vocabulary: number of token ids.
-        parameters: parameters of a model, by encoding.
-        at_once: trainings that run side by side.
+        parameters: parameters per model, by encoding.
+        at_once: trainings that run at once.
     """
     counts = [parameters[encoding] for encoding, _ in arm.runs()]
     checkpoint = checkpoint_bytes(arm.training, max(counts))
     return Disk(
         tokens=float(arm.training.tokens * (2 if vocabulary <= SHORT_IDS else 4)) if arm.reads_text else 0.0,
         models=4.0 * sum(counts),
-        # Beside the checkpoints while a model trains, and the same files beside the model when it is done.
+        # They lie beside the checkpoints while a model trains, and beside the model afterwards.
         snapshots=4.0 * sum(counts) * len(arm.training.snapshot_steps),
         checkpoint=checkpoint,
         checkpoints=CHECKPOINTS * checkpoint * at_once,
@@ -57,9 +57,9 @@ def disk_space(arm: Arm, vocabulary: int, parameters: dict[str, int], at_once: i
 
 
 def checkpoint_bytes(training: Training, parameters: int) -> float:
-    """Return the size of one checkpoint: the weights, AdamW's averages, and the float32 copy where there is one."""
+    """Return the size of one checkpoint: the weights, AdamW's averages, and the float32 copy if there is one."""
     number = 2 if training.precision == "bfloat16" else 4
     master = MASTER if training.zero_stage or number == 2 else 0
-    # Stage 3 has no weights beside the float32 copy.
+    # Stage 3 has no weights besides the float32 copy.
     weights = 0 if training.zero_stage == 3 else number
     return float(parameters * (weights + master + MOMENTS))

@@ -1,4 +1,4 @@
-"""The plan of a study: all that is reckoned, in one place."""
+"""The plan of a study: all estimates in one place."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,17 +18,17 @@ ZERO_STAGES = (0, 1, 2, 3)
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What the user says of the machine; each is None where it is not said.
+    """The user's description of the machine; None for what is not given.
 
     Attributes:
-        devices: devices in all.
-        gpu: name of a device that is known here.
+        devices: number of devices.
+        gpu: name of a known device.
         flops: peak of another device in TFLOP/s, at the training's precision.
         memory: memory of that device in GiB.
         utilisation: share of the peak that a training reaches.
-        cpu: whether it trains on CPUs, whatever the precision.
-        tokens_per_second: speed of one training, where it was measured.
-        vocabulary: number of token ids, special ones included.
+        cpu: whether it trains on CPUs, at any precision.
+        tokens_per_second: measured speed of one training.
+        vocabulary: number of token ids, including special ones.
     """
 
     devices: int | None = None
@@ -47,11 +47,11 @@ class Hours:
 
     Attributes:
         device: its name.
-        peak: FLOP/s of one at the training's precision; None where the speed was measured.
-        share: share of one device's memory that a training fills; None where its memory is not known.
+        peak: FLOP/s of one device at the training's precision; None if the speed was measured.
+        share: share of one device's memory that a training fills; None if its memory is unknown.
         training: hours of one training.
-        trainings: hours of all.
-        measuring: hours of what is measured on the models; None where it is not known.
+        trainings: hours of all trainings.
+        measuring: hours of all measurements on the models; None if unknown.
     """
 
     device: str
@@ -63,32 +63,32 @@ class Hours:
 
     @property
     def fits(self) -> bool | None:
-        """Whether the memory suffices; None where it is not known."""
+        """Whether the memory suffices; None if unknown."""
         return None if self.share is None else self.share <= ROOM
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an arm of a study will take.
+    """The estimates for an arm of a study.
 
     Attributes:
         title: names the study and the arm.
-        runs: models by encoding.
+        runs: number of models, by encoding.
         vocabulary: number of token ids.
-        parameters: of a model, by encoding.
-        largest: the encoding whose model has most.
-        steps: optimiser steps of a training.
-        flops: of a training: ``model``, ``computed``, and of those ``attention`` and ``head``.
-        flops_trainings: of all trainings, as computed.
-        flops_measuring: of all that is measured.
-        kind: what memory was reckoned for.
-        memory: the fullest moment of a training by ZeRO stage.
+        parameters: parameters per model, by encoding.
+        largest: the encoding whose model has the most parameters.
+        steps: optimiser steps per training.
+        flops: FLOPs per training: ``model``, ``computed``, and the parts ``attention`` and ``head`` of the model's.
+        flops_trainings: computed FLOPs of all trainings.
+        flops_measuring: FLOPs of all measurements.
+        kind: the device that the memory is for.
+        memory: the fullest moment of a training, by ZeRO stage.
         disk: space on disk.
-        devices: devices in all.
-        at_once: trainings side by side.
-        utilisation: share of the peak that was assumed.
-        hours: by device.
-        notes: what the figures leave out in this arm.
+        devices: number of devices.
+        at_once: trainings that run at once.
+        utilisation: assumed share of the peak.
+        hours: hours by device.
+        notes: omissions of the estimates for this arm.
     """
 
     title: str
@@ -123,8 +123,7 @@ def estimate_plan(title: str, arm: Arm, asked: PlanOptions) -> Plan:
     """Return the plan of an arm; ``title`` names it.
 
     Raises:
-        UserError: the machine that was asked for is not known or does not fit the study, or the size of
-            the tokenizer is not known.
+        UserError: the device is unknown or the machine does not fit the study, or the vocabulary's size is unknown.
     """
     _check_options(asked)
     training, vocabulary = arm.training, vocabulary_of(arm, asked.vocabulary)
@@ -147,7 +146,7 @@ def estimate_plan(title: str, arm: Arm, asked: PlanOptions) -> Plan:
         stage: fullest(training_memory(training, one, parameters[largest].total, stage, training.world))
         for stage in ZERO_STAGES
     }
-    asked_for, computed = training_flops(arm, vocabulary)
+    of_model, computed = training_flops(arm, vocabulary)
     parts = forward(arm.model, vocabulary, training.length)
     measuring = sum(measuring_flops(arm, vocabulary, arm.is_rotary(name)) for name, _ in arm.runs())
     work = _Work(computed, measuring, memory[training.zero_stage].total, devices, at_once)
@@ -159,10 +158,10 @@ def estimate_plan(title: str, arm: Arm, asked: PlanOptions) -> Plan:
         largest=largest,
         steps=training.steps,
         flops={
-            "model": asked_for,
+            "model": of_model,
             "computed": computed,
-            "attention": asked_for * parts.attention / parts.total,
-            "head": asked_for * parts.head / parts.total,
+            "attention": of_model * parts.attention / parts.total,
+            "head": of_model * parts.head / parts.total,
         },
         flops_trainings=computed * len(arm.runs()),
         flops_measuring=measuring,
@@ -179,7 +178,7 @@ def estimate_plan(title: str, arm: Arm, asked: PlanOptions) -> Plan:
 
 @dataclass(frozen=True)
 class _Work:
-    """What the hours follow from: FLOPs of a training and of all measuring, bytes of a training, devices."""
+    """The inputs of the hours: FLOPs of a training and of all measurements, bytes of a training, devices."""
 
     training: float
     measuring: float
@@ -189,7 +188,7 @@ class _Work:
 
 
 def _check_options(asked: PlanOptions) -> None:
-    """See that what is said of the machine goes together."""
+    """Check that the options about the machine are consistent."""
     speeds = {"--gpu": asked.gpu, "--flops": asked.flops, "--tokens-per-second": asked.tokens_per_second}
     given = [flag for flag, value in speeds.items() if value is not None]
     if len(given) > 1:
@@ -197,25 +196,25 @@ def _check_options(asked: PlanOptions) -> None:
     if asked.cpu and asked.gpu:
         raise UserError("--cpu and --gpu exclude each other; give one")
     if asked.memory is not None and (not given or asked.gpu):
-        raise UserError("--memory goes with --flops or --tokens-per-second: of devices known by name it is known")
+        raise UserError("--memory goes with --flops or --tokens-per-second; the memory of known devices is known")
     if asked.utilisation is not None and asked.utilisation > 1:
         raise UserError(f"--utilisation: {asked.utilisation:g} is above 1; it is a share of the peak")
 
 
 def _devices(arm: Arm, asked: PlanOptions) -> tuple[int, int]:
-    """Return the devices in all, and the trainings that run on them at once."""
+    """Return the number of devices, and of the trainings that run on them at once."""
     world = arm.training.world
     devices = world if asked.devices is None else asked.devices
     if devices < world:
         raise UserError(
             f"--gpus: a training of this study takes {world} devices (training.processes times training.nodes), but "
-            f"{devices} are given; lower training.processes, and the micro-batches accumulate"
+            f"{devices} are given; lower training.processes, and micro-batches are accumulated"
         )
     return devices, min(devices // world, len(arm.runs()))
 
 
 def _kinds(arm: Arm, asked: PlanOptions) -> list[Device]:
-    """Return the kinds of device that hours are reckoned for."""
+    """Return the kinds of device to estimate hours for."""
     if asked.gpu:
         return [find_device(asked.gpu)]
     if asked.flops:
@@ -247,15 +246,15 @@ def _hours(arm: Arm, asked: PlanOptions, work: _Work) -> list[Hours]:
 
 
 def _notes(arm: Arm, parameters: dict[str, Parameters]) -> list[str]:
-    """Return what the figures leave out."""
+    """Return the omissions of the estimates."""
     notes = []
     unknown = [name for name, counts in parameters.items() if counts.encoding is None]
     if unknown:
-        notes.append(f"parameters that {', '.join(unknown)} may learn are not counted: only its class knows them")
+        notes.append(f"{', '.join(unknown)}: parameters of the encoding, which only its class knows")
     slower = [name for name in parameters if not _is_counted(arm, name)]
     if slower:
         notes.append(
-            f"{', '.join(slower)}: more memory and time than reckoned, which is for a rotation on the fused kernel"
+            f"{', '.join(slower)}: memory and time beyond this estimate, which is for a rotation on the fused kernel"
         )
     return notes
 

@@ -1,9 +1,8 @@
 """Memory of one device, or of one CPU process, at the fullest moment of a training.
 
-A step has three moments at which memory may be fullest: within the forward and backward pass, where
-activations fall as gradients rise; where the processes' gradients are put together; and in the optimiser.
-What DeepSpeed holds at each was read from its source (0.19.8, stages 1 to 3 of ZeRO, Rajbhandari et al. 2020,
-arXiv 1910.02054) and measured (docs/planning.md).
+Memory may be fullest at three moments of a step: within the forward and backward pass, where activations shrink as
+gradients grow; in the reduction of the processes' gradients; and in the optimiser. DeepSpeed's memory at each is from
+its source (0.19.8, stages 1 to 3 of ZeRO, Rajbhandari et al. 2020, arXiv 1910.02054) and measured (docs/planning.md).
 """
 
 from collections.abc import Iterator
@@ -14,28 +13,28 @@ from hope.plan.activations import Pass
 from hope.plan.sizes import layer_parameters
 
 BUCKET = 500_000_000
-"""Gradients that DeepSpeed puts together at a time: its default ``reduce_bucket_size``."""
+"""Gradients that DeepSpeed reduces at once: its default ``reduce_bucket_size``."""
 GATHERED = 1_000_000_000
-"""Parameters that stage 3 keeps whole at a time at most: its default ``stage3_max_live_parameters``."""
+"""Parameters that stage 3 keeps gathered at once, at most: its default ``stage3_max_live_parameters``."""
 MOMENTS = 8
-"""Bytes that AdamW keeps of a parameter: two averages in float32."""
+"""Bytes that AdamW keeps per parameter: two averages in float32."""
 MASTER = 4
 """Bytes of a parameter's float32 copy."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes held at one moment.
+    """Bytes in use at one moment.
 
     Attributes:
-        moment: which one.
-        weights: of the model, in the precision that it computes in.
-        gradients: those that are complete.
-        optimizer: float32 weights and AdamW's averages, as far as they lie on the device.
-        activations: what the forward pass keeps and the backward pass works with.
-        loss: logits, and the gradients made with them.
+        moment: its name.
+        weights: the model's weights, in the precision of its computations.
+        gradients: complete gradients.
+        optimizer: float32 weights and AdamW's averages on the device.
+        activations: activations kept by the forward pass, and working memory of the backward pass.
+        loss: logits, and the gradients computed with them.
         buffers: DeepSpeed's copies of gradients and gathered parameters.
-        host: bytes of the optimiser's state in the host's memory, beside the device's.
+        host: the optimiser's state in the host's memory; not part of the device's.
     """
 
     moment: str
@@ -54,7 +53,7 @@ class Memory:
 
 
 def fullest(moments: list[Memory]) -> Memory:
-    """Return the moment at which most is held."""
+    """Return the moment with the most memory in use."""
     return max(moments, key=lambda moment: moment.total)
 
 
@@ -62,11 +61,11 @@ def training_memory(training: Training, one: Pass, parameters: int, stage: int, 
     """Return the moments of a step, each at its fullest.
 
     Args:
-        training: gives precision, accumulation and offload.
+        training: its precision, accumulation and offload count.
         one: a forward and backward pass.
         parameters: parameters of the model.
         stage: ZeRO stage.
-        world: processes of the training.
+        world: number of processes.
     """
     return _Step(training, one, parameters, stage, world).moments()
 
@@ -97,22 +96,22 @@ class _Step:
 
     @property
     def bucket(self) -> float:
-        """Bytes of the bucket: a GPU allocates all of it, a CPU's pages come as they are written."""
+        """Bytes of the bucket: a GPU allocates all of it, a CPU only the pages that are written."""
         whole = BUCKET if self.one.kind == "gpu" else min(BUCKET, self.parameters)
         return whole * self.number
 
     def _standing(self, moment: str) -> Memory:
-        """Return what is held at every moment."""
+        """Return the memory in use at every moment."""
         master = MASTER if self.stage or self.number == 2 else 0
         state = (master + MOMENTS) * self.share
         away = self.training.offload and self.stage > 0 and self.one.kind == "gpu"
         held = Memory(
             moment,
             weights=self.number * (self.share if self.stage == 3 else self.parameters),
-            # Stage 3 keeps its part of the gradients from the start.
+            # Stage 3 allocates its part of the gradients from the start.
             gradients=self.number * self.share if self.stage == 3 and not away else 0.0,
             optimizer=0.0 if away else state,
-            # Beside the state: this part's gradients in float32, and a copy of its weights.
+            # Besides the state: this part's gradients in float32, and a copy of its weights.
             host=state + (4 + self.number) * self.share if away else 0.0,
         )
         if self.stage < 3:
@@ -121,7 +120,7 @@ class _Step:
         return replace(held, buffers=self.bucket + gathered)
 
     def _before(self) -> float:
-        """Return the bytes of gradients that the micro-batches before this one have left."""
+        """Return the bytes of gradients of earlier micro-batches."""
         if not self.accumulates or self.stage == 3:
             return 0.0
         return self.number * (self.share if self.stage == 2 else self.parameters)
@@ -134,22 +133,22 @@ class _Step:
         yield replace(held, activations=kept, loss=one.loss_forward)
         yield replace(held, activations=kept, loss=one.loss_backward)
         layer = layer_parameters(one.shape) * self.number
-        # The gradient of the output projection is there first; tied, it waits for the embedding's.
+        # The gradient of the output projection comes first; if tied, it waits for the embedding's.
         grown = float(one.table)
         for index in reversed(range(one.shape.layers)):
             yield self._with_gradients(
                 replace(held, activations=one.kept_below(index) + one.within_layer), grown, one.table + layer
             )
             grown += layer
-        # The embedding's own gradient is a whole table, added to the projection's and to those before.
+        # The embedding's own gradient is a whole table, added to the projection's and to earlier ones.
         own = one.table * (3 if self.accumulates and self.stage < 2 else 1)
         yield self._with_gradients(held, self.number * self.parameters, own)
 
     def _with_gradients(self, held: Memory, done: float, working: float) -> Memory:
-        """Return ``held`` with the gradients of the layers above, and those that are being computed.
+        """Return ``held`` with the gradients of higher layers (``done``), and those being computed (``working``).
 
-        Without ZeRO they stay where they are, or are added to those before; stage 1 copies them into its
-        bucket, stages 2 and 3 move them there.
+        Without ZeRO they stay where they are, or are added to earlier ones; stage 1 copies them into its bucket,
+        stages 2 and 3 move them there.
         """
         own = done if self.stage < 2 and not self.accumulates else 0.0
         bucket = 0.0
@@ -158,12 +157,12 @@ class _Step:
         return replace(held, gradients=held.gradients + own + working, buffers=held.buffers + bucket)
 
     def _reduction(self) -> Memory:
-        """Return the moment at which the processes' gradients are put together."""
+        """Return the moment at which the processes' gradients are reduced."""
         held, size = self._standing("reduction of the gradients"), self.number * self.parameters
         flat = min(size, BUCKET * self.number)
         part = self.number * self.share
         if self.stage == 0:
-            # One process alone, in float32, has nothing to reduce.
+            # A single process in float32 has nothing to reduce.
             alone = self.world == 1 and self.number == 4
             return replace(held, gradients=size, buffers=0.0 if alone else flat)
         if self.stage == 1:
@@ -174,7 +173,7 @@ class _Step:
         return replace(held, buffers=held.buffers + flat)
 
     def _update(self) -> Memory:
-        """Return the moment of the optimiser's step, in which gradients are there in float32."""
+        """Return the moment of the optimiser's step, in which gradients exist in float32."""
         held, part = self._standing("optimiser"), self.number * self.share
         if self.stage == 0:
             copies = 4.0 * self.parameters if self.number == 2 else 0.0

@@ -1,4 +1,4 @@
-"""How many parameters a model of a study has, and how many token ids it knows."""
+"""The number of parameters of a study's models, and of their token ids."""
 
 import json
 from dataclasses import dataclass
@@ -6,11 +6,9 @@ from pathlib import Path
 
 from hope.catalogue import FAMILIES
 from hope.config import Arm, EncodingSpec, Model
+from hope.config.data import SPECIAL_TOKENS
 from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
-
-SPECIAL_TOKENS = ("<|start|>", "<|end|>", "<|separator|>", "<|query|>")
-"""Tokens that are added to a pretrained tokenizer (:mod:`hope.data.tokenizer`)."""
 
 PUBLISHED = {"gpt2": 50_257, "openai-community/gpt2": 50_257}
 """Vocabularies of tokenizers on the hub (GPT-2: Radford et al. 2019, section 2.3)."""
@@ -18,13 +16,13 @@ PUBLISHED = {"gpt2": 50_257, "openai-community/gpt2": 50_257}
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters of one model, by where they are.
+    """Parameters of one model, by part.
 
     Attributes:
-        embedding: the token embedding; also the output projection where the two are tied.
-        head: the output projection, if it has a matrix of its own.
+        embedding: the token embedding, which is also the output projection if the two are tied.
+        head: the output projection, if it has its own matrix.
         layers: all decoder layers and the final norm.
-        encoding: what the positional encoding learns; None where only its own class knows.
+        encoding: the positional encoding; None if only its class knows.
     """
 
     embedding: int
@@ -34,7 +32,7 @@ class Parameters:
 
     @property
     def total(self) -> int:
-        """All of them, as far as known."""
+        """Their sum, as far as known."""
         return self.embedding + self.head + self.layers + (self.encoding or 0)
 
 
@@ -61,7 +59,7 @@ def layer_matrices(shape: Model) -> int:
 
 
 def attention_widths(shape: Model) -> tuple[int, int]:
-    """Return the widths of all query heads together, and of all key heads."""
+    """Return the total width of the query heads, and of the key heads."""
     return shape.heads * shape.head_dim, (shape.kv_heads or shape.heads) * shape.head_dim
 
 
@@ -75,10 +73,10 @@ def vocabulary_of(arm: Arm, given: int | None = None) -> int:
 
     Args:
         arm: the arm.
-        given: the size where the user knows it, special tokens included.
+        given: the size if the user gives it, including special tokens.
 
     Raises:
-        UserError: the tokenizer is one on the hub whose size nothing here tells.
+        UserError: the tokenizer is on the hub and its size is unknown.
     """
     if not arm.reads_text:
         return arm.symbols + len(SPECIAL_TOKENS)
@@ -101,18 +99,17 @@ def vocabulary_of(arm: Arm, given: int | None = None) -> int:
 
 
 def _ids_in(path: Path) -> int:
-    """Return the token ids of a ``tokenizer.json`` once the special tokens are in it: one more than the highest.
+    """Return the number of token ids of a ``tokenizer.json`` with the special tokens: one more than the highest.
 
-    The tokenizers library gives a new token the id behind the added ones, or the number of the vocabulary's
-    tokens, whichever is higher; in a vocabulary with gaps that may lie below the highest id.
+    The tokenizers library gives a new token the id after the added ones, or the number of tokens in the vocabulary,
+    whichever is higher; in a vocabulary with gaps this may be below the highest id.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         vocabulary, added = content["model"]["vocab"], content.get("added_tokens", [])
-        # A unigram model lists its tokens, the others name an id for each.
+        # A unigram model has a list of tokens, the others a map from tokens to ids.
         ids = range(len(vocabulary)) if isinstance(vocabulary, list) else vocabulary.values()
-        there = {token["content"] for token in added}
-        behind = max([len(ids), *(token["id"] + 1 for token in added)])
-        return max(1 + max(ids), behind + len(set(SPECIAL_TOKENS) - there))
+        next_id = max([len(ids), *(token["id"] + 1 for token in added)])
+        return max(1 + max(ids), next_id + len(set(SPECIAL_TOKENS) - {token["content"] for token in added}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"tokens.pretrained: {path} is no tokenizer.json ({error}); give --vocabulary") from None

@@ -1,4 +1,4 @@
-"""The plan as text: tables that read in a terminal and paste into a proposal."""
+"""The plan as text: tables for a terminal or a proposal."""
 
 from collections.abc import Iterable
 
@@ -15,14 +15,14 @@ PARTS = {
     "loss": "loss",
     "buffers": "buffers",
 }
-"""Parts of the memory, and what they are called in the table."""
+"""Parts of the memory with their names in the table."""
 LABEL = 14
-"""Columns that labels take."""
-ON_TOP = {
-    "gpu": "CUDA's own, and what lies free between allocations,",
-    "cpu": "0.5 GiB of Python with its libraries, and freed memory that the C library keeps,",
+"""Width of the labels in characters."""
+NOT_COUNTED = {
+    "gpu": "memory of CUDA itself and free memory between allocations",
+    "cpu": "0.5 GiB for Python with its libraries and freed memory that the C library keeps",
 }
-"""What the memory of a process holds beside what is reckoned."""
+"""Memory of a process that the estimate leaves out."""
 
 
 def plan_text(arm: Arm, plan: Plan) -> str:
@@ -62,7 +62,7 @@ def _work(arm: Arm, plan: Plan) -> list[str]:
             "a training",
             [
                 f"{_count(seen)} tokens, {plan.steps:,} steps of {_plural(training.batch_windows, 'window')} of "
-                f"{training.length:,}: {_count(training.batch_windows * training.length)} tokens a step",
+                f"{training.length:,}: {_count(training.batch_windows * training.length)} tokens per step",
                 f"{model:.3g} FLOPs{again}, {plan.flops['attention'] / model:.0%} in attention, "
                 f"{plan.flops['head'] / model:.0%} in the output projection",
             ],
@@ -85,15 +85,15 @@ def _memory(arm: Arm, plan: Plan) -> list[str]:
     most = max(held.total for held in plan.memory.values())
     unit, size = ("GiB", GIB) if most >= GIB else ("MiB", GIB / 1024)
     title = (
-        f"memory of a {what}, {unit} ({training.precision}, {_plural(training.world, what)} a training, micro-batches "
-        f"of {training.micro_windows} x {training.length:,}, activations {recompute}{away})"
+        f"memory per {what}, {unit} ({training.precision}, {_plural(training.world, what)} per training, "
+        f"micro-batches of {training.micro_windows} x {training.length:,}, activations {recompute}{away})"
     )
     rows = [["ZeRO", *PARTS.values(), "total", "fullest in"]]
     for stage, held in plan.memory.items():
         chosen = " *" if stage == training.zero_stage else ""
         parts = [f"{getattr(held, part) / size:.2f}" for part in PARTS]
         rows.append([f"{stage}{chosen}", *parts, f"{held.total / size:.2f}", held.moment])
-    lines = [f"  * as configured; {ON_TOP[plan.kind]} on top"]
+    lines = [f"  * as configured; not counted: {NOT_COUNTED[plan.kind]}"]
     host = plan.memory[training.zero_stage].host
     if host:
         lines.append(f"  and {host * training.processes / GIB:.2f} GiB of the host's memory on each node")
@@ -107,8 +107,8 @@ def _disk(plan: Plan) -> list[str]:
         [
             f"{_size(disk.models)} models, {_size(disk.snapshots)} snapshots of them (training.snapshots)",
             f"{_size(disk.checkpoints)} checkpoints of "
-            f"{_plural(plan.at_once, 'training')} under way ({CHECKPOINTS} of {_size(disk.checkpoint)} each)",
-            f"{_size(disk.tokens)} tokens, if each is seen once; text, tables and report on top",
+            f"{_plural(plan.at_once, 'running training')} ({CHECKPOINTS} of {_size(disk.checkpoint)} each)",
+            f"{_size(disk.tokens)} tokens, if each is seen once; not counted: text, tables and report",
         ],
     )
 
@@ -119,14 +119,14 @@ def _hours(arm: Arm, plan: Plan) -> list[str]:
         return _labelled(
             "hours",
             [
-                "give --tokens-per-second as a heartbeat line of a training shows it,",
+                "give --tokens-per-second from a heartbeat line of a training,",
                 f"or --gpu NAME ({known}), or --flops TFLOP/s and --memory GiB",
             ],
         )
     measured = plan.hours[0].peak is None
     at = "at the speed given" if measured else f"at {plan.utilisation:.0%} of the peak (assumed; --utilisation)"
     title = f"hours with {_plural(plan.devices, 'device')}, {_plural(plan.at_once, 'training')} at once, {at}"
-    rows = [["", "TFLOP/s", "memory", "a training", "all trainings", "measuring", "in all"]]
+    rows = [["", "TFLOP/s", "memory", "training", "all trainings", "measuring", "in all"]]
     rows += [_hours_row(row) for row in plan.hours]
     return [title, *_table(rows)]
 
@@ -149,7 +149,7 @@ def _labelled(label: str, lines: Iterable[str]) -> list[str]:
 
 
 def _table(rows: list[list[str]]) -> list[str]:
-    """Align columns: the first and the last to the left if they are words, numbers to the right."""
+    """Return rows as lines with aligned columns: words to the left, numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -1,6 +1,6 @@
-"""Tasks in which a model must retrieve something from its context; one file each, found by its name.
+"""Tasks in which a model must retrieve something from its context, one file each.
 
-The config reads the settings of tasks from here, so importing this room loads no numerical library.
+The config reads the settings of tasks from here, so importing this package loads no numerical library.
 """
 
 from hope.tasks.registry import BUILT_IN, TaskDefinition, build_task

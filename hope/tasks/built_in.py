@@ -1,4 +1,4 @@
-"""What each built-in task is: one class in one file of this room, its settings and its generator together."""
+"""The base of the built-in tasks: each is one class in one file, its settings and its generator together."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ else:
 
 EVENLY = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 FILLER = 32
-"""Distinct tokens of the filler around bindings and examples, where a task's setting does not say otherwise."""
+"""Default number of distinct filler tokens around bindings and examples."""
 
 
 class BuiltIn(Section):
-    """A built-in task: the fields are its settings, with defaults and descriptions, and :meth:`example` draws.
+    """A built-in task: the fields are its settings, with defaults and descriptions; :meth:`example` draws examples.
 
-    A subclass stands alone in the file that has the task's name; the config and the registry find it there.
+    Each subclass stands in a file with the task's name, where the config and the registry find it.
 
     Attributes:
-        sizes: of the disjoint sets of tokens that all examples draw from: numbers, or names of settings.
-        reads_text: whether examples hold real text.
-        later: settings that came after models had been trained without them: at their defaults they are not written, so
-            that the record of such a model still fits.
+        sizes: sizes of the disjoint sets of tokens that all examples draw from: numbers, or names of settings.
+        reads_text: whether examples contain real text.
+        later: settings that are newer than some trained models: at their defaults they are not written, so that the
+            fingerprints of those models stay valid.
     """
 
     sizes: ClassVar[tuple[str | int, ...]] = ()
@@ -46,12 +46,12 @@ class BuiltIn(Section):
 
     @property
     def set_sizes(self) -> list[int]:
-        """The sizes of the sets, as numbers."""
+        """The sizes of the sets as numbers."""
         return [getattr(self, size) if isinstance(size, str) else size for size in self.sizes]
 
     @property
     def symbols(self) -> int:
-        """Ordinary tokens that a vocabulary must have for the task."""
+        """The number of ordinary tokens that the task needs in a vocabulary."""
         return sum(self.set_sizes)
 
     @property
@@ -63,10 +63,10 @@ class BuiltIn(Section):
         """Return an example of ``length`` tokens, at least :attr:`shortest`; see :meth:`hope.tasks.Task.example`.
 
         Args:
-            random: where all that is drawn comes from.
+            random: the only source of randomness.
             length: tokens of the example.
-            depth: place of what is asked for; None for one drawn at random.
-            bound: the task with what its examples are made of: ``sets``, ``separator``, ``query``, ``source``.
+            depth: place of the answer in the context; None for a random one.
+            bound: the task with its tokens and text: ``sets``, ``separator``, ``query``, ``source``.
         """
         raise NotImplementedError
 
@@ -75,13 +75,13 @@ class BoundTask(Task):
     """A built-in task with its settings, bound to a vocabulary and a text.
 
     Attributes:
-        sets: disjoint sets of token ids, int64, of the task's ``sizes``.
+        sets: disjoint sets of token ids, int64, with the task's ``sizes``.
         separator: id of the separator.
         query: id of the token before a question.
     """
 
     def __init__(self, name: str, settings: BuiltIn, vocabulary: Vocabulary, source: Source) -> None:
-        """Deal the sets of tokens that examples draw from.
+        """Choose the sets of tokens that examples draw from.
 
         Raises:
             UserError: the vocabulary has too few tokens.
@@ -102,21 +102,21 @@ class BoundTask(Task):
 
 
 def check_pairs(setting: str, count: int, alphabet: int) -> None:
-    """Raise a ValueError that names the setting unless so many pairs of distinct tokens fit into an alphabet."""
+    """Raise a ValueError that names the setting if an alphabet has no ``count`` pairs of distinct tokens."""
     if 2 * count > alphabet:
         raise ValueError(f"{setting} {count} needs {2 * count} distinct tokens, but alphabet is {alphabet}")
 
 
 def place(random: Random, depth: float | None, room: int) -> int:
-    """Return where something starts that may stand ``room`` tokens or fewer behind the beginning."""
+    """Return the start, from 0 to ``room``, for a depth from 0 to 1; None draws it."""
     return int(random.integers(room + 1)) if depth is None else round(depth * room)
 
 
 def scatter(random: Random, count: int, size: int, room: int) -> np.ndarray:
     """Return starts of ``count`` disjoint blocks of ``size`` tokens within ``room``, int64, rising.
 
-    Every arrangement has the same probability: the starts are drawn among the cells that are left when each
-    block is one cell, then each is moved behind the blocks before it.
+    All arrangements are equally likely: the starts are drawn with every block shrunk to one cell, then each is moved
+    to make room for the blocks before it.
     """
     import numpy as np
 
@@ -125,14 +125,14 @@ def scatter(random: Random, count: int, size: int, room: int) -> np.ndarray:
 
 
 def interleaved(*columns: np.ndarray) -> np.ndarray:
-    """Return the first entry of each of the arrays ``[n]``, then the second of each, and so on."""
+    """Return the first entries of all arrays ``[n]``, then the second entries, and so on."""
     import numpy as np
 
     return np.stack(columns, axis=1).reshape(-1)
 
 
 def repeated(lead: np.ndarray, string: np.ndarray, separator: int, candidates: np.ndarray) -> Example:
-    """Return ``lead``, a string, a separator and the string again; its first token is the question."""
+    """Return ``lead``, a string, a separator and the string again, of which all but the first token are answers."""
     import numpy as np
 
     tokens = np.concatenate((lead, string, [separator], string)).astype(np.int64)

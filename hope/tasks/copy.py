@@ -5,8 +5,8 @@
     x1 x2 x3 x4 SEPARATOR x1 | x2 x3 x4
                                answer
 
-The string is drawn anew for each example, so only the context gives the answer. At one length all copies stand
-at the same distance from their strings: a model can learn to look back that far, and small ones do just that.
+The string is new in each example, so only the context gives the answer. At one length all copies have the same distance
+to their strings: a model can learn to attend to that distance, and small ones do.
 """
 
 from pydantic import Field
@@ -28,7 +28,7 @@ class Copy(BuiltIn):
         return 5
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return a string and its copy; an even ``length`` holds one random token before the string."""
+        """Return a string and its copy; if ``length`` is even, one random token comes first."""
         (alphabet,) = bound.sets
         span = (length - 1) // 2
         lead = random.choice(alphabet, length - 1 - 2 * span)

@@ -24,7 +24,7 @@ class CopyText(BuiltIn):
         return 5
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return a span and its copy; an even ``length`` holds one token more of the text before the span."""
+        """Return a span and its copy; if ``length`` is even, one more token of the text comes first."""
         import numpy as np
 
         span = (length - 1) // 2

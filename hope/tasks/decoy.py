@@ -1,12 +1,12 @@
-"""A recent decoy: two bindings among filler, a question about one of them, often right behind the other.
+"""A recent decoy: two bindings among filler, and a question about one of them, often right after the other.
 
 ::
 
     . . SEPARATOR t1 v1 . . . . . . SEPARATOR t2 v2 . . QUERY t1 | v1   QUERY t1 v1
         binding         digression  decoy         recent          answer again: taught, not scored
 
-As the return from a digression, but with filler in the place of text, so that models that read no text can learn it.
-The candidates are the two values: a margin below 0 means that the other binding wins.
+Like the digression, but with filler in place of text, so that models trained without text can learn it. The candidates
+are the two values: a margin below 0 means that the other binding wins.
 """
 
 from typing import Literal
@@ -25,7 +25,7 @@ class Decoy(BuiltIn):
     recent: int | None = Field(
         4, ge=0, description="filler between the second binding and the question, at most; null: as much as fits"
     )
-    questions: int = Field(1, ge=1, description="times that the question is asked at most; the number is drawn")
+    questions: int = Field(1, ge=1, description="times that the question is asked, at most; the number is random")
     filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
     sizes = ("alphabet", "filler")
@@ -36,7 +36,7 @@ class Decoy(BuiltIn):
         return 9
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return two bindings at random places, and a question, asked again as often as is drawn."""
+        """Return two bindings at random places, and a question, repeated a random number of times."""
         import numpy as np
 
         alphabet, filler = bound.sets

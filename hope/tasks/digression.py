@@ -1,13 +1,12 @@
-"""Return from a digression: the first topic is asked for, a recent one is the decoy.
+"""Return from a digression: the question is about the first topic, and a recent one is the decoy.
 
 ::
 
     SEPARATOR t1 v1 some text of the corpus SEPARATOR t2 v2 a few tokens QUERY t1 | v1
     binding         digression              decoy           recent                 answer
 
-The candidates are the two values, so that the margin is how much less likely the decoy is than the right one,
-NLL(decoy) - NLL(right), in nats: below 0 where the recent value wins. A prompt is 9 + ``recent`` tokens longer than
-its digression.
+The candidates are the two values, so the margin is NLL(decoy) - NLL(right) in nats: below 0 if the recent value wins. A
+prompt is 9 + ``recent`` tokens longer than its digression.
 """
 
 from pydantic import Field

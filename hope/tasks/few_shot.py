@@ -5,11 +5,11 @@
     . . x2 y2 x1 y1 x1 y1 x2 y2 . . . x1 | y1   x2 | y2
         examples                           answer    answer
 
-By number of examples: the setting ``examples``. By distance: ``depths``, the place of the block of examples among
+The setting ``examples`` varies the number of examples, ``depths`` their distance: the place of the block of examples in
 the filler. Without ``examples`` as many are shown as fit, without filler.
 
-All inputs and outputs of a prompt differ, and come from one alphabet. With outputs from a set of their own, a small
-model learns to name any output that it has read, is right once in ``inputs`` times, and stays there.
+All inputs and outputs of a prompt differ and come from one alphabet. If outputs have their own set, a small model
+learns to name any output of the prompt, is right once in ``inputs`` times, and gets no further.
 """
 
 from pydantic import Field, model_validator
@@ -22,14 +22,14 @@ from hope.tasks.task import Example
 class FewShot(BuiltIn):
     """Follow a mapping that examples show, new in each prompt."""
 
-    inputs: int = Field(4, ge=1, description="distinct inputs of the mapping; each is asked once, behind the examples")
+    inputs: int = Field(4, ge=1, description="distinct inputs of the mapping; each is asked once, after the examples")
     examples: int | None = Field(
-        None, ge=1, description="examples shown, the rest of the prompt being filler; null: as many as fit"
+        None, ge=1, description="number of examples; the rest of the prompt is filler; null: as many as fit"
     )
     alphabet: int = Field(64, ge=2, description="distinct tokens that inputs and outputs are drawn from")
     depths: list[Share] = Field(
         default=[],
-        description="places of the block of examples, such as [0.0, 0.5, 1.0], where `examples` leaves room for them",
+        description="places of the block of examples, such as [0.0, 0.5, 1.0]; they need `examples`",
     )
     filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
@@ -51,7 +51,7 @@ class FewShot(BuiltIn):
         return 4 if self.examples is None else 2 * (self.examples + self.inputs)
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return examples, in which each input comes at least once, and the questions in an order of their own."""
+        """Return examples, in which each input comes at least once, and the questions in another random order."""
         import numpy as np
 
         alphabet, filler = bound.sets
@@ -70,6 +70,6 @@ class FewShot(BuiltIn):
         answer[context + 1 :: 2] = True
         taught = answer.copy()
         first = np.unique(order, return_index=True)[1]
-        # An input that was shown before is a question too.
+        # Training also learns from examples whose input was shown before.
         taught[start + 1 + 2 * np.setdiff1d(np.arange(shown), first)] = True
         return Example(tokens, answer, alphabet, taught)

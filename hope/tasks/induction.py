@@ -1,12 +1,12 @@
-"""Induction: random tokens come again, and nothing marks the repetition (Olsson et al. 2022, arXiv 2209.11895).
+"""Induction: a random string repeats, without a mark (Olsson et al. 2022, arXiv 2209.11895).
 
 ::
 
     x1 x2 x3 x4 x5 x1 | x2 x3 x4 x5 x1 x2
                         answer
 
-The period is drawn for each prompt, from a quarter to a half of its length, and the tokens from the whole vocabulary:
-no place and no token is the same in two prompts, only the rule that what followed a token once follows it again.
+Each prompt draws its period, from a quarter to a half of its length, and its tokens, from the whole vocabulary. Prompts
+share only the rule: the token that followed another one follows it again.
 """
 
 from pydantic import Field
@@ -16,13 +16,13 @@ from hope.tasks.task import Example
 
 
 class Induction(BuiltIn):
-    """Go on with a string that came before; nothing marks that it comes again."""
+    """Continue a string that repeats without a mark."""
 
-    alphabet: int = Field(64, ge=2, description="distinct tokens of a prompt, drawn anew from the whole vocabulary")
+    alphabet: int = Field(64, ge=2, description="distinct tokens per prompt, drawn from the whole vocabulary")
 
     @property
     def symbols(self) -> int:
-        """Ordinary tokens that a vocabulary must have for the task."""
+        """The number of ordinary tokens that the task needs in a vocabulary."""
         return self.alphabet
 
     @property
@@ -31,7 +31,7 @@ class Induction(BuiltIn):
         return 4
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return a string of distinct tokens, as far as the alphabet goes, again and again."""
+        """Return a repeated string, whose tokens differ if the alphabet is large enough."""
         import numpy as np
 
         period = int(random.integers(max(2, length // 4), length // 2 + 1))

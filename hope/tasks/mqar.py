@@ -5,8 +5,8 @@
     k1 v1 k2 v2 k3 v3 | k2 v2 . . k1 v1 . . . . . k3 v3 . .
                            answer    answer          answer
 
-All bindings stand at the beginning; each key comes again once, scattered, with its value right behind it. As in Zoology
-the gaps follow a power law, so that most keys come again soon; here later tokens may read an answer that was given.
+All bindings come first; each key comes again once, at a random place, followed by its value. As in Zoology the gaps
+follow a power law, so that most keys come again soon; unlike there, later tokens may attend to given answers.
 """
 
 from pydantic import Field, model_validator
@@ -16,14 +16,14 @@ from hope.tasks.task import Example
 
 
 class Mqar(BuiltIn):
-    """Multi-query associative recall: bindings first, keys scattered behind (Arora et al. 2023, arXiv 2312.04927)."""
+    """Multi-query associative recall: bindings, then scattered keys (Arora et al. 2023, arXiv 2312.04927)."""
 
-    pairs: int = Field(4, ge=1, description="bindings in a prompt")
+    pairs: int = Field(4, ge=1, description="bindings per prompt")
     alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
     power: float = Field(
         0.1,
         gt=0.0,
-        description="a gap before a key comes again has probability ~ gap^(power - 1); below 1 most are short",
+        description="the probability of a gap before a key comes again is ~ gap^(power - 1); below 1 most are short",
     )
     filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
@@ -41,7 +41,7 @@ class Mqar(BuiltIn):
         return 4
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return bindings and their keys again; a short prompt has fewer of them."""
+        """Return bindings, then their keys again; short prompts have fewer of them."""
         import numpy as np
 
         alphabet, filler = bound.sets
@@ -49,7 +49,7 @@ class Mqar(BuiltIn):
         keys, values = np.split(random.choice(alphabet, 2 * pairs, replace=False), 2)
         cells = np.arange(1, (length - 2 * pairs) // 2 + 1)
         likely = cells ** (self.power - 1.0)
-        # Cells of two tokens, one for each key: no two of them overlap.
+        # Cells of two tokens, one per key, which do not overlap.
         starts = 2 * pairs + 2 * (random.choice(cells, pairs, replace=False, p=likely / likely.sum()) - 1)
         tokens = random.choice(filler, length).astype(np.int64)
         tokens[: 2 * pairs] = interleaved(keys, values)

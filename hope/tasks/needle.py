@@ -1,11 +1,11 @@
-"""Needle in a haystack: one of several bindings in real text is asked for by its key.
+"""Needle in a haystack: several bindings in real text, and a question with the key of one.
 
 ::
 
     the text SEPARATOR k1 v w goes SEPARATOR k2 y z on and on QUERY k1 | v w
              depth            another needle                           answer
 
-What is asked for stands at its depth, the others at random places.
+The binding asked for stands at its depth, the others at random places.
 """
 
 from pydantic import Field, model_validator
@@ -18,10 +18,10 @@ from hope.tasks.task import Example
 class Needle(BuiltIn):
     """Find one of several bindings in text of the corpus."""
 
-    needles: int = Field(4, ge=1, description="bindings in the text, one of which is asked for")
+    needles: int = Field(4, ge=1, description="bindings in the text; the question is about one of them")
     alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
-    tokens: int = Field(2, ge=1, description="tokens of a value")
-    depths: list[Share] = Field(default=EVENLY, description="places of the binding that is asked for")
+    tokens: int = Field(2, ge=1, description="tokens per value")
+    depths: list[Share] = Field(default=EVENLY, description="places of the binding asked for")
 
     reads_text = True
     sizes = ("alphabet",)
@@ -38,13 +38,13 @@ class Needle(BuiltIn):
         return 2 * (self.tokens + 2) + 1
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return a text with needles in it, and the question; a short prompt has fewer needles."""
+        """Return a text with needles, and the question; short prompts have fewer needles."""
         import numpy as np
 
         (alphabet,) = bound.sets
         block = self.tokens + 2
         context = length - block
-        # Half of the context is text, unless it holds no more than the one that is asked for.
+        # At least half of the context is text, unless only the needle asked for fits.
         needles = max(1, min(self.needles, context // (2 * block)))
         text = bound.source.span(random, context - needles * block)
         drawn = random.choice(alphabet, (needles, 1 + self.tokens), replace=False)
@@ -52,7 +52,7 @@ class Needle(BuiltIn):
         body = context - block
         start = place(random, depth, body)
         others = scatter(random, needles - 1, block, body)
-        while ((others < start) & (start < others + block)).any():  # the depth is exact, so the others give way
+        while ((others < start) & (start < others + block)).any():  # the depth is exact, so the others move
             others = scatter(random, needles - 1, block, body)
         others = others + np.where(others >= start, block, 0)
 

@@ -1,12 +1,12 @@
-"""Passkey retrieval: a key of random tokens lies in real text (Mohtashami and Jaggi 2023, arXiv 2305.16300).
+"""Passkey retrieval: a key of random tokens in real text (Mohtashami and Jaggi 2023, arXiv 2305.16300).
 
 ::
 
     the text QUERY p1 p2 p3 goes on and on QUERY | p1 p2 p3
              depth                                 answer
 
-The key's place in the text is its depth. In the paper the marker is a sentence; here it is a token, since a small model
-reads no instructions.
+The key's place in the text is its depth. The paper marks the key by a sentence, this task by a token, since small
+models do not understand instructions.
 """
 
 from pydantic import Field

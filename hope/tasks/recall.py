@@ -1,12 +1,12 @@
-"""Key-value recall: bindings lie scattered in filler, then every key is asked for its value.
+"""Key-value recall: bindings scattered in filler, then a question about every key.
 
 ::
 
     . . k1 v1 . k2 v2 . . . QUERY k2 | v2   QUERY k1 | v1   QUERY k1 v1 QUERY k2 v2
                                        answer          answer       again: taught, not scored
 
-Questions fill half of the prompt. Each key is scored where it is asked first; asking it again gives
-training more to learn from.
+Questions fill half of the prompt. Only the first question about each key is scored; training also learns from the
+repeated ones.
 """
 
 from pydantic import Field, model_validator
@@ -18,7 +18,7 @@ from hope.tasks.task import Example
 class Recall(BuiltIn):
     """Answer with the value that was bound to a key."""
 
-    pairs: int = Field(4, ge=1, description="bindings in a prompt")
+    pairs: int = Field(4, ge=1, description="bindings per prompt")
     alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
     filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
@@ -36,9 +36,9 @@ class Recall(BuiltIn):
         return 5
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return bindings at random places, and rounds of questions, each in an order of its own.
+        """Return bindings at random places, then rounds of questions, each in a random order.
 
-        A binding takes 2 tokens and a question 3; a short prompt has fewer of them.
+        A binding takes 2 tokens and a question 3; short prompts have fewer of them.
         """
         import numpy as np
 

@@ -1,4 +1,4 @@
-"""From a task's name to the task; the built-in ones are the files of this room."""
+"""Finds and builds tasks by name; the built-in ones are the files of this package."""
 
 import importlib
 import inspect
@@ -17,7 +17,7 @@ from hope.tasks.task import Source, Task, Vocabulary
 
 
 def _built_in() -> dict[str, type[BuiltIn]]:
-    """Return the built-in tasks by name, that of the file in which a task is defined, in alphabetical order."""
+    """Return the built-in tasks by the name of their file, in alphabetical order."""
     tasks = {}
     for _, name, _ in pkgutil.iter_modules([str(Path(__file__).parent)]):
         module = importlib.import_module(f"hope.tasks.{name}")
@@ -32,9 +32,9 @@ BUILT_IN = _built_in()
 
 
 class TaskDefinition(Section):
-    """A task with settings, under a name of the user's."""
+    """A task with settings, under the user's own name."""
 
-    task: str = Field(description="a built-in task, or my_module:MyClass for one of your own")
+    task: str = Field(description="a built-in task, or my_module:MyClass for your own")
     settings: dict[str, Any] = Field(default={}, description="its settings, laid over those of `tasks`")
 
 
@@ -42,8 +42,8 @@ def build_task(name: str, definition: TaskDefinition, vocabulary: Vocabulary, so
     """Return the task ``name`` of a study.
 
     Args:
-        name: what the study calls it, for errors.
-        definition: which task it is, and its settings.
+        name: its name in the study, for errors.
+        definition: the task and its settings.
         vocabulary: tokens to draw from.
         source: text to draw from.
 

@@ -1,14 +1,14 @@
-"""Repetition: a string of random tokens fills the prompt, again and again, with a period drawn for each prompt.
+"""Repetition: a random string fills the prompt by repeating, with a period drawn for each prompt.
 
 ::
 
     x1 x2 x3 x4 x5 x1 | x2 x3 x4 x5 x1 x2 x3 x4 x5 ...
-                        answer: all that is left
+                        answer: the rest
 
-The period is drawn from ``shortest_period`` to ``longest_period``, so that no distance is worth learning: what followed
-a token once follows it again. Within a period no token comes twice, unless the period is longer than the alphabet:
-then tokens are drawn with replacement. As induction, but every period is possible from a few tokens on, so that a
-prompt holds many answers: the task that small models learn first.
+The period is drawn from ``shortest_period`` to ``longest_period``, so that no fixed distance gives the answer: the
+token that followed another one follows it again. Within a period all tokens differ, unless it is longer than the
+alphabet: then tokens are drawn with replacement. Like induction, but periods can be short, so that a prompt has many
+answers: small models learn this task first.
 """
 
 from pydantic import Field
@@ -18,12 +18,12 @@ from hope.tasks.task import Example
 
 
 class Repeat(BuiltIn):
-    """Go on with a string that fills the prompt again and again, with a drawn period."""
+    """Continue a string that repeats with a random period."""
 
     alphabet: int = Field(32, ge=2, description="distinct tokens that the string is drawn from")
     shortest_period: int = Field(4, ge=1, description="tokens of the shortest string")
     longest_period: int | None = Field(
-        None, ge=1, description="tokens of the longest string; null, or more than that: half of the prompt"
+        None, ge=1, description="tokens of the longest string; null: half of the prompt, which is also the maximum"
     )
 
     sizes = ("alphabet",)
@@ -34,7 +34,7 @@ class Repeat(BuiltIn):
         return 2 * self.shortest_period
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return a string again and again; all but the first token of its repetitions are answers."""
+        """Return a repeated string; all tokens of the repetitions but the first are answers."""
         import numpy as np
 
         (alphabet,) = bound.sets

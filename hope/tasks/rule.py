@@ -1,13 +1,13 @@
-"""A rule that examples show: the output is the input, shifted by an amount that is new in each prompt.
+"""A rule shown by examples: the output is the input, shifted by an amount that is new in each prompt.
 
 ::
 
     x1 x1+s . x2 | x2+s . . x3 | x3+s . x4 | x4+s
     example        answer       answer      answer
 
-The symbols stand in a circle, in an order that is the same in every prompt, and each output lies s places further than
-its input. No input comes twice, so nothing can be copied: the shift has to be found in the pairs before and applied. A
-prompt has as many pairs as fit, at most one for each symbol of the circle; the rest is filler between them.
+The symbols form a circle, in the same order in every prompt, and each output lies s places further than its input. No
+input comes twice, so nothing can be copied: the model must infer the shift from earlier pairs and apply it. A prompt
+has as many pairs as fit, at most one per symbol of the circle; the rest is filler between them.
 """
 
 from pydantic import Field, model_validator
@@ -17,10 +17,10 @@ from hope.tasks.task import Example
 
 
 class Rule(BuiltIn):
-    """Follow a rule that examples show: a shift within the alphabet, new in each prompt."""
+    """Follow a rule shown by examples: a shift within the alphabet, new in each prompt."""
 
     alphabet: int = Field(16, ge=4, description="symbols in the circle")
-    shifts: int = Field(15, ge=1, description="shifts that are drawn from, 1 to so many places")
+    shifts: int = Field(15, ge=1, description="largest shift; the smallest is 1")
     filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 
     sizes = ("alphabet", "filler")
@@ -37,7 +37,7 @@ class Rule(BuiltIn):
         return 4
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
-        """Return pairs of one shift at random places; every output but the first is an answer."""
+        """Return pairs with one shift at random places; every output but the first is an answer."""
         import numpy as np
 
         circle, filler = bound.sets

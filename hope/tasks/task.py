@@ -1,6 +1,6 @@
-"""What a retrieval task is: the tokens that it draws from, its examples, and the class that a user's own derives from.
+"""The parts of a retrieval task: its vocabulary, its text, its examples, and the base class of tasks.
 
-The config imports this room for the settings of its tasks, so numpy is imported only where examples are drawn.
+The config imports this package for the settings of its tasks, so numpy is imported only where examples are drawn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Vocabulary:
 
     @cached_property
     def ordinary(self) -> np.ndarray:
-        """The ids that are no special token, int64, rising."""
+        """The ids of ordinary tokens, int64, rising."""
         import numpy as np
 
         return np.setdiff1d(np.arange(self.size), list(self.special.values()))
@@ -37,12 +37,12 @@ class Vocabulary:
     def alphabets(self, purpose: str, *sizes: int) -> list[np.ndarray]:
         """Return disjoint sets of ordinary token ids, int64, the same at every call.
 
-        All tasks deal from one shuffled deck, from its top: the first sets of two tasks overlap, so that what
-        one of them teaches of a token serves the other too.
+        All tasks take their sets from the start of one shuffled list: the first sets of two tasks overlap, so that
+        both train the same embeddings.
 
         Args:
-            purpose: the task, which an error names.
-            sizes: of the sets.
+            purpose: the task, for errors.
+            sizes: sizes of the sets.
 
         Raises:
             UserError: the vocabulary has too few ordinary tokens.
@@ -54,20 +54,20 @@ class Vocabulary:
         ordinary = self.ordinary
         if sum(sizes) > len(ordinary):
             raise UserError(
-                f"tasks.{purpose}: asks for {sum(sizes)} distinct tokens, but the vocabulary has {len(ordinary)}; "
+                f"tasks.{purpose}: needs {sum(sizes)} distinct tokens, but the vocabulary has {len(ordinary)}; "
                 "lower the task's sizes, or raise tokens.vocabulary"
             )
         return np.split(generator("alphabet").permutation(ordinary), np.cumsum(sizes))[: len(sizes)]
 
 
 class Source(Protocol):
-    """Real text to make prompts of; training has its own side of the corpus, evaluation the held-out one."""
+    """Real text for prompts: training text in training, held-out text in evaluation."""
 
     def span(self, random: np.random.Generator, count: int) -> np.ndarray:
-        """Return ``count`` neighbouring tokens from a random place, int64, within one document where one is as long.
+        """Return ``count`` neighbouring tokens from a random place, int64, within one document if one is long enough.
 
         Raises:
-            UserError: there are fewer tokens in all.
+            UserError: the text has fewer tokens.
         """
         ...
 
@@ -79,8 +79,8 @@ class Example:
     Attributes:
         tokens: token ids, int64 ``[length]``.
         answer: bool ``[length]``; True for tokens that are scored: each is predicted from the tokens before it.
-        candidates: token ids that answers of the example are drawn from, int64: a guess is made among them.
-        taught: bool ``[length]``; tokens that training learns from: the answers if None.
+        candidates: token ids that the answers are drawn from, int64; a guess picks one of them.
+        taught: bool ``[length]``; tokens that training learns from; the answers if None.
     """
 
     tokens: np.ndarray
@@ -90,7 +90,7 @@ class Example:
 
     @property
     def chance(self) -> float:
-        """Expected token accuracy of a guess among the candidates, each as likely."""
+        """Expected token accuracy of a guess among the candidates, all equally likely."""
         return 1 / len(set(self.candidates.tolist()))
 
     @property
@@ -103,25 +103,25 @@ class Task:
     """A retrieval task; a subclass takes its settings as further keyword arguments.
 
     Attributes:
-        depths: places of what is asked for at which evaluation scores the task, from 0, the beginning of the
-            prompt, to 1, right before the question. Empty for a task without them.
+        depths: places of the answer in the context at which evaluation scores the task, from 0, the beginning of
+            the prompt, to 1, right before the question. Empty for a task without depths.
     """
 
     depths: tuple[float, ...] = ()
 
     def __init__(self, vocabulary: Vocabulary, source: Source) -> None:
-        """Keep the tokens to draw from and the text."""
+        """Keep the vocabulary and the text."""
         self.vocabulary, self.source = vocabulary, source
 
     def example(self, random: np.random.Generator, length: int, depth: float | None = None) -> Example:
         """Return an example of exactly ``length`` tokens, a function of the arguments alone.
 
         Args:
-            random: where all that is drawn comes from.
-            length: tokens of the example, answers included.
-            depth: one of :attr:`depths`; None, which training passes, for a place drawn at random.
+            random: the only source of randomness.
+            length: tokens of the example, including the answers.
+            depth: one of :attr:`depths`; None, as in training, for a random one.
 
         Raises:
-            UserError: the task does not fit into so few tokens.
+            UserError: ``length`` is too short for the task.
         """
         raise NotImplementedError

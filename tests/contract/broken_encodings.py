@@ -1,4 +1,4 @@
-"""Encodings that each break one clause of the contract, in a way that a user might."""
+"""Encodings that each fail one check of the contract, by a mistake that a user might make."""
 
 import math
 
@@ -401,10 +401,10 @@ BROKEN = {
     "cache": {Recounting: "token by token with a cache differs from one pass by"},
     "batch": {Normalising: "a row alone differs"},
     "positions": {Writing: "writes into the positions"},
-    "shift": {Placed: "positions from 1 in place of 0", SingleAngles: "positions from 1,000 in place of 0"},
+    "shift": {Placed: "moving position 0 to 1 changes", SingleAngles: "moving position 0 to 1,000 changes"},
     "determinism": {
         DrawnEarly: "table differs between two models of one seed",
-        DrawnTwice: "asks for the generator of table twice",
+        DrawnTwice: "uses the generator of table twice",
         Dropping: "two passes over the same tokens differ",
     },
     "state": {
@@ -414,4 +414,4 @@ BROKEN = {
     },
     "gpu": {OnTheHost: "cuda"},
 }
-"""By check, the classes that break it and words of what it says of them."""
+"""The classes that fail each check, with words of the message."""

@@ -1,107 +1,105 @@
-"""RoPE and HoPE against formulas worked elsewhere."""
+"""Rotations by angles linear in position against transformers and complex numbers."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from transformers import LlamaConfig
+from transformers import GPTNeoXConfig, LlamaConfig
+from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXRotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from hope.encodings.base import EncodingShape
-from hope.encodings.rotary import rope_frequencies
-from hope.errors import UserError
-from tests.encodings.logits_of import built
+from hope.catalogue import FAMILIES
+from hope.encodings.registry import build_encoding
+from hope.encodings.rotary import Rotary, turn
+from tests.encodings.logits_of import built, named, random, shape_of
 
-
-def shape(head_dim: int = 16, length: int = 64) -> EncodingShape:
-    return EncodingShape(layers=1, width=2 * head_dim, heads=2, kv_heads=2, head_dim=head_dim, length=length)
-
-
-@pytest.mark.parametrize(
-    ("head_dim", "length", "base", "kept"),
-    [
-        (64, 512, 1e4, 16),
-        (64, 1024, 1e4, 18),
-        (64, 2048, 1e4, 21),
-        (64, 4096, 1e4, 23),
-        (128, 4096, 1e4, 46),
-        (64, 4096, 5e5, 16),
-        (128, 4096, 5e5, 32),
-    ],
-)
-def test_hope_keeps_the_components_that_turn_within_the_window(head_dim, length, base, kept):
-    frequencies = built("hope", shape(head_dim, length), base=base).frequencies
-    assert int((frequencies > 0).sum()) == kept
-    assert torch.equal(frequencies[:kept], rope_frequencies(head_dim, base)[:kept])
-    assert not frequencies[kept:].any()
+SHAPE = shape_of(heads=2, layers=1)
+TOKENS = 40
 
 
 @pytest.mark.parametrize("base", [100.0, 10_000.0, 500_000.0])
 def test_rope_equals_transformers(base):
-    head_dim, tokens = 16, 40
     stock = LlamaConfig(
-        hidden_size=2 * head_dim,
+        hidden_size=32,
         num_attention_heads=2,
-        head_dim=head_dim,
+        head_dim=16,
         rope_parameters={"rope_type": "default", "rope_theta": base},
     )
-    torch.manual_seed(0)
-    queries, keys = torch.randn(2, 3, 2, tokens, head_dim)
-    positions = torch.arange(tokens)
-    cosine, sine = LlamaRotaryEmbedding(stock)(queries, positions[None])
-    expected = apply_rotary_pos_emb(queries, keys, cosine, sine)
-    rope = built("rope", shape(head_dim), base=base)
-    found = rope.rotate(queries, keys, rope.prepare(positions), queries, 0)
+    heads, positions = random(2, 3, 2, TOKENS, 16), torch.arange(TOKENS)
+    expected = apply_rotary_pos_emb(*heads, *LlamaRotaryEmbedding(stock)(heads, positions[None]))
+    rope = built("rope", SHAPE, base=base)
+    found = rope.rotate(*heads, rope.prepare(positions), heads, 0)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)
 
 
-def test_hope_with_cutoff_zero_is_rope_and_with_a_huge_one_has_no_positions():
-    frequencies = {cutoff: built("hope", shape(32, 128), cutoff=cutoff).frequencies for cutoff in (0.0, 1e9)}
-    assert torch.equal(frequencies[0.0], rope_frequencies(32, 1e4))
-    assert not frequencies[1e9].any()
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_partial_rope_is_neox_with_dimensions_in_another_order(share):
+    size = int(16 * share)
+    stock = GPTNeoXConfig(
+        hidden_size=32,
+        num_attention_heads=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": share},
+    )
+    heads, positions = random(2, 3, 2, TOKENS, 16), torch.arange(TOKENS)
+    turning, still = heads.split([size, 16 - size], dim=-1)
+    turned = apply_rotary_pos_emb(*turning, *GPTNeoXRotaryEmbedding(stock)(heads, positions[None]))
+    # Theirs turns the pairs (j, j + r/2) of the first r dimensions, ours (j, j + d/2).
+    theirs = [torch.cat(parts, dim=-1) for parts in zip(turned, still, strict=True)]
+    first, second, others = torch.arange(16).split([size // 2, size // 2, 16 - size])
+    order = torch.cat((first, others[: 8 - size // 2], second, others[8 - size // 2 :]))
+    partial = built("partial_rope", SHAPE, share=share)
+    ours = partial.rotate(*heads[..., order], partial.prepare(positions), heads, 0)
+    for mine, stocks in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, stocks[..., order], atol=2e-5, rtol=0)
+    torch.testing.assert_close(ours[0] @ ours[1].mT, theirs[0] @ theirs[1].mT, atol=2e-4, rtol=0)
 
 
-@settings(deadline=None, max_examples=30)
-@given(
-    distance=st.integers(0, 300),
-    start=st.integers(0, 1_048_576 - 300),
-    kind=st.sampled_from(["rope", "hope"]),
-    seed=st.integers(0, 100),
-)
-def test_logits_depend_on_the_distance_alone(distance, start, kind, seed):
-    generator = torch.Generator().manual_seed(seed)
-    query, key = torch.randn(2, 1, 1, 1, 16, generator=generator)
-    encoding = built(kind, shape())
-
-    def logit(position: int) -> float:
-        turned, _ = encoding.rotate(query, query, encoding.prepare(torch.tensor([position + distance])), query, 0)
-        _, other = encoding.rotate(key, key, encoding.prepare(torch.tensor([position])), key, 0)
-        return float((turned * other).sum())
-
-    assert logit(start) == pytest.approx(logit(0), abs=2e-4)
+def complex_turn(heads: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Turn pairs (j, j + d/2) as complex numbers."""
+    turned = torch.complex(*heads.double().chunk(2, dim=-1)) * torch.polar(torch.ones_like(angles), angles)
+    return torch.cat((turned.real, turned.imag), dim=-1)
 
 
-def test_stopped_components_ignore_position():
-    hope = built("hope", shape(16, length=64))
-    still = (hope.frequencies == 0).nonzero()[:, 0]
-    assert len(still)
-    heads = torch.randn(1, 2, 1, 16)
-    turned, _ = hope.rotate(heads, heads, hope.prepare(torch.tensor([123_456])), heads, 0)
-    for dimensions in (still, still + 8):
-        assert torch.equal(turned[..., dimensions], heads[..., dimensions])
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.rotary])
+def test_a_rotary_module_turns_by_the_frequencies_of_the_catalogue_wherever_it_is_made(family):
+    encoding = named(family)
+    known = FAMILIES[family].spectrum_at(encoding.settings, SHAPE.head_dim, SHAPE.length).frequencies
+    with torch.device("meta"):
+        rotary = build_encoding(encoding, SHAPE)
+    assert isinstance(rotary, Rotary) and rotary.frequencies.device.type == "cpu"
+    assert rotary.frequencies.dtype == torch.float64 and rotary.frequencies.tolist() == list(known)
+    position, heads = 1_000_003, random(1, 2, 1, 16).double()
+    turned, _ = rotary.rotate(heads, heads, rotary.prepare(torch.tensor([position])), heads, 0)
+    expected = complex_turn(heads, torch.tensor([position * frequency for frequency in known], dtype=torch.float64))
+    torch.testing.assert_close(turned, expected, atol=1e-6, rtol=0)
 
 
 def test_replaced_frequencies_last_for_the_block():
-    rope = built("rope", shape())
+    rope = built("rope", SHAPE)
     before = rope.frequencies
     with rope.replaced(torch.zeros(8)):
         assert not rope.frequencies.any()
     assert rope.frequencies is before
 
 
-def test_bad_sizes_are_one_clear_line():
-    with pytest.raises(UserError, match="head dimension 7 is odd"):
-        rope_frequencies(7, 1e4)
-    with pytest.raises(UserError, match="base 0.0 is not above 0"):
-        rope_frequencies(8, 0.0)
+def angles(tokens: int, half: int) -> torch.Tensor:
+    return torch.rand(tokens, half, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 50
+
+
+@pytest.mark.parametrize("layout", ["heads first", "tokens first", "sliced"])
+def test_turn_and_its_gradient_equal_those_of_complex_numbers(layout):
+    heads, by, towards = random(2, 3, 5, 8), angles(5, 4), random(2, 3, 5, 8, seed=2)
+    if layout == "tokens first":
+        heads = heads.transpose(1, 2).contiguous().transpose(1, 2)
+    if layout == "sliced":
+        heads = torch.cat((heads, heads), dim=1)[:, :3]
+    first, second = heads.clone().requires_grad_(), heads.double().requires_grad_()
+    found, expected = turn(first, by.cos().float(), by.sin().float()), complex_turn(second, by)
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
+    (gradient,) = torch.autograd.grad(found, first, towards)
+    (wanted,) = torch.autograd.grad(expected, second, towards.double())
+    torch.testing.assert_close(gradient.double(), wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_angles_that_are_learned_get_their_gradient():
+    heads, by = random(1, 2, 3, 4).double().requires_grad_(), angles(3, 2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda one, other: turn(one, other.cos(), other.sin()), (heads, by))

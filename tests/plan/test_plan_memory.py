@@ -1,5 +1,6 @@
-"""The memory that is reckoned, against what autograd keeps, DeepSpeed's defaults, and whole trainings."""
+"""The estimated memory against autograd, DeepSpeed's defaults, and whole trainings."""
 
+import functools
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 from benchmarks.memory import CASES, HEAVY, LONG, WITHIN, compare
 from hope import config
 from hope.analysis import intervention
-from hope.catalogue import FAMILIES
+from hope.catalogue import FAMILIES, family_settings
 from hope.config import Model, Training
 from hope.model import loss
 from hope.model.decoder import Decoder
@@ -17,21 +18,26 @@ from hope.plan import activations, compute, memory
 from hope.plan.activations import Pass
 from hope.plan.memory import fullest, training_memory
 from hope.training.engine import engine_config
+from tests.encodings.logits_of import KINDS
 
-SHAPES = [
-    Model(layers=2, width=64, heads=4, mlp_width=192),
-    Model(layers=2, width=48, heads=6, kv_heads=2, mlp_width=80),
-]
+SHAPES = {
+    "own keys": Model(layers=2, width=64, heads=4, mlp_width=192),
+    "grouped keys": Model(layers=2, width=48, heads=6, kv_heads=2, mlp_width=80),
+}
+NUMBERS = {torch.float32: 4, torch.bfloat16: 2}
+MORE = 3
+"""Layers of the larger decoder that the smaller one lacks: what one layer keeps is a difference over these."""
 
 
 def one_pass(shape: Model, kind: Any = "cpu", number: int = 4, recompute: bool = False, windows: int = 2) -> Pass:
     return Pass(shape, 300, windows, 32, number, kind, recompute)
 
 
-def kept_by_autograd(shape: Model, dtype: torch.dtype, recompute: bool, family: str = "hope") -> int:
+@functools.cache
+def kept_by_autograd(name: str, more: int, dtype: torch.dtype, recompute: bool = False, family: str = "hope") -> int:
     """Return the bytes of all that a decoder's forward pass saves for its backward pass, weights aside."""
-    settings = FAMILIES[family].settings.model_validate({}).model_dump()
-    encoding = config.EncodingSpec(name=family, family=family, settings=settings)
+    shape = SHAPES[name].model_copy(update={"layers": SHAPES[name].layers + more})
+    encoding = config.EncodingSpec(name=family, family=family, settings=family_settings(family, {}))
     decoder = Decoder(shape, 300, 32, encoding, recompute).initialise(0).to(dtype)
     weights = {parameter.untyped_storage().data_ptr() for parameter in decoder.parameters()}
     found: dict[int, torch.Tensor] = {}
@@ -48,39 +54,30 @@ def kept_by_autograd(shape: Model, dtype: torch.dtype, recompute: bool, family: 
     return sum(tensor.untyped_storage().nbytes() for tensor in found.values())
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("dtype", "number"), [(torch.float32, 4), (torch.bfloat16, 2)])
-def test_a_layer_keeps_what_autograd_saves_for_it(shape: Model, dtype: torch.dtype, number: int) -> None:
-    more = shape.model_copy(update={"layers": 5})
-    saved = (kept_by_autograd(more, dtype, False) - kept_by_autograd(shape, dtype, False)) / 3
-    assert one_pass(shape, number=number).layer == saved
+def kept_by_a_layer(name: str, *rest: Any) -> float:
+    return (kept_by_autograd(name, MORE, *rest) - kept_by_autograd(name, 0, *rest)) / MORE
 
 
-@pytest.mark.parametrize("family", [name for name, found in FAMILIES.items() if found.kernel == "fused"])
-def test_only_those_that_are_named_keep_more(family: str) -> None:
-    more = SHAPES[0].model_copy(update={"layers": 5})
-    saved = (
-        kept_by_autograd(more, torch.float32, False, family) - kept_by_autograd(SHAPES[0], torch.float32, False, family)
-    ) / 3
-    assert (saved > one_pass(SHAPES[0]).layer) == FAMILIES[family].own_queries
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("dtype", "number"), [(torch.float32, 4), (torch.bfloat16, 2)])
-def test_all_layers_and_the_last_norm_keep_what_autograd_saves(shape: Model, dtype: torch.dtype, number: int) -> None:
-    one = one_pass(shape, number=number)
-    saved = kept_by_autograd(shape, dtype, False)
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("dtype", NUMBERS)
+def test_the_layers_and_the_last_norm_keep_what_autograd_saves(name: str, dtype: torch.dtype) -> None:
+    one, saved = one_pass(SHAPES[name], number=NUMBERS[dtype]), kept_by_autograd(name, 0, dtype)
+    assert one.layer == kept_by_a_layer(name, dtype)
     # Besides: token ids, and the tables of the rotation.
     assert 0 <= saved - one.kept - one.last_norm < 0.05 * saved
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_layer_that_is_computed_again_keeps_its_input_alone(shape: Model) -> None:
-    more = shape.model_copy(update={"layers": 5})
-    saved = (kept_by_autograd(more, torch.float32, True) - kept_by_autograd(shape, torch.float32, True)) / 3
-    one = one_pass(shape, recompute=True)
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_layer_that_is_computed_again_keeps_its_input_alone(name: str) -> None:
+    saved, one = kept_by_a_layer(name, torch.float32, True), one_pass(SHAPES[name], recompute=True)
     assert one.stream == saved
-    assert one.kept == shape.layers * saved
+    assert one.kept == SHAPES[name].layers * saved
+
+
+@pytest.mark.parametrize("family", [name for name in KINDS if FAMILIES[name].kernel == "fused"])
+def test_only_those_that_are_named_keep_more(family: str) -> None:
+    saved = kept_by_a_layer("own keys", torch.float32, False, family)
+    assert (saved > one_pass(SHAPES["own keys"]).layer) == FAMILIES[family].own_queries
 
 
 def test_constants_are_those_of_the_code_that_they_speak_of() -> None:
@@ -95,7 +92,7 @@ def test_constants_are_those_of_the_code_that_they_speak_of() -> None:
 @pytest.mark.parametrize("number", [4, 2])
 def test_more_processes_share_the_optimiser_and_stage_3_the_weights(number: int) -> None:
     training = Training(batch_windows=16, precision="float32" if number == 4 else "bfloat16")
-    one, parameters = one_pass(SHAPES[0], "gpu", number), 3_000_000_000
+    one, parameters = one_pass(SHAPES["own keys"], "gpu", number), 3_000_000_000
 
     def held(stage: int, world: int) -> Any:
         return fullest(training_memory(training, one, parameters, stage, world))
@@ -113,7 +110,7 @@ def test_more_processes_share_the_optimiser_and_stage_3_the_weights(number: int)
 
 
 def test_offload_moves_the_optimisers_state_to_the_host() -> None:
-    one, parameters = one_pass(SHAPES[0], "gpu", 2), 1_000_000_000
+    one, parameters = one_pass(SHAPES["own keys"], "gpu", 2), 1_000_000_000
     moments = {
         offload: fullest(
             training_memory(Training(precision="bfloat16", offload=offload), one, parameters, stage=2, world=4)
@@ -134,6 +131,7 @@ def test_recomputation_and_smaller_micro_batches_take_less() -> None:
     assert totals == sorted(totals, reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [

@@ -71,7 +71,7 @@ def test_a_task_of_the_users_own_is_built_with_its_settings(own):
         (last("my_tasks:Other"), "tasks.definitions.last.task: 'my_tasks:Other' is no subclass of hope.tasks.Task"),
         (last(alphabets=3), "tasks.definitions.last.settings: my_tasks:Last: got an unexpected keyword"),
         (last(alphabet=9), "tasks.definitions.last.settings: nine are not allowed"),
-        (last(alphabet=99), "asks for 99 distinct tokens, but the vocabulary has 96"),
+        (last(alphabet=99), "needs 99 distinct tokens, but the vocabulary has 96"),
     ],
 )
 def test_what_is_wrong_with_a_task_of_ones_own_is_one_line(own, tasks, line):
@@ -99,13 +99,6 @@ def test_a_mistake_in_the_config_is_one_line(tasks, line):
     with pytest.raises(UserError) as caught:
         arm(tasks=tasks)
     assert line in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_a_prompt_too_short_for_a_task_is_found_before_anything_runs():
-    with pytest.raises(
-        UserError, match=r"retrieval.multiples: the shortest example has 8 tokens, but passkey needs 11"
-    ):
-        arm(training={"length": 64}, retrieval={"tasks": ["passkey"], "multiples": [0.125, 1.0]})
 
 
 def test_a_definition_changes_the_settings_of_the_study():

@@ -1,1 +1,1 @@
-"""The built-in families of encodings. A module here is found by itself: no list names it."""
+"""The built-in families of encodings. Modules here are found automatically: no list names them."""

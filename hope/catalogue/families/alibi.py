@@ -9,12 +9,12 @@ from hope.catalogue.family import EncodingShape, Family, NoSettings
 def slopes(heads: Any, number: int) -> Any:
     """Return the slope of each of the ``heads``, float32: ``2^(-8h/number)`` for h = 1 .. number.
 
-    Where ``number`` is no power of 2, the slopes of the power below it come first, then every second
-    slope of the power above it, as in the authors' code.
+    If ``number`` is no power of 2, the slopes for the power below it come first, then every second
+    slope for the power above it, as in the authors' code.
 
     Args:
         heads: a tensor of indices from 0, int64, of any shape.
-        number: heads in all.
+        number: the number of heads.
     """
     below = 2 ** math.floor(math.log2(number))
     own, between = (heads + 1) * (8 / below), (2 * (heads - below) + 1) * (4 / below)
@@ -33,10 +33,10 @@ FAMILY = Family(
     source="Press et al. 2022, arXiv 2108.12409",
     in_short="falls without end",
     over_distance=(
-        "What is added falls from 0 linearly and has no lower bound; slopes differ by head. Where H is no power of 2, "
-        "the slopes of the power below it come first, then every second one of the power above it."
+        "The bias falls linearly from 0 and has no lower bound; each head has its own slope. If H is no power of 2, "
+        "the slopes for the power below it come first, then every second slope for the power above it."
     ),
-    past_length="Goes on falling.",
+    past_length="The bias goes on falling.",
     color="#009E73",
     marker="^",
     marker_size=1.1,

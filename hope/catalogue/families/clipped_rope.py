@@ -1,4 +1,4 @@
-"""Clipped RoPE: slow components are slowed down or stopped (Li et al. 2026, arXiv 2602.05258)."""
+"""Clipped RoPE: slow components are slowed or frozen (Li et al. 2026, arXiv 2602.05258)."""
 
 import math
 from typing import Any, Literal
@@ -12,18 +12,20 @@ from hope.catalogue.spectra import Spectrum, check_count, geometric, slow_compon
 class ClippedRopeSettings(RotarySettings):
     """Settings of clipped RoPE."""
 
-    kind: Literal["soft", "hard"] = Field("soft", description="soft: slow them down by a cosine; hard: stop them")
-    count: int | None = Field(None, ge=0, description="slowest components clipped; as many as HoPE's if left out")
+    kind: Literal["soft", "hard"] = Field(
+        "soft", description="soft: slow the slowest components by a cosine; hard: freeze them"
+    )
+    count: int | None = Field(None, ge=0, description="components to clip, from the slowest; as many as HoPE's if null")
 
 
 def spectrum(settings: ClippedRopeSettings, head_dim: int, length: int) -> Spectrum:
-    """Return RoPE's frequencies, the ``count`` slowest of them slowed or stopped.
+    """Return RoPE's frequencies, the ``count`` slowest of them slowed or frozen.
 
-    ``soft`` multiplies them by ``(1 + cos t) / 2``, t evenly from 0 to pi: the first is left, the last
-    stands still. ``hard`` stops them all.
+    ``soft`` multiplies them by ``(1 + cos t) / 2``, t evenly spaced from 0 to pi: the first is unchanged, the
+    last is frozen. ``hard`` freezes them all.
 
     Raises:
-        UserError: a count that the head does not have.
+        UserError: the head has fewer than ``count`` components.
     """
     whole = geometric(head_dim, settings.base)
     clipped = len(slow_components(whole, length)) if settings.count is None else settings.count
@@ -38,7 +40,7 @@ def spectrum(settings: ClippedRopeSettings, head_dim: int, length: int) -> Spect
 
 
 def aliases(head_dim: int, length: int) -> list[dict[str, Any]]:
-    """Return other names of HoPE and of RoPE."""
+    """Return settings that equal HoPE, and RoPE."""
     slow = slow_components(geometric(head_dim, ClippedRopeSettings().base), length)
     return [{"kind": "hard", "count": len(slow)}, {"kind": "soft", "count": 0}]
 
@@ -51,14 +53,14 @@ FAMILY = Family(
     source="Li et al. 2026, arXiv 2602.05258",
     in_short="bounded; g(D) to a floor",
     over_distance=(
-        f"{ROTATION} Soft: slow components are slowed down, the last one to 0. Hard: they stand still, and unless "
-        "count says otherwise this is HoPE. The mean of g(D), far enough for the slowest to turn, is 1 - 2K/d."
+        f"{ROTATION} Soft: slow components are slowed, the last one to 0. Hard: they are frozen; with the default "
+        "count this is HoPE. The mean of g(D), at distances where the slowest component turns, is 1 - 2K/d."
     ),
-    past_length="Soft: slow components reach new angles, but smaller ones than RoPE's. Hard: as HoPE.",
+    past_length="Soft: slow components reach new angles, smaller than RoPE's. Hard: as HoPE.",
     color="#332288",
     marker="d",
     marker_size=1.2,
     spectrum=spectrum,
     aliases=aliases,
 )
-PRESETS = (FAMILY.preset("clipped_rope_hard", "slow components stopped, not slowed", 12, kind="hard"),)
+PRESETS = (FAMILY.preset("clipped_rope_hard", "slow components frozen, not slowed", 12, kind="hard"),)

@@ -1,4 +1,4 @@
-"""DaRoPE: slow components turn by a position that the content sets (DaRoPE 2026, equations 4 to 6)."""
+"""DaRoPE: slow components turn by a position that depends on content (DaRoPE 2026, equations 4 to 6)."""
 
 from pydantic import Field
 
@@ -8,8 +8,8 @@ from hope.catalogue.family import Family, RotarySettings
 class DaropeSettings(RotarySettings):
     """Settings of DaRoPE."""
 
-    w_std: float = Field(0.1, ge=0.0, description="standard deviation of the weights w at the start")
-    alpha: float = Field(0.5, description="weight of the position at the start")
+    w_std: float = Field(0.1, ge=0.0, description="initial standard deviation of the weights w")
+    alpha: float = Field(0.5, description="initial weight of the position")
 
 
 FAMILY = Family(
@@ -20,14 +20,11 @@ FAMILY = Family(
     source="DaRoPE 2026, equations 4 to 6",
     in_short="bounded",
     over_distance=(
-        "Fast components are HoPE's. The others turn by theta_j (c_m - c_n), both clocks between 0 and L: the logit "
-        "stays within ± sum_j A_j. Content moves the clocks through w, so that D alone decides nothing; the pictures "
-        "have w = 0."
+        "Fast components are HoPE's. The others turn by theta_j (c_m - c_n), with both clocks between 0 and L: the "
+        "logit stays within ± sum_j A_j. Content moves the clocks through w, so the logit does not depend on D alone; "
+        "the pictures have w = 0."
     ),
-    past_length=(
-        "From position L on the position's part of the clock stays as it is: slow components then tell tokens apart by "
-        "their content alone."
-    ),
+    past_length=("From position L on, position no longer moves the clock: slow components depend on content alone."),
     color="#000000",
     marker="X",
     marker_size=1.25,

@@ -1,4 +1,4 @@
-"""HoPE: components too slow to complete a turn within the training length stand still (Chen et al. 2025)."""
+"""HoPE: components too slow to complete a turn within the training length are frozen (Chen et al. 2025)."""
 
 import hashlib
 from typing import Annotated, Any, Literal
@@ -16,18 +16,18 @@ class HopeSettings(RotarySettings):
     cutoff: float = Field(
         1.0,
         ge=0.0,
-        description="turns that a component must complete within the training length to be fast",
+        description="turns that a fast component completes within the training length, at least",
     )
     freeze: Literal["slow", "fast", "band", "listed", "random"] = Field(
-        "slow", description="components of angle 0: the slow ones is HoPE, the others are ablations"
+        "slow", description="components whose angle is 0: slow is HoPE, the others are ablations"
     )
     band: list[Annotated[float, Field(ge=0.0)]] | None = Field(
-        None, min_length=2, max_length=2, description="freeze: band; turns within L, from and below"
+        None, min_length=2, max_length=2, description="freeze: band; from this many turns within L to below that many"
     )
     components: list[Annotated[int, Field(ge=0)]] | None = Field(
         None, description="freeze: listed; indices from 0, from fast to slow"
     )
-    count: int | None = Field(None, ge=0, description="freeze: random; how many, as many as HoPE if left out")
+    count: int | None = Field(None, ge=0, description="freeze: random; number of components, as many as HoPE's if null")
     seed: int | None = Field(None, ge=0, description="freeze: random; seed of the set")
 
     @model_validator(mode="after")
@@ -42,17 +42,17 @@ class HopeSettings(RotarySettings):
 
 
 def spectrum(settings: HopeSettings, head_dim: int, length: int) -> Spectrum:
-    """Return RoPE's frequencies, those of :func:`frozen_components` set to 0."""
+    """Return RoPE's frequencies, with 0 for :func:`frozen_components`."""
     whole = geometric(head_dim, settings.base)
     frozen = frozen_components(settings, whole, length)
     return Spectrum(tuple(0.0 if j in frozen else frequency for j, frequency in enumerate(whole)), whole)
 
 
 def frozen_components(settings: HopeSettings, whole: tuple[float, ...], length: int) -> set[int]:
-    """Return the components that get angle 0 at every position; a fast one has ``theta_j >= 2 pi * cutoff / L``.
+    """Return the components whose angle is 0 at every position; fast means ``theta_j >= 2 pi * cutoff / L``.
 
     Raises:
-        UserError: a component or a count that the head does not have.
+        UserError: the head has no such component, or fewer than ``count``.
     """
     every, slow = set(range(len(whole))), slow_components(whole, length, settings.cutoff)
     if settings.freeze == "slow":
@@ -74,14 +74,14 @@ def frozen_components(settings: HopeSettings, whole: tuple[float, ...], length: 
 
 
 def _random_set(components: int, count: int, seed: int) -> set[int]:
-    """Return ``count`` of the components, the same for a seed on every machine and in every version of Python."""
+    """Return ``count`` of the components, the same for one seed on every machine and Python version."""
     check_count(count, components)
     drawn = sorted(range(components), key=lambda j: hashlib.sha256(f"frozen {seed} {j}".encode()).digest())
     return set(drawn[:count])
 
 
 def floor(settings: HopeSettings, head_dim: int, length: int) -> float | None:
-    """Return 1 - 2K/d, K counted from ``theta_j >= 2 pi cutoff / L``; None for the ablations."""
+    """Return 1 - 2K/d, where K components have ``theta_j >= 2 pi cutoff / L``; None for the ablations."""
     if settings.freeze != "slow":
         return None
     half = head_dim // 2
@@ -89,7 +89,7 @@ def floor(settings: HopeSettings, head_dim: int, length: int) -> float | None:
 
 
 def aliases(head_dim: int, length: int) -> list[dict[str, Any]]:
-    """Return other names of HoPE, of RoPE and of no encoding."""
+    """Return settings that equal HoPE, RoPE, and no encoding."""
     half = head_dim // 2
     kept = spectrum(HopeSettings(), head_dim, length).kept
     return [
@@ -109,10 +109,10 @@ FAMILY = Family(
     source="Chen et al. 2025, arXiv 2410.21216",
     in_short="bounded; g(D) to a floor",
     over_distance=(
-        f"{ROTATION} Those that stand still add the same at every distance, the K others stay within ± the sum of "
-        "their A_j. The mean of g(D) over far distances is 1 - 2K/d."
+        f"{ROTATION} Frozen components add the same at every distance; the K others stay within ± the sum of their "
+        "A_j. The mean of g(D) over far distances is 1 - 2K/d."
     ),
-    past_length="Each component that turns completes a turn within L: no angle is new, only combinations of them are.",
+    past_length="Every component that turns completes a turn within L: only combinations of angles are new.",
     color="#0072B2",
     marker="o",
     shades="Blues",
@@ -128,7 +128,7 @@ PRESETS = (
     FAMILY.preset("hope_slow_only", "ablation: the fast components frozen instead", 9, freeze="fast"),
     FAMILY.preset(
         "hope_band",
-        "ablation: of the slow components only those just below a turn frozen",
+        "ablation: only slow components of almost a turn frozen",
         10,
         freeze="band",
         band=[0.25, 1.0],

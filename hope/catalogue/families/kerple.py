@@ -15,10 +15,10 @@ LOGARITHMIC = Family(
     formula="logit - p_h * log(1 + a_h * (i - j)), p and a at least 0.01, learned",
     in_short="falls without end, slowly",
     over_distance=(
-        "What is added falls from 0 as a logarithm and has no lower bound: a key's weight falls like a power of the "
+        "The bias falls from 0 as a logarithm and has no lower bound: a key's weight falls like a power of the "
         f"distance. {DRAWN}"
     ),
-    past_length="Goes on falling.",
+    past_length="The bias goes on falling.",
     color="#80BA5A",
     marker="<",
     marker_size=1.1,
@@ -32,10 +32,10 @@ POWER = Family(
     formula="logit - a_h * (i - j)^p_h, a at least 0.01, p from 0.01 to 2, learned",
     in_short="falls without end",
     over_distance=(
-        "What is added falls from 0 as a power of the distance, from nearly flat to quadratic, and has no lower bound. "
+        "The bias falls from 0 as a power of the distance, from nearly flat to quadratic, and has no lower bound. "
         f"{DRAWN}"
     ),
-    past_length="Goes on falling.",
+    past_length="The bias goes on falling.",
     color="#999933",
     marker=">",
     marker_size=1.1,

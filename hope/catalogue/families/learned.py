@@ -10,10 +10,10 @@ FAMILY = Family(
     in_short="none at the start",
     over_distance=(
         "None before training: rows are drawn independently, and their inner products are noise around 0 of standard "
-        "deviation width^(-1/2), relative to that of a row with itself. What training makes of them is learned for "
-        "each pair of positions apart."
+        "deviation width^(-1/2), relative to the product of a row with itself. Training learns each pair of positions "
+        "separately."
     ),
-    past_length="There is no position L or later: an error, never a wrap.",
+    past_length="There are no positions from L on: using one is an error, positions never wrap.",
     color="#CC79A7",
     marker="v",
     marker_size=1.1,

@@ -1,4 +1,4 @@
-"""p-RoPE: the fastest share p of the components turns (Barbero et al. 2024, arXiv 2410.06205, section 6)."""
+"""p-RoPE: a share p of the components turns, the fastest (Barbero et al. 2024, arXiv 2410.06205, section 6)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from hope.catalogue.spectra import Spectrum, geometric, share_of, slow_component
 class PRopeSettings(RotarySettings):
     """Settings of p-RoPE."""
 
-    p: float = Field(0.75, ge=0.0, le=1.0, description="share of the components that turn, from the fastest")
+    p: float = Field(0.75, ge=0.0, le=1.0, description="share of the components that turns, from the fastest")
 
 
 def spectrum(settings: PRopeSettings, head_dim: int, length: int) -> Spectrum:
@@ -22,7 +22,7 @@ def spectrum(settings: PRopeSettings, head_dim: int, length: int) -> Spectrum:
 
 
 def aliases(head_dim: int, length: int) -> list[dict[str, Any]]:
-    """Return other names of HoPE, of RoPE and of no encoding."""
+    """Return settings that equal HoPE, RoPE, and no encoding."""
     half, slow = head_dim // 2, slow_components(geometric(head_dim, PRopeSettings().base), length)
     return [{"p": (half - len(slow)) / half}, {"p": 1.0}, {"p": 0.0}]
 
@@ -35,7 +35,7 @@ FAMILY = Family(
     source="Barbero et al. 2024, arXiv 2410.06205",
     in_short="bounded; g(D) to a floor",
     over_distance=(
-        f"{ROTATION} As HoPE, but K = int(p d/2) whatever L is. The mean of g(D) over far distances is 1 - 2K/d."
+        f"{ROTATION} As HoPE, but K = int(p d/2) for any L. The mean of g(D) over far distances is 1 - 2K/d."
     ),
     past_length="As RoPE, for those of the first K components that complete no turn within L.",
     color="#56B4E9",

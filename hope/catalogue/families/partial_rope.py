@@ -1,8 +1,7 @@
 """Partial RoPE: r of the d dimensions turn, with a whole spectrum (Black et al. 2022, arXiv 2204.06745).
 
 The source turns the pairs (j, j + r/2) of the first r dimensions. Here the pairs are (j, j + d/2) for j < r/2, as in
-all rotary encodings: the same model with the rows of every head of the query and key projections in another order,
-and so the same class of models from the same random start.
+all rotary encodings: the same model with the rows of the query and key projections permuted within each head.
 """
 
 from typing import Annotated, Literal
@@ -18,7 +17,7 @@ ShareOrHope = Annotated[float | Literal["hope"], number_or("hope", 0.0, 1.0, "a 
 class PartialRopeSettings(RotarySettings):
     """Settings of partial RoPE."""
 
-    share: ShareOrHope = Field(0.25, description="share r/d of rotated dimensions; hope: as many as HoPE keeps")
+    share: ShareOrHope = Field(0.25, description="share r/d of the dimensions that turns; hope: as many as HoPE turns")
 
 
 def spectrum(settings: PartialRopeSettings, head_dim: int, length: int) -> Spectrum:
@@ -34,7 +33,7 @@ FAMILY = Family(
     name="partial_rope",
     rank=3,
     settings=PartialRopeSettings,
-    formula="rotate r dimensions by m * b^(-2j/r), leave the others",
+    formula="rotate r dimensions by m * b^(-2j/r), leave the others unchanged",
     source="Black et al. 2022, arXiv 2204.06745",
     in_short="bounded; g(D) to a floor",
     over_distance=(

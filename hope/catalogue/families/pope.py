@@ -22,7 +22,7 @@ FAMILY = Family(
     in_short="bounded; mean to 0",
     over_distance=(
         "The logit stays within ± sum_c softplus(q_c) softplus(k_c) at every distance. Each of the d dimensions is a "
-        "component of its own, with a magnitude that position does not touch. The picture has phases delta of 0, the "
+        "component of its own, and its magnitude does not depend on position. The picture has phases delta of 0, the "
         "default start."
     ),
     past_length="As RoPE, for components with theta_c below 2 pi / L.",
@@ -33,4 +33,4 @@ FAMILY = Family(
     parameters=(("layers", "kv_heads", "head_dim"),),
     own_queries=True,
 )
-PRESETS = (FAMILY.preset("pope_uniform", "phases begin anywhere", 13, delta="uniform"),)
+PRESETS = (FAMILY.preset("pope_uniform", "phases begin at random", 13, delta="uniform"),)

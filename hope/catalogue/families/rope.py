@@ -28,11 +28,11 @@ def spectrum(settings: RopeSettings, head_dim: int, length: int) -> Spectrum:
 def fast_base(head_dim: int, length: int) -> float:
     """Return the largest base at which every component completes a turn within ``length`` tokens.
 
-    ``(L / 2 pi)^(d / (d - 2))``, about 803 at L = 4096, d = 64: none would be frozen by HoPE. A hair less, so
-    that rounding leaves the slowest component on the fast side.
+    ``(L / 2 pi)^(d / (d - 2))``, about 803 at L = 4096, d = 64: HoPE would freeze none. Reduced by 1e-12, so that
+    rounding leaves the slowest component on the fast side.
     """
     if head_dim <= 2:
-        return 10_000.0  # the only component turns by a radian per token at any base
+        return 10_000.0  # the only component turns by one radian per token at any base
     return (length / TURN) ** (head_dim / (head_dim - 2)) * (1 - 1e-12)
 
 
@@ -49,8 +49,8 @@ FAMILY = Family(
     source="Su et al. 2021, arXiv 2104.09864",
     in_short="bounded; g(D) to 0",
     over_distance=(
-        f"{ROTATION} It stays within ± sum_j A_j at every distance, and content decides which distance it favours. "
-        "The mean of g(D) over far distances is 0."
+        f"{ROTATION} The logit stays within ± sum_j A_j at every distance; content decides at which distance it is "
+        "largest. The mean of g(D) over far distances is 0."
     ),
     past_length=UNSEEN,
     color="#D55E00",

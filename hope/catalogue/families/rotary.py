@@ -1,4 +1,4 @@
-"""A rotation by given frequencies, such as those of a model that was trained elsewhere."""
+"""A rotation by given frequencies, such as those of a model trained elsewhere."""
 
 from typing import Annotated
 
@@ -12,7 +12,9 @@ from hope.errors import UserError
 class GivenSettings(RotarySettings):
     """Settings of a rotation by given frequencies."""
 
-    frequencies: list[Annotated[float, Field(ge=0.0)]] | None = Field(None, description="d/2 numbers, radians a token")
+    frequencies: list[Annotated[float, Field(ge=0.0)]] | None = Field(
+        None, description="d/2 numbers, in radians per token"
+    )
     multipliers: list[Annotated[float, Field(ge=0.0)]] | None = Field(
         None, description="d/2 factors of RoPE's frequencies"
     )
@@ -25,10 +27,10 @@ class GivenSettings(RotarySettings):
 
 
 def spectrum(settings: GivenSettings, head_dim: int, length: int) -> Spectrum:
-    """Return ``frequencies`` as they are given, or RoPE's times ``multipliers``.
+    """Return the given ``frequencies``, or RoPE's times ``multipliers``.
 
     Raises:
-        UserError: there is not one of them for each component.
+        UserError: their number differs from the number of components.
     """
     rope = geometric(head_dim, settings.base)
     for key in ("frequencies", "multipliers"):
@@ -51,9 +53,10 @@ FAMILY = Family(
     source="this project: for frequencies from elsewhere",
     in_short="bounded",
     over_distance=(
-        f"{ROTATION} It stays within ± sum_j A_j at every distance. The picture has the default, RoPE's frequencies."
+        f"{ROTATION} The logit stays within ± sum_j A_j at every distance. The picture has the default, RoPE's "
+        "frequencies."
     ),
-    past_length="As the given frequencies have it.",
+    past_length="Depends on the given frequencies.",
     color="#A5AA99",
     marker="h",
     marker_size=1.1,

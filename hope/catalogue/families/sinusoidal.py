@@ -19,10 +19,10 @@ FAMILY = Family(
     source="Vaswani et al. 2017, arXiv 1706.03762",
     in_short="bounded; product falls",
     over_distance=(
-        "The vectors of two positions have the inner product sum_i cos(D b^(-2i/width)). A logit sees them through the "
-        "projections of queries and keys, and so depends on m and n, not on D alone."
+        "The vectors of two positions have the inner product sum_i cos(D b^(-2i/width)). They pass through the "
+        "projections of queries and keys, so a logit depends on m and n, not on D alone."
     ),
-    past_length="Slow waves reach values that training did not show.",
+    past_length="Slow waves reach values that did not occur in training.",
     color="#8C564B",
     marker="8",
     acts_on="embeddings",

@@ -8,7 +8,7 @@ from hope.catalogue.family import Family, Positive, RotarySettings
 class XposSettings(RotarySettings):
     """Settings of xPos."""
 
-    scale_base: Positive = Field(512.0, description="tokens over which component j decays by its factor zeta_j")
+    scale_base: Positive = Field(512.0, description="tokens over which component j decays by the factor zeta_j")
 
 
 FAMILY = Family(
@@ -22,7 +22,7 @@ FAMILY = Family(
         "Component j adds A_j zeta_j^(D/512) cos(D theta_j + phi_j), zeta_j from 0.29 to almost 1: the logit stays "
         "within ± sum_j A_j zeta_j^(D/512), which falls to 0, for the fast components first."
     ),
-    past_length="As RoPE, ever fainter.",
+    past_length="As RoPE, ever weaker.",
     color="#661100",
     marker="*",
     marker_size=1.6,
