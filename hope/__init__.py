@@ -6,6 +6,6 @@ were trained here load with the Auto classes of transformers in any process that
 
 from hope.model.registration import register_with_transformers
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 register_with_transformers()

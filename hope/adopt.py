@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from hope.config import Arm, as_config, parse_study, wrong_name
+from hope.config import FORMAT, FORMAT_KEY, Arm, as_config, parse_study, wrong_name
 from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.paths import StudyPaths
@@ -15,11 +15,18 @@ MADE_AGAIN = ("tables", "figures", "report", "claims.json")
 
 
 def check_layout(study: Path) -> None:
-    """Check that a study's folder has arms.
+    """Check that a study's folder has the format of this version.
 
     Raises:
-        UserError: it is older than arms; the line gives the command that converts it.
+        UserError: the format is older, and the line gives the command that converts the folder; or newer.
     """
+    config = StudyPaths(study).config
+    content = read_json(config) if config.exists() else {}
+    if isinstance(content, dict) and content.get(FORMAT_KEY, FORMAT) > FORMAT:
+        raise UserError(
+            f"{study}: has format {content[FORMAT_KEY]}, and this version reads {FORMAT}; install the newer version "
+            "that wrote it"
+        )
     if _is_without_arms(study):
         raise UserError(f"{study}: was made before studies had arms; take it over with: python -m hope adopt {study}")
 

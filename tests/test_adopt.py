@@ -90,3 +90,12 @@ def test_an_arm_that_cannot_be_named_so_is_one_line_and_moves_nothing(old):
     with pytest.raises(UserError, match="--arm: 'a/b' must be letters"):
         adopt(old, "a/b")
     assert all((old / name).exists() for name in FILES)
+
+
+def test_a_folder_of_a_newer_version_is_one_line(tmp_path):
+    config = tmp_path / "study.json"
+    config.write_text('{"format": 2}')
+    check_layout(tmp_path)
+    config.write_text('{"format": 3}')
+    with pytest.raises(UserError, match="has format 3, and this version reads 2; install the newer version"):
+        check_layout(tmp_path)

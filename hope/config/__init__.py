@@ -22,7 +22,7 @@ from hope.config.extensions import Extension
 from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
 from hope.config.measures import Analysis, Extrapolation, Retrieval, Strided
 from hope.config.messages import describe
-from hope.config.study import MAIN, Report, Run, Study, Tracking, as_config, merge
+from hope.config.study import FORMAT, FORMAT_KEY, MAIN, Report, Run, Study, Tracking, as_config, merge
 from hope.config.tasks import TASKS, Tasks
 from hope.config.training import Mixture, Model, Training
 from hope.section import Section
@@ -38,6 +38,8 @@ __all__ = [
     "EncodingDefinition",
     "Extension",
     "Extrapolation",
+    "FORMAT",
+    "FORMAT_KEY",
     "ExtrapolationStage",
     "Files",
     "Hub",

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from hope.config.arm import Arm, Seeds
 from hope.config.measures import Extrapolation, Retrieval
-from hope.config.study import COMPLETE, Study
+from hope.config.study import COMPLETE, FORMAT_KEY, Study
 from hope.config.training import Model, Training
 from hope.section import Section
 
@@ -19,7 +19,7 @@ ALL_ARMS = Arm(
     encodings=["rope", "hope", "none", "alibi"],
     seeds=Seeds(count=3),
     model=Model(layers=2),
-    training=Training(tokens=1_500_000, learning_rate=6e-3),
+    training=Training(tokens=1_200_000, learning_rate=6e-3),
     extrapolation=Extrapolation(longest=8, contexts=[0.5, 1.0, 2.0, 4.0, 8.0]),
     retrieval=Retrieval(tasks=[]),
 )
@@ -66,7 +66,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
             "retrieval": {
                 "tasks": ["repeat", "repeat_far", "recall", "decoy_recent", "few_shot", "mqar_many"],
                 "multiples": [0.25, 0.5, 1.0, 2.0, 4.0, 8.0],
-                "prompts": 200,
+                "prompts": 128,
             },
         },
     ),
@@ -127,7 +127,8 @@ def config_schema() -> dict[str, Any]:
     }
     arms = {"additionalProperties": {"anyOf": [{"$ref": "#/$defs/Arm"}, {"type": "null"}]}, "type": "object"}
     alone = {"type": "boolean", "default": False, "description": "true: laid over no other file, like study.json"}
-    own = {COMPLETE: alone, "arms": arms | {"description": ARMS_COMMENT}}
+    of_folder = {"type": "integer", "description": "format of the results folder; written into its study.json"}
+    own = {COMPLETE: alone, FORMAT_KEY: of_folder, "arms": arms | {"description": ARMS_COMMENT}}
     properties = of_study["properties"] | own | of_arm["properties"]
     return {
         "$defs": definitions,

@@ -83,6 +83,8 @@ class Study(Section):
 
 COMPLETE = "complete"
 """Key of a config that is laid over no other: files before it are ignored, also ``config.yaml``."""
+FORMAT_KEY, FORMAT = "format", 2
+"""Key and number of the format of a study's folder, in its ``study.json``: 1 is older than arms."""
 OF_STUDY = tuple(Study.model_fields)
 """Keys for the whole study; all others may be set for all arms or for one of them."""
 
@@ -103,7 +105,8 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
     layers = list(layers)
     first = max((place for place, (_, content) in enumerate(layers) if content.get(COMPLETE)), default=0)
     layers = [
-        (name, {key: value for key, value in content.items() if key != COMPLETE}) for name, content in layers[first:]
+        (name, {key: value for key, value in content.items() if key not in (COMPLETE, FORMAT_KEY)})
+        for name, content in layers[first:]
     ]
     origin = " + ".join(name for name, _ in layers)
     of_study: dict[str, Any] = {}
@@ -131,7 +134,7 @@ def resolve(layers: Iterable[tuple[str, dict[str, Any]]]) -> Study:
 
 def as_config(study: Study) -> dict[str, Any]:
     """Return a study as the content of a config that needs no other, as in ``study.json``."""
-    return study.model_dump(mode="json", by_alias=True) | {COMPLETE: True}
+    return study.model_dump(mode="json", by_alias=True) | {COMPLETE: True, FORMAT_KEY: FORMAT}
 
 
 def _is_own(name: str, location: tuple[str | int, ...], layers: list[tuple[str, dict[str, Any]]]) -> bool:

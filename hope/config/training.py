@@ -79,7 +79,8 @@ class Training(Section):
     processes: int = Field(1, ge=1, description="processes per node of one training: GPUs, or CPU processes")
     nodes: int = Field(1, ge=1, description="nodes per training")
     hostfile: str | None = Field(
-        None, description="file that lists the nodes, one per line, this one first; null: Slurm or torchrun lists them"
+        None,
+        description="file with one line per node, HOST slots=N, this node first; null: Slurm or torchrun lists them",
     )
     threads: int = Field(
         1, ge=1, description="CPU threads per process; set here so that results do not depend on --cores"

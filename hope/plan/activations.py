@@ -1,6 +1,6 @@
 """Activations of one process in bytes: kept by the forward pass for the backward pass, and working memory of both.
 
-Counted from the decoder's own operators (:mod:`hope.model.operators`, :mod:`hope.model.loss`); tests/plan compares
+Counted from the decoder's own operators (:mod:`hope.model.decoder`, :mod:`hope.model.loss`); tests/plan compares
 the counts with autograd. They hold for an encoding that rotates; one that adds a bias to the logits, or computes its
 own logits, queries or keys, needs more.
 """
@@ -68,9 +68,9 @@ class Pass:
     def _norm(self) -> int:
         """Activations that a norm keeps, and its result, which the next projection keeps."""
         tokens = self.windows * self.length
-        if self.kind == "cpu" and self.number == 2:
-            # In bfloat16 on a CPU the norm consists of elementary operations in float32.
-            return tokens * (self.shape.width * (4 + 4 + 2) + 4)
+        if self.kind == "cpu":
+            # Made of elementary operations in float32: its input, the normalised input, and the root's inverse.
+            return tokens * (self.shape.width * (4 + 4 + self.number) + 4)
         return tokens * (self.shape.width * 2 * self.number + 4)
 
     @property
