@@ -107,7 +107,8 @@ def _write_model(paths: RunPaths, arm: config.Arm, start: float) -> None:
 
 
 def _write_record(path: Path, stage: str, settings: dict, inputs: list[Path]) -> None:
-    outputs = [beside for beside in path.parent.iterdir() if beside != path]
+    patterns = {"train": "[chm]*", "extrapolate": "[ec]*", "retrieve": "retrieval*"}
+    outputs = sorted(path.parent.glob(patterns[stage]))
     write_json(path, record(stage, settings, inputs, outputs, time.time() - 2.0))
 
 
@@ -136,10 +137,8 @@ def synced(_synced: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def empty_store(synced: Path) -> Path:
     """Return a study's folder with an initialised store that has no runs."""
-
     with sqlite3.connect(synced / "mlflow/mlflow.db") as database:
         for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
             database.execute(f"DELETE FROM {table}")
     shutil.rmtree(synced / "mlflow/artifacts")
-    (synced / "mlflow/digests.json").unlink()
     return synced

@@ -14,7 +14,6 @@ from hope import config
 from hope.errors import UserError
 from hope.files import read_json, write_json, write_text
 from hope.paths import StudyPaths
-from hope.tracking import artifacts
 from hope.tracking.provenance import code_digest
 from hope.tracking.store import find_study, initialise, sync
 from hope.tracking.study_run import read_study
@@ -128,23 +127,17 @@ def test_tags_of_ours_follow_and_those_of_a_user_stay(synced: Path) -> None:
     from hope.tracking.client import connect
 
     store = Store(synced)
-    run = store.runs()["study"]
-    connect(synced, None).client.set_tag(run, "mine", "keep")
+    connect(synced, None).client.set_tag(store.runs()["study"], "mine", "keep")
     claims = read_json(synced / "claims.json")
     claims["claims"][0] |= {"id": "7", "verdict": "inconclusive", "estimate": None, "low": None, "high": None}
     write_json(synced / "claims.json", claims)
     sync(synced)
     tags = store.of("tags", store.runs()["study"])
-    assert tags["claim_7"] == "inconclusive"
+    assert (tags["claim_7"], tags["mine"]) == ("inconclusive", "keep")
     assert "claim_6" not in tags
-    write_text(synced / "figures/more.svg", "<svg/>")
-    connect(synced, None).client.set_tag(store.runs()["study"], "mine", "keep")
-    sync(synced)
-    assert store.of("tags", store.runs()["study"])["mine"] == "keep"
 
 
 def test_artifacts_are_links_to_the_files_with_their_digests(synced: Path, arm: config.Arm) -> None:
-    sync(synced)  # copying the fixture broke the links
     store = Store(synced)
     runs = store.runs()
     data = f"data/{arm.data_key}"
@@ -174,10 +167,11 @@ def test_artifacts_are_links_to_the_files_with_their_digests(synced: Path, arm: 
     name = "report/index.html"
     write_text(synced / name, "<h1>a newer report</h1>")
     sync(synced)
-    linked = store.files(store.runs()["study"])[name]
+    after = store.runs()
+    assert {key for key in runs if runs[key] != after[key]} == {"study"}
+    linked = store.files(after["study"])[name]
     assert linked.samefile(synced / name)
     assert json.loads((linked.parents[1] / "digests.json").read_text())[name]["sha256"] == digest(synced / name)
-    assert store.runs()["study"] == runs["study"]
 
 
 def test_a_second_sync_changes_nothing(synced: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,45 +181,41 @@ def test_a_second_sync_changes_nothing(synced: Path, capsys: pytest.CaptureFixtu
     assert (Store(synced).everything(), tree(synced / "mlflow/artifacts")) == before
 
 
-def test_live_points_are_not_doubled(empty_store: Path, arm: config.Arm) -> None:
-    from hope.tracking.client import connect
-    from hope.tracking.runs import LiveRun
-
-    settings = arm.train_stage("hope", 0).model_dump(mode="json", by_alias=True)
-    history = pd.read_parquet(empty_store / "models/main/hope/seed0/history.parquet")
-    run = LiveRun(connect(empty_store, None), StudyPaths(empty_store).run("main", "hope", 0), settings)
-    points = [{"step": row.step, "time": row.time, "metrics": {"loss": row.loss}} for row in history.itertuples()]
-    run.send(points[:3])
-    run.end("KILLED")
-    sync(empty_store)
-    store = Store(empty_store)
-    assert store.runs()["main/hope/seed0"] == run.id
-    assert [(step, loss) for step, loss, _ in store.points(run.id, "loss")] == list(
-        zip(history["step"], history["loss"], strict=True)
-    )
-
-
-@pytest.mark.parametrize("changed", ["param", "value", "fewer points"])
-def test_a_run_that_cannot_be_mended_is_replaced(synced: Path, changed: str) -> None:
+def test_a_changed_model_is_written_anew_with_its_stages(synced: Path) -> None:
     store = Store(synced)
     before = store.runs()
     folder = synced / "models/main/hope/seed0"
     record, history = read_json(folder / "run.json"), pd.read_parquet(folder / "history.parquet")
-    if changed == "param":
-        record["settings"]["seed"] = 5
-        write_json(folder / "run.json", record)
-    elif changed == "value":
-        history.assign(loss=history["loss"] + 1).to_parquet(folder / "history.parquet")
-    else:
-        history[:2].to_parquet(folder / "history.parquet")
+    record["settings"]["seed"] = 5
+    write_json(folder / "run.json", record)
+    history[:2].assign(loss=history["loss"] + 1).to_parquet(folder / "history.parquet")
     sync(synced)
-    after = store.runs()
-    assert {key for key in before if before[key] != after[key]} == {"main/hope/seed0"}
-    assert store.of("tags", after["main/hope/seed0/retrieve"])["mlflow.parentRunId"] == after["main/hope/seed0"]
-    found = pd.read_parquet(folder / "history.parquet")
-    assert [loss for _, loss, _ in store.points(after["main/hope/seed0"], "loss")] == list(found["loss"])
-    assert store.of("params", after["main/hope/seed0"])["seed"] == str(record["settings"]["seed"])
-    assert not (store.artifacts / before["main/hope/seed0"]).exists()
+    after, model = store.runs(), "main/hope/seed0"
+    assert {key for key in before if before[key] != after[key]} == {model, *(f"{model}/{stage}" for stage in STAGES)}
+    assert store.of("tags", after[f"{model}/retrieve"])["mlflow.parentRunId"] == after[model]
+    losses = pd.read_parquet(folder / "history.parquet")["loss"]
+    assert [loss for _, loss, _ in store.points(after[model], "loss")] == list(losses)
+    assert store.of("params", after[model])["seed"] == "5"
+    assert sorted(path.name for path in store.artifacts.iterdir()) == sorted(after.values())
+
+
+def test_the_files_take_the_place_of_live_runs(empty_store: Path, arm: config.Arm) -> None:
+    from hope.tracking.client import connect
+    from hope.tracking.runs import LiveRun
+
+    for seed in (0, 1):
+        settings = arm.train_stage("hope", seed).model_dump(mode="json", by_alias=True)
+        run = LiveRun(connect(empty_store, None), StudyPaths(empty_store).run("main", "hope", seed), settings)
+        run.send([{"step": step, "time": float(step), "metrics": {"loss": 1.0}} for step in (2, 3)])
+    sync(empty_store)
+    store = Store(empty_store)
+    runs = store.runs()
+    assert runs["main/hope/seed1"] == run.id, "it still trains"
+    assert store.status(run.id) == "RUNNING"
+    history = pd.read_parquet(empty_store / "models/main/hope/seed0/history.parquet")
+    points = store.points(runs["main/hope/seed0"], "loss")
+    assert [(step, loss) for step, loss, _ in points] == list(zip(history["step"], history["loss"], strict=True))
+    assert store.status(runs["main/hope/seed0"]) == "FINISHED"
 
 
 def test_what_has_no_files_any_more_goes(synced: Path) -> None:
@@ -240,23 +230,18 @@ def test_what_has_no_files_any_more_goes(synced: Path) -> None:
 
 
 def test_a_deleted_store_is_restored(synced: Path) -> None:
-    before = Store(synced)
-    facts = {
-        key: (before.of("params", run), sorted(before.files(run)), before.points(run, "extrapolation/loss_within"))
-        for key, run in before.runs().items()
-    }
-    shutil.rmtree(synced / "mlflow")
-    sync(synced)
-    after = Store(synced)
-    assert facts == {
-        key: (after.of("params", run), sorted(after.files(run)), after.points(run, "extrapolation/loss_within"))
-        for key, run in after.runs().items()
-    }
-    shutil.rmtree(synced / "mlflow/artifacts")  # or the files alone
-    sync(synced)
-    assert {key: sorted(after.files(run)) for key, run in after.runs().items()} == {
-        key: files for key, (_, files, _) in facts.items()
-    }
+    def facts() -> dict[str, tuple]:
+        store = Store(synced)
+        return {
+            key: (store.of("params", run), sorted(store.files(run)), store.points(run, "extrapolation/loss_within"))
+            for key, run in store.runs().items()
+        }
+
+    before = facts()
+    for name in ("mlflow", "mlflow/artifacts"):  # or the files alone
+        shutil.rmtree(synced / name)
+        sync(synced)
+        assert facts() == before
 
 
 def test_a_sync_that_was_cut_short_is_completed(empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,41 +254,23 @@ def test_a_sync_that_was_cut_short_is_completed(empty_store: Path, monkeypatch: 
     sync(empty_store)
     store = Store(empty_store)
     assert len(store.runs()) == 7
-    history = pd.read_parquet(empty_store / "models/main/rope/seed0/history.parquet")
-    for model in ("main/rope/seed0", "main/hope/seed0"):
-        assert [loss for _, loss, _ in store.points(store.runs()[model], "loss")] == list(history["loss"])
+    assert {store.status(run) for run in store.runs().values()} == {"FINISHED"}
 
 
-def test_artifacts_are_copied_where_links_are_not_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_artifacts_are_copied_where_links_are_not_possible(
+    empty_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    write_text(tmp_path / "study/a.txt", "text")
-    files = {"in/a.txt": tmp_path / "study/a.txt"}
-    listing = artifacts.Digests(tmp_path / "study").listing(files)
-    target = tmp_path / "store/in/a.txt"
-    assert artifacts.mirror_artifacts(tmp_path / "store", files, listing)
-    assert target.read_text() == "text"
-    assert not target.samefile(tmp_path / "study/a.txt")
-    assert not artifacts.mirror_artifacts(tmp_path / "store", files, listing)
-    target.write_text("txet")  # damaged, with its size unchanged
-    assert artifacts.mirror_artifacts(tmp_path / "store", files, listing)
-    assert target.read_text() == "text"
-
-
-def test_digests_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Path] = []
-    monkeypatch.setattr(artifacts, "sha256_of_file", lambda path: read.append(path) or digest(path))
-    path = tmp_path / "a.txt"
-    path.write_text("one")
-    for text in ("one", "one", "other"):
-        if text == "other":
-            path.write_text(text)
-        known = artifacts.Digests(tmp_path)
-        assert known.sha256(path) == hashlib.sha256(text.encode()).hexdigest()
-        known.save()
-    assert len(read) == 2
+    sync(empty_store)
+    store = Store(empty_store)
+    copied, original = store.files(store.runs()["study"])["report/index.html"], empty_store / "report/index.html"
+    assert copied.read_text() == original.read_text()
+    assert not copied.samefile(original)
+    sync(empty_store)
+    assert " 0 changed" in capsys.readouterr().out
 
 
 def test_an_unknown_study_is_one_line(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,18 +286,19 @@ def test_an_unknown_study_is_one_line(study: Path, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "content"),
     [
-        "models/main/hope/seed0/history.parquet",
-        "models/main/hope/seed0/run.json",
-        "evaluation/main/hope/seed0/context.parquet",
+        ("models/main/hope/seed0/history.parquet", b""),
+        ("models/main/hope/seed0/run.json", b"{}"),
+        ("models/main/hope/seed0/run.json", b"no record"),
+        ("evaluation/main/hope/seed0/context.parquet", b"no table"),
+        ("claims.json", b"{}"),
     ],
 )
-@pytest.mark.parametrize("content", [b"", b"{}", b"no table and no record"])
 def test_a_damaged_file_is_one_line_and_changes_nothing(synced: Path, name: str, content: bytes) -> None:
     before = Store(synced).everything()
     (synced / name).write_bytes(content)
-    with pytest.raises(UserError, match="main/hope/seed0") as caught:
+    with pytest.raises(UserError, match="main/hope/seed0|claims.json") as caught:
         sync(synced)
     assert len(str(caught.value).splitlines()) == 1
     assert Store(synced).everything() == before
