@@ -6,6 +6,7 @@ child process (``python -m hope.tracking.live``) reads the file and sends the po
 training: the history in the model's folder has every point, and ``python -m hope sync`` brings them in.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -28,15 +29,14 @@ NICENESS = 10
 POLL_SECONDS = 0.1
 # The longest that a training waits at its end, and that a child outlives a trainer that was killed.
 CLOSE_SECONDS, GRACE_SECONDS = 10, 60
-# Points that the child keeps while the store does not answer, and bytes that it reads at once.
-MOST_POINTS, MOST_BYTES = 20_000, 1 << 24
+# What the child reads and sends at once.
+MOST_BYTES = 1 << 22
 
 
 class LiveMetrics:
     """Sends points of the loss curve of one model; a plain callable that never raises and never waits.
 
-    The model's run is found by its tag ``hope.run`` (``<arm>/<encoding>/seed<k>``), or made. A training that
-    ends within the first ``seconds`` starts no child: ``sync`` brings its points in.
+    A training that ends within the first ``seconds`` starts no child: ``sync`` brings its points in.
     """
 
     def __init__(self, paths: RunPaths, stage: config.TrainStage, uri: str | None = None, seconds: float = 5.0) -> None:
@@ -123,43 +123,36 @@ class LiveMetrics:
 
 def _warn(reason: str) -> None:
     line = " ".join(f"live metrics are incomplete: {reason}".split())
-    print(f"{line}; the training goes on, and 'python -m hope sync' mends them", file=sys.stderr, flush=True)
+    with contextlib.suppress(Exception):  # such as a log on a full disk
+        print(f"{line}; the training goes on, and 'python -m hope sync' mends them", file=sys.stderr, flush=True)
 
 
 def send(header: dict[str, Any]) -> None:
-    """Send the points of the file on standard input as they arrive, until the training ends.
-
-    Args:
-        header: ``trainer``, the process that writes the file; its run is KILLED if it ends without a word. ``model``,
-            ``settings``, ``uri`` and ``seconds`` are the arguments of :class:`LiveMetrics`.
-    """
-    points: list[dict[str, Any]] = []
+    """Send the points in the file on standard input as they arrive, until the training ends or its process is gone."""
     run: Any = None
     status, position, due, warned = None, 0, 0.0, False
     while status is None:
         time.sleep(POLL_SECONDS)
         alive = os.getppid() == header["trainer"]
         text = os.pread(sys.stdin.fileno(), MOST_BYTES, position)
-        text = text[: text.rfind(b"\n") + 1]
-        position += len(text)
-        entries = [json.loads(line) for line in text.splitlines()]
-        points += [entry for entry in entries if "step" in entry]
-        status = next((entry["end"] for entry in entries if "end" in entry), None if alive else "KILLED")
-        if status is not None:
-            signal.alarm(GRACE_SECONDS)
-        elif time.monotonic() < due:
+        ended = text.endswith(b'"}\n')  # the end is a word, all else are numbers
+        if alive and not ended and time.monotonic() < due:
             continue
+        text = text[: text.rfind(b"\n") + 1]
+        entries = [json.loads(line) for line in text.splitlines()]
+        if ended or not alive:
+            status = entries.pop()["end"] if ended else "KILLED"
+            signal.alarm(GRACE_SECONDS)
         try:
             run = run or _open_run(header)
-            run.send(points)
-            points = []
+            run.send(entries)
+            position += len(text)
             if status is not None:
                 run.end(status)
         except Exception as error:  # whatever it is, the training must not know
             if not warned:
                 _warn(str(error))
             warned = True
-            del points[:-MOST_POINTS]
         due = time.monotonic() + header["seconds"]
 
 

@@ -8,48 +8,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hope.config import parse_study
+from hope.config import Arm, parse_study
 from hope.errors import UserError
 from hope.files import read_json
 from hope.paths import SNAPSHOTS, RunPaths, StudyPaths
 from hope.tracking.summaries import Point, history_points, stage_points
 
-# Stages by the name of their record, in the order in which a description lists their numbers.
-RECORDS = {
-    "extrapolate": "extrapolation.json",
-    "retrieve": "retrieval.json",
-    "analyze-attention": "provenance.json",
-    "analyze-dynamics": "dynamics.json",
-}
 # Stands in a description for the address of the run's artifacts in the UI, known once the run is made.
 ARTIFACTS_ADDRESS = "ARTIFACTS-ADDRESS"
-# Characters that every store takes in a param or a description.
-MOST_TEXT = 6_000
 
 
 @dataclass
 class RunContent:
-    """One run as it should be.
+    """One run as it should be; ``artifacts`` are files by the artifact's name, times are in milliseconds since 1970."""
 
-    Attributes:
-        key: the tag ``hope.run`` that finds it: ``study``, ``<arm>/<encoding>/seed<k>`` or that with a stage.
-        name: its name in the UI.
-        parent: key of the run that it is nested in.
-        params: settings by dotted name.
-        points: metrics.
-        tags: of ours.
-        note: its description, in Markdown.
-        artifacts: files by the artifact's name.
-        started: milliseconds since 1970; ``ended`` likewise.
-    """
-
-    key: str
+    key: str  # the tag that finds it: study, <arm>/<encoding>/seed<k> or that with /<stage>
     name: str
-    parent: str | None = None
+    parent: str | None = None  # key of the run that it is nested in
     params: dict[str, str] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
-    note: str = ""
+    note: str = ""  # in Markdown
     artifacts: dict[str, Path] = field(default_factory=dict)
     started: int = 0
     ended: int = 0
@@ -64,8 +43,7 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
             for name, text in flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()
         }
     # A store may take an empty text for none.
-    text = settings if isinstance(settings, str) and settings else json.dumps(settings)
-    return {prefix: text[:MOST_TEXT]}
+    return {prefix: settings if isinstance(settings, str) and settings else json.dumps(settings)}
 
 
 def live_content(paths: RunPaths, settings: dict[str, Any]) -> RunContent:
@@ -103,35 +81,28 @@ def read_models(study: Path) -> list[RunContent]:
     runs: list[RunContent] = []
     for record in sorted(study.glob("models/*/*/seed*/run.json")):
         paths = RunPaths.of_model(record.parent)
+        evaluation = [paths.evaluation / name for name in ("extrapolation.json", "retrieval.json")]
+        analysis = [paths.analysis / name for name in ("provenance.json", "dynamics.json")]
         with damage_in(f"{paths.model}, its analysis or evaluation"):
-            model = _read_stage(paths, record)
-            model.points = history_points(paths.model / "history.parquet")
-            model.points.append(Point("training_seconds", 0, (model.ended - model.started) / 1000, model.ended))
-            stages = []
-            for stage, name in RECORDS.items():
-                folder = paths.analysis if stage.startswith("analyze") else paths.evaluation
-                if (folder / name).is_file():
-                    run = _read_stage(paths, folder / name)
-                    if settings:
-                        run.points = stage_points(stage, folder, settings.arm(paths.arm), run.ended)
-                    stages.append(run)
+            arm = settings.arm(paths.arm) if settings else None
+            model = _read_stage(paths, record, None)
+            stages = [_read_stage(paths, path, arm) for path in (*evaluation, *analysis) if path.is_file()]
+            curve = history_points(paths.model / "history.parquet")
+        duration = Point("training_seconds", 0, (model.ended - model.started) / 1000, model.ended)
         # The model's own row carries what its stages found: the UI compares rows, and folds nested ones away.
-        model.points += [point for run in stages for point in run.points]
+        model.points = [*curve, duration, *(point for stage in stages for point in stage.points)]
         model.note = _model_note(paths, model)
         runs += [model, *stages]
     return runs
 
 
-def _read_stage(paths: RunPaths, path: Path) -> RunContent:
-    """Return the part of a run that the record of a stage of a model gives."""
-    record, folder = read_json(path), path.parent
+def _read_stage(paths: RunPaths, path: Path, arm: Arm | None) -> RunContent:
+    """Return the run of a stage of a model, given the stage's record; ``arm`` has the settings of its measures."""
+    record = read_json(path)
     stage, seconds = record["stage"], record["seconds"]
-    started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
     run = RunContent(paths.name, paths.name, params=flatten(record["settings"]))
-    if stage != "train":
-        run.key, run.name, run.parent = f"{paths.name}/{stage}", f"{paths.name} {stage}", paths.name
-        run.note = f"Stage `{stage}` of `{paths.name}`: {seconds:.1f} s."
-    run.started, run.ended = started, started + round(1000 * seconds)
+    run.started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
+    run.ended = run.started + round(1000 * seconds)
     tags = {name: record.get(name) for name in ("code", "environment", "settings_sha256")}
     if record.get("commit"):
         # MLflow's own tag, which the UI shows beside the source.
@@ -140,8 +111,12 @@ def _read_stage(paths: RunPaths, path: Path) -> RunContent:
     run.tags = {"stage": stage, **{name: tag for name, tag in tags.items() if tag}, **source, **_model_tags(paths)}
     # Snapshots are as large as the model, each of them, and no result.
     outputs = [Path(name) for name in record["outputs"] if Path(name).parent.name != SNAPSHOTS]
-    files = [path, *(folder / output.name for output in outputs)]
+    files = [path, *(path.with_name(output.name) for output in outputs)]
     run.artifacts = {file.name: file for file in sorted(files) if file.is_file()}
+    if stage != "train":
+        run.key, run.name, run.parent = f"{paths.name}/{stage}", f"{paths.name} {stage}", paths.name
+        run.note = f"Stage `{stage}` of `{paths.name}`: {seconds:.1f} s."
+        run.points = stage_points(run.artifacts.values(), arm, run.ended) if arm else []
     return run
 
 

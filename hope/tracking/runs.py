@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from hope.files import sha256_of_file, sha256_of_json, write_json
 from hope.paths import RunPaths
 from hope.tracking.client import Tracker
-from hope.tracking.run_content import ARTIFACTS_ADDRESS, MOST_TEXT, RunContent, live_content
+from hope.tracking.run_content import ARTIFACTS_ADDRESS, RunContent, live_content
 from hope.tracking.summaries import Point
 
 KEY, DIGEST = "hope.run", "hope.digest"
@@ -44,14 +44,12 @@ def update_run(tracker: Tracker, content: RunContent, runs: Sequence[Run], paren
     states = {name: path.stat() for name, path in content.artifacts.items()}
     files = {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}
     digest = sha256_of_json({**vars(content), "artifacts": files, "parent": parent})
-    current = [
-        run for run in runs if run.data.tags.get(DIGEST) == digest and _has_artifacts(tracker, run, content.artifacts)
-    ]
-    identifier = current[0].info.run_id if current else _write(tracker, content, parent, digest, runs)
+    same = [run for run in runs if run.data.tags.get(DIGEST) == digest and _has_artifacts(tracker, run, files)]
+    identifier = same[0].info.run_id if same else _write(tracker, content, parent, digest, runs)
     others = [run for run in runs if run.info.run_id != identifier]
     for run in others:
         delete(tracker, run)
-    return identifier, bool(others) or not current
+    return identifier, bool(others) or not same
 
 
 def delete(tracker: Tracker, run: Run) -> None:
@@ -65,7 +63,8 @@ def _write(tracker: Tracker, content: RunContent, parent: str | None, digest: st
     """Write a new run and return its id; its digest comes last, so that a run left half done is written again."""
     run = _create(tracker, content, content.started)
     identifier = run.info.run_id
-    tags = {"mlflow.note.content": _note(tracker, run, content.note)}
+    address = f"#/experiments/{tracker.experiment}/runs/{identifier}/artifacts"
+    tags = {"mlflow.note.content": content.note.replace(ARTIFACTS_ADDRESS, address)}
     if parent:
         tags["mlflow.parentRunId"] = parent
     for name, value in before[0].data.tags.items() if before else ():
@@ -86,11 +85,9 @@ def _write(tracker: Tracker, content: RunContent, parent: str | None, digest: st
 
 def _create(tracker: Tracker, content: RunContent, started: int) -> Run:
     """Create a run with its params and the tags that do not depend on its id."""
-    run = tracker.client.create_run(
-        tracker.experiment, start_time=started, tags={KEY: content.key, **content.tags}, run_name=content.name
-    )
-    params = [Param(name, value) for name, value in content.params.items()]
-    tracker.client.log_batch(run.info.run_id, params=params)
+    tags = {KEY: content.key, **content.tags}
+    run = tracker.client.create_run(tracker.experiment, start_time=started, tags=tags, run_name=content.name)
+    tracker.client.log_batch(run.info.run_id, params=[Param(*param) for param in content.params.items()])
     return run
 
 
@@ -99,28 +96,14 @@ def _log_points(tracker: Tracker, identifier: str, points: Sequence[Point]) -> N
     tracker.client.log_batch(identifier, metrics=metrics)
 
 
-def _note(tracker: Tracker, run: Run, note: str) -> str:
-    """Return the description with the address of the run's artifacts, cut by whole lines to what a store takes."""
-    address = f"#/experiments/{tracker.experiment}/runs/{run.info.run_id}/artifacts"
-    note = note.replace(ARTIFACTS_ADDRESS, address)
-    if len(note) <= MOST_TEXT:
-        return note
-    return note[: note.rfind("\n", 0, MOST_TEXT)] + "\n\n(cut here: the report has the rest)"
-
-
-def _has_artifacts(tracker: Tracker, run: Run, artifacts: dict[str, Path]) -> bool:
+def _has_artifacts(tracker: Tracker, run: Run, names: Iterable[str]) -> bool:
     """Return whether no artifact in the study's folder was removed; a server's are taken to be there."""
     folder = tracker.artifact_folder(run)
-    return folder is None or all((folder / name).is_file() for name in [*artifacts, DIGESTS])
+    return folder is None or all((folder / name).is_file() for name in (*names, DIGESTS))
 
 
 def _lay_out(folder: Path, artifacts: dict[str, Path]) -> None:
-    """Link files into ``folder``, or copy them where links are not possible; add ``digests.json``.
-
-    Args:
-        folder: an empty or missing folder.
-        artifacts: files by the name that they get there, a relative path.
-    """
+    """Link files into an empty folder, or copy them where links are not possible; add ``digests.json``."""
     for name, source in artifacts.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

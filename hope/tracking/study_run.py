@@ -1,7 +1,10 @@
 """The run of a whole study: its report, verdicts, figures and tables, with a description to read in the UI."""
 
+import math
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from hope.files import read_json
 from hope.measures import Endpoint
@@ -32,7 +35,6 @@ HEADLINES = (
     Endpoint("accuracy", task="repeat", multiple=4.0),
     Endpoint("accuracy", task="few_shot", multiple=4.0),
 )
-
 LAST_LINE = (
     "Every artifact stands with its SHA-256 in `digests.json`; the files of the study are the source of all this."
 )
@@ -77,18 +79,8 @@ def read_study(study: Path) -> list[RunContent]:
                 if claim.get(measure) is not None:
                     metric = f"study_claims/{claim['id']}_{measure}"
                     whole.points.append(Point(metric, 0, float(claim[measure]), ended))
-        title = config.get("report", {}).get("title") or name
-        lines = [
-            f"**{title}**",
-            "",
-            _links(whole.artifacts),
-            "",
-            *_verdicts(claims),
-            *_encodings(models),
-            "",
-            LAST_LINE,
-        ]
-        whole.note = "\n".join(lines)
+        head = [f"**{config.get('report', {}).get('title') or name}**", "", _links(whole.artifacts), ""]
+        whole.note = "\n".join([*head, *_verdicts(claims), *_encodings(models), "", LAST_LINE])
     return [*runs, whole]
 
 
@@ -116,19 +108,15 @@ def _verdicts(claims: list[dict[str, Any]]) -> list[str]:
 
 def _encodings(models: list[RunContent]) -> list[str]:
     """Return a table with one row per arm and encoding: means over its seeds."""
-    by_encoding: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for run in models:
-        values = {point.name: point.value for point in run.points}
-        by_encoding.setdefault((run.tags["arm"], run.tags["encoding"]), []).append(values)
-    measured = {name for seeds in by_encoding.values() for values in seeds for name in values}
-    shown = [endpoint for endpoint in HEADLINES if endpoint.metric in measured]
+    table = pd.DataFrame([run.tags | {point.name: point.value for point in run.points} for run in models])
+    shown = [endpoint for endpoint in HEADLINES if endpoint.metric in table]
     if not shown:
         return []
     rows = []
-    for model, seeds in by_encoding.items():
-        by_measure = [[values[each.metric] for values in seeds if each.metric in values] for each in shown]
-        cells = [f"{sum(values) / len(values):.3g}" if values else "" for values in by_measure]
-        rows.append([*model, str(len(seeds)), *cells])
+    for (arm, encoding), seeds in table.groupby(["arm", "encoding"], sort=False):
+        means = seeds[[endpoint.metric for endpoint in shown]].mean()
+        cells = ["" if math.isnan(mean) else f"{mean:.3g}" for mean in means]
+        rows.append([str(arm), str(encoding), str(len(seeds)), *cells])
     header = ["arm", "encoding", "seeds", *(endpoint.words for endpoint in shown)]
     last = "Losses in nats a token, accuracy by token, means over seeds."
     return ["**Encodings**", "", *_table(header, rows), "", last, ""]

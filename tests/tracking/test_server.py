@@ -42,6 +42,7 @@ def is_open(url: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
+@pytest.mark.slow
 def test_a_study_copied_elsewhere_opens_with_its_artifacts_and_serves_other_studies(
     synced: Path, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
