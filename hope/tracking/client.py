@@ -1,4 +1,4 @@
-"""Reaching a tracking store through MLflow's client: quiet, without telemetry, and with one-line errors."""
+"""Open a tracking store with MLflow's client: quiet, without telemetry, errors in one line."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
 from hope.tracking import MLFLOW_DEFAULTS, MLFLOW_ENVIRONMENT
 
-# Else MLflow's own first experiment keeps the working directory's absolute path in the store.
-_DEFAULTS = {**MLFLOW_DEFAULTS, "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/"}
-# Read by MLflow when it is imported.
-os.environ.update({**_DEFAULTS, **os.environ, **MLFLOW_ENVIRONMENT})
+# MLflow reads these at import. Its own first experiment would else keep the working directory's absolute path.
+os.environ.update(
+    {**MLFLOW_DEFAULTS, "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/", **os.environ, **MLFLOW_ENVIRONMENT}
+)
 
-from mlflow.entities import ViewType  # noqa: E402
+from mlflow.entities import Run  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 from requests.exceptions import RequestException  # noqa: E402
@@ -33,87 +33,69 @@ class Tracker:
     Attributes:
         client: MLflow's client.
         experiment: id of the study's experiment.
-        study: folder of the study.
-        uri: the server's address, or None for the store in the study's folder.
+        folder: ``mlflow/`` in the study's folder.
+        uri: address of an MLflow server, or None for the store in ``folder``.
     """
 
     client: MlflowClient
     experiment: str
-    study: Path
+    folder: Path
     uri: str | None
 
-    def artifact_folder(self, artifact_uri: str) -> Path | None:
-        """Return where a run's artifacts lie in the study's folder; None where a server keeps them."""
-        scheme = "mlflow-artifacts:/"
-        if self.uri is not None or not artifact_uri.startswith(scheme):
+    def artifact_folder(self, run: Run) -> Path | None:
+        """Return the folder of a run's artifacts, or None if a server keeps them."""
+        if self.uri is not None:
             return None
-        return StudyPaths(self.study).tracking / "artifacts" / artifact_uri.removeprefix(scheme).lstrip("/")
-
-
-def study_name(study: Path) -> str:
-    """Return the study's name: what its config says, for the folder may have been renamed."""
-    path = StudyPaths(study).config
-    if path.is_file():
-        content = read_json(path)
-        if isinstance(content, dict) and isinstance(content.get("study"), str):
-            return content["study"]
-    return study.resolve().name
+        return self.folder / "artifacts" / run.info.artifact_uri.removeprefix("mlflow-artifacts:/")
 
 
 def connect(study: Path, uri: str | None) -> Tracker:
-    """Open the tracking store of a study, making it and the study's experiment where they are missing.
-
-    The embedded store is made under an exclusive lock: processes that migrate a new SQLite file at once
-    would all fail.
+    """Open the tracking store of a study; make the store and the study's experiment if they are missing.
 
     Args:
         study: folder of the study.
         uri: an MLflow server, or None for ``mlflow/mlflow.db`` in the study's folder.
 
     Raises:
-        UserError: the store cannot be opened; one line that says how to go on.
+        UserError: the store cannot be opened.
     """
-    name = study_name(study)
-    with one_line_errors(study, uri):
-        if uri is not None:
-            if not uri.startswith(("http://", "https://")):
-                raise UserError(f"tracking.uri: expected the address of an MLflow server, http://..., got '{uri}'")
-            client = MlflowClient(tracking_uri=uri)
-            return Tracker(client, _experiment(client, name, None), study, uri)
-        folder = StudyPaths(study).tracking.absolute()
-        with exclusive_lock(folder / ".lock", wait=True, on_wait=lambda line: None, poll_seconds=0.1):
-            client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}?timeout={BUSY_SECONDS}")
-            # A root relative to the server's --artifacts-destination, so that a study can be moved.
-            return Tracker(client, _experiment(client, name, f"mlflow-artifacts:/{name}"), study, None)
+    paths = StudyPaths(study)
+    # The folder may have been renamed.
+    name = (read_json(paths.config) if paths.config.is_file() else {}).get("study", study.resolve().name)
+    folder = paths.tracking.absolute()
+    if uri is not None and not uri.startswith(("http://", "https://")):
+        raise UserError(f"tracking.uri: expected the address of an MLflow server, http://..., got '{uri}'")
+    # Processes that migrate a new SQLite file at once would all fail.
+    lock = exclusive_lock(folder / ".lock", wait=True, on_wait=lambda line: None, poll_seconds=0.1)
+    with one_line_errors(study, uri), lock if uri is None else contextlib.nullcontext():
+        client = MlflowClient(tracking_uri=uri or f"sqlite:///{folder / 'mlflow.db'}?timeout={BUSY_SECONDS}")
+        return Tracker(client, _experiment(client, name, embedded=uri is None), folder, uri)
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+def _experiment(client: MlflowClient, name: str, embedded: bool) -> str:
+    """Return the id of the study's experiment, found or made."""
     experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        # The UI would else show its pages on language model agents, which a study has none of.
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        identifier = client.create_experiment(name, artifact_location=artifacts, tags=tags)
-        if artifacts:
-            _hide_default_experiment(client)
-        return identifier
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    return experiment.experiment_id
-
-
-def _hide_default_experiment(client: MlflowClient) -> None:
-    """Move MLflow's own empty experiment out of sight: the study is the store's only one."""
-    with contextlib.suppress(MlflowException):
-        if not client.search_runs(["0"], run_view_type=ViewType.ALL, max_results=1):
-            client.delete_experiment("0")
+    if experiment is not None:
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
+    # Relative to the server's --artifacts-destination, so that a study can be moved.
+    artifacts = f"mlflow-artifacts:/{name}" if embedded else None
+    # The UI would else show its pages on language model agents.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    identifier = client.create_experiment(name, artifact_location=artifacts, tags=tags)
+    if embedded:
+        with contextlib.suppress(MlflowException):  # deleted already
+            client.delete_experiment("0")  # MLflow's own, which is empty
+    return identifier
 
 
 @contextlib.contextmanager
 def one_line_errors(study: Path, uri: str | None) -> Iterator[None]:
-    """Turn a failure of the tracking store into one line that says how to go on.
+    """Turn a failure of the tracking store into one line that names the remedy.
 
     Raises:
-        UserError: instead of what MLflow, its database or the network raised.
+        UserError: in place of what MLflow, its database or the network raised.
     """
     try:
         yield

@@ -1,7 +1,6 @@
-"""What a result was made from, by what code, where and when: the record that lies beside each result.
+"""The record beside each result: what it was made from, by what code, where and when.
 
-The names of the host and of the user are left out, and paths are given from the study's folder on, so
-that a record can be published as it is.
+A record can be published as it is: it names neither host nor user, and its paths start at the study's folder.
 """
 
 import contextlib
@@ -62,19 +61,20 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
     Args:
         stage: name of the stage, as on the command line.
         settings: all settings that the stage was given.
-        inputs: files or folders that it read. A data folder is named by the digests in its manifests, a
-            model folder by its weights and its config; of another folder every file is digested.
-        outputs: files or folders that it wrote; what is gone by now, or hidden, is left out.
+        inputs: files or folders that it read. A data folder is described by the digests in its manifests, a
+            model folder by its weights and its config, any other folder by all its files.
+        outputs: files that it wrote; missing and hidden ones are left out.
         started: when it started, in seconds since 1970.
 
     Returns:
         ``stage``, ``settings`` and ``settings_sha256``; ``code`` (:func:`code_digest`), ``commit`` and
         ``dirty`` (null outside a checkout); ``python``, ``packages`` and ``environment``
         (:func:`environment_digest`); ``machine``; ``started`` and ``ended`` (UTC, ISO 8601) and
-        :func:`cost`; ``inputs`` and ``outputs``, by path from the folder on that they have in common.
+        :func:`cost`; ``inputs`` and ``outputs``, by path relative to the deepest folder that holds them all.
     """
     spent = cost(started)
-    base = _common_folder([*inputs, *outputs])
+    # For a study's files this is the study's folder.
+    base = Path(os.path.commonpath([path.absolute().parent for path in [*inputs, *outputs]] or [Path.cwd()]))
     return {
         "format": 1,
         "stage": stage,
@@ -90,11 +90,7 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
         "ended": _iso(started + spent["seconds"]),
         **spent,
         "inputs": {_relative_name(path, base): describe_input(path) for path in inputs},
-        "outputs": {
-            _relative_name(path, base): described
-            for path in _files_within(outputs)
-            if (described := _describe_file(path))
-        },
+        "outputs": _describe_files(outputs, base),
     }
 
 
@@ -181,20 +177,16 @@ def machine() -> dict[str, Any]:
 
 
 def describe_input(path: Path) -> dict[str, Any]:
-    """Return what names the content of an input: digests, by file for a folder; null for what is gone."""
+    """Return the digests of an input, by file for a folder."""
     if path.is_file():
-        return _describe_file(path) or {"sha256": None}
+        return _describe_files([path], path.parent)[path.name]
     manifests = [path / "manifest.json", *sorted(path.glob("*/manifest.json"))]
-    digests = {
-        _relative_name(manifest, path): _manifest_digest(manifest) for manifest in manifests if manifest.is_file()
-    }
+    digests = {_relative_name(file, path): _manifest_digest(file) for file in manifests if file.is_file()}
     if digests:
         return {"manifests": digests}
     if (path / "model.safetensors").is_file():
-        named = [path / "config.json", path / "model.safetensors"]
-    else:
-        named = _files_within([path])
-    return {"files": {_relative_name(file, path): described for file in named if (described := _describe_file(file))}}
+        return {"files": _describe_files([path / "config.json", path / "model.safetensors"], path)}
+    return {"files": _describe_files(sorted(path.rglob("*")), path)}
 
 
 def _manifest_digest(path: Path) -> str:
@@ -204,27 +196,13 @@ def _manifest_digest(path: Path) -> str:
     return stated if isinstance(stated, str) else sha256_of_file(path)
 
 
-def _describe_file(path: Path) -> dict[str, Any] | None:
-    try:
-        return {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
-    except FileNotFoundError:
-        return None
-
-
-def _files_within(paths: list[Path]) -> list[Path]:
-    """Return files, and those within folders, but for hidden ones: parts of files still being written."""
-    files: list[Path] = []
-    for path in paths:
-        inside = [path] if path.is_file() else path.rglob("*") if path.is_dir() else []
-        files += [file for file in inside if file.is_file() and not file.name.startswith(".")]
-    return sorted(set(files))
-
-
-def _common_folder(paths: list[Path]) -> Path:
-    """Return the deepest folder that holds all paths; for a study's files that is the study's folder."""
-    if not paths:
-        return Path.cwd()
-    return Path(os.path.commonpath([path.absolute().parent for path in paths]))
+def _describe_files(paths: list[Path], base: Path) -> dict[str, dict[str, Any]]:
+    """Return digest and size of files by path relative to ``base``; hidden ones are files still being written."""
+    return {
+        _relative_name(path, base): {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+        for path in paths
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def _relative_name(path: Path, base: Path) -> str:

@@ -1,49 +1,34 @@
 """What the tracking store should hold of each model, read from the study's files alone."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hope.config import Study, parse_study
+from hope.config import Arm, parse_study
 from hope.errors import UserError
 from hope.files import read_json
 from hope.paths import SNAPSHOTS, RunPaths, StudyPaths
-from hope.tracking.summaries import TABLES, Point, history_points, stage_points
+from hope.tracking.summaries import Point, history_points, stage_points
 
-# Stages by the name of their record, in the order in which a description lists their numbers.
-RECORDS = {
-    "extrapolate": "extrapolation.json",
-    "retrieve": "retrieval.json",
-    "analyze-attention": "provenance.json",
-    "analyze-dynamics": "dynamics.json",
-}
+# Stands in a description for the address of the run's artifacts in the UI, known once the run is made.
+ARTIFACTS_ADDRESS = "ARTIFACTS-ADDRESS"
 
 
 @dataclass
 class RunContent:
-    """One run as it should be.
+    """One run as it should be; ``artifacts`` are files by the artifact's name, times are in milliseconds since 1970."""
 
-    Attributes:
-        key: the tag ``hope.run`` that finds it: ``study``, ``<arm>/<encoding>/seed<k>`` or that with a stage.
-        name: what the UI calls it.
-        parent: key of the run that it is nested in.
-        params: settings by dotted name.
-        points: metrics.
-        tags: of ours.
-        note: its description, in Markdown.
-        artifacts: files by the artifact's name.
-        started: milliseconds since 1970; ``ended`` likewise.
-    """
-
-    key: str
+    key: str  # the tag that finds it: study, <arm>/<encoding>/seed<k> or that with /<stage>
     name: str
-    parent: str | None = None
+    parent: str | None = None  # key of the run that it is nested in
     params: dict[str, str] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
-    note: str = ""
+    note: str = ""  # in Markdown
     artifacts: dict[str, Path] = field(default_factory=dict)
     started: int = 0
     ended: int = 0
@@ -66,8 +51,20 @@ def live_content(paths: RunPaths, settings: dict[str, Any]) -> RunContent:
     return RunContent(paths.name, paths.name, params=flatten(settings), tags={**_model_tags(paths), "stage": "train"})
 
 
-def _model_tags(paths: RunPaths) -> dict[str, str]:
-    return {"arm": paths.arm, "encoding": paths.encoding, "seed": str(paths.seed)}
+@contextlib.contextmanager
+def damage_in(files: str) -> Iterator[None]:
+    """Turn what a damaged file raises into one line that names ``files``.
+
+    Raises:
+        UserError: in place of the other errors.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise UserError(
+            f"{files}: not as expected ({type(error).__name__}: {' '.join(str(error).split())}); "
+            "delete what is damaged, run the study again"
+        ) from error
 
 
 def read_models(study: Path) -> list[RunContent]:
@@ -78,103 +75,63 @@ def read_models(study: Path) -> list[RunContent]:
     Raises:
         UserError: a file is damaged.
     """
-    runs: list[RunContent] = []
     config = StudyPaths(study).config
     # Without the study's config it is not known what its tables measure.
     settings = parse_study(read_json(config), str(config)) if config.is_file() else None
-    for path in sorted(study.glob("models/*/*/seed*/run.json")):
-        paths = RunPaths.of_model(path.parent)
-        try:
-            runs += _read_model(study, settings, paths)
-        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-            raise UserError(
-                f"{paths.model} or its analysis or evaluation: a table or record is not as expected "
-                f"({type(error).__name__}: {' '.join(str(error).split())}); delete what is damaged, run the study again"
-            ) from error
+    runs: list[RunContent] = []
+    for record in sorted(study.glob("models/*/*/seed*/run.json")):
+        paths = RunPaths.of_model(record.parent)
+        evaluation = [paths.evaluation / name for name in ("extrapolation.json", "retrieval.json")]
+        analysis = [paths.analysis / name for name in ("provenance.json", "dynamics.json")]
+        with damage_in(f"{paths.model}, its analysis or evaluation"):
+            arm = settings.arm(paths.arm) if settings else None
+            model = _read_stage(paths, record, None)
+            stages = [_read_stage(paths, path, arm) for path in (*evaluation, *analysis) if path.is_file()]
+            curve = history_points(paths.model / "history.parquet")
+        duration = Point("training_seconds", 0, (model.ended - model.started) / 1000, model.ended)
+        # The model's own row carries what its stages found: the UI compares rows, and folds nested ones away.
+        model.points = [*curve, duration, *(point for stage in stages for point in stage.points)]
+        model.note = _model_note(paths, model)
+        runs += [model, *stages]
     return runs
 
 
-def _read_model(study: Path, settings: Study | None, paths: RunPaths) -> list[RunContent]:
-    record = read_json(paths.model / "run.json")
-    model = _content(study, paths.name, paths.name, record, paths.model, "run.json")
-    model.points = history_points(paths.model / "history.parquet")
-    model.points.append(Point("training_seconds", 0, float(record["seconds"]), model.ended))
-    stages = []
-    for stage, name in RECORDS.items():
-        folder = paths.analysis if stage.startswith("analyze") else paths.evaluation
-        if not (folder / name).is_file():
-            continue
-        key = f"{paths.name}/{stage}"
-        content = _content(study, key, f"{paths.name} {stage}", read_json(folder / name), folder, name)
-        content.parent = paths.name
-        content.points = stage_points(stage, folder, settings.arm(paths.arm), content.ended) if settings else []
-        stages.append(content)
-    for content in [model, *stages]:
-        content.tags |= _model_tags(paths)
-    # The model's own row carries what its stages found: the UI compares rows, and folds nested ones away.
-    model.points += [point for stage in stages for point in stage.points]
-    model.note = _model_note(paths, record, model.points)
-    return [model, *stages]
-
-
-def _content(study: Path, key: str, name: str, record: dict[str, Any], folder: Path, own: str) -> RunContent:
-    """Return the part of a run that a stage's record gives."""
-    stage = record["stage"]
-    started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
-    tags = {"stage": stage, **_code_tags(record)}
-    # Several stages write into one folder; the attention's analysis has tables without a summary too.
-    wanted = (
-        {f"{table}.parquet" for table in TABLES[stage]} | {own}
-        if stage in TABLES and stage != "analyze-attention"
-        else None
-    )
-    others = {"dynamics.parquet", "dynamics.json"} if stage == "analyze-attention" else set()
-    artifacts = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".") and (wanted is None or path.name in wanted)
-        # Snapshots are as large as the model, each of them, and no result.
-        if path.parent.name != SNAPSHOTS and path.name not in others
-    }
-    return RunContent(
-        key,
-        name,
-        params=flatten(record["settings"]),
-        tags=tags,
-        note=f"Stage `{stage}` of `{'/'.join(key.split('/')[:3])}`: {record['seconds']:.1f} s.",
-        artifacts=artifacts,
-        started=started,
-        ended=started + round(1000 * record["seconds"]),
-    )
-
-
-def _code_tags(record: dict[str, Any]) -> dict[str, str]:
-    tags = {
-        "code": record.get("code"),
-        "environment": record.get("environment"),
-        "settings_sha256": record.get("settings_sha256"),
-    }
+def _read_stage(paths: RunPaths, path: Path, arm: Arm | None) -> RunContent:
+    """Return the run of a stage of a model, given the stage's record; ``arm`` has the settings of its measures."""
+    record = read_json(path)
+    stage, seconds = record["stage"], record["seconds"]
+    run = RunContent(paths.name, paths.name, params=flatten(record["settings"]))
+    run.started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
+    run.ended = run.started + round(1000 * seconds)
+    tags = {name: record.get(name) for name in ("code", "environment", "settings_sha256")}
     if record.get("commit"):
         # MLflow's own tag, which the UI shows beside the source.
         tags |= {"mlflow.source.git.commit": record["commit"], "git_dirty": json.dumps(record.get("dirty"))}
-    tags["mlflow.source.name"] = f"python -m hope {record['stage']}"
-    tags["mlflow.source.type"] = "LOCAL"
-    return {name: value for name, value in tags.items() if value}
+    source = {"mlflow.source.name": f"python -m hope {stage}", "mlflow.source.type": "LOCAL"}
+    run.tags = {"stage": stage, **{name: tag for name, tag in tags.items() if tag}, **source, **_model_tags(paths)}
+    # Snapshots are as large as the model, each of them, and no result.
+    outputs = [Path(name) for name in record["outputs"] if Path(name).parent.name != SNAPSHOTS]
+    files = [path, *(path.with_name(output.name) for output in outputs)]
+    run.artifacts = {file.name: file for file in sorted(files) if file.is_file()}
+    if stage != "train":
+        run.key, run.name, run.parent = f"{paths.name}/{stage}", f"{paths.name} {stage}", paths.name
+        run.note = f"Stage `{stage}` of `{paths.name}`: {seconds:.1f} s."
+        run.points = stage_points(run.artifacts.values(), arm, run.ended) if arm else []
+    return run
 
 
-def _model_note(paths: RunPaths, record: dict[str, Any], points: list[Point]) -> str:
+def _model_tags(paths: RunPaths) -> dict[str, str]:
+    return {"arm": paths.arm, "encoding": paths.encoding, "seed": str(paths.seed)}
+
+
+def _model_note(paths: RunPaths, model: RunContent) -> str:
     """Return the description of a model's run."""
-    curve = [point for point in points if point.name == "text_loss"]
     lines = [f"Decoder with `{paths.encoding}` positions, seed {paths.seed}."]
-    if curve:
-        last = curve[-1]
-        lines.append(f"Step {last.step} after {record['seconds']:.0f} s; text loss {last.value:.3f} nats a token.")
-    scalars = [point for point in points if "/" in point.name and not point.name.startswith("by_")]
+    seconds = (model.ended - model.started) / 1000
+    for point in [point for point in model.points if point.name == "text_loss"][-1:]:
+        lines.append(f"Step {point.step} after {seconds:.0f} s; text loss {point.value:.3f} nats a token.")
+    scalars = [point for point in model.points if "/" in point.name and not point.name.startswith("by_")]
     if scalars:
-        lines += [
-            "",
-            "| measure | value |",
-            "|---|---|",
-            *(f"| {point.name} | {point.value:.4g} |" for point in scalars),
-        ]
+        lines += ["", "| measure | value |", "|---|---|"]
+        lines += [f"| {point.name} | {point.value:.4g} |" for point in scalars]
     return "\n".join(lines)

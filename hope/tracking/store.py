@@ -1,4 +1,4 @@
-"""The tracking store of a study: made once, kept in line with the files, rebuilt from them at any time."""
+"""The tracking store of a study: a view of its files, made from them at any time."""
 
 import time
 from pathlib import Path
@@ -30,14 +30,11 @@ def find_study(study: Path | str) -> Path:
 
 
 def initialise(study: Path, uri: str | None) -> None:
-    """Make the tracking store of a study and the study's experiment, where they are missing.
-
-    Without a server the store is ``mlflow/mlflow.db`` in the study's folder, in SQLite. It is made under
-    an exclusive lock, once, before anything writes to it.
+    """Make the tracking store of a study and the study's experiment, if they are missing.
 
     Args:
         study: folder of the study; made if missing.
-        uri: an MLflow server, or None.
+        uri: an MLflow server, or None for ``mlflow/mlflow.db`` in the study's folder, in SQLite.
 
     Raises:
         UserError: the store cannot be made or reached.
@@ -50,19 +47,18 @@ def initialise(study: Path, uri: str | None) -> None:
 def sync(study: Path | str, uri: str | None = None) -> None:
     """Bring a tracking store in line with the files of a study, which are the truth.
 
-    One run a model with its params, its loss curve (each point once, also where it was sent live) and its
-    files; nested runs for its stages; a run for the study with the report. A second call changes nothing,
-    and a store that was deleted is restored.
+    The store has one run per model, with its params, its loss curve and its files; one nested run per stage of a
+    model; and one for the study, with the report. A run whose content has changed is written anew, any other is left
+    alone.
 
     Args:
         study: folder of the study, or its name under ``results/``.
         uri: an MLflow server, or None for the store in the study's folder.
 
     Raises:
-        UserError: there is no such study, it is of before there were arms, a file is damaged, or the store fails; the
-            files are untouched.
+        UserError: there is no such study, it was made before studies had arms, a file is damaged, or the store fails;
+            the files are untouched.
     """
-    from hope.tracking.artifacts import Digests
     from hope.tracking.client import connect, one_line_errors
     from hope.tracking.runs import DIGEST, delete, find_runs, update_run
     from hope.tracking.study_run import read_study
@@ -71,19 +67,16 @@ def sync(study: Path | str, uri: str | None = None) -> None:
     check_layout(folder)
     with exclusive_lock(StudyPaths(folder).tracking / ".sync.lock", wait=True), one_line_errors(folder, uri):
         tracker = connect(folder, uri)
-        contents = read_study(folder)
-        stored = find_runs(tracker)
-        digests = Digests(folder)
-        runs: dict[str, str] = {}
+        contents, stored = read_study(folder), find_runs(tracker)
+        runs: dict[str | None, str] = {}
         changes = 0
         for content in contents:
-            parent = runs[content.parent] if content.parent else None
-            runs[content.key], changed = update_run(tracker, content, stored.pop(content.key, []), parent, digests)
+            before = stored.pop(content.key, [])
+            runs[content.key], changed = update_run(tracker, content, before, runs.get(content.parent))
             changes += changed
-        # What was synced and has no files any more; a run that still trains has no files yet.
-        for run in (run for rest in stored.values() for run in rest if DIGEST in run.data.tags):
+        # The files of these are gone. A run that still trains has no files yet, and no digest.
+        for run in [run for others in stored.values() for run in others if DIGEST in run.data.tags]:
             delete(tracker, run)
             changes += 1
-        digests.save()
     where = uri or StudyPaths(folder).tracking
     print(f"{where}: {len(runs)} runs in line with {folder}, {changes} changed, {time.monotonic() - started:.1f} s")

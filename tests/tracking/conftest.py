@@ -70,7 +70,7 @@ def _write_model(paths: RunPaths, arm: config.Arm, start: float) -> None:
     }
     pd.DataFrame(history).to_parquet(model / "history.parquet")
     settings = arm.train_stage(encoding, int(paths.seed)).model_dump(mode="json", by_alias=True)
-    _write_record(model / "run.json", "train", settings, [data])
+    _write_record(model, "train", settings, [data], "run.json", *(path.name for path in model.iterdir()))
     evaluation = paths.evaluation
     evaluation.mkdir(parents=True)
     bins = [(start, start + LENGTH // 2) for start in range(0, 4 * LENGTH, LENGTH // 2)]
@@ -87,28 +87,21 @@ def _write_model(paths: RunPaths, arm: config.Arm, start: float) -> None:
     ]
     pd.DataFrame(contexts).to_parquet(evaluation / "context.parquet")
     stage = arm.extrapolation_stage().model_dump()
-    _write_record(evaluation / "extrapolation.json", "extrapolate", stage, [model, data])
+    outputs = ("extrapolation.json", "extrapolation.parquet", "context.parquet")
+    _write_record(evaluation, "extrapolate", stage, [model, data], *outputs)
+    prompt = {"task": "repeat", "trained": True, "length": LENGTH, "depth": None, "chance": 0.25, "margin": 0.0}
     prompts = [
-        {
-            "task": "repeat",
-            "trained": True,
-            "length": LENGTH,
-            "depth": None,
-            "example": example,
-            "chance": 0.25,
-            "accuracy": accuracy,
-        }
-        | {"exact": float(accuracy == 1), "margin": 0.0}
+        {**prompt, "example": example, "accuracy": accuracy, "exact": float(accuracy == 1)}
         for example, accuracy in enumerate((1.0, 0.5))
     ]
     pd.DataFrame(prompts).to_parquet(evaluation / "retrieval.parquet")
     stage = arm.retrieval_stage().model_dump(by_alias=True)
-    _write_record(evaluation / "retrieval.json", "retrieve", stage, [model, data])
+    _write_record(evaluation, "retrieve", stage, [model, data], "retrieval.json", "retrieval.parquet")
 
 
-def _write_record(path: Path, stage: str, settings: dict, inputs: list[Path]) -> None:
-    outputs = [beside for beside in path.parent.iterdir() if beside != path]
-    write_json(path, record(stage, settings, inputs, outputs, time.time() - 2.0))
+def _write_record(folder: Path, stage: str, settings: dict, inputs: list[Path], name: str, *outputs: str) -> None:
+    written = [folder / output for output in outputs]
+    write_json(folder / name, record(stage, settings, inputs, written, time.time() - 2.0))
 
 
 @pytest.fixture(scope="session")
@@ -136,10 +129,8 @@ def synced(_synced: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def empty_store(synced: Path) -> Path:
     """Return a study's folder with an initialised store that has no runs."""
-
     with sqlite3.connect(synced / "mlflow/mlflow.db") as database:
         for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
             database.execute(f"DELETE FROM {table}")
     shutil.rmtree(synced / "mlflow/artifacts")
-    (synced / "mlflow/digests.json").unlink()
     return synced

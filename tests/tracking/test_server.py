@@ -42,8 +42,9 @@ def is_open(url: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
+@pytest.mark.slow
 def test_a_study_copied_elsewhere_opens_with_its_artifacts_and_serves_other_studies(
-    synced: Path, study: Path, tmp_path: Path
+    synced: Path, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One server for several questions, for it takes seconds to start."""
     copied = tmp_path / "another place" / "renamed"
@@ -62,7 +63,7 @@ def test_a_study_copied_elsewhere_opens_with_its_artifacts_and_serves_other_stud
         (group,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert 1 <= len(processes_of(int(group))) <= 3
         _artifacts_are_served(url, Store(copied), study)
-        _another_study_is_taken(url, Store(copied), study)
+        _another_study_is_taken(url, Store(copied), study, capsys)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert "stopped" in process.stdout.read()
@@ -88,24 +89,26 @@ def _artifacts_are_served(url: str, store: Store, study: Path) -> None:
         assert listing[name]["sha256"] == hashlib.sha256(original).hexdigest()
 
 
-def _another_study_is_taken(url: str, store: Store, study: Path) -> None:
+def _another_study_is_taken(url: str, store: Store, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same server as a foreign one: another study's runs and files go there over the network."""
     config = json.loads((study / "study.json").read_text())
     (study / "study.json").write_text(json.dumps({**config, "study": "other"}))
-    for _ in range(2):
+    for report, changed in (("a report", 7), ("a newer report", 1)):
+        (study / REPORT).write_text(report)
         sync(study, url)
-    (experiment,) = store.rows("SELECT experiment_id FROM experiments WHERE name = 'other'")
-    rows = store.rows("SELECT name, run_uuid FROM runs WHERE experiment_id = ?", *experiment)
-    assert len(rows) == 7
-    runs = dict(rows)
+        assert f"7 runs in line with {study}, {changed} changed" in capsys.readouterr().out
+        (experiment,) = store.rows("SELECT experiment_id FROM experiments WHERE name = 'other'")
+        active = "SELECT name, run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active'"
+        rows = store.rows(active, *experiment)
+        assert len(rows) == 7
+        runs = dict(rows)
+        assert get(f"{url}/get-artifact?run_uuid={runs['study other: report']}&path={REPORT}") == report.encode()
     sent = get(f"{url}/get-artifact?run_uuid={runs['main/hope/seed0']}&path=model.safetensors")
     assert sent == (study / "models/main/hope/seed0/model.safetensors").read_bytes()
-    (study / REPORT).write_text("a newer report")
-    sync(study, url)
-    assert get(f"{url}/get-artifact?run_uuid={runs['study other: report']}&path={REPORT}") == b"a newer report"
+    assert [path.name for path in (study / "mlflow").iterdir()] == [".sync.lock"]
 
 
-def test_a_port_in_use_is_one_line(synced: Path) -> None:
+def test_what_does_not_start_is_one_line(synced: Path, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind((server.HOST, 0))
         taken.listen()
@@ -114,14 +117,8 @@ def test_a_port_in_use_is_one_line(synced: Path) -> None:
             server.serve(synced, port)
     with pytest.raises(UserError, match="port 70000 cannot be used"):
         server.serve(synced, 70_000)
-
-
-def test_a_study_without_a_store_is_one_line(study: Path) -> None:
     with pytest.raises(UserError, match="mlflow.db: there is no such store; run 'python -m hope sync"):
         server.serve(study, 0)
-
-
-def test_a_server_that_does_not_start_is_one_line(synced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = "print('first'); print('the database is too old'); raise SystemExit(1)"
     monkeypatch.setattr(server, "PROGRAM", [sys.executable, "-c", failing])
     with pytest.raises(UserError, match="did not start: the database is too old; delete") as caught:

@@ -14,11 +14,13 @@ from hope import config
 from hope.errors import UserError
 from hope.files import read_json, write_json, write_text
 from hope.paths import StudyPaths
-from hope.tracking import artifacts
+from hope.tracking import study_run
 from hope.tracking.provenance import code_digest
+from hope.tracking.run_content import RunContent
 from hope.tracking.store import find_study, initialise, sync
-from hope.tracking.study_run import read_study
+from hope.tracking.summaries import Point
 
+MODELS = ("main/rope/seed0", "main/hope/seed0")
 STAGES = ("extrapolate", "retrieve")
 
 
@@ -31,22 +33,29 @@ def tree(folder: Path) -> dict[str, tuple[int, str]]:
     return {str(path.relative_to(folder)): (path.stat().st_ino, digest(path)) for path in files}
 
 
+def live_run(study: Path, arm: config.Arm, seed: int) -> str:
+    """Write the run of a model that trains, with two points."""
+    from hope.tracking.client import connect
+    from hope.tracking.runs import LiveRun
+
+    settings = arm.train_stage("hope", seed).model_dump(mode="json", by_alias=True)
+    run = LiveRun(connect(study, None), StudyPaths(study).run("main", "hope", seed), settings)
+    run.send([{"step": step, "time": float(step), "metrics": {"loss": 1.0}} for step in (2, 3)])
+    return run.id
+
+
 def test_every_model_stage_and_the_study_has_one_run(synced: Path) -> None:
     store = Store(synced)
     runs = store.runs()
-    models = {"main/rope/seed0", "main/hope/seed0"}
-    assert set(runs) == {"study", *models, *(f"{model}/{stage}" for model in models for stage in STAGES)}
-    for model in models:
-        for stage in STAGES:
-            assert store.of("tags", runs[f"{model}/{stage}"])["mlflow.parentRunId"] == runs[model]
+    assert set(runs) == {"study", *MODELS, *(f"{model}/{stage}" for model in MODELS for stage in STAGES)}
     for key, run in runs.items():
+        tags, (model, _, stage) = store.of("tags", run), key.rpartition("/")
+        nested = stage in STAGES
         assert store.status(run) == "FINISHED"
-        stage = key.rpartition("/")[2] if key.count("/") == 3 else "train"
-        found = store.of("tags", run).get("code")
-        assert found == (None if key == "study" else code_digest(stage)), key
-    assert store.of("tags", runs["main/hope/seed0"])["arm"] == "main"
-    assert store.of("tags", runs["main/hope/seed0"])["encoding"] == "hope"
-    assert store.of("tags", runs["main/hope/seed0"])["seed"] == "0"
+        assert tags.get("mlflow.parentRunId") == (runs[model] if nested else None)
+        assert tags.get("code") == (None if key == "study" else code_digest(stage if nested else "train"))
+        if key != "study":
+            assert "/".join((tags["arm"], tags["encoding"], f"seed{tags['seed']}")) == (model if nested else key)
     (experiment,) = store.rows("SELECT name, artifact_location FROM experiments WHERE lifecycle_stage = 'active'")
     assert experiment == ("small", "mlflow-artifacts:/small")
 
@@ -55,22 +64,25 @@ def test_params_and_metrics_are_those_of_the_files(synced: Path) -> None:
     store = Store(synced)
     runs = store.runs()
     params = store.of("params", runs["main/hope/seed0"])
-    assert params["encoding.settings.cutoff"] == "1.0"
-    assert params["training.length"] == "16"
-    assert params["model.kv_heads"] == "null"
-    assert params["training.betas"] == "[0.9, 0.95]"
+    expected = {
+        "encoding.settings.cutoff": "1.0",
+        "training.length": "16",
+        "model.kv_heads": "null",
+        "training.betas": "[0.9, 0.95]",
+    }
+    assert params | expected == params
     assert store.of("params", runs["main/hope/seed0/retrieve"])["retrieval.prompts"] == "400"
     assert store.of("params", runs["study"])["arms.main.encodings"] == '["rope", "hope"]'
 
     history = pd.read_parquet(synced / "models/main/hope/seed0/history.parquet")
     for name in ("loss", "tokens_per_second"):
-        expected = [(row.step, getattr(row, name), round(row.time * 1000)) for row in history.itertuples()]
-        assert store.points(runs["main/hope/seed0"], name) == expected
+        points = [(row.step, getattr(row, name), round(row.time * 1000)) for row in history.itertuples()]
+        assert store.points(runs["main/hope/seed0"], name) == points
     assert store.points(runs["main/hope/seed0"], "synthetic_loss") == []  # it is not a number throughout
 
     def value(run: str, name: str) -> float:
-        ((_, found, _),) = store.points(runs[run], name)
-        return found
+        ((_, number, _),) = store.points(runs[run], name)
+        return number
 
     # Bins of 8 at 2 + start / 16, documents 0 and 1 nat above: within L (0 + 8) / 32 + 2.5, and so on.
     for run in ("main/hope/seed0", "main/hope/seed0/extrapolate"):
@@ -89,95 +101,68 @@ def test_the_study_run_reads_well(synced: Path) -> None:
     store = Store(synced)
     run = store.runs()["study"]
     tags = store.of("tags", run)
-    note = tags["mlflow.note.content"].replace("\u00a0", "")
     assert tags["claim_6"] == "supported"
-    assert "| 6. Extrapolation | **supported** | -0.5 | -0.7 to -0.3 | nats |" in note
-    assert "| arm | encoding | seeds | loss within L | loss from 2L to 4L | repeat accuracy at L |" in note
-    assert "| main | hope | 1 | 2.75 | 5.25 | 0.75 |" in note
-    assert f"[Final report](#/experiments/1/runs/{run}/artifacts/report/index.html)" in note
+    lines = tags["mlflow.note.content"].replace("\u00a0", "").splitlines()
+    for line in (
+        "| 6. Extrapolation | **supported** | -0.5 | -0.7 to -0.3 | nats |",
+        "| arm | encoding | seeds | loss within L | loss from 2L to 4L | repeat accuracy at L |",
+        "| main | hope | 1 | 2.75 | 5.25 | 0.75 |",
+        f"[Final report](#/experiments/1/runs/{run}/artifacts/report/index.html)",
+    ):
+        assert line in lines
 
 
-def test_the_table_of_encodings_does_not_mix_arms(study: Path) -> None:
-    settings = read_json(study / "study.json")
-    both = {name: settings["arms"]["main"] for name in ("text", "retrieval")}
-    write_json(study / "study.json", {**settings, "arms": both})
-    for room in ("models", "evaluation"):
-        shutil.copytree(study / room / "main", study / room / "text")
-        (study / room / "main").rename(study / room / "retrieval")
-    path = study / "evaluation/retrieval/hope/seed0/extrapolation.parquet"
-    losses = pd.read_parquet(path)
-    losses.assign(nll=losses["nll"] + losses["tokens"]).to_parquet(path)
-    path = study / "evaluation/retrieval/hope/seed0/retrieval.parquet"
-    pd.read_parquet(path).assign(accuracy=0.25).to_parquet(path)
-    # A second model of one arm is averaged with its own alone.
-    for room in ("models", "evaluation"):
-        shutil.copytree(study / room / "text/hope/seed0", study / room / "text/hope/seed1")
-    path = study / "evaluation/text/hope/seed1/retrieval.parquet"
-    pd.read_parquet(path).assign(accuracy=0.5).to_parquet(path)
-    note = read_study(study)[-1].note.replace("\u00a0", "")
-    rows = [line for line in note.splitlines() if line.startswith(("| text ", "| retrieval "))]
-    assert rows == [
-        "| retrieval | hope | 1 | 3.75 | 6.25 | 0.25 |",
-        "| retrieval | rope | 1 | 2.75 | 5.25 | 0.75 |",
-        "| text | hope | 2 | 2.75 | 5.25 | 0.625 |",
-        "| text | rope | 1 | 2.75 | 5.25 | 0.75 |",
-    ]
+def test_the_table_of_encodings_does_not_mix_arms() -> None:
+    def model(arm: str, encoding: str, loss: float) -> RunContent:
+        point = Point("extrapolation/loss_within", 0, loss, 0)
+        return RunContent("", "", tags={"arm": arm, "encoding": encoding}, points=[point])
+
+    models = [model("text", "hope", 1.0), model("text", "hope", 2.0), model("text", "rope", 3.0)]
+    lines = [line.replace("\u00a0", "") for line in study_run._encodings([model("retrieval", "hope", 4.0), *models])]
+    rows = [line for line in lines if line.startswith(("| text ", "| retrieval "))]
+    assert rows == ["| retrieval | hope | 1 | 4 |", "| text | hope | 2 | 1.5 |", "| text | rope | 1 | 3 |"]
 
 
 def test_tags_of_ours_follow_and_those_of_a_user_stay(synced: Path) -> None:
     from hope.tracking.client import connect
 
     store = Store(synced)
-    run = store.runs()["study"]
-    connect(synced, None).client.set_tag(run, "mine", "keep")
+    connect(synced, None).client.set_tag(store.runs()["study"], "mine", "keep")
     claims = read_json(synced / "claims.json")
     claims["claims"][0] |= {"id": "7", "verdict": "inconclusive", "estimate": None, "low": None, "high": None}
     write_json(synced / "claims.json", claims)
     sync(synced)
     tags = store.of("tags", store.runs()["study"])
-    assert tags["claim_7"] == "inconclusive"
+    assert (tags["claim_7"], tags["mine"]) == ("inconclusive", "keep")
     assert "claim_6" not in tags
-    write_text(synced / "figures/more.svg", "<svg/>")
-    connect(synced, None).client.set_tag(store.runs()["study"], "mine", "keep")
-    sync(synced)
-    assert store.of("tags", store.runs()["study"])["mine"] == "keep"
 
 
 def test_artifacts_are_links_to_the_files_with_their_digests(synced: Path, arm: config.Arm) -> None:
-    sync(synced)  # copying the fixture broke the links
     store = Store(synced)
     runs = store.runs()
-    data = f"data/{arm.data_key}"
-    expected = {
-        "main/rope/seed0": (
-            "models/main/rope/seed0",
-            {"model.safetensors", "config.json", "history.parquet", "run.json"},
-        ),
-        "main/rope/seed0/extrapolate": (
-            "evaluation/main/rope/seed0",
-            {"extrapolation.parquet", "context.parquet", "extrapolation.json"},
-        ),
-        "main/rope/seed0/retrieve": ("evaluation/main/rope/seed0", {"retrieval.parquet", "retrieval.json"}),
-        "study": (
-            ".",
-            {"study.json", "claims.json", f"{data}/corpus/corpus.json", "report/index.html", "figures/curve.svg"}
-            | {f"{data}/{split}/manifest.json" for split in ("train", "validation")},
-        ),
-    }
-    for key, (folder, names) in expected.items():
+    data = [f"data/{arm.data_key}/{name}" for name in ("corpus/corpus.json", "train/manifest.json")]
+    data.append(f"data/{arm.data_key}/validation/manifest.json")
+    evaluation = "evaluation/main/rope/seed0"
+    for key, folder, *names in (
+        (MODELS[0], f"models/{MODELS[0]}", "model.safetensors", "config.json", "history.parquet", "run.json"),
+        (f"{MODELS[0]}/extrapolate", evaluation, "extrapolation.parquet", "context.parquet", "extrapolation.json"),
+        (f"{MODELS[0]}/retrieve", evaluation, "retrieval.parquet", "retrieval.json"),
+        ("study", ".", "study.json", "claims.json", "report/index.html", "figures/curve.svg", *data),
+    ):
         files = store.files(runs[key])
         listing = json.loads(files.pop("digests.json").read_text())
-        assert set(files) == set(listing) == names
+        assert set(files) == set(listing) == set(names)
         for name, path in files.items():
             assert listing[name] == {"sha256": digest(synced / folder / name), "bytes": path.stat().st_size}
             assert digest(path) == listing[name]["sha256"]
     name = "report/index.html"
     write_text(synced / name, "<h1>a newer report</h1>")
     sync(synced)
-    linked = store.files(store.runs()["study"])[name]
+    after = store.runs()
+    assert {key for key in runs if runs[key] != after[key]} == {"study"}
+    linked = store.files(after["study"])[name]
     assert linked.samefile(synced / name)
     assert json.loads((linked.parents[1] / "digests.json").read_text())[name]["sha256"] == digest(synced / name)
-    assert store.runs()["study"] == runs["study"]
 
 
 def test_a_second_sync_changes_nothing(synced: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,123 +172,73 @@ def test_a_second_sync_changes_nothing(synced: Path, capsys: pytest.CaptureFixtu
     assert (Store(synced).everything(), tree(synced / "mlflow/artifacts")) == before
 
 
-def test_live_points_are_not_doubled(empty_store: Path, arm: config.Arm) -> None:
-    from hope.tracking.client import connect
-    from hope.tracking.runs import LiveRun
-
-    settings = arm.train_stage("hope", 0).model_dump(mode="json", by_alias=True)
-    history = pd.read_parquet(empty_store / "models/main/hope/seed0/history.parquet")
-    run = LiveRun(connect(empty_store, None), StudyPaths(empty_store).run("main", "hope", 0), settings)
-    points = [{"step": row.step, "time": row.time, "metrics": {"loss": row.loss}} for row in history.itertuples()]
-    run.send(points[:3])
-    run.end("KILLED")
-    sync(empty_store)
-    store = Store(empty_store)
-    assert store.runs()["main/hope/seed0"] == run.id
-    assert [(step, loss) for step, loss, _ in store.points(run.id, "loss")] == list(
-        zip(history["step"], history["loss"], strict=True)
-    )
-
-
-@pytest.mark.parametrize("changed", ["param", "value", "fewer points"])
-def test_a_run_that_cannot_be_mended_is_replaced(synced: Path, changed: str) -> None:
+def test_a_changed_model_is_written_anew_and_one_without_files_goes(synced: Path) -> None:
     store = Store(synced)
     before = store.runs()
-    folder = synced / "models/main/hope/seed0"
+    model, folder = "main/hope/seed0", synced / "models/main/hope/seed0"
     record, history = read_json(folder / "run.json"), pd.read_parquet(folder / "history.parquet")
-    if changed == "param":
-        record["settings"]["seed"] = 5
-        write_json(folder / "run.json", record)
-    elif changed == "value":
-        history.assign(loss=history["loss"] + 1).to_parquet(folder / "history.parquet")
-    else:
-        history[:2].to_parquet(folder / "history.parquet")
+    record["settings"]["seed"] = 5
+    write_json(folder / "run.json", record)
+    history[:2].assign(loss=history["loss"] + 1).to_parquet(folder / "history.parquet")
+    for room in ("models", "evaluation"):
+        shutil.rmtree(synced / room / "main" / "rope")
     sync(synced)
     after = store.runs()
-    assert {key for key in before if before[key] != after[key]} == {"main/hope/seed0"}
-    assert store.of("tags", after["main/hope/seed0/retrieve"])["mlflow.parentRunId"] == after["main/hope/seed0"]
-    found = pd.read_parquet(folder / "history.parquet")
-    assert [loss for _, loss, _ in store.points(after["main/hope/seed0"], "loss")] == list(found["loss"])
-    assert store.of("params", after["main/hope/seed0"])["seed"] == str(record["settings"]["seed"])
-    assert not (store.artifacts / before["main/hope/seed0"]).exists()
+    assert set(after) == {"study", model, *(f"{model}/{stage}" for stage in STAGES)}
+    assert not set(after.values()) & set(before.values())
+    assert store.of("tags", after[f"{model}/retrieve"])["mlflow.parentRunId"] == after[model]
+    losses = pd.read_parquet(folder / "history.parquet")["loss"]
+    assert [loss for _, loss, _ in store.points(after[model], "loss")] == list(losses)
+    assert store.of("params", after[model])["seed"] == "5"
+    assert sorted(path.name for path in store.artifacts.iterdir()) == sorted(after.values())
 
 
-def test_what_has_no_files_any_more_goes(synced: Path) -> None:
-    for room in ("models", "evaluation"):
-        shutil.rmtree(synced / room / "main" / "hope")
-    (synced / "figures/curve.svg").unlink()
-    sync(synced)
-    store = Store(synced)
-    assert set(store.runs()) == {"study", "main/rope/seed0", *(f"main/rope/seed0/{stage}" for stage in STAGES)}
-    assert "figures/curve.svg" not in store.files(store.runs()["study"])
-    assert sorted(path.name for path in store.artifacts.iterdir()) == sorted(store.runs().values())
-
-
-def test_a_deleted_store_is_restored(synced: Path) -> None:
-    before = Store(synced)
-    facts = {
-        key: (before.of("params", run), sorted(before.files(run)), before.points(run, "extrapolation/loss_within"))
-        for key, run in before.runs().items()
-    }
-    shutil.rmtree(synced / "mlflow")
-    sync(synced)
-    after = Store(synced)
-    assert facts == {
-        key: (after.of("params", run), sorted(after.files(run)), after.points(run, "extrapolation/loss_within"))
-        for key, run in after.runs().items()
-    }
-    shutil.rmtree(synced / "mlflow/artifacts")  # or the files alone
-    sync(synced)
-    assert {key: sorted(after.files(run)) for key, run in after.runs().items()} == {
-        key: files for key, (_, files, _) in facts.items()
-    }
-
-
-def test_a_sync_that_was_cut_short_is_completed(empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_take_the_place_of_a_live_run_and_of_a_sync_cut_short(
+    empty_store: Path, arm: config.Arm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow.tracking import MlflowClient
 
+    live_run(empty_store, arm, 0)
+    training = live_run(empty_store, arm, 1)
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "disk full")))
         with pytest.raises(OSError, match="disk full"):
             sync(empty_store)
     sync(empty_store)
     store = Store(empty_store)
-    assert len(store.runs()) == 7
-    history = pd.read_parquet(empty_store / "models/main/rope/seed0/history.parquet")
-    for model in ("main/rope/seed0", "main/hope/seed0"):
-        assert [loss for _, loss, _ in store.points(store.runs()[model], "loss")] == list(history["loss"])
+    runs = store.runs()
+    assert runs.pop("main/hope/seed1") == training, "it still trains"
+    assert store.status(training) == "RUNNING"
+    assert len(runs) == 7
+    assert {store.status(run) for run in runs.values()} == {"FINISHED"}
+    history = pd.read_parquet(empty_store / "models/main/hope/seed0/history.parquet")
+    points = store.points(runs["main/hope/seed0"], "loss")
+    assert [(step, loss) for step, loss, _ in points] == list(zip(history["step"], history["loss"], strict=True))
 
 
-def test_artifacts_are_copied_where_links_are_not_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_store_is_restored_by_copies_where_links_are_not_possible(
+    synced: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def facts() -> dict[str, tuple]:
+        store = Store(synced)
+        return {
+            key: (store.of("params", run), sorted(store.files(run)), store.points(run, "extrapolation/loss_within"))
+            for key, run in store.runs().items()
+        }
+
     def refuse(*_: object, **__: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    write_text(tmp_path / "study/a.txt", "text")
-    files = {"in/a.txt": tmp_path / "study/a.txt"}
-    listing = artifacts.Digests(tmp_path / "study").listing(files)
-    target = tmp_path / "store/in/a.txt"
-    assert artifacts.mirror_artifacts(tmp_path / "store", files, listing)
-    assert target.read_text() == "text"
-    assert not target.samefile(tmp_path / "study/a.txt")
-    assert not artifacts.mirror_artifacts(tmp_path / "store", files, listing)
-    target.write_text("txet")  # damaged, with its size unchanged
-    assert artifacts.mirror_artifacts(tmp_path / "store", files, listing)
-    assert target.read_text() == "text"
-
-
-def test_digests_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Path] = []
-    monkeypatch.setattr(artifacts, "sha256_of_file", lambda path: read.append(path) or digest(path))
-    path = tmp_path / "a.txt"
-    path.write_text("one")
-    for text in ("one", "one", "other"):
-        if text == "other":
-            path.write_text(text)
-        known = artifacts.Digests(tmp_path)
-        assert known.sha256(path) == hashlib.sha256(text.encode()).hexdigest()
-        known.save()
-    assert len(read) == 2
+    before = facts()
+    for name in ("mlflow", "mlflow/artifacts"):  # or the artifacts alone
+        shutil.rmtree(synced / name)
+        sync(synced)
+        assert facts() == before
+    copied = Store(synced).files(Store(synced).runs()["study"])["report/index.html"]
+    assert copied.read_text() == (synced / "report/index.html").read_text()
+    sync(synced)
+    assert " 0 changed" in capsys.readouterr().out
 
 
 def test_an_unknown_study_is_one_line(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,18 +254,19 @@ def test_an_unknown_study_is_one_line(study: Path, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "content"),
     [
-        "models/main/hope/seed0/history.parquet",
-        "models/main/hope/seed0/run.json",
-        "evaluation/main/hope/seed0/context.parquet",
+        ("models/main/hope/seed0/history.parquet", b""),
+        ("models/main/hope/seed0/run.json", b"{}"),
+        ("models/main/hope/seed0/run.json", b"no record"),
+        ("evaluation/main/hope/seed0/context.parquet", b"no table"),
+        ("claims.json", b"{}"),
     ],
 )
-@pytest.mark.parametrize("content", [b"", b"{}", b"no table and no record"])
 def test_a_damaged_file_is_one_line_and_changes_nothing(synced: Path, name: str, content: bytes) -> None:
     before = Store(synced).everything()
     (synced / name).write_bytes(content)
-    with pytest.raises(UserError, match="main/hope/seed0") as caught:
+    with pytest.raises(UserError, match="main/hope/seed0|claims.json") as caught:
         sync(synced)
     assert len(str(caught.value).splitlines()) == 1
     assert Store(synced).everything() == before
@@ -382,14 +318,9 @@ for thread in threading.enumerate():
     if thread is not threading.current_thread() and not thread.daemon:
         thread.join(5)
 """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "CI", "GITHUB"))}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**environment, "HOME": str(tmp_path / "home")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "CI", "GITHUB"))}
+    environment = {**kept, "HOME": str(tmp_path / "home")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert "0 changed" in done.stdout
     assert "REACHED OUT" not in done.stdout
     assert not list((tmp_path / "home").rglob("telemetry*"))
