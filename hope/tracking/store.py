@@ -6,12 +6,10 @@ from pathlib import Path
 from hope.adopt import check_layout
 from hope.errors import UserError, nearest
 from hope.files import exclusive_lock
-from hope.paths import StudyPaths
+from hope.paths import RESULTS, StudyPaths
 from hope.tracking.live import LiveMetrics
 
 __all__ = ["LiveMetrics", "find_study", "initialise", "sync"]
-
-RESULTS = Path("results")
 
 
 def find_study(study: Path | str) -> Path:

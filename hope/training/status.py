@@ -9,8 +9,8 @@ from hope import config
 from hope.adopt import check_layout
 from hope.errors import UserError
 from hope.files import lock_holder, read_json
-from hope.paths import RunPaths, StudyPaths, snapshot_files
-from hope.tracking.store import RESULTS, find_study
+from hope.paths import RESULTS, RunPaths, StudyPaths, snapshot_files
+from hope.tracking.store import find_study
 from hope.training.failures import circumstances, failure_note, noted_failure
 from hope.training.fingerprint import fingerprint, run_name
 from hope.training.heartbeat import duration, last_heartbeat

@@ -91,7 +91,7 @@ ORIGINS = [Path(os.path.relpath(path)) for path in workflow.configfiles[-1:] + w
 STUDY = checked(load_study, ORIGINS, dict(workflow.config_settings.config))
 # The user's own files are inputs of the rules that depend on them.
 FILES = checked(check_study, STUDY).arms
-PATHS = StudyPaths(Path("results") / STUDY.study)
+PATHS = StudyPaths.named(STUDY.study)
 RUN = PATHS.run("{arm}", "{encoding}", "{seed}")
 TRAINED = outputs("train", RUN.model)
 MODEL = {name: TRAINED[name] for name in ("model", "config")}
