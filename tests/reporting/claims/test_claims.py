@@ -127,7 +127,7 @@ def test_seeds_without_a_partner_do_not_count(tmp_path):
 def test_encoding_that_the_study_lacks(tmp_path):
     found = verdicts(tmp_path, [claim(PAST)], {("rope", PAST_L): noise(4, 0.1)}, rope=3)["claims"][0]
     assert found["verdict"] == "inconclusive"
-    assert found["reason"] == "The study has no models of hope in text."
+    assert found["reason"] == "The study has no models of hope in the arm text."
     assert found["estimate"] is None and found["covers"] == ["rope", "hope"]
 
 

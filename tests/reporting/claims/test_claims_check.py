@@ -156,7 +156,7 @@ def test_what_an_arm_of_tasks_alone_cannot_answer_is_told_beforehand(tmp_path):
             {**COPY, **side("exact", task="needle", multiple=1.0, depth=0.55), "informative": COPY["informative"]},
             "needs 0.55 in the depths of needle",
         ),
-        (side("loss_within", "alibi"), "the arm text has no alibi"),
+        (side("loss_within", "alibi"), "the study has no models of alibi in the arm text"),
         (side("loss_within", "none"), "a single seed of none cannot tell"),
         ({**EXACT, "treatment": {"encoding": "none", "measure": "kernel_far"}}, ""),
         ({**side("loss_within", "alibi"), "decides": False}, ""),
