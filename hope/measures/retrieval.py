@@ -27,7 +27,7 @@ def _by_task(table: DataFrame) -> Iterator[tuple[str, DataFrame]]:
 
 def _by_depth(table: DataFrame) -> Iterator[tuple[float | None, DataFrame]]:
     yield None, table
-    for depth, rows in table.dropna(subset="depth").groupby("depth"):
+    for depth, rows in table.groupby("depth"):  # without the rows that have no depth
         yield float(str(depth)), rows
 
 
