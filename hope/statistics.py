@@ -227,11 +227,6 @@ def crossed_moments(values: Array) -> tuple[Array, Noise]:
     return mean, Noise(square_seed / cells, square_unit / cells, square_rest / cells, seeds, units)
 
 
-def non_inferiority(estimate: Estimate, margin: float) -> float:
-    """Return the one-sided p value that the true mean is not below ``-margin``; larger means are better."""
-    return estimate.p_value(-margin, "greater")
-
-
 def equivalence(estimate: Estimate, margin: float) -> float:
     """Return the p value of two one-sided tests that the true mean lies within ``margin`` of 0.
 

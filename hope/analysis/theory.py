@@ -12,7 +12,6 @@ from hope.analysis.columns import Columns, long_columns, stacked
 from hope.catalogue import FAMILIES, family_settings
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.registry import build_encoding
-from hope.encodings.rotary import Rotary
 from hope.errors import UserError
 from hope.measures.kernels import bound_at_origin
 from hope.tables import write_table
@@ -33,8 +32,8 @@ contexts."""
 def write_kernel(encodings: list[config.EncodingSpec], head_dim: int, length: int, output: Path) -> None:
     """Write ``kernel.parquet``, ``kernel_sweep.parquet`` and ``kernel_sizes.parquet``: the decay of logits in theory.
 
-    One row per encoding and distance: ``value`` is the mean kernel (:func:`mean_kernel`), ``bound`` the bound by
-    summation by parts (:func:`summation_bound`). The first table holds the study's encodings; the second, the same for
+    One row per encoding and distance: ``value`` is the mean kernel, ``bound`` the bound by summation by parts
+    (:func:`decay`). The first table holds the study's encodings; the second, the same for
     every study, RoPE and HoPE over a sweep of bases and all other families with a kernel; the third
     :func:`size_columns`.
 
@@ -114,38 +113,24 @@ def distances(length: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([np.arange(1, EXACT * length + 1), far.round().astype(np.int64)]))
 
 
-def encoding_frequencies(encoding: config.EncodingSpec, head_dim: int, length: int) -> NDArray[np.float64]:
-    """Return the frequencies theta_j of a rotary encoding, in radians per token, ``[head_dim / 2]``."""
-    built = _built(encoding, head_dim, length)
-    assert isinstance(built, Rotary), f"{encoding.name} is no rotary encoding"
-    return built.frequencies.numpy()
-
-
 def _built(encoding: config.EncodingSpec, head_dim: int, length: int) -> Encoding:
     shape = EncodingShape(layers=1, width=head_dim, heads=1, kv_heads=1, head_dim=head_dim, length=length)
     return build_encoding(encoding, shape)
 
 
 def decay(phasors: NDArray[np.complex128]) -> dict[str, NDArray[np.float64]]:
-    """Return mean kernel (``value``) and summation bound (``bound``) for phasors ``[distances, components]``."""
-    return {"value": phasors.real.mean(axis=1), "bound": np.abs(phasors.cumsum(axis=1)).mean(axis=1)}
+    """Return the mean kernel (``value``) and the summation bound (``bound``) at each distance.
 
+    The mean kernel is ``g(D) = (2/d) sum_j cos(D theta_j)``: the logit of an equal query and key with the same entry in
+    every component, relative to distance 0. A component of angle 0 adds 2/d at every distance. With K components that
+    turn, the mean over far distances is 1 - 2K/d, HoPE's floor; RoPE's goes to 0.
 
-def mean_kernel(frequencies: NDArray[np.float64], distance: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return ``g(D) = (2/d) sum_j cos(D theta_j)`` for each distance.
-
-    It is the logit of an equal query and key with the same entry in every component, relative to distance 0. A
-    component of angle 0 adds 2/d at every distance. With K components that turn, the mean over far distances is
-    1 - 2K/d, HoPE's floor; RoPE's goes to 0.
-    """
-    return np.cos(distance[:, None] * frequencies).mean(axis=1)
-
-
-def summation_bound(frequencies: NDArray[np.float64], distance: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return ``(2/d) sum_{i=1}^{d/2} |S_i|``, ``S_i = sum_{j<i} exp(i D theta_j)``, for each distance.
-
-    The bound on a logit by summation by parts, up to a factor of the query and key (Su et al. 2021, section 3.4.3).
-    It depends on the order of the components: here that of j, from fast to slow in RoPE and HoPE. At distance 0 it is
+    The summation bound is ``(2/d) sum_{i=1}^{d/2} |S_i|`` with ``S_i = sum_{j<i} exp(i D theta_j)``: the bound on a
+    logit by summation by parts, up to a factor of the query and key (Su et al. 2021, section 3.4.3). It depends on the
+    order of the components: here that of j, from fast to slow in RoPE and HoPE. At distance 0 it is
     :func:`hope.measures.kernels.bound_at_origin`.
+
+    Args:
+        phasors: ``exp(i D theta_j)``, ``[distances, components]``.
     """
-    return decay(np.exp(1j * distance[:, None] * frequencies))["bound"]
+    return {"value": phasors.real.mean(axis=1), "bound": np.abs(phasors.cumsum(axis=1)).mean(axis=1)}

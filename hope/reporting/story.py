@@ -85,7 +85,7 @@ def _compared(tables: ArmTables, measure: str, task: str | None = None) -> list[
     if rows.empty or baseline is None:
         return []
     row = rows.sort_values("multiple").iloc[-1]
-    levels = [tables.observations.level(Cell(name, Endpoint.of(row))) for name in (ENCODING, baseline)]
+    levels = [tables.observations.level(Cell(name, Endpoint.of(row.to_dict()))) for name in (ENCODING, baseline)]
     own, other = (level.mean for level in levels if level is not None)
     return [
         {

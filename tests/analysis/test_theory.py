@@ -17,9 +17,6 @@ from hope.analysis.theory import (
     BASES,
     decay,
     distances,
-    encoding_frequencies,
-    mean_kernel,
-    summation_bound,
     sweep_columns,
     write_kernel,
 )
@@ -41,6 +38,19 @@ def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("theory")
     write_kernel([encoding("rope"), encoding("hope"), encoding("slow", "hope", cutoff=0.0)], DIM, LENGTH, folder)
     return {path.stem: pd.read_parquet(path) for path in folder.iterdir()}
+
+
+def encoding_frequencies(spec, dim, length):
+    shape = EncodingShape(layers=1, width=dim, heads=1, kv_heads=1, head_dim=dim, length=length)
+    return build_encoding(spec, shape).frequencies.numpy()
+
+
+def mean_kernel(frequencies, distance):
+    return decay(np.exp(1j * distance[:, None] * frequencies))["value"]
+
+
+def summation_bound(frequencies, distance):
+    return decay(np.exp(1j * distance[:, None] * frequencies))["bound"]
 
 
 def mean_past(frequencies, start, stop):

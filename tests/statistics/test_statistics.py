@@ -16,7 +16,6 @@ from hope.statistics import (
     crossed_moments,
     equivalence,
     holm,
-    non_inferiority,
 )
 
 steady = settings(deadline=None, derandomize=True)
@@ -129,7 +128,7 @@ def test_equivalence_is_the_interval_at_twice_alpha(estimate, margin):
     if min(abs(low + margin), abs(high - margin)) > 1e-9:
         assert (equivalence(estimate, margin) < 0.05) == (-margin < low and high < margin)
     if abs(low + margin) > 1e-9:
-        assert (non_inferiority(estimate, margin) < 0.05) == (low > -margin)
+        assert (estimate.p_value(-margin, "greater") < 0.05) == (low > -margin)
 
 
 def test_equal_cells_leave_no_doubt():
