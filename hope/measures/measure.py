@@ -32,7 +32,7 @@ class Endpoint:
     Attributes:
         measure: name of a measure.
         task: the retrieval task.
-        multiple: a number of training lengths; the measure says of what.
+        multiple: a number of training lengths: of a position, a context or a prompt, by measure.
         depth: depth of the answer in the prompt, 0 to 1; None: all depths together.
         extension: label of the length extension; None: the model as trained.
         intervention: the intervention on frequency components.
