@@ -1,10 +1,10 @@
-"""Estimates over crossed seeds and units, and what may be concluded from them.
+"""Estimates over crossed seeds and units, their intervals and tests.
 
-Every model of a study is measured on the same units (documents or prompts), so a difference between two
-encodings is a matrix, seeds x units: paired on both, and random in both. Its mean is judged by the
-crossed random-effects variance, because a model of one seed measured on many documents is still one
-model. Tests that ignore this call noise between seeds an effect. docs/statistics.md says how often the
-intervals were right in simulation, and why the simpler ones are not used.
+Every model of a study is measured on the same units (documents or prompts), so a difference between two encodings is
+a matrix, seeds x units: paired in both, and random in both. The variance of its mean is that of crossed random
+effects, because one seed measured on many documents is still one model; tests that ignore this take noise between
+seeds for an effect. docs/statistics.md gives the coverage of the intervals in simulation, and the reasons against
+simpler ones.
 """
 
 import math
@@ -24,16 +24,16 @@ SMALLEST_TAIL = 1e-100
 
 @dataclass(frozen=True)
 class Noise:
-    """How unsure a mean over crossed seeds and units is, and where that comes from; arrays ``[...]``.
+    """The variance of a mean over crossed seeds and units, by source; arrays ``[...]``.
 
     With x_sd = mu + a_s + b_d + e_sd, all three random, the mean over S seeds and D units has variance
     var(a)/S + var(b)/D + var(e)/(S D), whose unbiased estimate from the mean squares of the two-way table
     is (MS_seed + MS_unit - MS_residual) / (S D).
 
     Attributes:
-        of_seeds: MS_seed / (S D); 0 where a single seed is all there is.
-        of_units: MS_unit / (S D); 0 where a single unit is.
-        of_rest: MS_residual / (S D), which is in both of them.
+        of_seeds: MS_seed / (S D); 0 for a single seed.
+        of_units: MS_unit / (S D); 0 for a single unit.
+        of_rest: MS_residual / (S D), which both of them contain.
         seeds: number of seeds S.
         units: number of units D.
     """
@@ -46,14 +46,14 @@ class Noise:
 
     @property
     def variance(self) -> Array:
-        """Variance of the mean, no less than either factor alone shows: the estimate may come out negative."""
+        """Variance of the mean, at least that of either factor alone, because the unbiased one can be negative."""
         both = self.of_seeds + self.of_units - self.of_rest
         return np.maximum(both, np.maximum(self.of_seeds, self.of_units))
 
     def of(self, seeds: int, units: int) -> "Noise":
-        """Return the noise of a study of so many seeds and units, each random part with the variance found here."""
+        """Return the noise of a study of other numbers of seeds and units, with the same variance components."""
         cells, rest = self.seeds * self.units, self.of_rest * self.seeds * self.units
-        # A mean square is MS_residual plus what the factor adds, which is no less than nothing.
+        # A mean square is MS_residual plus the factor's own part, which cannot be negative.
         per_seed = np.maximum(self.of_seeds * cells - rest, 0.0) / self.units
         per_unit = np.maximum(self.of_units * cells - rest, 0.0) / self.seeds
         of_seeds, of_units, of_rest = (
@@ -64,12 +64,11 @@ class Noise:
     def half_width(self, tail: ArrayLike) -> Array:
         """Return half the width of the interval that leaves out ``tail`` on either side.
 
-        Each part has the t quantile of its own degrees of freedom (S - 1, D - 1 and their product), and
-        the half widths add up in squares like the variances: Howe (1974, JASA 69: 789-794) for two means,
-        here with what both hold taken off once. So few seeds never borrow the documents' degrees of
-        freedom. Satterthwaite's do just that where the seeds happen to lie close together: at 3 seeds its
-        95% interval covers 92 to 95%, and its 99.6% one, which Holm's correction over 12 endpoints asks
-        for, 98%.
+        Each part has the t quantile of its own degrees of freedom (S - 1, D - 1 and their product), and the squares of
+        the half widths add up like the variances: Howe (1974, JASA 69: 789-794) for two means, here with the residual
+        that both contain subtracted once. So few seeds never use the documents' degrees of freedom. Satterthwaite's
+        approximation does use them where the seeds happen to lie close together: at 3 seeds its 95% interval covers 92
+        to 95%, and its 99.6% one, which Holm's correction over 12 endpoints needs, 98%.
         """
         of_seeds, of_units, of_rest = (
             special.stdtrit(max(1, df), tail) ** 2 * part
@@ -82,25 +81,25 @@ class Noise:
         return np.sqrt(np.maximum(of_seeds + of_units - of_rest, np.maximum(of_seeds, of_units)))
 
     def tail(self, gap: ArrayLike) -> Array:
-        """Return the tail that leaves ``gap``, 0 or more, just at the end of the interval: half a p value."""
+        """Return the tail at which the interval just reaches ``gap``, 0 or more: half a p value."""
         gap = np.asarray(gap, dtype=np.float64)
         low, high = np.full(gap.shape, math.log(SMALLEST_TAIL)), np.full(gap.shape, math.log(0.5))
-        for _ in range(50):  # half widths fall as tails grow, over 230 units of the logarithm: 2e-13 of the tail
+        for _ in range(50):  # bisection of 230 units of the logarithm, exact to 2e-13 of the tail
             middle = (low + high) / 2
             reaches = self.half_width(np.exp(middle)) > gap
             low, high = np.where(reaches, middle, low), np.where(reaches, high, middle)
         tail = np.where(self.half_width(SMALLEST_TAIL) <= gap, 0.0, np.exp((low + high) / 2))
-        # Equal in all cells: no noise is left to explain a gap, and none is needed to explain its absence.
+        # Where all cells are equal, a gap of 0 has p value 1 and any other 0.
         return np.where(gap == 0, 0.5, np.where(np.isnan(self.variance), np.nan, tail))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and units, and how sure it is.
+    """A mean over seeds and units, with its variance.
 
     Attributes:
         mean: the mean of all cells.
-        noise: its variance, by part; NaN where one cell is all there is.
+        noise: its variance, by part; NaN for a single cell.
     """
 
     mean: float
@@ -118,16 +117,16 @@ class Estimate:
 
     @property
     def decides(self) -> bool:
-        """Whether it can say anything about encodings.
+        """Whether it can support a conclusion about encodings, which takes more than one seed.
 
-        With a single seed the variance is that between units alone: the interval describes these
-        models on other documents, not other models of the same encodings.
+        With a single seed the variance is that between units alone: the interval describes the same models on other
+        documents, not other models of the same encodings.
         """
         return self.seeds > 1
 
     @property
     def variance(self) -> float:
-        """Variance of the mean; NaN where one cell is all there is."""
+        """Variance of the mean; NaN for a single cell."""
         return float(self.noise.variance)
 
     @property
@@ -136,9 +135,9 @@ class Estimate:
         return math.sqrt(self.variance)
 
     def df(self, confidence: float = 0.95) -> float:
-        """Return the degrees of freedom at which a t interval with this standard error is the one at ``confidence``.
+        """Return the degrees of freedom at which the t interval of this standard error is that at ``confidence``.
 
-        S - 1 where seeds make all the noise, D - 1 where units do, and in between where both do.
+        They are S - 1 where all noise is between seeds, D - 1 where it is between units, and in between otherwise.
         """
         if self.variance == 0:
             return float(max(1, min(self.seeds, self.units) - 1))
@@ -146,16 +145,16 @@ class Estimate:
         return float(special.stdtridf(1 - tail, self.noise.half_width(tail) / self.error))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the two-sided interval at ``confidence``; NaN twice where there is no variance to use."""
+        """Return the two-sided interval at ``confidence``; NaN twice for a single cell."""
         half = float(self.noise.half_width((1 - confidence) / 2))
         return self.mean - half, self.mean + half
 
     def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
-        """Return the p value of the test that the true mean is ``null``: where the interval just reaches it.
+        """Return the p value of the test that the true mean is ``null``, at which the interval just reaches it.
 
         Args:
             null: the mean under the null hypothesis.
-            alternative: 'greater' if only means above ``null`` count against it, 'less' if only those below.
+            alternative: 'greater' if only means above ``null`` are evidence against it, 'less' if only those below.
         """
         gap = self.mean - null
         tail = float(self.noise.tail(abs(gap)))
@@ -163,13 +162,12 @@ class Estimate:
         return {"greater": above, "less": below, "two-sided": 2 * tail}[alternative]
 
     def detectable(self, confidence: float = 0.95, power: float = 0.8) -> float:
-        """Return the minimum detectable effect: the smallest that this study could have been expected to see.
+        """Return the minimum detectable effect of this study.
 
-        The true mean at which the interval at ``confidence`` excludes 0 with probability ``power``, if the
-        noise is what was found: the standard error times the noncentrality at which a noncentral t of
-        :meth:`df` degrees of freedom exceeds the t quantile of the interval with that probability (the
-        other side is negligible). No correction for many tests is in it. It rests on the noise that was
-        found, and is as unsure as that. NaN where there is no variance to use.
+        It is the true mean at which the interval at ``confidence`` excludes 0 with probability ``power``, if the noise
+        is as estimated: the standard error times the noncentrality at which a noncentral t of :meth:`df` degrees of
+        freedom exceeds the t quantile of the interval with that probability (the other side is negligible). It has no
+        correction for many tests, and is as uncertain as the estimated noise. NaN for a single cell.
         """
         df = self.df(confidence)
         critical = special.stdtrit(df, 0.5 + confidence / 2)
@@ -180,7 +178,7 @@ def crossed_mean(values: ArrayLike) -> Estimate:
     """Return the mean of a matrix ``[seeds, units]`` with its crossed random-effects variance.
 
     Args:
-        values: one number a seed and unit, every cell filled.
+        values: one number per seed and unit, every cell filled.
 
     Raises:
         ValueError: the matrix is empty, not two-dimensional, or holds a value that is not finite.
@@ -207,9 +205,9 @@ def crossed_difference(treatment: ArrayLike, baseline: ArrayLike) -> Estimate:
 
 
 def crossed_moments(values: Array) -> tuple[Array, Noise]:
-    """Return the means ``[...]`` of matrices ``[..., seeds, units]``, and how unsure they are.
+    """Return the means ``[...]`` of matrices ``[..., seeds, units]``, and their noise.
 
-    With one seed or one unit the variance of the other factor alone is left; with both, none.
+    With one seed or one unit it is the variance of the other factor alone; with one of each, NaN.
     """
     seeds, units = values.shape[-2:]
     cells = seeds * units
@@ -229,11 +227,6 @@ def crossed_moments(values: Array) -> tuple[Array, Noise]:
     return mean, Noise(square_seed / cells, square_unit / cells, square_rest / cells, seeds, units)
 
 
-def non_inferiority(estimate: Estimate, margin: float) -> float:
-    """Return the one-sided p value that the true mean is not below ``-margin``; larger means are better."""
-    return estimate.p_value(-margin, "greater")
-
-
 def equivalence(estimate: Estimate, margin: float) -> float:
     """Return the p value of two one-sided tests that the true mean lies within ``margin`` of 0.
 
@@ -246,8 +239,8 @@ def equivalence(estimate: Estimate, margin: float) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p values corrected for their number by Holm's step-down method (1979), in the given order.
 
-    All hypotheses with a corrected value below alpha can be rejected with a probability of at most alpha
-    that any of them is true, whatever the dependence between the tests.
+    If all hypotheses with a corrected value below alpha are rejected, the probability that any of them is true is at
+    most alpha, for any dependence between the tests.
     """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     corrected, largest = [0.0] * len(p_values), 0.0

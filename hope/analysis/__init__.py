@@ -1,1 +1,1 @@
-"""Inside the models: attention by distance, frequency components, and the theory of their decay."""
+"""Attention inside the models: by distance, by frequency component, and the theory of its decay."""

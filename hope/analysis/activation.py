@@ -1,4 +1,4 @@
-"""Which frequency components are activated, and how much that depends on where the line is drawn."""
+"""Which frequency components are activated, and how much that depends on the threshold."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,20 +7,20 @@ from hope.analysis.columns import Axes, Columns, long_columns, stacked
 from hope.analysis.components import Components, turns
 
 SHARES = (0.0625, 0.125, 0.25, 0.375, 0.5)
-"""Shares of the turning components that are tried as thresholds, beside the study's own."""
+"""Thresholds tried beside the study's own, as shares of the turning components."""
 LOGITS = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Spreads that are tried as thresholds: a spread of x makes attention differ by a factor exp(x) over distance."""
+"""Thresholds tried, as spreads: a spread of x makes attention differ by a factor exp(x) over distance."""
 ALL_LAYERS = -1
 
 
 def activated_components(
     spread: NDArray[np.float64], frequencies: NDArray[np.float64], share: float
 ) -> tuple[list[int], list[int]]:
-    """Return the activated components and the other ones that turn, both in rising order.
+    """Return the activated components and the other turning ones, both in rising order.
 
-    Of the components with a frequency, ``share`` of their number (rounded, at least one) with the
-    largest spread are *activated*: they bend the logits over distance the most. They are at most half,
-    so that as many others exist to compare with; of one turning component none is activated.
+    *Activated* are the turning components that bend the logits over distance the most: ``share`` of their number
+    (rounded, at least one) with the largest spread. They are at most half, so that as many others exist to compare
+    with; of a single turning component none is activated.
     """
     turning = [int(component) for component in np.flatnonzero(frequencies)]
     count = min(max(1, round(share * len(turning))), len(turning) // 2)
@@ -29,14 +29,14 @@ def activated_components(
 
 
 def activation_columns(components: Components, share: float) -> Columns:
-    """Return the rows of ``activation.parquet``: what counts as activated by other thresholds, layer by layer.
+    """Return the rows of ``activation.parquet``: the components activated by other thresholds, per layer.
 
-    Two rules. ``share`` is the definition, :func:`activated_components`, for several shares; at the study's
-    own and over all layers it gives what ``components.parquet`` marks. ``logits`` asks for an absolute size:
-    a component that turns is activated if its spread is at least so many logits, be they many or none.
+    There are two rules. ``share`` is the definition, :func:`activated_components`, at several shares; at the study's
+    own share and over all layers it gives the marks of ``components.parquet``. ``logits`` is an absolute size: a
+    turning component is activated if its spread is at least that many logits.
 
     Args:
-        components: what was measured.
+        components: the measured components.
         share: the study's own threshold.
     """
     frequencies, by_layer = components.frequencies, components.head_spreads().mean(axis=1)

@@ -1,4 +1,4 @@
-"""The attention analysis of one model: what its heads attend to, and what makes them."""
+"""The attention analysis of one model: where its heads attend, and which components cause it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ SUBJECTS = ("trained", "initial", "shuffled")
 
 @dataclass(frozen=True)
 class AnalyzedModel:
-    """A model that is looked at.
+    """A model to analyse.
 
     Attributes:
-        name: names it in errors: its folder.
+        name: its folder, which errors name.
         trained: the model.
-        initial: makes a model of the same sizes as it is before any training, when it is needed.
+        initial: returns the model as it is before any training.
     """
 
     name: Path
@@ -53,19 +53,19 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
     ``profile.parquet`` (mean attention mass by distance and by key position), ``ushape.parquet`` (the
     U-shape index of each document, :class:`hope.analysis.ushape.UShape`) and ``divergence.parquet``
     (attention past L against attention within, :class:`hope.analysis.divergence.Divergence`); the first
-    two also for two nulls, the same model at its initialisation and the trained model on the same windows
-    with their tokens in random order. For a rotary encoding also ``components.parquet``
+    two also for two nulls: the model at its initialisation, and the trained model on the same windows with
+    their tokens in random order. For a rotary encoding also ``components.parquet``
     (:class:`hope.analysis.components.Components`), ``activation.parquet``
     (:func:`hope.analysis.activation.activation_columns`), ``kernel_trained.parquet``
     (:func:`hope.analysis.trained_kernels.trained_kernel_columns`) and ``intervention.parquet``
     (:mod:`hope.analysis.intervention`), in which sets of components, chosen on the first half of the documents,
     are changed on the second half.
 
-    An encoding that ends (``longest``), or of which no more tokens can be looked at together (``span``), is
-    looked at up to there only, on the first tokens of the same windows.
+    An encoding with a last position (``longest``), or with a largest number of tokens that it can process together
+    (``span``), is analysed up to there, on the first tokens of the same windows.
 
     Args:
-        settings: what is looked at.
+        settings: of the analysis.
         model: folder of the trained model.
         data: folder that holds ``validation/``.
         output: folder of the tables.
@@ -92,12 +92,12 @@ def analyze_windows(
     documents: np.ndarray,
     output: Path,
 ) -> None:
-    """Write the tables of :func:`analyze` for a model and windows of text that are at hand.
+    """Write the tables of :func:`analyze` for a loaded model and given windows.
 
     Args:
-        settings: what is looked at.
+        settings: of the analysis.
         subject: the model.
-        cut: token ids ``[windows, tokens + 1]``, as many tokens as the last query position asks for.
+        cut: token ids ``[windows, tokens + 1]``, with as many tokens as the last query position needs.
         start_token: whether each begins with a start token.
         documents: the windows' numbers.
         output: folder of the tables.
@@ -138,7 +138,7 @@ def analyze_windows(
 
 
 def query_ends(settings: config.Analysis, training_length: int) -> list[int]:
-    """Return where the groups of queries end, in tokens, rising.
+    """Return the ends of the groups of queries, in tokens, rising.
 
     Raises:
         UserError: the first query of a group sees too few keys for the regions of the U-shape, or two
@@ -158,20 +158,20 @@ def query_ends(settings: config.Analysis, training_length: int) -> list[int]:
 
 
 def shuffled(windows: np.ndarray, start_token: bool) -> np.ndarray:
-    """Return windows with the tokens of each in a random order of its own, the same for every model.
+    """Return windows with the tokens of each in a random order, the same for every model.
 
-    What is left of attention by distance then owes nothing to what the tokens near by or far off say.
+    Any pattern over distance that attention keeps then does not depend on which tokens are near or far.
 
     Args:
         windows: token ids ``[windows, tokens]``.
-        start_token: whether each begins with a start token; that one stays in its place.
+        start_token: whether each begins with a start token, which stays in its place.
     """
     body = generator("analysis", "shuffled tokens", WINDOW_SEED).permuted(windows[:, start_token:], axis=1)
     return np.concatenate([windows[:, :start_token], body], axis=1)
 
 
 def _components(model: Decoder, scope: Scope, chosen_from: int) -> Components | None:
-    """Return an empty measure of frequency components, or None where the encoding has none."""
+    """Return an empty accumulator of frequency components, or None where the encoding has none."""
     if not isinstance(model.encoding, Rotary):
         return None
     return Components(scope, model.encoding.frequencies.cpu().numpy(), model.training_length, chosen_from)
@@ -188,10 +188,10 @@ def write_rotary(
     """Write the tables that only rotary encodings have.
 
     Args:
-        settings: what counts as activated, and the queries of the U-shape index.
+        settings: the share that counts as activated, and the queries of the U-shape index.
         model: the model.
-        components: what was measured on it; its first documents choose the sets of the intervention.
-        tokens: int64 ``[documents, tokens + 1]``, those that were measured.
+        components: measured on it; its first documents choose the sets of the intervention.
+        tokens: int64 ``[documents, tokens + 1]``, those measured.
         documents: their numbers.
         output: folder of the tables.
     """

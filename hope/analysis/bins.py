@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 def bin_edges(count: int, fine: int) -> NDArray[np.int64]:
     """Return the edges of half-open bins that cover the integers 0 to ``count - 1``.
 
-    Up to ``4 * fine`` integers every bin has width 1. Beyond, the first and the last ``fine`` integers
-    keep bins of width 1, because attention is sharp at the nearest and at the first tokens, and
-    ``2 * fine`` bins as equal as whole numbers allow cover the middle.
+    Up to ``4 * fine`` integers every bin has width 1. Beyond, the first and last ``fine`` integers keep bins of
+    width 1, because attention is sharp at the nearest and at the first tokens; ``2 * fine`` bins of widths as equal as
+    possible cover the middle.
     """
     if count <= 4 * fine:
         return np.arange(count + 1)

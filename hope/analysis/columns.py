@@ -1,4 +1,4 @@
-"""Columns of tidy tables, from arrays with an axis for each key."""
+"""Columns of tidy tables, from arrays with one axis per key."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +11,11 @@ Axes = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 
 def long_columns(axes: Axes, values: Mapping[str, NDArray[Any]]) -> Columns:
-    """Return the columns of a table with one row for each cell of a grid.
+    """Return the columns of a table with one row per cell of a grid.
 
     Args:
-        axes: the labels along each axis of the grid, by the name of their column, outermost first.
-        values: arrays that broadcast to the shape of the grid, by the name of their column.
+        axes: labels along each axis of the grid, by column name, outermost first.
+        values: arrays that broadcast to the shape of the grid, by column name.
     """
     labels = [np.asarray(label) for label in axes.values()]
     shape = tuple(len(label) for label in labels)

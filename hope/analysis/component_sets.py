@@ -1,4 +1,4 @@
-"""Which components an intervention changes: the activated ones, and what they are compared with."""
+"""The components that an intervention changes: the activated ones, and those they are compared with."""
 
 import math
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from hope.analysis.components import Components, turns
 from hope.seeding import generator
 
 DRAWS = 4
-"""Random sets, and matched sets, whose effects are averaged."""
+"""Random sets, and matched sets, over which effects are averaged."""
 COMPONENT_SETS = ("activated", "slow", "fast", "random", "matched")
 TRIED = 1024
-"""Random orders of the other components in which a set of the wanted share is looked for."""
+"""Random orders of the other components that are searched for a set of the wanted share."""
 
 
 @dataclass(frozen=True)
 class ComponentSet:
-    """Sets of components that are changed one at a time, and whose effects are averaged.
+    """Sets of components that are changed one set at a time, with their effects averaged.
 
     Attributes:
         name: one of :data:`COMPONENT_SETS`, or ``none``.
         sets: indices of the components of each.
-        variance_share: the share of the logit variance that such a set carries, mean over the sets.
+        variance_share: the share of the logit variance that a set carries, mean over the sets.
     """
 
     name: str
@@ -33,25 +33,24 @@ class ComponentSet:
     variance_share: float = 0.0
 
     def labels(self) -> list[str]:
-        """Return what the table says of the sets: the components of a single set, else ``1+4+6`` a set."""
+        """Return the labels of the table: each component of a single set, or one label per set, as in ``1+4+6``."""
         if len(self.sets) == 1:
             return [str(component) for component in self.sets[0]]
         return ["+".join(map(str, chosen)) for chosen in self.sets]
 
 
 def component_sets(components: Components, share: float) -> list[ComponentSet]:
-    """Return the sets of an intervention, chosen on the first documents that ``components`` saw; empty ones left out.
+    """Return the sets of an intervention, chosen on the first documents that ``components`` saw; no empty ones.
 
     - ``activated``: :func:`hope.analysis.activation.activated_components`.
-    - ``slow``: the components that turn less than once within L, those that stand still included; these are
-      what HoPE stops.
+    - ``slow``: the components that turn less than once within L or not at all; HoPE stops these.
     - ``fast``: those that turn at least once.
-    - ``random``: as many components as are activated, drawn from the others that turn.
-    - ``matched``: of the others that turn, however many carry together about the share of the logit variance
-      that the activated ones carry (:func:`matched_sets`).
+    - ``random``: as many components as are activated, drawn from the other turning ones.
+    - ``matched``: other turning components, any number, that together carry about the same share of the logit
+      variance as the activated ones (:func:`matched_sets`).
 
     Args:
-        components: what was measured.
+        components: the measured components.
         share: the share of the components that counts as activated.
     """
     frequencies, shares = components.frequencies, components.chosen_shares()
@@ -73,7 +72,7 @@ def component_sets(components: Components, share: float) -> list[ComponentSet]:
 
 
 def random_sets(count: int, others: Sequence[int]) -> list[list[int]]:
-    """Return up to :data:`DRAWS` distinct sets of ``count`` of the ``others``, the same for every model with these."""
+    """Return up to :data:`DRAWS` distinct sets of ``count`` of the ``others``, a function of the arguments alone."""
     draw = generator("analysis", "random components", count, "of", *others)
     sets: list[list[int]] = []
     while len(sets) < min(DRAWS, math.comb(len(others), count)):
@@ -84,13 +83,13 @@ def random_sets(count: int, others: Sequence[int]) -> list[list[int]]:
 
 
 def matched_sets(activated: Sequence[int], others: Sequence[int], shares: NDArray[np.float64]) -> list[list[int]]:
-    """Return up to :data:`DRAWS` distinct sets of the ``others`` whose shares add up to about those of ``activated``.
+    """Return up to :data:`DRAWS` distinct sets of the ``others`` with about the summed share of ``activated``.
 
-    Of many random orders of the others, in each as many from the first on as come nearest; of these sets the
-    nearest. Where all others together carry less, they are what comes nearest.
+    In each of :data:`TRIED` random orders of the others, the leading components whose sum comes nearest are a
+    candidate; the nearest candidates are returned. Where all others together carry less, they are the nearest.
 
     Args:
-        activated: the components to be matched.
+        activated: the components to match.
         others: the components to choose from.
         shares: of the logit variance, ``[d/2]``.
     """

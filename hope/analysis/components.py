@@ -1,4 +1,4 @@
-"""What each frequency component of a rotary encoding adds to the logits, over distance."""
+"""The contribution of each frequency component of a rotary encoding to the logits, over distance."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,30 +9,30 @@ from hope.analysis.pair_products import as_pairs, pair_products
 from hope.analysis.stream import Observed, Scope
 
 FINE_BINS = 64
-"""Bins of width 1 at either end of a long training length; lengths of up to 256 have no others."""
+"""Bins of width 1 at either end of a long training length; lengths of up to 256 have only such bins."""
 
 
 class Components:
     """The mean logit contribution of component j, the pair of dimensions (j, j + d/2), over distance.
 
-    A logit is the sum over components of ``scale * (q_j k_j + q_{j+d/2} k_{j+d/2})``, taken after the
-    rotation. Means go over the documents and over the last queries within the training length. The
-    first ``chosen_from`` documents are also kept apart, to choose components on them and test on others.
+    A logit is the sum over components of ``scale * (q_j k_j + q_{j+d/2} k_{j+d/2})`` after the rotation. Means are
+    over documents and over the last queries within the training length. The first ``chosen_from`` documents are also
+    summed separately, so that components are chosen on them and tested on others.
     """
 
     def __init__(self, scope: Scope, frequencies: NDArray[np.float64], length: int, chosen_from: int) -> None:
-        """Begin with nothing seen.
+        """Start with no attention seen.
 
         Args:
-            scope: what is looked at; one of the ends is ``length``.
-            frequencies: theta_j, in radians a token, ``[d/2]``.
+            scope: the layers, queries and documents; one of the ends is ``length``.
+            frequencies: theta_j, in radians per token, ``[d/2]``.
             length: the training length L.
-            chosen_from: documents on which components are chosen, the first ones.
+            chosen_from: number of leading documents on which components are chosen.
         """
         self.scope, self.length, self.chosen_from = scope, length, chosen_from
         self.frequencies = frequencies
         self.edges = bin_edges(length, FINE_BINS)
-        # Distances up to length - queries belong to every query, each farther one to one query less.
+        # Every query has the distances up to length - queries; each farther distance has one query less.
         pairs = np.minimum(scope.queries, length - np.arange(length))
         self.pairs = np.add.reduceat(pairs, self.edges[:-1])
         shape = scope.layers, scope.heads, len(frequencies)
@@ -76,17 +76,17 @@ class Components:
     def variance_shares(self) -> NDArray[np.float64]:
         """Return each component's share of the logit variance, ``[layers, heads, components]``.
 
-        The variance is that over the keys of one query: what all keys share changes no attention. It is
-        the sum of the covariances of each contribution with the logit, and a share is the mean of such a
-        covariance over queries and documents, over the sum of these means. Shares add up to 1; one is below 0
-        where a component mostly takes back what the others add. NaN where all logits of a head are the same.
+        The variance is over the keys of one query, because a constant over all keys does not change attention. It is
+        the sum over components of the covariance of the contribution with the logit. A share is the mean of that
+        covariance over queries and documents, divided by the sum of these means. Shares add up to 1; a share is
+        negative where a component mostly counteracts the others. NaN where all logits of a head are equal.
         """
         return _shares(self.covariance)
 
     def chosen_shares(self) -> NDArray[np.float64]:
         """Return each component's share on the first ``chosen_from`` documents, mean over heads, ``[components]``.
 
-        A head whose logits are all the same has no say; 0 where all of them are such.
+        Heads whose logits are all equal are left out; 0 if there are no others.
         """
         shares = _shares(self.early_covariance).reshape(-1, len(self.frequencies))
         shares = shares[np.isfinite(shares).all(axis=1)]
@@ -95,18 +95,18 @@ class Components:
     def mean_pairs(self) -> NDArray[np.complex128]:
         """Return the mean product of query and key pairs before the rotation, ``[layers, heads, components]``.
 
-        Complex, in logits: h_j, such that a query and a key of just these parts at distance D have the logit
-        ``Re sum_j h_j exp(i D theta_j)``.
+        Complex, in logits: h_j, such that a query and a key with these mean pairs have the logit
+        ``Re sum_j h_j exp(i D theta_j)`` at distance D.
         """
         return self.turned_back / (self.pairs.sum() * self.scope.documents)
 
     def head_spreads(self) -> NDArray[np.float64]:
         """Return how far each component bends the logits over distance, ``[layers, heads, components]``, in logits.
 
-        This is the standard deviation over the distances within L of the mean contribution, on the first
-        ``chosen_from`` documents. The variance that the scatter of documents alone would give to such a mean
-        is taken off (with two documents or more), so that a large but aimless component does not pass for
-        one that knows distance.
+        It is the standard deviation, over the distances within L, of the mean contribution on the first
+        ``chosen_from`` documents. With two documents or more, the variance that such a mean has from the scatter
+        between documents alone is subtracted, so that a large component without a pattern over distance does not
+        count as one with a pattern.
         """
         number = self.chosen_from
         mean = self.centred / number
@@ -151,7 +151,7 @@ class Components:
 
 
 def turns(frequencies: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Return how often each component turns within the training length: 1 at HoPE's cutoff, 2 pi / L."""
+    """Return the number of turns of each component within the training length: 1 at HoPE's cutoff, 2 pi / L."""
     return frequencies * length / (2 * np.pi)
 
 

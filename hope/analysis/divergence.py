@@ -1,4 +1,4 @@
-"""How far attention past the training length departs from attention within it."""
+"""The divergence of attention past the training length from attention within it."""
 
 import math
 
@@ -14,19 +14,19 @@ from hope.analysis.stream import Observed, Scope, pooled
 class Divergence:
     """Total variation between the attention of the last queries within L and of queries past L.
 
-    The attention of a query is made a distribution over classes of keys: the first key of the context;
-    the others by distance in octaves, 0, 1, 2-3, 4-7, ... below L; and all from L on. The divergence of
-    two such distributions p and q, means over neighbouring queries of the same document, layer and head,
-    is ``sum |p - q| / 2``: the share of attention that lies elsewhere, from 0 to 1.
+    The attention of a query is a distribution over classes of keys: the first key of the context; the others by
+    distance in octaves, 0, 1, 2-3, 4-7, ... below L; and all keys from L on. The divergence of two such distributions
+    p and q, means over neighbouring queries of the same document, layer and head, is ``sum |p - q| / 2``: the share of
+    attention that lies elsewhere, from 0 to 1.
 
-    Mass at distances that training never showed counts as departure in full, since within L there is
-    none. Octaves, because single distances would measure which tokens happen to stand there. The first
-    key is a class of its own, because a head that rests on it within L and past L does the same thing,
-    although the distance is another one. The definition is this project's own.
+    Mass at distances from L on counts in full, because attention within L has none there. The classes are octaves,
+    because single distances would measure which tokens happen to be there. The first key has its own class, because a
+    head that attends to it within L and past L behaves alike, although the distance differs. The definition is this
+    project's own.
     """
 
     def __init__(self, scope: Scope, length: int) -> None:
-        """Begin with nothing seen; one of the ends is ``length``, the training length."""
+        """Start with no attention seen; one of the ends is ``length``, the training length."""
         self.scope, self.length = scope, length
         self.ends = [end for end in scope.ends if end >= length]
         shape = len(self.ends), scope.layers, scope.heads, scope.documents, classes_of(length)
@@ -34,7 +34,7 @@ class Divergence:
         self._tables: dict[int, Tensor] = {}
 
     def add(self, seen: Observed) -> None:
-        """Take in the distributions of a batch."""
+        """Store the distributions of a batch."""
         if seen.end not in self.ends:
             return
         if seen.end not in self._tables:
@@ -60,14 +60,14 @@ class Divergence:
 
 
 def classes_of(length: int) -> int:
-    """Return the number of classes: the first key, distance 0, octaves below ``length``, and beyond."""
+    """Return the number of classes: the first key, distance 0, the octaves below ``length``, and the rest."""
     return 3 + math.ceil(math.log2(length))
 
 
 def class_table(length: int, end: int, queries: int) -> Tensor:
-    """Return what each query and key counts for in each class, float32 ``[queries, end, classes]``."""
+    """Return the weight of each query and key in each class, float32 ``[queries, end, classes]``."""
     distance = torch.arange(end - queries, end)[:, None] - torch.arange(end)
-    # floor(log2) of an integer, exactly: how many powers of 2 up to the length are no larger.
+    # floor(log2) of an integer, exactly: the number of powers of 2 that do not exceed it.
     powers = 2 ** torch.arange(math.ceil(math.log2(length)))
     classes = 1 + (distance[..., None] >= powers).sum(dim=-1)
     classes[distance >= length] = classes_of(length) - 1

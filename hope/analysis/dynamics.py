@@ -1,4 +1,4 @@
-"""The attention analysis at moments of training: when the U-shape appears, and when components become activated."""
+"""The attention analysis during training: when the U-shape appears, and when components become activated."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,19 +24,19 @@ from hope.model.loss import losses_of_rows
 from hope.tables import write_table
 
 ALL = -1
-"""Layer, component or document of what is not of a single one."""
+"""Layer, component or document of a value over all of them."""
 INDICES = ("index", "index_without_sink")
 
 
 def write_dynamics(settings: config.DynamicsStage, model: Path, data: Path, output: Path) -> None:
     """Write ``dynamics.parquet``: measures of a model at its initialisation, at its snapshots and at its end.
 
-    They are those of :func:`hope.analysis.attention.analyze` at the last queries within L, on the same windows of
-    the same documents: the U-shape index with the first token and without by layer, mean over heads; for a
-    rotary encoding the spread of each component and whether it counts as activated; and the loss within L.
+    The measures are those of :func:`hope.analysis.attention.analyze` at the last queries within L, on the same
+    windows: the U-shape index with and without the first token, per layer, mean over heads; for a rotary encoding the
+    spread of each component and whether it counts as activated; and the loss within L.
 
     Args:
-        settings: what is looked at, and the moments.
+        settings: of the analysis, and the moments.
         model: folder of the trained model, with its snapshots.
         data: folder that holds ``validation/``.
         output: folder of the table.
@@ -63,7 +63,7 @@ def write_dynamics(settings: config.DynamicsStage, model: Path, data: Path, outp
 
 
 def _moments(settings: config.DynamicsStage, folder: Path, trained: Decoder) -> Iterator[tuple[int, Decoder]]:
-    """Yield each moment's step, rising, and the model as it was; one that was yielded before may change."""
+    """Yield each moment's step, rising, and the model then; a model yielded earlier may change."""
     yield 0, initial_model(folder)
     whole = {name: weight.clone() for name, weight in trained.state_dict().items()}
     for step in settings.snapshots:
@@ -78,10 +78,10 @@ def moment_columns(
     """Return the rows of one moment.
 
     Args:
-        model: as it was then.
+        model: the model at that moment.
         tokens: int64 ``[documents, L + 1]``.
         documents: their numbers.
-        asked: what is looked at.
+        asked: settings of the analysis.
         step: optimiser steps done.
         seen: training tokens seen.
     """
@@ -94,7 +94,7 @@ def moment_columns(
     observe_attention(model, tokens, scope, [ushape] if components is None else [ushape, components])
 
     def rows(measure: str, values: NDArray[np.float64], layer: Sequence[int], component: Sequence[int]) -> Columns:
-        """Return those of one measure; values ``[layers, components, documents]``, one document for all together."""
+        """Return the rows of one measure; values ``[layers, components, documents or 1]``."""
         axes: Axes = {
             "step": [step],
             "tokens": [seen],
@@ -108,7 +108,7 @@ def moment_columns(
     layers = range(scope.layers)
     columns = [rows("loss", losses_within(model, tokens)[None, None], [ALL], [ALL])]
     for name in INDICES:
-        # The only end, and the mean over heads.
+        # There is one end; the mean is over heads.
         columns.append(rows(name, ushape.measures()[name][0].mean(axis=1)[:, None], layers, [ALL]))
     if components is not None:
         numbers = range(len(components.frequencies))
@@ -120,5 +120,5 @@ def moment_columns(
 
 
 def losses_within(model: Decoder, tokens: Tensor) -> NDArray[np.float64]:
-    """Return the mean loss of each document within L, in nats a token, ``[documents]``."""
+    """Return the mean loss of each document within L, in nats per token, ``[documents]``."""
     return losses_of_rows(model, tokens, "loss at a moment of training").double().mean(dim=1).numpy()

@@ -1,11 +1,11 @@
-"""A model with some of its frequency components changed: stopped, made the same for all tokens, or taken away.
+"""A model with some of its frequency components changed: frozen, averaged over tokens, or removed.
 
-What a component adds to a logit depends on the distance, through its angle, and on the two tokens, through
-their queries and keys. Three changes take the two apart:
+The contribution of a component to a logit depends on the distance, through its angle, and on the two tokens, through
+their queries and keys. Three interventions separate the two:
 
-- ``freeze``: angle 0 at every position. What it says of the tokens stays, what it says of the distance goes.
-- ``mean``: its mean contribution at each distance, the same for all tokens. The other way about.
-- ``remove``: nothing. Both go.
+- ``freeze``: angle 0 at every position. The contribution depends on the tokens alone.
+- ``mean``: its mean contribution at each distance. It depends on the distance alone.
+- ``remove``: no contribution.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,14 +25,14 @@ from hope.model.decoder import Decoder
 Mode = Literal["freeze", "mean", "remove"]
 MODES: tuple[Mode, ...] = ("freeze", "mean", "remove")
 REACH = 2
-"""Interventions are looked at over so many training lengths."""
+"""Interventions are measured up to this many training lengths."""
 
 
 class Stripped(Encoding):
-    """A rotary encoding some of whose components add nothing to the logits, or their means at each distance."""
+    """A rotary encoding with some components removed from the logits, or replaced by their means at each distance."""
 
     def __init__(self, encoding: Rotary, chosen: Sequence[int], means: Tensor | None = None) -> None:
-        """Keep the encoding, the components, and what takes their place, ``[layers, heads, distances]``, in logits."""
+        """Store the encoding, the components, and their replacement, ``[layers, heads, distances]``, in logits."""
         super().__init__(encoding.shape)
         assert not encoding.has_bias and not encoding.has_logits, "logits must be the inner products alone"
         self.encoding = encoding
@@ -43,16 +43,16 @@ class Stripped(Encoding):
         self.means = means
 
     def prepare(self, positions: Tensor) -> Any:
-        """Return what the encoding itself prepares."""
+        """Return what the wrapped encoding prepares."""
         return self.encoding.prepare(positions)
 
     def rotate(self, queries: Tensor, keys: Tensor, prepared: Any, hidden: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """Return queries and keys of the encoding itself, the components' pairs of the queries set to 0."""
+        """Return the wrapped encoding's queries and keys, with the components' pairs of the queries set to 0."""
         queries, keys = self.encoding.rotate(queries, keys, prepared, hidden, layer)
         return queries * self.kept.to(queries), keys
 
     def bias(self, heads: Tensor, queries: Tensor, keys: Tensor, layer: int) -> Tensor:
-        """Return the mean contribution at each distance; that of 0 where the key comes after the query."""
+        """Return the mean contribution at each distance; for a key after the query, that of distance 0."""
         assert self.means is not None
         return self.means[layer, heads, (queries - keys).clamp(min=0)]
 
@@ -64,9 +64,9 @@ def intervened(model: Decoder, chosen: Sequence[int], mode: Mode, means: Tensor 
     Args:
         model: a model with a rotary encoding.
         chosen: indices of the components, the pairs of dimensions (j, j + d/2) of every head.
-        mode: what becomes of them.
-        means: for ``mean``, what takes their place: float32 ``[layers, heads, distances]``
-            (:func:`mean_contributions`), of as many distances as will be met.
+        mode: the intervention.
+        means: for ``mean``, their replacement: float32 ``[layers, heads, distances]``
+            (:func:`mean_contributions`), with every distance that the model will meet.
     """
     encoding = model.encoding
     assert isinstance(encoding, Rotary) and (mode == "mean") == (means is not None)
@@ -85,18 +85,18 @@ def intervened(model: Decoder, chosen: Sequence[int], mode: Mode, means: Tensor 
 
 @torch.inference_mode()
 def mean_contributions(model: Decoder, tokens: Tensor, sets: Sequence[Sequence[int]]) -> Tensor:
-    """Return what sets of components add to the logits at each distance, the mean over documents and pairs of tokens.
+    """Return the contribution of sets of components to the logits at each distance, mean over documents and pairs.
 
-    Means at distances below L are those of all queries within L, as in training; at a distance from L on,
-    those of all queries up to 2 L that have it.
+    At distances below L the mean is over all queries within L, as in training; from L on, over all queries up to 2 L
+    that have the distance.
 
     Args:
         model: a model with a rotary encoding, of training length L.
-        tokens: int64 ``[documents, tokens]``; none is read past 2 L.
+        tokens: int64 ``[documents, tokens]``; those past 2 L are not read.
         sets: indices of the components of each set.
 
     Returns:
-        float32 ``[sets, layers, heads, distances]``, in logits, on the model's device; one distance a token read.
+        float32 ``[sets, layers, heads, distances]``, in logits, on the model's device; one distance per token read.
     """
     length, shape, device = model.training_length, model.shape, next(model.parameters()).device
     tokens = tokens[:, : REACH * length]
@@ -121,14 +121,14 @@ def mean_contributions(model: Decoder, tokens: Tensor, sets: Sequence[Sequence[i
 
 
 def by_distance(queries: Tensor, keys: Tensor) -> Tensor:
-    """Return the sums, over documents and all pairs at each distance, of the products of every component.
+    """Return the product of every component, summed over documents and over all pairs at each distance.
 
-    A correlation of two sequences of complex numbers, by the fast Fourier transform: time grows with
-    tokens times their logarithm, and no L x L map is held.
+    It is a correlation of two complex sequences, computed by the fast Fourier transform: time grows as tokens times
+    their logarithm, and no L x L map is held.
 
     Args:
         queries: ``[documents, heads, tokens, d]``.
-        keys: the same, one for every query head.
+        keys: the same shape, one for every query head.
 
     Returns:
         float32 ``[heads, distances, d/2]``, unscaled.

@@ -1,4 +1,4 @@
-"""What becomes of a trained model when frequency components are changed: what makes the U-shape, and what limits."""
+"""Interventions on a trained model's frequency components: their effect on the U-shape and the loss."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ from hope.model.loss import losses_of_rows
 from hope.tables import write_table
 
 MOST_RUNS = 1 + len(MODES) * (len(COMPONENT_SETS) - 2 + 2 * DRAWS)
-"""Runs over the tested documents at most: of the model as it is, and of every set in every mode."""
+"""Most runs over the tested documents: one of the unchanged model, and one per set and mode."""
 INTERVENTION_COLUMNS = ("document", "mode", "set", "components", "variance_share", "measure", "value")
 
 
@@ -30,21 +30,20 @@ def intervene(
     mode: Mode = "freeze",
     means: Tensor | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return measures of the model while some components are changed.
+    """Return measures of a model with some components changed.
 
     Args:
         model: a model with a rotary encoding, of training length L.
-        tokens: int64 ``[documents, tokens + 1]``, at least L tokens and one to tell.
+        tokens: int64 ``[documents, tokens + 1]``, at least L tokens and one to predict.
         queries: neighbouring queries of the U-shape index.
-        chosen: indices of the components; none for the model as it is.
-        mode: what becomes of them (:mod:`hope.analysis.intervened_model`).
-        means: for ``mean``, what takes their place (:func:`hope.analysis.intervened_model.mean_contributions`).
+        chosen: indices of the components; none for the unchanged model.
+        mode: the intervention (:mod:`hope.analysis.intervened_model`).
+        means: for ``mean``, their replacement (:func:`hope.analysis.intervened_model.mean_contributions`).
 
     Returns:
-        By name, one number a document: ``index_without_sink``, the U-shape index at the last queries
-        within L, mean over layers and heads; ``loss_within``, the mean loss in nats a token at
-        positions 0 to L - 1; ``loss_past``, the same at L to 2 L - 1 or as far as the tokens reach,
-        left out where they do not reach past L.
+        By name, one number per document: ``index_without_sink``, the U-shape index at the last queries within L, mean
+        over layers and heads; ``loss_within``, the mean loss in nats per token at positions 0 to L - 1; ``loss_past``,
+        the same from L to 2 L - 1 or to the last token, left out where no token lies past L.
     """
     length = model.training_length
     scope = Scope(model.shape.layers, model.shape.heads, [length], queries, len(tokens))
@@ -71,19 +70,19 @@ def write_intervention(
     queries: int,
     groups: Sequence[ComponentSet],
 ) -> None:
-    """Write ``intervention.parquet``: one row a mode, set, measure and document.
+    """Write ``intervention.parquet``: one row per mode, set, measure and document.
 
-    The model as it is comes first, with ``none`` for mode and set.
+    The unchanged model comes first, with ``none`` for mode and set.
 
     Args:
         path: the file.
         model: a model with a rotary encoding.
-        chosen_from: int64 ``[documents, tokens + 1]``: the documents on which the sets were chosen; the mean
-            contributions are theirs too.
-        tokens: the same, of documents that had no say in either.
-        documents: numbers of the latter.
+        chosen_from: int64 ``[documents, tokens + 1]``: the documents on which the sets were chosen and the mean
+            contributions are computed.
+        tokens: the same of other documents, on which the model is tested.
+        documents: numbers of the tested documents.
         queries: neighbouring queries of the U-shape index.
-        groups: what is changed (:func:`hope.analysis.component_sets.component_sets`).
+        groups: the sets to change (:func:`hope.analysis.component_sets.component_sets`).
     """
     columns: dict[str, list] = {name: [] for name in INTERVENTION_COLUMNS}
 
@@ -105,6 +104,6 @@ def write_intervention(
                 for chosen, mean in zip(group.sets, given, strict=True)
             ]
             add(mode, group, runs)
-    # A list without items does not show its type.
+    # The type is given because an empty list does not show it.
     texts = pyarrow.array(columns["components"], pyarrow.list_(pyarrow.string()))
     write_table(path, {**columns, "components": texts})

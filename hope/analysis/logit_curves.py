@@ -1,8 +1,7 @@
-"""What an encoding does to a logit over distance, as it is before any training: no model, no data.
+"""The effect of an encoding on a logit over distance, before any training, without model or data.
 
-Each function asks the encoding itself, by the hook through which it acts, so that a picture of it cannot
-say anything else than what a model is built with. The query stands at one position and keys at distances
-before it.
+Each function calls the encoding's own hook, so that a figure shows exactly what a model is built with. The query has
+one position, and keys lie at distances before it.
 """
 
 import numpy as np
@@ -21,7 +20,7 @@ Values = NDArray[np.float64]
 
 
 def at_start(encoding: config.EncodingSpec, shape: EncodingShape, seed: int = 0) -> Encoding:
-    """Return an encoding with the parameters that a model of this seed begins with."""
+    """Return an encoding with the initial parameters of a model of this seed."""
     built = build_encoding(encoding, shape)
     built.initialise(lambda name: named_generator(seed, f"encoding.{name}"))
     return built
@@ -30,10 +29,10 @@ def at_start(encoding: config.EncodingSpec, shape: EncodingShape, seed: int = 0)
 def equal_pair(encoding: Encoding, query: int, distance: Distances) -> Values:
     """Return the logit of a query and a key whose entries are all 1, relative to distance 0.
 
-    For a rotation this is its mean kernel. Encodings that look at content see none: inputs of 0.
+    For a rotation this is its mean kernel. Encodings that depend on content are given hidden states of 0.
 
     Args:
-        encoding: one that acts on queries and keys, or not at all.
+        encoding: one that acts on queries and keys, or on nothing.
         query: position of the query.
         distance: rising, from 1 to at most ``query``.
     """
@@ -46,13 +45,13 @@ def equal_pair(encoding: Encoding, query: int, distance: Distances) -> Values:
 
 
 def widening(encoding: Encoding) -> int:
-    """Return how many times as wide queries and keys are once positions were put in."""
+    """Return the factor by which the encoding widens queries and keys."""
     turned, _ = _rotated_ones(encoding, torch.arange(2))
     return turned.shape[-1] // encoding.shape.head_dim
 
 
 def bias_of_heads(encoding: Encoding, query: int, distance: Distances) -> Values:
-    """Return what the first layer adds to the logits, ``[heads, distances]``, of an encoding with a bias."""
+    """Return the logit bias of the first layer, ``[heads, distances]``, of an encoding with a bias."""
     heads = torch.arange(encoding.shape.heads)[:, None]
     with torch.inference_mode():
         bias = encoding.bias(heads, torch.tensor(query), torch.from_numpy(query - distance), 0)
@@ -64,7 +63,7 @@ def position_products(encoding: Encoding, query: int, distance: Distances) -> Va
 
     Args:
         encoding: one that acts on embeddings.
-        query: the later position; one that the encoding has.
+        query: the later position, which must exist in the encoding.
         distance: rising, from 1 to at most ``query``.
     """
     positions = torch.from_numpy(np.append(query - distance, query))
@@ -74,7 +73,7 @@ def position_products(encoding: Encoding, query: int, distance: Distances) -> Va
 
 
 def clock(encoding: Darope, positions: NDArray[np.int64]) -> Values:
-    """Return where DaRoPE's slow components are at each position, in tokens, of content that says nothing."""
+    """Return the position at which DaRoPE's slow components stand, in tokens, for hidden states of 0."""
     with torch.inference_mode():
         *_, place = encoding.prepare(torch.from_numpy(positions))
         hidden = torch.zeros(1, len(positions), encoding.shape.width)

@@ -1,4 +1,4 @@
-"""Products of the pairs (j, j + d/2) of queries and keys: the parts that the components of a logit are."""
+"""Products of the pairs (j, j + d/2) of queries and keys: the components of a logit."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Products:
-    """What the components of neighbouring queries and their keys multiply to, scaled as the logits are.
+    """Products of neighbouring queries with their keys, per component, scaled as the logits are.
 
-    A pair is read as a complex number, ``q_j + i q_{j+d/2}``. After a rotation the product of query m with
-    the conjugate of key n is that from before it, turned by ``(m - n) theta_j``; its real part is what
-    component j adds to the logit.
+    A pair is a complex number, ``q_j + i q_{j+d/2}``. A rotation turns the product of query m with the conjugate of
+    key n by ``(m - n) theta_j``; its real part is the contribution of component j to the logit.
 
     Attributes:
         by_distance: sums over the queries, complex64 ``[documents, heads, distances, d/2]``.
-        covariance: of each contribution with the logit, over the keys of a query, mean over the queries,
-            float32 ``[documents, heads, d/2]``; over the components it sums to the variance of the logit.
+        covariance: of each contribution with the logit, over the keys of a query, mean over the queries, float32
+            ``[documents, heads, d/2]``; its sum over components is the variance of the logit.
     """
 
     by_distance: Tensor
@@ -39,7 +38,7 @@ def pair_products(queries: Tensor, keys: Tensor, scale: float) -> Products:
     sums = torch.zeros(shape, dtype=torch.complex64, device=queries.device)
     covariance = torch.zeros(*shape[:2], shape[-1], device=queries.device)
     for query in range(count):
-        # Backwards, the key at distance 0 of this query comes after the keys later than it.
+        # In reverse order the keys later than this query come first, then its key at distance 0.
         later = count - 1 - query
         product = backwards[:, :, later:] * turned[:, :, query, None]
         sums[:, :, : length - later] += product
@@ -51,5 +50,5 @@ def pair_products(queries: Tensor, keys: Tensor, scale: float) -> Products:
 
 
 def as_pairs(heads: Tensor) -> Tensor:
-    """Return vectors ``[..., d]`` as complex numbers ``[..., d/2]``, one a component."""
+    """Return vectors ``[..., d]`` as complex numbers ``[..., d/2]``, one per component."""
     return torch.complex(*heads.float().chunk(2, dim=-1))

@@ -8,18 +8,18 @@ from hope.analysis.columns import Axes, Columns, long_columns, stacked
 from hope.analysis.stream import Observed, Scope
 
 FINE_BINS = 128
-"""Bins of width 1 at either end of a long context; contexts of up to 512 keys have no others."""
+"""Bins of width 1 at either end of a long context; contexts of up to 512 keys have only such bins."""
 
 
 class Profile:
     """The attention mass of the mean query, by exact distance and by key position.
 
-    A distance that only some of the neighbouring queries have (the farthest ones) gets no mass from the
-    others, so that the mass of one query sums to 1 on either axis.
+    The farthest distances exist for some of the neighbouring queries only and get no mass from the others, so that
+    the mass of a query sums to 1 on either axis.
     """
 
     def __init__(self, scope: Scope) -> None:
-        """Begin with nothing seen."""
+        """Start with no attention seen."""
         self.scope = scope
         self.sums = {
             end: {axis: np.zeros((scope.layers, scope.heads, end)) for axis in ("distance", "key")}

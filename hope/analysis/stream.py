@@ -1,7 +1,7 @@
 """The attention of a few queries, layer by layer, while the model runs.
 
-No L x L map is ever made: in each layer only the queries that are asked for meet all their keys, and
-what they attend to goes at once into accumulators that hold sums.
+No L x L map is held: each layer computes the logits of the wanted queries only, and accumulators add up the result at
+once.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from hope.model.decoder import Decoder
 
 @dataclass(frozen=True)
 class Scope:
-    """What is looked at.
+    """The layers, heads, queries and documents of an analysis.
 
     Attributes:
         layers: layers of the model.
         heads: query heads of a layer.
-        ends: where groups of queries end, rising: the last query of a group stands at ``end - 1``.
+        ends: ends of the groups of queries, rising: the last query of a group is at position ``end - 1``.
         queries: neighbouring queries of a group.
-        documents: documents in all.
+        documents: number of documents.
     """
 
     layers: int
@@ -38,14 +38,14 @@ class Scope:
 
 @dataclass(frozen=True)
 class Observed:
-    """What neighbouring queries of one layer attend to, in a batch of documents.
+    """The attention of neighbouring queries of one layer, in a batch of documents.
 
-    Query i of the Q queries stands at position ``end - Q + i`` and sees the keys up to its own position.
+    Query i of the Q queries is at position ``end - Q + i`` and sees the keys up to its own position.
 
     Attributes:
         layer: index of the layer, from 0.
-        end: one more than the position of the last query; as many keys are seen by it.
-        rows: which documents of the whole set these are.
+        end: one more than the position of the last query, and the number of keys that it sees.
+        rows: the batch's rows in the whole set of documents.
         queries: after the encoding, float32 ``[documents, heads, Q, dim]``.
         keys: after the encoding, float32 ``[documents, kv_heads, end, dim]``.
         scale: factor of the inner products in the logits.
@@ -65,30 +65,30 @@ class Observed:
 
 
 class Accumulator(Protocol):
-    """Something that sums up attention."""
+    """A measure that adds up attention."""
 
     def add(self, seen: Observed) -> None:
-        """Take in what was observed."""
+        """Add the attention of one layer, group and batch."""
 
 
 def observe_attention(model: Decoder, tokens: Tensor, scope: Scope, accumulators: Sequence[Accumulator]) -> None:
-    """Run the model over documents and show every measure the attention of each group of queries.
+    """Run the model over documents and add the attention of each group of queries to every accumulator.
 
     Args:
         model: the language model.
-        tokens: int64 ``[documents, tokens]``, no fewer tokens than the last end, past which none is read.
-        scope: which queries are looked at.
-        accumulators: what is told of each layer, group and batch of documents.
+        tokens: int64 ``[documents, tokens]``, at least up to the last end; later ones are not read.
+        scope: the queries.
+        accumulators: each is called per layer, group and batch of documents.
     """
     device = next(model.parameters()).device
     tokens = tokens[:, : scope.ends[-1]]
     with torch.inference_mode():
         for rows in row_slices(len(tokens), tokens.shape[1], device, "attention"):
-            told = partial(_tell, rows, model.shape.head_dim**-0.5, scope, accumulators)
-            model(tokens[rows].to(device), observe=told)
+            observe = partial(_observe_layer, rows, model.shape.head_dim**-0.5, scope, accumulators)
+            model(tokens[rows].to(device), observe=observe)
 
 
-def _tell(
+def _observe_layer(
     rows: slice,
     scale: float,
     scope: Scope,
@@ -112,6 +112,6 @@ def pooled(weights: Tensor, table: Tensor) -> Tensor:
 
     Args:
         weights: ``[documents, heads, queries, keys]``.
-        table: what each query and key counts for in each pool, ``[queries, keys, pools]``.
+        table: weight of each query and key in each pool, ``[queries, keys, pools]``.
     """
     return weights.flatten(2) @ table.to(weights.device).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Windows of a text that is nobody's corpus: pieces of its documents, spread over all of them."""
+"""Windows of a user's own text: pieces of its documents, spread over all of them."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hope.seeding import generator
 
 FEWEST = 2
-"""Windows without which there is no half to choose components on, and no half to test them on."""
+"""Fewest windows: one to choose components on, and one to test them on."""
 
 
 def text_windows(
@@ -16,18 +16,18 @@ def text_windows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return up to ``count`` windows that do not overlap, and the document of each.
 
-    A document is cut into as many windows as it has room for, with what is left over before the first one in a
-    random part, so that a window rarely begins where a document does. One of each document is drawn in turn, in a
-    random order, until there are ``count``.
+    A document is cut into as many windows as fit. A random part of the remaining tokens is skipped before the first
+    window, so that windows rarely begin where a document does. One window of each document is drawn in turn, in random
+    order, until there are ``count``.
 
     Args:
         documents: token ids of each.
-        count: windows asked for.
+        count: number of windows wanted.
         length: tokens that the model reads; one more is its last target.
-        start: token ids that begin every window, and take the first of its places.
+        start: token ids at the beginning of every window, counted in its length.
 
     Returns:
-        Token ids ``[windows, length + 1]``, and the index of the document of each, rising; there may be none.
+        Token ids ``[windows, length + 1]`` and the index of each window's document, rising; possibly none.
     """
     body = length + 1 - len(start)
     places = []

@@ -1,4 +1,4 @@
-"""The decay of rotary kernels with distance, from their settings alone: no model, no data."""
+"""The decay of rotary kernels with distance, from their settings alone, without model or data."""
 
 import itertools
 from pathlib import Path
@@ -12,30 +12,30 @@ from hope.analysis.columns import Columns, long_columns, stacked
 from hope.catalogue import FAMILIES, family_settings
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.registry import build_encoding
-from hope.encodings.rotary import Rotary
 from hope.errors import UserError
+from hope.measures.kernels import bound_at_origin
 from hope.tables import write_table
 
 FARTHEST = 16
-"""Distances end at this many training lengths."""
+"""The farthest distance, in training lengths."""
 EXACT = 2
 """Up to this many training lengths every distance is listed."""
 DISTANCES_PER_OCTAVE = 256
-"""How many of the farther distances are listed."""
+"""Farther distances listed per octave."""
 HEAD_DIMS_IN_USE, LENGTHS_IN_USE, BASES_IN_USE = (64, 128), (512, 1024, 2048, 4096, 8192), (1e4, 5e5)
-"""Sizes at which rotary models are trained, all of which ``kernel_sizes.parquet`` has."""
+"""Usual sizes of rotary models, all in ``kernel_sizes.parquet``."""
 BASES = (1e3, 1e4, 1e5, 5e5, 1e6)
 """Bases at which the kernels of some families are listed: 10,000 is RoPE's own, 500,000 that of many models of long
 contexts."""
 
 
 def write_kernel(encodings: list[config.EncodingSpec], head_dim: int, length: int, output: Path) -> None:
-    """Write ``kernel.parquet``, ``kernel_sweep.parquet`` and ``kernel_sizes.parquet``: how logits decay by theory.
+    """Write ``kernel.parquet``, ``kernel_sweep.parquet`` and ``kernel_sizes.parquet``: the decay of logits in theory.
 
-    One row an encoding and distance: ``value`` is the mean kernel (:func:`mean_kernel`), ``bound`` what
-    summation by parts says (:func:`summation_bound`). The first holds the study's encodings; the second RoPE
-    and HoPE over a sweep of bases, and other families that have a kernel, whatever the study has; the third RoPE and
-    HoPE in few numbers at the sizes that are in use.
+    One row per encoding and distance: ``value`` is the mean kernel, ``bound`` the bound by summation by parts
+    (:func:`decay`). The first table holds the study's encodings; the second, the same for
+    every study, RoPE and HoPE over a sweep of bases and all other families with a kernel; the third
+    :func:`size_columns`.
 
     Args:
         encodings: rotary encodings.
@@ -57,7 +57,7 @@ def write_kernel(encodings: list[config.EncodingSpec], head_dim: int, length: in
 
 
 def sweep_columns(head_dim: int, length: int) -> Columns:
-    """Return the rows of ``kernel_sweep.parquet``; settings that do not fit the sizes have none."""
+    """Return the rows of ``kernel_sweep.parquet``; settings that do not fit the sizes are left out."""
     distance, parts = distances(length), []
     for family in FAMILIES.values():
         swept: list[dict[str, Any]] = [{"base": base} for base in BASES] if family.shades else [{}]
@@ -67,7 +67,7 @@ def sweep_columns(head_dim: int, length: int) -> Columns:
             try:
                 phasors = _built(encoding, head_dim, length).phasors(distance)
             except UserError:
-                continue  # few dimensions cannot be split as some encodings ask
+                continue  # some encodings split a head in a way that few dimensions do not allow
             if phasors is not None:
                 base = settings.get("base", np.nan)
                 labels = {"encoding": np.array([family.name]), "base": np.array([base]), "distance": distance}
@@ -100,24 +100,17 @@ def size_columns() -> Columns:
                 "rope_far": curves["rope"]["value"][far].mean(),
                 "hope_far": curves["hope"]["value"][far].mean(),
                 "hope_floor": 1 - 2 * kept / head_dim,
-                "bound_gap": gap / ((head_dim / 2 + 1) / 2),
+                "bound_gap": gap / bound_at_origin(head_dim),
             }
         )
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def distances(length: int) -> NDArray[np.int64]:
-    """Return the distances listed: all from 1 to 2 L, then evenly on a logarithmic scale to 16 L."""
+    """Return the distances listed: all from 1 to 2 L, then evenly spaced on a logarithmic scale to 16 L."""
     octaves = np.log2(FARTHEST / EXACT)
     far = np.geomspace(EXACT * length, FARTHEST * length, round(octaves * DISTANCES_PER_OCTAVE) + 1)
     return np.unique(np.concatenate([np.arange(1, EXACT * length + 1), far.round().astype(np.int64)]))
-
-
-def encoding_frequencies(encoding: config.EncodingSpec, head_dim: int, length: int) -> NDArray[np.float64]:
-    """Return the frequencies theta_j of a rotary encoding, in radians a token, ``[head_dim / 2]``."""
-    built = _built(encoding, head_dim, length)
-    assert isinstance(built, Rotary), f"{encoding.name} is no rotary encoding"
-    return built.frequencies.numpy()
 
 
 def _built(encoding: config.EncodingSpec, head_dim: int, length: int) -> Encoding:
@@ -126,26 +119,18 @@ def _built(encoding: config.EncodingSpec, head_dim: int, length: int) -> Encodin
 
 
 def decay(phasors: NDArray[np.complex128]) -> dict[str, NDArray[np.float64]]:
-    """Return mean kernel (``value``) and summation bound (``bound``) for phasors ``[distances, components]``."""
+    """Return the mean kernel (``value``) and the summation bound (``bound``) at each distance.
+
+    The mean kernel is ``g(D) = (2/d) sum_j cos(D theta_j)``: the logit of an equal query and key with the same entry in
+    every component, relative to distance 0. A component of angle 0 adds 2/d at every distance. With K components that
+    turn, the mean over far distances is 1 - 2K/d, HoPE's floor; RoPE's goes to 0.
+
+    The summation bound is ``(2/d) sum_{i=1}^{d/2} |S_i|`` with ``S_i = sum_{j<i} exp(i D theta_j)``: the bound on a
+    logit by summation by parts, up to a factor of the query and key (Su et al. 2021, section 3.4.3). It depends on the
+    order of the components: here that of j, from fast to slow in RoPE and HoPE. At distance 0 it is
+    :func:`hope.measures.kernels.bound_at_origin`.
+
+    Args:
+        phasors: ``exp(i D theta_j)``, ``[distances, components]``.
+    """
     return {"value": phasors.real.mean(axis=1), "bound": np.abs(phasors.cumsum(axis=1)).mean(axis=1)}
-
-
-def mean_kernel(frequencies: NDArray[np.float64], distance: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return ``g(D) = (2/d) sum_j cos(D theta_j)`` for each distance.
-
-    The logit of a query and a key that are equal and the same in every component, relative to distance
-    0. A component of angle 0 gives 2/d at every distance: with K components that turn, the mean over
-    far distances is 1 - 2K/d, HoPE's floor, where RoPE's goes to 0.
-    """
-    return np.cos(distance[:, None] * frequencies).mean(axis=1)
-
-
-def summation_bound(frequencies: NDArray[np.float64], distance: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return ``(2/d) sum_{i=1}^{d/2} |S_i|``, ``S_i = sum_{j<i} exp(i D theta_j)``, for each distance.
-
-    The bound on a logit by summation by parts, up to a factor that the query and key give (Su et al.
-    2021, section 3.4.3). It depends on the order of the components: here that of j, from fast to slow in
-    RoPE and HoPE.
-    At distance 0 it is (d/2 + 1) / 2.
-    """
-    return decay(np.exp(1j * distance[:, None] * frequencies))["bound"]

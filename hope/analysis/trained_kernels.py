@@ -1,4 +1,4 @@
-"""The decay of a trained model's logits by theory: its own mean queries and keys in the place of equal ones."""
+"""The theoretical decay of a trained model's logits, with its own mean queries and keys in place of equal ones."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,21 +8,21 @@ from hope.analysis.components import Components
 from hope.analysis.theory import FARTHEST
 
 EVERY_DISTANCE_TO = 64
-"""Up to this distance each one is listed."""
+"""Every distance up to this one is listed."""
 FAR_DISTANCES_PER_OCTAVE = 32
-"""How many of the farther distances are listed."""
+"""Farther distances listed per octave."""
 
 
 def trained_kernel_columns(components: Components) -> Columns:
     """Return the rows of ``kernel_trained.parquet``: each head's mean kernel and its bound, from 1 to 16 L.
 
     With h_j the mean product of a head's query and key pairs before the rotation
-    (:meth:`hope.analysis.components.Components.mean_pairs`), ``value`` is the logit of just these parts at
-    distance D, ``Re sum_j h_j exp(i D theta_j)``: with all h_j the same and real it is the mean kernel g(D).
-    What it leaves out is that what stands where depends on the distance; the logits that are met within L are the
-    contributions of ``components.parquet``, summed over the components.
+    (:meth:`hope.analysis.components.Components.mean_pairs`), ``value`` is the logit of these mean pairs at distance D,
+    ``Re sum_j h_j exp(i D theta_j)``; with all h_j equal and real it is the mean kernel g(D). It ignores that the
+    tokens at a distance depend on the distance: the logits measured within L are the contributions of
+    ``components.parquet``, summed over the components.
 
-    ``bound`` is what summation by parts says of it, :func:`bound_by_parts`; never below ``|value|``.
+    ``bound`` is its bound by summation by parts, :func:`bound_by_parts`, never below ``|value|``.
     """
     pairs, distance = components.mean_pairs(), kernel_distances(components.length)
     phases = np.exp(1j * distance[:, None] * components.frequencies)
@@ -52,7 +52,7 @@ def bound_by_parts(pairs: NDArray[np.complex128], phases: NDArray[np.complex128]
 
 
 def kernel_distances(length: int) -> NDArray[np.int64]:
-    """Return the distances listed: all from 1 to 64, then evenly on a logarithmic scale to 16 L."""
+    """Return the distances listed: all from 1 to 64, then evenly spaced on a logarithmic scale to 16 L."""
     last = FARTHEST * length
     far = np.geomspace(
         EVERY_DISTANCE_TO, last, max(2, round(np.log2(last / EVERY_DISTANCE_TO) * FAR_DISTANCES_PER_OCTAVE) + 1)

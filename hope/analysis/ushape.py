@@ -1,4 +1,4 @@
-"""How U-shaped attention is, document by document."""
+"""The U-shape index of attention, per document."""
 
 import numpy as np
 import torch
@@ -9,44 +9,52 @@ from hope.analysis.columns import Axes, Columns, long_columns
 from hope.analysis.stream import Observed, Scope
 
 USHAPE_MEASURES = ("first", "first_without_sink", "near", "middle", "index", "index_without_sink")
+END_SHARE, MIDDLE_MARGIN = 8, 4
+"""The regions *first* and *near* are one eighth of the keys each; *middle* begins and ends a quarter from either end.
+
+These are this project's choices: the paper speaks of "a local-decay pattern while forming a U-shape pattern globally"
+(abstract) and gives no regions. An eighth is local beside the whole (the nearest 16 of 128 keys) and yet wide enough
+that a mean over it does not depend on single tokens. Half of the keys are the middle. The eighth between an end and
+the middle is in neither, so that a decay a little wider than the end does not lift the middle. The sign does not
+depend on these shares: attention that only falls with distance has an index of at most 0 at any of them.
+"""
 FEWEST_KEYS = 16
-"""Keys that a query must see for the regions to mean something."""
+"""Fewest keys of a query: each end then has 2 keys; with fewer it would be a single one."""
 
 
 class UShape:
     """The U-shape index: a density contrast between the ends and the middle of the context.
 
-    A query that sees n keys (its own position included) has the regions *first*, the n // 8 earliest
-    keys; *near*, the n // 8 latest; and *middle*, the keys from n // 4 to n - n // 4. The density of a
-    region is its attention mass, divided by its share of the keys: 1 everywhere under uniform attention.
-    Then
+    A query that sees n keys (its own position included) has the regions *first*, the n // 8 earliest keys; *near*,
+    the n // 8 latest; and *middle*, the keys from n // 4 to n - n // 4 (:data:`END_SHARE`). The density of a region
+    is its attention mass divided by its share of the keys: 1 everywhere under uniform attention. The index
 
-        index = min(first, near) - middle
+        min(first, near) - middle
 
-    is taken of each query of each document on its own, and only then the mean over the neighbouring queries
-    of a group: queries that look at the first keys and others that look at the nearest would together make a
-    U that none of them has. The index is 0 for uniform attention, negative where attention only decays with
-    distance (the first region gets less than the middle), and positive for a U: both ends get more than the
-    middle. Nothing bounds it by 1: all mass in the two ends, halved, gives 4. The smaller of two densities
-    that scatter is below the smaller of their means: attention that scatters without a pattern lies somewhat
-    below 0, the same model at its initialisation too.
+    is computed per query and document, and then averaged over the neighbouring queries of a group: averaging the
+    densities first would make a U of queries that look at the first keys and others that look at the nearest.
 
-    One first token often draws mass whatever it says (the attention sink of Xiao et al. 2023, arXiv
-    2309.17453) and would make a U of any decay. *without_sink* therefore drops key 0: the softmax and
-    the regions are those of the other n - 1 keys. The definition is this project's own.
+    The index is 0 for uniform attention, negative where attention only decays with distance (first gets less than
+    middle), and positive for a U, where both ends get more than the middle. It is not bounded by 1: with half of the
+    mass in each end it is 4. The smaller of two noisy densities lies below the smaller of their means, so attention
+    without a pattern has an index somewhat below 0, a model at its initialisation too.
+
+    The first token often draws mass whatever it is (the attention sink of Xiao et al. 2023, arXiv 2309.17453), and
+    would turn any decay into a U. *without_sink* therefore drops key 0: softmax and regions are those of the other
+    n - 1 keys. The definition is this project's own.
     """
 
     def __init__(self, scope: Scope) -> None:
-        """Begin with nothing seen."""
+        """Start with no attention seen."""
         self.scope = scope
         shape = 2, len(scope.ends), scope.layers, scope.heads, scope.documents, 4
         self.means = np.full(shape, np.nan)
         self._tables: dict[int, Tensor] = {}
 
     def add(self, seen: Observed) -> None:
-        """Take in densities and indices of a batch, with key 0 and without."""
+        """Store densities and indices of a batch, with key 0 and without."""
         where = self.scope.ends.index(seen.end), seen.layer, slice(None), seen.rows
-        # Logits again, not weights divided by what key 0 leaves: that may have no digits left.
+        # The softmax again, not weights over 1 minus that of key 0: the difference may have no digits left.
         rest = seen.logits[..., 1:].softmax(dim=-1)
         for sink, weights in enumerate((rest, seen.weights)):
             table = self._table(weights.shape[-1]).to(weights.device)
@@ -78,10 +86,10 @@ class UShape:
 
 
 def region_table(keys: int, queries: int) -> Tensor:
-    """Return what each key counts for in a query's density of the regions first, near and middle.
+    """Return the weight of each key in a query's densities of the regions first, near and middle.
 
     Args:
-        keys: keys of the last query; each query before it has one less.
+        keys: keys of the last query; each earlier query has one key less.
         queries: neighbouring queries.
 
     Returns:
@@ -90,7 +98,7 @@ def region_table(keys: int, queries: int) -> Tensor:
     table = torch.zeros(queries, keys, 3)
     for query in range(queries):
         seen = keys - queries + query + 1
-        edge, quarter = max(1, seen // 8), seen // 4
-        for region, (start, stop) in enumerate(((0, edge), (seen - edge, seen), (quarter, seen - quarter))):
+        edge, margin = max(1, seen // END_SHARE), seen // MIDDLE_MARGIN
+        for region, (start, stop) in enumerate(((0, edge), (seen - edge, seen), (margin, seen - margin))):
             table[query, start:stop, region] = seen / (stop - start)
     return table

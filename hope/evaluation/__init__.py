@@ -1,1 +1,1 @@
-"""What a trained model does past its training length, and what it retrieves from its context."""
+"""Losses past the training length, and retrieval from context, of a trained model."""

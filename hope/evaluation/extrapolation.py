@@ -1,12 +1,11 @@
-"""The loss past the training length: at every position, and on fixed tokens with ever more context.
+"""The loss past the training length: at every position, and on fixed tokens with more and more context.
 
-Loss by position alone confounds position with content, and flatters a model that ignores what is far.
-So two tables are written. ``extrapolation.parquet`` holds the loss at every position from one pass over
-windows of the longest length; ``context.parquet`` holds the loss on the same tokens, the last
-``targets`` of each window, when the model sees only the last 1/2, 1, 2, ... training lengths before
-them, so that contexts are compared token by token. ``strided.parquet`` holds the usual perplexity beside them,
-where it is asked for. Each is measured for the model as it was trained and with every length extension that has a
-meaning for its encoding.
+Loss by position alone confounds position with content, and favours a model that ignores distant tokens. So there are
+two tables. ``extrapolation.parquet`` holds the loss at every position, from one pass over windows of the longest
+length. ``context.parquet`` holds the loss on the same tokens, the last ``targets`` of each window, given only the last
+1/2, 1, 2, ... training lengths before them, so that contexts are compared token by token. ``strided.parquet`` holds
+the usual perplexity in sliding windows, where the config has it. Each is measured for the model as trained and with
+every length extension that applies to its encoding.
 """
 
 from pathlib import Path
@@ -36,14 +35,14 @@ Columns = dict[str, Any]
 def extrapolate(settings: config.Extrapolation, windows: config.Windows, model: Path, data: Path, output: Path) -> None:
     """Write ``extrapolation.parquet``, ``context.parquet`` and ``strided.parquet`` of one model.
 
-    A model whose encoding ends (``model.encoding.longest``) is run to its end only: bins and contexts
-    past it have no rows. An extension that has no meaning for its encoding has none either, and a line says why.
-    The windows depend on the data and the settings alone, so that the losses of all encodings, extensions and
-    seeds pair on them.
+    A model whose encoding has a last position (``model.encoding.longest``) is run up to it: bins and contexts past it
+    have no rows. An extension that does not apply to the encoding has no rows either, and a printed line gives the
+    reason. The windows depend on the data and the settings alone, so that the losses of all encodings, extensions and
+    seeds are paired.
 
     Args:
-        settings: what is measured.
-        windows: how windows are cut: the settings of training.
+        settings: of the evaluation.
+        windows: how windows are cut, as in training.
         model: folder of the trained model.
         data: folder that holds ``validation/``.
         output: folder of the tables.
@@ -90,8 +89,8 @@ def extrapolate(settings: config.Extrapolation, windows: config.Windows, model: 
 def position_edges(settings: config.Extrapolation, training_length: int) -> np.ndarray:
     """Return the edges of the position bins, int64, from 0 to the longest context.
 
-    Each training length is cut into ``round(1 / bin_share)`` bins, at most one a token, as equal as whole
-    tokens allow; so an edge lies at every multiple of the training length.
+    Each training length is cut into ``round(1 / bin_share)`` bins, at most one per token, of sizes as equal as
+    possible; so there is an edge at every multiple of the training length.
     """
     bins = min(round(1 / settings.bin_share), training_length)
     return np.arange(bins * settings.longest + 1) * training_length // bins
@@ -101,7 +100,7 @@ def context_lengths(settings: config.Extrapolation, training_length: int) -> lis
     """Return the contexts of the fixed targets, in tokens.
 
     Raises:
-        UserError: the shortest one does not hold the targets.
+        UserError: the targets do not fit into the shortest one.
     """
     contexts = [round(multiple * training_length) for multiple in settings.contexts]
     if settings.targets > contexts[0]:
@@ -113,7 +112,7 @@ def context_lengths(settings: config.Extrapolation, training_length: int) -> lis
 
 
 def _measure(settings: config.Extrapolation, model: Decoder, tokens: TokenIds, start: int | None) -> dict[str, Columns]:
-    """Return the columns of each table that differ within a window, ``[windows, rows of a window]``."""
+    """Return the columns of each table that vary within a window, ``[windows, rows of a window]``."""
     length, targets = model.training_length, settings.targets
     whole, contexts = tokens.shape[1] - 1, context_lengths(settings, length)
     losses = window_losses(model, tokens)
@@ -133,21 +132,21 @@ def _measure(settings: config.Extrapolation, model: Decoder, tokens: TokenIds, s
 
 
 def _by_position(losses: Losses, edges: np.ndarray) -> Columns:
-    """Return a row for each bin: the summed loss of its tokens."""
+    """Return one row per bin: the summed loss of its tokens."""
     edges = edges[edges <= losses.shape[1]]
     sums = np.add.reduceat(losses[:, : edges[-1]].astype(np.float64), edges[:-1], axis=1)
     return {"start": edges[:-1], "end": edges[1:], "tokens": np.diff(edges), "nll": sums}
 
 
 def _by_context(losses: dict[int, Losses], targets: int) -> Columns:
-    """Return a row for each context: the summed loss of the same targets."""
+    """Return one row per context: the summed loss of the same targets."""
     sums = np.stack([one.astype(np.float64).sum(axis=1) for one in losses.values()], axis=1)
     contexts = np.array(list(losses), dtype=np.int64)
     return {"context": contexts, "tokens": np.full_like(contexts, targets), "nll": sums}
 
 
 def _slid(losses: Losses, size: int, stride: int) -> Columns:
-    """Return two rows: the first tokens of the text, with less context than the others have, and the others."""
+    """Return two rows: the first tokens of the text, which have less context than the others, and the others."""
     edges = np.array([0, min(size - stride, losses.shape[1]), losses.shape[1]])
     rows = [row for row in (0, 1) if edges[row] < edges[row + 1]]
     sums = np.stack([losses[:, edges[row] : edges[row + 1]].sum(axis=1, dtype=np.float64) for row in (0, 1)], axis=1)
@@ -161,7 +160,7 @@ def _slid(losses: Losses, size: int, stride: int) -> Columns:
 
 
 def _rows(label: str, places: Columns, columns: Columns) -> Columns:
-    """Return columns of single rows: those of a window's place repeated, those of its rows tiled."""
+    """Return the table's columns: those of a window repeated over its rows, those of a row tiled over windows."""
     windows, rows = columns["nll"].shape
     repeated = {name: np.repeat(column, rows) for name, column in places.items()}
     tiled = {name: np.tile(column, windows) for name, column in columns.items() if name != "nll"}

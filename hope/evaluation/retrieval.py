@@ -1,8 +1,8 @@
-"""Retrieval from context, scored in one teacher-forced pass without generating.
+"""Retrieval from context, scored in one teacher-forced pass without generation.
 
-The greedy continuation of a prompt equals its answer exactly when every answer token is the argmax given
-the tokens before it, so one pass gives the exact match of generation. The accuracy of single tokens is
-*teacher-forced*: each is predicted from the right tokens before it, whatever the model said for those.
+The greedy continuation of a prompt equals its answer exactly when every answer token is the argmax given the tokens
+before it, so one pass gives the exact match of generation. The accuracy of single tokens is *teacher-forced*: each is
+predicted from the right tokens before it, not from the model's own predictions.
 """
 
 import hashlib
@@ -40,12 +40,11 @@ PROMPT_SCHEMA = {
 
 
 def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: Path) -> None:
-    """Write ``retrieval.parquet``: one row a prompt, with accuracy, exact match and margin.
+    """Write ``retrieval.parquet``: one row per prompt, with accuracy, exact match and margin.
 
-    A cell is a task, a length and, of a task that has depths, one of them. Each length has ``prompts``
-    prompts; depths share them, rounded up to as many for each. Prompts longer than an encoding has positions
-    have no rows. The digest of a cell's prompts stands in each of its rows: it is the same for every encoding
-    and seed.
+    A cell is a task, a length and, for a task with depths, a depth. Each length has ``prompts`` prompts, divided
+    equally among the depths and rounded up. Prompts with more tokens than the encoding has positions have no rows.
+    Each row holds the digest of its cell's prompts, which is the same for every encoding and seed.
 
     Args:
         settings: tasks, prompt lengths and seed.
@@ -95,11 +94,11 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
 
 
 def seen_in_training(model: Path, data: Path) -> set[int]:
-    """Return the digests of all synthetic examples that a model was trained on, drawn anew from its record.
+    """Return the digests of all synthetic examples that a model was trained on, drawn again from its record.
 
     Args:
-        model: folder of the trained model; without ``run.json`` its training is not known here.
-        data: folder that holds ``train/``, the text of that training.
+        model: folder of the trained model; without ``run.json`` the set is empty.
+        data: folder that holds ``train/``, the training text; without it the set is empty.
     """
     record, text = model / "run.json", data / "train"
     if not record.exists() or not text.exists():
@@ -116,8 +115,8 @@ def seen_in_training(model: Path, data: Path) -> set[int]:
 def prompts(name: str, task: Task, seed: int, length: int, count: int, depth: float | None = None) -> list[Example]:
     """Return ``count`` prompts of ``length`` tokens, each a function of the arguments and its number alone.
 
-    Their random numbers have a purpose of their own, so that no training, whatever its seed, draws them. All
-    depths draw the same ones: prompts of one number differ in the place of what is asked for.
+    Their random stream is separate from that of training for every training seed. All depths use the same stream, so
+    that prompts of one number differ in the depth of the answer only.
     """
     return [task.example(generator("prompt", seed, name, length, number), length, depth) for number in range(count)]
 
@@ -133,15 +132,15 @@ def prompt_digest(examples: list[Example]) -> str:
 def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tuple[np.ndarray, np.ndarray]:
     """Return the teacher-forced accuracy and margin of each prompt.
 
-    The accuracy is the share of answer tokens that are the argmax over the whole vocabulary, ties going
-    to the lowest id. The margin is the mean over answer tokens of the log-probability of the right token
-    minus that of the best other candidate of the task, in nats: above 0 where the model prefers the right
-    one among the candidates; NaN where there is no other.
+    The accuracy is the share of answer tokens that are the argmax over the whole vocabulary; of equal logits the
+    lowest id wins. The margin is the mean over answer tokens of the log-probability of the right token minus that of
+    the best other candidate of the task, in nats: above 0 where the model prefers the right one, NaN where there is no
+    other candidate.
 
     Args:
         model: the model.
         examples: prompts of one length.
-        what: names the work in the progress line.
+        what: name of the work in the progress line.
 
     Returns:
         Accuracy and margin, float64 ``[examples]``.
@@ -169,11 +168,11 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
 
 
 def _compare(logits: torch.Tensor, asked: torch.Tensor, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return whether each token asked for is the argmax, and how far it is ahead of the other candidates.
+    """Return whether each right token is the argmax, and its lead over the best other candidate.
 
     Args:
         logits: ``[tokens, vocabulary]``.
-        asked: int64 ``[tokens]``.
+        asked: the right tokens, int64 ``[tokens]``.
         candidates: int64 ``[tokens, candidates]``; repeated ones count once.
     """
     right = logits.argmax(dim=-1) == asked  # torch.argmax takes the first of equal values

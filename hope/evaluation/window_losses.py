@@ -1,4 +1,4 @@
-"""Losses of many windows: at every position, on fixed targets with some context, and in windows that slide."""
+"""Losses of many windows: at every position, on fixed targets with some context, and in sliding windows."""
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ TokenIds = NDArray[np.int64]
 def window_losses(model: Decoder, tokens: TokenIds) -> Losses:
     """Return the loss at each position of each window, in nats, float32 ``[windows, positions]``.
 
-    Column t is the loss on token t + 1 given tokens 0 to t. One pass over the windows serves all positions,
-    but where angles depend on how many tokens are read: see :func:`pass_lengths`.
+    Column t is the loss on token t + 1 given tokens 0 to t. One pass over the windows gives all positions, except
+    where angles depend on the number of tokens read: see :func:`pass_lengths`.
 
     Args:
         model: the model.
@@ -37,11 +37,11 @@ def window_losses(model: Decoder, tokens: TokenIds) -> Losses:
 
 
 def pass_lengths(model: Decoder, length: int) -> list[int]:
-    """Return how many tokens the passes read that give the losses at positions 0 to ``length - 1``.
+    """Return the number of tokens of each pass that the losses at positions 0 to ``length - 1`` need.
 
-    One of all, as a rule. Where angles depend on the number of tokens read: L, 2L, 4L, ... up to all, less
-    those at which they are what they are at the next; the loss at a position then comes from the shortest
-    pass that reaches it.
+    Usually it is one pass over all tokens. Where angles depend on the number of tokens read, passes read L, 2L, 4L, ...
+    up to all tokens, and the loss at a position comes from the shortest pass that reaches it. A pass with the same
+    angles as the next longer one is left out.
     """
     if not isinstance(model.encoding, Resized):
         return [length]
@@ -59,18 +59,17 @@ def context_losses(
 ) -> dict[int, Losses]:
     """Return, for each context, the loss on the last ``targets`` tokens of each window, in nats.
 
-    For a context of c tokens the model reads the c tokens before a window's last one, at positions 0 to
-    c - 1, in one pass: the last target is told from exactly c tokens and the first from
-    c - ``targets`` + 1. So no target has more than c tokens of context and no pass goes past position
-    c - 1. (A pass for each target would give each exactly c, at ``targets`` times the cost.)
+    For a context of c tokens the model reads the c tokens before a window's last one, at positions 0 to c - 1, in one
+    pass: the last target is predicted from exactly c tokens and the first from c - ``targets`` + 1. So no target has
+    more than c tokens of context, and no pass goes past position c - 1. (One pass per target would give each exactly
+    c, at ``targets`` times the cost.)
 
     Args:
         model: the model.
         tokens: windows, int64 ``[windows, positions + 1]``.
-        targets: how many tokens at the end of a window are predicted.
-        contexts: tokens of context; those that the encoding has no positions for are left out.
-        start: the start token where windows begin with it, as in training: it is then the first of the
-            c tokens.
+        targets: number of tokens predicted at the end of a window.
+        contexts: tokens of context; those longer than the encoding's positions are left out.
+        start: the start token, where windows begin with it as in training: it is then the first of the c tokens.
 
     Returns:
         float32 ``[windows, targets]`` by context.
@@ -86,18 +85,18 @@ def context_losses(
 def strided_losses(model: Decoder, tokens: TokenIds, size: int, stride: int, start: int | None) -> Losses:
     """Return the loss at each position, read in windows of ``size`` tokens that slide by ``stride``.
 
-    Every position is scored once, in the first sliding window that holds it, so that each token weighs the
-    same in a mean. The first window scores all of its positions; each of the others those that are new, which
-    have at least ``size - stride`` tokens of context before them in the window. The last one is moved back
-    to end where the text ends, and gives its few positions more context.
+    Every position is scored once, in the first sliding window that holds it, so that each token has the same weight
+    in a mean. The first window scores all of its positions; each later one scores its new positions, which have at
+    least ``size - stride`` tokens of context in the window. The last window is moved back to end with the text, which
+    gives its few new positions more context.
 
     Args:
         model: the model; one without positions for ``size`` tokens has no losses.
         tokens: windows, int64 ``[windows, positions + 1]``, of at least ``size`` positions.
         size: tokens read at a time.
         stride: tokens from one sliding window to the next, at most ``size``.
-        start: the start token where windows begin with it, as in training: every sliding window then begins
-            with it, in the place of the token there.
+        start: the start token, where windows begin with it as in training: it then replaces the first token of every
+            sliding window.
 
     Returns:
         float32 ``[windows, positions]``, or no columns.
@@ -117,7 +116,7 @@ def strided_losses(model: Decoder, tokens: TokenIds, size: int, stride: int, sta
 
 
 def _target_losses(model: Decoder, inputs: TokenIds, targets: TokenIds) -> Losses:
-    """Return the loss on ``targets``, of which the last one follows ``inputs``, from one pass over each row."""
+    """Return the loss on ``targets``, the last of which follows ``inputs``, from one pass per row."""
     device, (count, context) = model.embedding.weight.device, inputs.shape
     first = context - targets.shape[1]
 
@@ -130,7 +129,7 @@ def _target_losses(model: Decoder, inputs: TokenIds, targets: TokenIds) -> Losse
 
 
 def _begun(tokens: TokenIds, start: int | None) -> TokenIds:
-    """Return windows that begin with the start token, if there is one."""
+    """Return the windows with the first token replaced by the start token, if there is one."""
     tokens = tokens.copy()
     if start is not None:
         tokens[:, 0] = start

@@ -1,10 +1,10 @@
-"""Everything that is measured, a file a subject: each measure is declared above the function that computes it.
+"""All measures, one file per subject: each is declared by a decorator of the function that computes it.
 
-Unlike ``hope.config.measures``, which says what a study measures, these compute it. ``L`` is the training length.
+``hope.config.measures`` defines what a study measures; this room computes it. ``L`` is the training length.
 """
 
 # isort: off
-# The measures stand in this order in every table.
+# Every table lists the measures in this order.
 from hope.measures import losses, retrieval, attention, interventions, kernels, learning
 
 # isort: on

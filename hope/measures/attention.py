@@ -1,4 +1,4 @@
-"""Measures of where attention goes, means over layers and heads, and of what frequency components make of a logit."""
+"""Measures of attention over distance, means over layers and heads, and of frequency components."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from hope.measures.measure import Listed, Source, measure
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-USHAPE = Source(
-    "analysis",
-    "ushape",
-    ("attention", "ushape"),
-)
+USHAPE = Source("analysis", "ushape", ("attention", "ushape"))
 DIVERGENCE = Source("analysis", "divergence", ("attention",))
 COMPONENTS = Source("analysis", "components", ("attention",), always=False)
 PAST = Listed("analysis.multiples, past 1", lambda arm, _: [m for m in arm.analysis.multiples if m > 1])
@@ -51,7 +47,7 @@ def index_shuffled(table: DataFrame, length: int) -> Series:
     takes={"multiple": PAST},
 )
 def divergence(table: DataFrame, length: int, multiple: float) -> Series:
-    """Share of attention at the query at that multiple of L that lies elsewhere than at query L - 1."""
+    """Share of the attention of the query at that multiple of L that lies elsewhere than that of query L - 1."""
     return table[table["query"] == round(multiple * length) - 1].groupby("document")["divergence"].mean()
 
 
@@ -66,8 +62,8 @@ def divergence(table: DataFrame, length: int, multiple: float) -> Series:
 def spread(table: DataFrame, length: int, components: str) -> Series:
     """Spread of a component's mean logit contribution over the distances within L, mean over these components.
 
-    The spread is the standard deviation. Slow components turn less than once within L, fast ones once or more; those
-    that do not turn at all count as neither.
+    The spread is the standard deviation. Slow components turn less than once within L, fast ones once or more;
+    components that do not turn are neither.
     """
     import numpy as np
     import pandas as pd

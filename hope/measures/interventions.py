@@ -1,4 +1,4 @@
-"""Measures of what changing a trained model's frequency components does, as the difference to the model as it is."""
+"""Effects of changing a trained model's frequency components, as differences to the unchanged model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHANGE: Settings = {"source": INTERVENTION, "takes": TAKES, "compared": False}
 
 
 def _change(table: DataFrame, measured: str, intervention: str, components: str) -> Series:
-    """Return the change of what was measured, by document."""
+    """Return the change of a measure, by document."""
     table = table[table["measure"] == measured].set_index("document")
     changed = table[(table["mode"] == intervention) & (table["set"] == components)]["value"]
     return changed if changed.empty else changed - table[table["mode"] == "none"]["value"]
@@ -33,11 +33,11 @@ def index_change(table: DataFrame, length: int, intervention: str, components: s
 
 @measure("change of the loss within L, {components} components {intervention}", **LOSS, **CHANGE)
 def loss_within_change(table: DataFrame, length: int, intervention: str, components: str) -> Series:
-    """Change of the loss at positions 0 to L when they are."""
+    """Change of the loss at positions 0 to L when the components are changed."""
     return _change(table, "loss_within", intervention, components)
 
 
 @measure("change of the loss from L to 2L, {components} components {intervention}", **LOSS, **CHANGE)
 def octave_loss_change(table: DataFrame, length: int, intervention: str, components: str) -> Series:
-    """Change of the loss at positions L to 2L when they are."""
+    """Change of the loss at positions L to 2L when the components are changed."""
     return _change(table, "loss_past", intervention, components)

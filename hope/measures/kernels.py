@@ -1,4 +1,4 @@
-"""Measures of formulas: what follows from a rotary encoding's frequencies alone, without any model."""
+"""Measures of formulas: from a rotary encoding's frequencies alone, without any model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ FAR = (8, 16)
 """The kernels' far distances, in training lengths."""
 
 
+def bound_at_origin(head_dim: int) -> float:
+    """Return the summation bound at distance 0, where every partial sum S_i is i: (2/d) sum_{i=1}^{d/2} i."""
+    return (head_dim / 2 + 1) / 2
+
+
 def _gap(table: DataFrame, arm: Arm, encoding: str, column: str) -> float | None:
-    """Return the mean over D to L of the gap between an encoding's curve and RoPE's; None for RoPE and without it."""
+    """Return the mean gap within L between an encoding's curve and RoPE's; None for RoPE itself or without RoPE."""
     if encoding == "rope" or column not in table:
         return None
     within = table[table["distance"] <= arm.training.length].set_index("distance")
@@ -37,10 +42,10 @@ def kernel_far(table: DataFrame, arm: Arm, encoding: str) -> float | None:
 
 @measure("floor of the kernel", **FORMULA)
 def kernel_floor(table: DataFrame | None, arm: Arm, encoding: str) -> float | None:
-    """Share 1 - 2K/d of the components that do not turn, K those that do, where the family has a formula for it.
+    """Share 1 - 2K/d of the components that do not turn, K being those that do, where the family has a formula.
 
-    The formula does not use the model's own frequencies, so that the kernel that is computed from those has
-    something to be checked against.
+    The formula does not use the model's frequencies, so that it is an independent check of the kernel computed from
+    them.
     """
     definition = arm.encoding(encoding)
     family = FAMILIES.get(definition.family)
@@ -58,13 +63,12 @@ def kernel_gap_within(table: DataFrame, arm: Arm, encoding: str) -> float | None
 @measure("gap of the bounds within L", **FORMULA)
 def bound_gap_within(table: DataFrame, arm: Arm, encoding: str) -> float | None:
     """Mean over D to L of |B(D) - B(D) of rope| / B(0), B the summation bound."""
-    origin = (arm.model.head_dim / 2 + 1) / 2  # the summation bound at distance 0
     gap = _gap(table, arm, encoding, "bound")
-    return None if gap is None else gap / origin
+    return None if gap is None else gap / bound_at_origin(arm.model.head_dim)
 
 
 SIZES: Settings = FORMULA | {"source": Source("theory", "kernel_sizes")}
-"""What is asked of all sizes in use at once: the worst of them counts."""
+"""Of measures over all sizes in use: the worst size counts."""
 
 
 @measure("largest gap between kernel and floor, over sizes", **SIZES)

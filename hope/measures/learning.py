@@ -1,4 +1,4 @@
-"""How fast a task is learned: what the history of a training says."""
+"""How fast a task is learned, from the history of a training."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 HISTORY = Source("model", "history")
 LEARNED = 0.9
-"""Share of the answers from which on a model counts as having learned."""
+"""Share of right answers at which a model counts as having learned a task."""
 
 
 @measure("tokens to 0.9 within L", source=HISTORY, scale="tokens", unit="model", better="lower")
 def tokens_to_learn(table: DataFrame, length: int) -> Series:
     """Tokens from which on nine of ten answers of the synthetic examples get more than half of the probability.
 
-    A share of right answers is at least that. The examples are new at every step, so that none was seen before. It
-    holds from there to the end: where other tasks follow a lead-in, for those. A training that does not end so counts
+    The share of right answers is at least as large. The examples of every step are new. The share must hold to the
+    end of training, so where other tasks follow a lead-in, for those too. A training that does not reach it counts
     with all of its tokens; one without examples has no value.
     """
     import pandas as pd

@@ -21,7 +21,7 @@ PAST_END = 4
 
 
 def octaves(longest: float) -> list[float]:
-    """Return where the octaves past L end, in training lengths: 2, 4, 8, ... up to ``longest``."""
+    """Return the ends of the octaves past L, in training lengths: 2, 4, 8, ... up to ``longest``."""
     return [2.0**power for power in range(1, int(longest).bit_length())]
 
 
@@ -41,15 +41,15 @@ OCTAVES = Listed("the octaves up to extrapolation.longest", lambda arm, _: octav
 
 
 def per_token(table: DataFrame, by: Sequence[str] = ("document",)) -> Series:
-    """Return the loss in nats a token by cell of ``by``, each token weighing the same."""
+    """Return the loss in nats per token by cell of ``by``, with equal weight for every token."""
     sums = table.groupby(list(by), observed=True)[["nll", "tokens"]].sum()
     return sums["nll"] / sums["tokens"]
 
 
 def loss_between(table: DataFrame, low: float, high: float, by: Sequence[str] = ("document",)) -> Series:
-    """Return the loss in nats a token at positions ``low`` to ``high``, in tokens, by cell of ``by``.
+    """Return the loss in nats per token at positions ``low`` to ``high``, in tokens, by cell of ``by``.
 
-    Empty where the table does not cover these positions from end to end: part of them would be another measure.
+    Empty where the table does not cover all of these positions, because a part of them would be another measure.
     """
     part = table[(table["start"] >= low) & (table["end"] <= high)]
     whole = len(part) and part["start"].min() == low and part["end"].max() == high
@@ -87,13 +87,13 @@ def octave_loss(table: DataFrame, length: int, multiple: float) -> Series:
     "loss with {multiple} of context", source=CONTEXT, **LOSS, takes={"multiple": CONTEXTS, "extension": EXTENSIONS}
 )
 def context_loss(table: DataFrame, length: int, multiple: float) -> Series:
-    """Mean loss on the fixed targets with that much context."""
+    """Mean loss on the fixed targets with that many training lengths of context."""
     return per_token(table[table["context"] == round(multiple * length)])
 
 
 @measure("context gain at {multiple}", source=CONTEXT, scale=NATS, better="higher", takes={"multiple": LONGER})
 def context_gain(table: DataFrame, length: int, multiple: float) -> Series:
-    """Loss on the fixed targets with L of context, minus that with so much."""
+    """Loss on the fixed targets with L of context, minus that with the longer context."""
     table = table[table["extension"] == "none"]
     longer = context_loss(table, length, multiple)
     return longer if longer.empty else context_loss(table, length, 1.0) - longer
@@ -107,5 +107,5 @@ def context_gain(table: DataFrame, length: int, multiple: float) -> Series:
     needs=("extrapolation.strided", lambda arm: arm.extrapolation.strided is not None),
 )
 def strided_loss(table: DataFrame, length: int) -> Series:
-    """Mean loss in windows that slide, every token weighing the same."""
+    """Mean loss in sliding windows, with equal weight for every token."""
     return per_token(table)

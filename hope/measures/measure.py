@@ -1,9 +1,9 @@
-"""What a measure is, and the key of each endpoint: one measure at one set of qualifiers.
+"""Measures, and endpoints: an endpoint is one measure at one set of qualifiers.
 
-A measure is the function that computes it, under the decorator :func:`measure`; the function's name is its own. What
-makes several endpoints of one measure are its qualifiers (a task, a number of training lengths, ...): columns of
-their own in every table, never parts of a name. Claims are checked with nothing of this computed, so that the files
-of this room import numpy and pandas within functions alone.
+A measure is declared by the decorator :func:`measure` of the function that computes it, whose name it has. Its
+qualifiers (a task, a number of training lengths, ...) define its endpoints; they are separate columns in every table,
+never parts of a name. The files of this room import numpy and pandas within functions only, so that claims are
+checked without them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Unit = Literal["document", "prompt", "model", "formula"]
 Value = str | float
 Compute = Callable[..., Any]
 Settings = dict[str, Any]
-"""What several measures of a file have in common, of the attributes of :class:`Measure`."""
+"""Attributes of :class:`Measure` that several measures share."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Endpoint:
     Attributes:
         measure: name of a measure.
         task: the retrieval task.
-        multiple: a number of training lengths; the measure says of what.
-        depth: place of what a task asks for, 0 to 1; None: all depths together.
-        extension: label of the length extension; None: the model as it was trained.
-        intervention: what was done to frequency components.
-        components: to which, or of which.
+        multiple: a number of training lengths: of a position, a context or a prompt, by measure.
+        depth: depth of the answer in the prompt, 0 to 1; None: all depths together.
+        extension: label of the length extension; None: the model as trained.
+        intervention: the intervention on frequency components.
+        components: the components changed or measured.
     """
 
     measure: str
@@ -80,7 +80,7 @@ KEYS = tuple(entry.name for entry in fields(Endpoint))
 """The columns of a key, in every table."""
 QUALIFIERS = KEYS[1:]
 DONE = {"freeze": "frozen", "mean": "at their mean", "remove": "removed"}
-"""Interventions on components (:mod:`hope.analysis.intervention`), and what they make of them."""
+"""Interventions on components (:mod:`hope.analysis.intervention`), each with its participle."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class Source:
 
     Attributes:
         room: ``evaluation``, ``analysis`` or ``theory``.
-        name: of the table, without its ending.
+        name: of the table, without the file ending.
         summaries: the summary tables that show its measures.
-        always: whether every model has it.
+        always: whether every model has the table.
     """
 
     room: str
@@ -105,9 +105,9 @@ class Listed:
     """The values of a qualifier that a study measures.
 
     Attributes:
-        key: where its config lists them.
-        of: the values, by study and by the endpoint that is asked for.
-        parts: if they stand in a column of the table: yields each with its rows.
+        key: the config key that lists them.
+        of: returns the values of an arm for an endpoint.
+        parts: for a qualifier that is a column of the table: yields each value with its rows.
         optional: whether the qualifier may be left out.
     """
 
@@ -118,7 +118,7 @@ class Listed:
 
 
 Takes = Mapping[str, Listed | tuple[str, ...]]
-"""The values of each qualifier that a measure takes: what the study lists, or always the same."""
+"""The values of each qualifier of a measure: listed by the study, or fixed."""
 
 
 @dataclass(frozen=True)
@@ -127,21 +127,21 @@ class Measure:
 
     Attributes:
         name: its name, that of the function.
-        compute: the function. Of models it takes the rows of one model's table, the training length L in tokens and
-            those of the qualifiers that are no column of the table, and returns values by unit, or one number; of
-            formulas it takes the table, the study and the name of an encoding, and returns a number or None.
-        text: what it is, the first paragraph of the function's docstring.
-        label: it and its qualifiers in few words, to be filled in; ``half`` is half of ``multiple``.
-        source: where it is read from.
-        scale: what its numbers count.
+        compute: the function. For models it takes the rows of one model's table, the training length L in tokens and
+            the qualifiers that are not columns of the table, and returns values by unit; for formulas it takes the
+            table, the arm and the name of an encoding, and returns a number or None.
+        text: its definition, the first paragraph of the function's docstring.
+        label: the measure with its qualifiers in a few words, a format string; ``half`` is half of ``multiple``.
+        source: the table that it is computed from.
+        scale: unit of its numbers.
         unit: what one observation belongs to, besides the model.
-        better: which direction is better for the model, if either is.
+        better: the better direction for the model, if there is one.
         takes: its qualifiers.
-        needs: what a study must have for it, in words, and whether one has.
-        loss: whether it is a loss, so that a difference is also a change of perplexity in percent.
-        points: whether it is a share of right answers, so that a difference is also shown in points.
+        needs: a requirement on the config, in words, and the function that checks it.
+        loss: whether it is a loss; its differences are also shown as changes of perplexity in percent.
+        points: whether it is a share of right answers; its differences are also shown in points.
         compared: whether the exploratory comparisons include it, all depths together.
-        extended: whether they include it with length extensions too.
+        extended: whether the comparisons include it with length extensions too.
     """
 
     name: str
@@ -160,7 +160,7 @@ class Measure:
     extended: bool = False
 
     def of_model(self, table: DataFrame, arm: Arm) -> Iterator[tuple[Endpoint, Series]]:
-        """Yield the endpoints of one model, each with its values by unit; what it cannot have is left out."""
+        """Yield the endpoints of one model, each with its values by unit; those that it cannot have are left out."""
         for endpoint, rows in self._cells(table, arm, Endpoint(self.name), list(self.takes)):
             given = {name: getattr(endpoint, name) for name in self.takes if not self._is_column(name)}
             values = self.compute(rows, arm.training.length, **given)
@@ -170,7 +170,7 @@ class Measure:
     def _cells(
         self, table: DataFrame, arm: Arm, endpoint: Endpoint, left: list[str]
     ) -> Iterator[tuple[Endpoint, DataFrame]]:
-        """Yield each combination of the qualifiers that are left, with the rows of it."""
+        """Yield each combination of the remaining qualifiers with its rows."""
         if not left:
             yield endpoint, table
             return
@@ -187,7 +187,7 @@ class Measure:
         return isinstance(choice, Listed) and choice.parts is not None
 
     def wrong(self, endpoint: Endpoint) -> str:
-        """Return what is wrong with the qualifiers of an endpoint, whatever the study; empty if nothing is."""
+        """Return what is wrong with the qualifiers of an endpoint in any study; empty if nothing is."""
         for name in QUALIFIERS:
             value, choice = getattr(endpoint, name), self.takes.get(name)
             if choice is None and value is not None:
@@ -200,7 +200,7 @@ class Measure:
         return ""
 
     def lacking(self, endpoint: Endpoint, arm: Arm) -> str:
-        """Return what a study would need in its config to measure an endpoint; empty if it does measure it."""
+        """Return what the config lacks for an endpoint to be measured; empty if it is measured."""
         if self.needs is not None and not self.needs[1](arm):
             return f"{endpoint.words} needs {self.needs[0]}"
         for name, choice in self.takes.items():
@@ -211,7 +211,7 @@ class Measure:
         return ""
 
     def is_compared(self, endpoint: Endpoint) -> bool:
-        """Return whether the exploratory comparisons include an endpoint of it."""
+        """Return whether the exploratory comparisons include an endpoint of this measure."""
         return self.compared and endpoint.depth is None and (self.extended or endpoint.extension is None)
 
 
@@ -220,11 +220,11 @@ MEASURES: dict[str, Measure] = {}
 
 
 def measure(label: str, **settings: Any) -> Callable[[Compute], Compute]:
-    """Declare the measure that the function below computes, and whose docstring says what it is.
+    """Declare the decorated function as a measure, defined by the first paragraph of its docstring.
 
     Args:
-        label: as of :class:`Measure`.
-        settings: the other attributes of it.
+        label: as in :class:`Measure`.
+        settings: the other attributes of :class:`Measure`.
     """
 
     def declare(function: Compute) -> Compute:
@@ -241,11 +241,11 @@ def known(endpoint: Endpoint) -> Measure:
 
 
 def measured(tables: Mapping[str, DataFrame], arm: Arm) -> Iterator[tuple[Endpoint, Series]]:
-    """Yield all endpoints that these tables of one model have, each with its values by unit.
+    """Yield all endpoints in the tables of one model, each with its values by unit.
 
     Args:
         tables: the model's tables by name.
-        arm: whose model it is.
+        arm: the model's arm.
     """
     for entry in MEASURES.values():
         if entry.unit != "formula" and entry.source.name in tables:

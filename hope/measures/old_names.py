@@ -1,4 +1,4 @@
-"""How a measure is written now that a claims file still writes in one name, with its numbers in it."""
+"""The present form of old measure names, which held their qualifiers within the name."""
 
 import re
 
@@ -17,11 +17,11 @@ _PATTERNS = {
     rf"{_CHANGED}_loss_past": "octave_loss_change",
     r"(?P<components>slow|fast)_(?P<measure>spread)": "",
 }
-"""Old names, and the measure of each where the name does not hold it."""
+"""Patterns of old names, and the measure of each where the name does not contain it."""
 
 
 def side_now(encoding: str, name: str) -> str:
-    """Return the side of a claim with an old name as it is written now; empty if it is no such name."""
+    """Return a side of a claim with an old name in its present form; empty if it is no old name."""
     for pattern, measure in _PATTERNS.items():
         if (match := re.fullmatch(pattern, name)) is None:
             continue

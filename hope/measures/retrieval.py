@@ -1,6 +1,6 @@
 """Measures of retrieval, by task and prompt length, and by depth where a task has depths.
 
-Prompts of one number that differ in their depth alone are one unit: what else is in them is the same.
+Prompts of the same number at different depths are one unit, because they differ in the depth alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _by_task(table: DataFrame) -> Iterator[tuple[str, DataFrame]]:
 
 def _by_depth(table: DataFrame) -> Iterator[tuple[float | None, DataFrame]]:
     yield None, table
-    for depth, rows in table.dropna(subset="depth").groupby("depth"):
+    for depth, rows in table.groupby("depth"):  # without the rows that have no depth
         yield float(str(depth)), rows
 
 
@@ -42,7 +42,7 @@ DEPTHS = Listed("the depths of {task}", _depths, _by_depth, optional=True)
 
 
 def _of_prompts(table: DataFrame, tokens: int, column: str) -> Series:
-    """Return a column by prompt, of prompts of so many tokens, mean over depths."""
+    """Return a column by prompt, for prompts of ``tokens`` tokens, mean over depths."""
     return table[table["length"] == tokens].groupby("example")[column].mean()
 
 

@@ -1,1 +1,1 @@
-"""From tables to what a person reads: endpoints, claims, figures, notebooks and the report."""
+"""From tables to endpoints, verdicts, figures, notebooks and the report."""

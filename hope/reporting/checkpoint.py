@@ -1,4 +1,4 @@
-"""Looking into any model with the user's own text: the tables, the figures and a page, in a folder like a study's."""
+"""Analysis of any model on the user's own text: tables, figures and a page, in a folder laid out like a study's."""
 
 import os
 import re
@@ -27,9 +27,9 @@ from hope.reporting.page.checkpoint import PICTURES, checkpoint_page
 from hope.reporting.study_tables import StudyTables
 
 LONGEST = 512
-"""Tokens looked at without being asked for more: with more of them a CPU takes hours for a large model."""
+"""Default length in tokens: for more, a CPU takes hours with a large model."""
 DOCUMENTS = 8
-"""Windows looked at without being asked for another number."""
+"""Default number of windows."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Text:
     Attributes:
         windows: token ids ``[windows, tokens + 1]``.
         sources: the document of each.
-        documents: how many documents were given.
-        tokens: how many tokens they have.
-        past: whether the windows reach past the length looked at, to twice as many tokens.
+        documents: number of documents given.
+        tokens: number of their tokens.
+        past: whether the windows reach past the analysed length, to twice as many tokens.
     """
 
     windows: NDArray[np.int64]
@@ -59,22 +59,22 @@ def analyze_checkpoint(
     documents: int = DOCUMENTS,
     field: str = "text",
 ) -> str:
-    """Look into a model's attention with texts of the user's; write tables, figures and a page.
+    """Analyse a model's attention on the user's texts; write tables, figures and a page.
 
     Args:
         checkpoint: folder of a model of a study, or of a stock checkpoint of the Llama kind.
         text: files, folders or globs: .txt, .md, .jsonl and .parquet.
         output: the new folder.
-        length: tokens of a window, no more than the training length; None for that, or :data:`LONGEST`.
-        documents: windows looked at.
-        field: holds the text in .jsonl and .parquet.
+        length: tokens of a window, at most the training length; None for that or :data:`LONGEST`, the smaller.
+        documents: number of windows.
+        field: the field or column of the text in .jsonl and .parquet.
 
     Returns:
-        One line that says where the page is.
+        One line with the path of the page.
 
     Raises:
         UserError: the checkpoint or a text cannot be read, there is too little text, ``length`` does not fit,
-            or ``output`` is there already.
+            or ``output`` exists.
     """
     if os.path.lexists(output):
         raise UserError(f"{output}: is there already, and is not overwritten; name another folder with --output")
@@ -85,7 +85,7 @@ def analyze_checkpoint(
     limit = min((end for end in limits if end is not None), default=2 * trained)
     looked = _length(length, min(trained, limit))
     given = _windows(opened, texts, documents, looked, past=looked == trained and limit >= 2 * trained)
-    # What follows asks the model for L: the length that is looked at.
+    # The analysis reads L from the model; here L is the analysed length.
     opened.model.training_length = looked
     asked = config.Analysis(documents=len(given.windows), multiples=[1.0, 2.0] if given.past else [1.0])
     study = _study(checkpoint, opened, asked, trained, looked)
@@ -115,7 +115,7 @@ def analyze_checkpoint(
 
 
 def name_of(checkpoint: Path) -> str:
-    """Return what a checkpoint is called: its folder's name, before it the encoding's where that says only the seed."""
+    """Return the name of a checkpoint: that of its folder, or ``ENCODING-seedN`` for a folder named after a seed."""
     folder = checkpoint.resolve()
     return f"{folder.parent.name}-{folder.name}" if re.fullmatch(r"seed\d+", folder.name) else folder.name
 
@@ -131,7 +131,7 @@ def _texts(paths: list[str], field: str) -> list[str]:
 
 
 def _length(asked: int | None, longest: int) -> int:
-    """Return the tokens that are looked at."""
+    """Return the length to analyse, in tokens."""
     if asked is None:
         return min(longest, LONGEST)
     fewest = FEWEST_KEYS + config.Analysis().queries - 1
@@ -141,7 +141,7 @@ def _length(asked: int | None, longest: int) -> int:
 
 
 def _windows(opened: Opened, texts: list[str], count: int, length: int, past: bool) -> Text:
-    """Return the windows: of twice the length where they are to reach past it and the text has such."""
+    """Return the windows: of twice the length where ``past`` and the text has windows that long."""
     encoded = opened.encode(texts)
     for reach in (2 * length, length) if past else (length,):
         windows, sources = text_windows(encoded, count, reach, opened.start)
@@ -156,11 +156,11 @@ def _windows(opened: Opened, texts: list[str], count: int, length: int, past: bo
 
 
 def _study(checkpoint: Path, opened: Opened, asked: config.Analysis, trained: int, looked: int) -> config.Study:
-    """Return the config of a study of this one model, as the tables and figures ask for one."""
+    """Return the config of a study of this one model, which the tables and figures need."""
     encoding, frequencies = opened.encoding, getattr(opened.model.encoding, "frequencies", None)
     family, settings = encoding.family, encoding.settings
     if looked != trained and frequencies is not None and family in FAMILIES and FAMILIES[family].rotary:
-        # Some rotary families derive their frequencies from the training length, which another one stands for here.
+        # Some rotary families derive their frequencies from the training length, which is another one in this config.
         family, settings = "rotary", {"frequencies": frequencies.tolist()}
     name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name_of(checkpoint))
     content: dict[str, Any] = {
@@ -180,7 +180,7 @@ def _study(checkpoint: Path, opened: Opened, asked: config.Analysis, trained: in
 
 
 def _facts(checkpoint: Path, opened: Opened, given: Text, trained: int) -> dict[str, Any]:
-    """Return what the page says of model and text."""
+    """Return the facts about model and text that the page states."""
     return {
         "checkpoint": name_of(checkpoint),
         "kind": opened.kind,

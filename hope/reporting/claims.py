@@ -1,13 +1,12 @@
-"""Verdicts on the claims under test, from the endpoints and nothing else."""
+"""Verdicts on the claims under test, from the endpoints alone."""
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hope.config import MAIN
 from hope.files import sha256_of_file, write_json
 from hope.measures import known
-from hope.reporting.claims_check import check_claims
+from hope.reporting.claims_check import absent, check_claims
 from hope.reporting.claims_file import Claim, Part, Side, UnmeasuredPart, load_claims
 from hope.reporting.comparisons import Compared, comparisons
 from hope.reporting.estimates import Cell, Difference, Observations, by_arm, in_familiar_units
@@ -22,8 +21,8 @@ from hope.statistics import Estimate, equivalence, holm
 def judge(study: Path, claims: Path) -> None:
     """Judge every claim, and write ``claims.json`` and the table of all comparisons.
 
-    Holm's correction goes over the primary endpoints of all claims, which are those of the parts that decide. The
-    comparisons come last since those that are primary endpoints are no part of the exploratory family.
+    Holm's correction covers the primary endpoints of all claims, those of the deciding parts. The comparisons come
+    last, because the exploratory family leaves the primary endpoints out.
 
     Args:
         study: folder of the study, with ``tables/endpoints.parquet``.
@@ -36,7 +35,7 @@ def judge(study: Path, claims: Path) -> None:
     check_claims(stated, tables.study, claims)
     observations = by_arm(read_table(tables.paths.tables / "endpoints.parquet"), tables.arms)
     judged = [
-        JudgedClaim(claim, [_judge_part(claim, part, observations, tables) for part in _asked(claim, tables)])
+        JudgedClaim(claim, [_judge_part(claim, part, observations, tables) for part in _parts(claim, tables)])
         for claim in stated.claims
     ]
     family = _primary([part for claim in judged for part in claim.deciding])
@@ -59,37 +58,29 @@ def judge(study: Path, claims: Path) -> None:
     write_summary(tables.paths, "comparisons", table)
 
 
-def _asked(claim: Claim, tables: StudyTables) -> list[Part | UnmeasuredPart]:
-    """Return the parts that this study is asked: what does not decide is left out where its encodings are."""
+def _parts(claim: Claim, tables: StudyTables) -> list[Part | UnmeasuredPart]:
+    """Return the parts to judge: all that decide, and the others where the study has their encodings."""
     return [
-        part for part in claim.parts if part.decides or isinstance(part, UnmeasuredPart) or not _absent(part, tables)
+        part
+        for part in claim.parts
+        if part.decides or isinstance(part, UnmeasuredPart) or not absent(part, tables.study)
     ]
-
-
-def _absent(part: Part, tables: StudyTables) -> str:
-    """Return what of a part the study does not have, in words; empty where it has all."""
-    if part.arm not in tables.arms:
-        return f"no arm {part.arm}"
-    names = [name for name in part.encodings if name not in tables.arms[part.arm].encodings]
-    return f"no models of {' and '.join(names)}" + (f" in {part.arm}" if part.arm != MAIN else "") if names else ""
 
 
 def _judge_part(
     claim: Claim, part: Part | UnmeasuredPart, observations: Mapping[str, Observations], tables: StudyTables
 ) -> JudgedPart:
-    """Return a part's verdict and all that is known of its endpoint."""
+    """Return a part's verdict with the numbers of its endpoint."""
     source = part.source or claim.source
     if isinstance(part, UnmeasuredPart):
         return JudgedPart(part, source, f"Not measured here: {part.not_measured}", Numbers())
-    absent = _absent(part, tables)
-    if absent:
-        reason = f"Not measured here: {part.elsewhere}" if part.elsewhere else f"The study has {absent}."
+    if lacking := absent(part, tables.study):
+        reason = f"Not measured here: {part.elsewhere}" if part.elsewhere else f"The study has {lacking}."
         return JudgedPart(part, source, reason, Numbers(unit=part.unit))
     own = observations[part.arm]
     difference = own.difference(_cell(part.treatment), _cell_or_constant(part.baseline))
     if difference is None:
-        reason = _what_is_missing(part, own)
-        return JudgedPart(part, source, reason, Numbers(unit=part.unit))
+        return JudgedPart(part, source, _why_no_numbers(part, own), Numbers(unit=part.unit))
     ruling = rule(part, difference, tables.confidence)
     numbers = Numbers(**_numbers(part, difference, tables.confidence), unit=part.unit, p=ruling.p)
     sources = [path for side in part.sides.values() for path in _sources(side, tables.arms[part.arm])]
@@ -115,15 +106,14 @@ def _cell_or_constant(side: Side) -> Cell | float:
     return _cell(side) if side.constant is None else side.constant
 
 
-def _what_is_missing(part: Part, observations: Observations) -> str:
-    """Return why a part has no numbers here."""
+def _why_no_numbers(part: Part, observations: Observations) -> str:
     missing = [side.words for side in part.sides.values() if observations.matrix(_cell(side)).empty]
     why = f"{' and '.join(missing)} was not measured"
-    return f"The study has no endpoint for it: {why if missing else 'its sides have no seed and unit in common'}."
+    return f"The study has no endpoint for it: {why if missing else 'its sides share no seed and unit'}."
 
 
 def _numbers(part: Part, difference: Difference, confidence: float) -> dict[str, Any]:
-    """Return the numbers of an endpoint, without those of tests."""
+    """Return the numbers of an endpoint, p values aside."""
     estimate = difference.estimate
     numbers: dict[str, Any] = {
         "estimate": estimate.mean,
@@ -144,13 +134,13 @@ def _numbers(part: Part, difference: Difference, confidence: float) -> dict[str,
 
 
 def _equivalence(estimate: Estimate, margin: float, confidence: float) -> dict[str, Any]:
-    """Return the two one-sided tests that stand beside a non-inferiority; no verdict rests on them."""
+    """Return the two one-sided tests reported beside a non-inferiority; no verdict depends on them."""
     p = equivalence(estimate, margin)
     return {"margin": margin, "p": p, "equivalent": p < 1 - confidence}
 
 
 def _sources(side: Side, tables: ArmTables) -> list[str]:
-    """Return the files, relative to the study, that a side was computed from."""
+    """Return the files that a side was computed from, relative to the study."""
     source = known(side.endpoint).source
     if source.room == "theory":
         paths = [tables.paths.theory(tables.name) / f"{source.name}.parquet"]
@@ -161,36 +151,35 @@ def _sources(side: Side, tables: ArmTables) -> list[str]:
 
 
 def _shown_in(side: Side, arm: str) -> list[str]:
-    """Return the figures and summary tables, relative to the study, that show a side."""
+    """Return the figures and summary tables that show a side, relative to the study."""
     source, extended = known(side.endpoint).source, side.extension is not None
     table = f"{source.room}/{source.name}.parquet"
-    # Length extensions have a figure of their own, and it shows nothing else.
+    # Length extensions have their own figure, which shows nothing else.
     figures = [f.name for f in declared_figures() if table in f.needs and (f.name == "extensions") == extended]
     return [*(f"figures/{arm}/{name}.svg" for name in figures), *(f"tables/{name}.csv" for name in source.summaries)]
 
 
 def _primary(parts: list[JudgedPart]) -> list[list[JudgedPart]]:
-    """Return the primary endpoints with a p value, each as the parts that share it."""
+    """Return the primary endpoints with a p value, each as the list of parts that share it."""
     family: dict[Hashable, list[JudgedPart]] = {}
     for judged in parts:
         part = judged.stated
         if isinstance(part, Part) and judged.numbers.p is not None:
             sides = _cell(part.treatment), _cell_or_constant(part.baseline)
-            asked = part.arm, part.direction, part.kind, part.smallest_effect, part.margin
-            family.setdefault((sides, asked), []).append(judged)
+            test = part.arm, part.direction, part.kind, part.smallest_effect, part.margin
+            family.setdefault((sides, test), []).append(judged)
     return list(family.values())
 
 
 def _between(family: list[list[JudgedPart]]) -> dict[Compared, tuple[float, float]]:
     """Return p, before and after correction, of the endpoints that compare two encodings in one measure."""
-    found: dict[Compared, tuple[float, float]] = {}
+    p_values: dict[Compared, tuple[float, float]] = {}
     for judged in (same[0] for same in family):
         assert isinstance(judged.stated, Part)
         assert judged.numbers.p is not None and judged.numbers.holm_p is not None
         sides = [_cell(side) for side in judged.stated.sides.values()]
         encodings, endpoints = frozenset(side.encoding for side in sides), {side.endpoint for side in sides}
         if len(encodings) == 2 and len(endpoints) == 1:
-            found.setdefault(
-                (judged.stated.arm, encodings, sides[0].endpoint), (judged.numbers.p, judged.numbers.holm_p)
-            )
-    return found
+            key = judged.stated.arm, encodings, sides[0].endpoint
+            p_values.setdefault(key, (judged.numbers.p, judged.numbers.holm_p))
+    return p_values

@@ -1,6 +1,6 @@
-"""The claims under test as data: what ``workflow/claims.yaml`` may say, and reading it (docs/claims.md).
+"""The claims under test as data: the keys of ``workflow/claims.yaml``, and reading it (docs/claims.md).
 
-It needs no numerical library, so that a mistake in the file is told before anything runs.
+No numerical library is imported, so that a mistake in the file is reported at once, before anything runs.
 """
 
 from pathlib import Path
@@ -24,11 +24,11 @@ class Side(Section):
     measure: str | None = Field(None, description="name of a measure of hope/measures")
     task: str | None = Field(None, description="the retrieval task")
     multiple: float | None = Field(None, gt=0.0, description="a number of training lengths")
-    depth: float | None = Field(None, ge=0.0, le=1.0, description="place of what a task asks for; all if left out")
+    depth: float | None = Field(None, ge=0.0, le=1.0, description="depth of the answer in the prompt; all if left out")
     extension: str | None = Field(None, description="label of a length extension; as trained if left out")
-    intervention: str | None = Field(None, description="what was done to components")
-    components: str | None = Field(None, description="to which components, or of which")
-    constant: float | None = Field(None, description="a number, in the place of all others")
+    intervention: str | None = Field(None, description="what was done to the components")
+    components: str | None = Field(None, description="the components changed or measured")
+    constant: float | None = Field(None, description="a number, in place of all other keys")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Side":
@@ -59,14 +59,14 @@ class Side(Section):
 
 
 class Informative(Section):
-    """Where a bounded measure can tell encodings apart: not with both sides at its floor or ceiling."""
+    """The range in which a bounded measure separates encodings: with both sides outside it, no verdict."""
 
     lowest: float = Field(description="both sides below it are at the floor, chance")
     highest: float = Field(description="both sides above it are at the ceiling")
 
 
 class Pilot(Section):
-    """What an endpoint was chosen from: models that no study may use as evidence."""
+    """The pilot models that an endpoint was chosen on; no study may use them as evidence."""
 
     seeds: list[int] = Field(min_length=1, description="seeds of the pilot models of the baseline")
     level: float = Field(description="mean of the baseline's measure over them")
@@ -75,27 +75,29 @@ class Pilot(Section):
 class Part(Section):
     """One part of a claim, with its one primary endpoint: treatment minus baseline.
 
-    ``superiority``: the interval lies on the claimed side of 0 and the estimate reaches
-    ``smallest_effect``. ``non_inferiority``: the interval shows the treatment not worse by more than
-    ``margin``. ``exact``: numbers of a formula, without noise, which reach ``smallest_effect``, or are
-    ``equal`` within ``margin``.
+    It is supported where, by ``kind``,
+
+    - ``superiority``: the interval lies on the claimed side of 0 and the estimate reaches ``smallest_effect``;
+    - ``non_inferiority``: the interval shows the treatment not worse by more than ``margin``;
+    - ``exact``: the difference of two numbers of formulas, without noise, reaches ``smallest_effect``, or is
+      within ``margin`` of 0 where the direction is ``equal``.
     """
 
     id: str = Field(description="short name, its own within the claim")
-    statement: str = Field(description="what this part says")
-    source: Source | None = Field(None, description="where it comes from, if not from the claim's source")
+    statement: str = Field(description="what this part states")
+    source: Source | None = Field(None, description="who states it, if not the claim's source")
     decides: bool = Field(True, description="whether the claim's verdict needs it")
-    arm: str = Field(MAIN, description="arm of the study whose models it is about, if not the claim's")
-    treatment: Side = Field(description="what the claim speaks of")
-    baseline: Side = Field(description="what it is compared with")
-    direction: Literal["lower", "higher", "equal"] = Field(description="where the treatment is claimed to be")
+    arm: str = Field(MAIN, description="arm of the study whose models are compared, if not the claim's")
+    treatment: Side = Field(description="the side that the claim is about")
+    baseline: Side = Field(description="the side that it is compared with")
+    direction: Literal["lower", "higher", "equal"] = Field(description="how the treatment is claimed to differ")
     kind: Literal["superiority", "non_inferiority", "exact"]
     smallest_effect: float | None = Field(None, gt=0.0, description="smallest difference that counts")
     margin: float | None = Field(None, gt=0.0, description="largest difference that does not count")
-    unit: str = Field(description="what the difference counts")
-    informative: Informative | None = Field(None, description="where a bounded measure can tell the sides apart")
+    unit: str = Field(description="unit of the difference")
+    informative: Informative | None = Field(None, description="where a bounded measure separates the sides")
     pilot: Pilot | None = Field(None, description="the models that the endpoint was chosen from")
-    elsewhere: str = Field("", description="what is said where a study lacks its encodings: which one has them")
+    elsewhere: str = Field("", description="reason given where a study lacks its encodings: which study has them")
     note: str = Field("", description="a sentence for readers of the report")
 
     @property
@@ -127,17 +129,17 @@ class Part(Section):
         if self.pilot and ends and not ends.lowest <= self.pilot.level <= ends.highest:
             raise ValueError(
                 f"pilot.level {self.pilot.level:g} lies outside informative, {ends.lowest:g} to {ends.highest:g}: "
-                "choose an endpoint at which the baseline is off its floor and its ceiling"
+                "choose an endpoint at which the baseline lies between its floor and its ceiling"
             )
         return self
 
 
 class UnmeasuredPart(Section):
-    """A part of a claim that this project does not measure: with it the claim cannot be supported."""
+    """A part of a claim that this project does not measure; a claim with such a part cannot be supported."""
 
     id: str = Field(description="short name, its own within the claim")
-    statement: str = Field(description="what this part says")
-    source: Source | None = Field(None, description="where it comes from, if not from the claim's source")
+    statement: str = Field(description="what this part states")
+    source: Source | None = Field(None, description="who states it, if not the claim's source")
     decides: Literal[True] = True
     not_measured: str = Field(min_length=1, description="why not")
     note: str = ""
@@ -184,7 +186,7 @@ def load_claims(path: Path) -> ClaimsFile:
     """Read the claims under test.
 
     Raises:
-        UserError: the file is missing, is not YAML, or says something wrong: one line that names the key.
+        UserError: the file is missing, is not YAML, or has a wrong key or value: one line that names the key.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -196,18 +198,18 @@ def load_claims(path: Path) -> ClaimsFile:
         raise UserError(f"{path}: expected a key 'claims' with a list of claims, as in workflow/claims.yaml")
     try:
         claims = [_claim(entry, f"claims.{entry.get('id', number)}") for number, entry in enumerate(content["claims"])]
-        found = _checked(ClaimsFile, {**content, "claims": claims}, "")
+        whole = _checked(ClaimsFile, {**content, "claims": claims}, "")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     names = [claim.id for claim in claims]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{path}: claims.{name}: two claims have this id; give each its own")
-    return found
+    return whole
 
 
 def _claim(entry: dict[str, Any], prefix: str) -> Claim:
-    """Check a claim part by part, so that an error names the key and the valid keys beside it."""
+    """Check a claim part by part, so that an error names the key and the nearest valid one."""
     parts: Any = entry.get("parts")
     if not _is_list_of_maps(parts):
         raise UserError(f"{prefix}.parts: expected a list of parts, one or more")

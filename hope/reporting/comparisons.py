@@ -30,19 +30,18 @@ def comparisons(
     primary: Mapping[Compared, tuple[float, float]],
     tests: int,
 ) -> pd.DataFrame:
-    """Return one row a pair and endpoint: the difference, its interval, and what could have been seen.
+    """Return one row per pair and endpoint: the difference, its interval, and the smallest detectable effect.
 
-    Two families. ``primary`` are the endpoints that decide a claim: ``p`` and ``holm_p`` are those of the
-    claim, against what it asks for. Everything else is ``exploratory``: ``p`` is two-sided against no
-    difference and ``holm_p`` corrected over all rows of the family that have one. ``tests`` is the size of
-    the family. A single seed has no interval and no p: it says nothing about encodings. An encoding that
-    coincides with an earlier one under another name is counted once.
+    There are two families. The ``primary`` endpoints decide a claim: ``p`` and ``holm_p`` are the claim's, of the test
+    that it states. All others are ``exploratory``: ``p`` is two-sided against no difference, and ``holm_p`` corrects
+    it over all rows of the family with a p. ``tests`` is the size of the family. A single seed has no interval and no
+    p, because it shows nothing about encodings. An encoding that coincides with an earlier one is counted once.
 
     Args:
         observations: the endpoints of each arm.
         tables: the study.
         primary: p, before and after correction, of the primary endpoints that compare two encodings.
-        tests: number of primary endpoints, those that compare no encodings included.
+        tests: number of primary endpoints, including those that do not compare two encodings.
     """
     rows = []
     for name, own in observations.items():
@@ -63,7 +62,7 @@ def comparisons(
 
 
 def pairs(tables: ArmTables) -> Iterator[tuple[str, str]]:
-    """Yield each encoding of an arm with RoPE, then with HoPE, of its own kind of training; no pair twice."""
+    """Yield each encoding of an arm with RoPE, then with HoPE, trained on the same mixture; no pair twice."""
     seen: set[frozenset[str]] = set()
     for against in AGAINST:
         for encoding in tables.encodings:
@@ -82,7 +81,7 @@ def _row(
     if difference is None:
         return None
     estimate = difference.estimate
-    # Two models that answer alike throughout, at their ceiling say, need not be alike on other prompts.
+    # Models that answer every prompt alike, for example at their ceiling, may differ on other prompts.
     known_noise = estimate.decides and not (measure.points and estimate.variance == 0)
     numbers = interval_columns(estimate, confidence)
     numbers["detectable"] = estimate.detectable(confidence)

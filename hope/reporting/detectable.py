@@ -1,4 +1,4 @@
-"""Which effects a study could see, told before it runs: from its seeds, and the noise of the default study."""
+"""The effects that a study could detect, before it runs: from its seeds and the noise of the default study."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from hope.reporting.claims_file import ClaimsFile, Part, Side
 from hope.statistics import Estimate, Noise
 
 NOISE = Path(hope.__file__).resolve().parents[1] / "docs" / "noise.json"
-"""Noise of the endpoints of the default study: what :func:`noise_of` returns of its verdicts."""
+"""Noise of the endpoints of the default study: :func:`noise_of` its verdicts."""
 
 
 def noise_of(claims: Path) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def noise_of(claims: Path) -> dict[str, Any]:
         claims: ``claims.json`` of the study.
 
     Returns:
-        ``study``, its name, and ``endpoints``: for each what is compared, and :class:`~hope.statistics.Noise`.
+        ``study``, its name, and ``endpoints``: the two sides of each and the fields of :class:`~hope.statistics.Noise`.
     """
     judged = read_json(claims)
     parts = [part for claim in judged["claims"] for part in claim["parts"] if part.get("noise")]
@@ -36,14 +36,14 @@ def noise_of(claims: Path) -> dict[str, Any]:
 
 
 def _compared(side: dict[str, Any]) -> dict[str, Any]:
-    """Return what a side measures, whatever the encoding: one encoding's noise stands for another's."""
+    """Return a side without its encoding: the noise of one encoding is taken for that of another."""
     return {key: side[key] for key in (*KEYS, "constant") if side.get(key) is not None}
 
 
 def seen_effects(stated: ClaimsFile, study: Study, known: Path = NOISE) -> Iterator[str]:
-    """Yield a line for each part that decides: the smallest effect that the study's seeds could be expected to see.
+    """Yield one line per deciding part: the smallest effect that the study's seeds can be expected to detect.
 
-    A part whose endpoint the default study does not have, or that the study cannot decide anyway, has none.
+    A part has no line where the default study lacks its endpoint, or where the study has fewer than two seeds for it.
     """
     if not known.exists():
         return
@@ -55,8 +55,8 @@ def seen_effects(stated: ClaimsFile, study: Study, known: Path = NOISE) -> Itera
             seeds = len(shared_seeds(part, arm)) if arm else 0
             if entry is None or seeds < 2:
                 continue
-            found = Noise(entry["of_seeds"], entry["of_units"], entry["of_rest"], entry["seeds"], entry["units"])
-            effect = Estimate(0.0, found.of(seeds, entry["units"])).detectable(study.report.confidence)
+            reference = Noise(entry["of_seeds"], entry["of_units"], entry["of_rest"], entry["seeds"], entry["units"])
+            effect = Estimate(0.0, reference.of(seeds, entry["units"])).detectable(study.report.confidence)
             bar = part.margin or part.smallest_effect
             yield (
                 f"claim {claim.id}, part {part.id}: {seeds} seeds could see {words.number(effect)} {part.unit} "

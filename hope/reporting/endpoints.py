@@ -2,8 +2,8 @@
 
 The measures are those of :mod:`hope.measures`. One row is one observation: the key of its endpoint, encoding, seed,
 unit (the number of a document or prompt; 0 for a measure of the whole model) and value. An endpoint that a model
-cannot have, such as a loss past the end of a learned encoding, has no rows. Measures of a formula have seed and unit
--1: no model is in them.
+cannot have, such as a loss past the end of a learned encoding, has no rows. Measures of a formula need no model: their
+seed and unit are -1.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from hope.files import whole_file
-from hope.measures import KEYS, MEASURES, QUALIFIERS, Endpoint, measured
+from hope.measures import MEASURES, QUALIFIERS, Endpoint, measured
+from hope.reporting.estimates import COLUMNS
 from hope.reporting.study_tables import ArmTables, StudyTables, read_table
 from hope.reporting.summaries import write_summaries
 
 NO_MODEL = -1
-COLUMNS = ["arm", *KEYS, "encoding", "seed", "unit", "value"]
 _TYPES = {name: "str" for name in QUALIFIERS} | {"multiple": "float64", "depth": "float64"}
 _TYPES |= {"arm": "str", "measure": "str", "encoding": "str", "seed": "int64", "unit": "int64", "value": "float64"}
 
@@ -41,25 +41,26 @@ def write_endpoints(study: Path) -> None:
 
 def collect_endpoints(tables: StudyTables) -> pd.DataFrame:
     """Return the endpoints of all models of a study, with the columns of ``endpoints.parquet``."""
-    found = [(arm.name, *each) for arm in tables.arms.values() for each in (*_of_models(arm), *_of_formulas(arm))]
+    values = [(arm.name, *each) for arm in tables.arms.values() for each in (*_of_models(arm), *_of_formulas(arm))]
     keys = pd.DataFrame(
         [
             {"arm": arm, **endpoint.columns, "encoding": encoding, "seed": seed}
-            for arm, encoding, seed, endpoint, _ in found
+            for arm, encoding, seed, endpoint, _ in values
         ],
         columns=COLUMNS[:-2],
     )
-    frame = keys.loc[np.repeat(keys.index, [len(values) for *_, values in found])]
-    frame["unit"] = [unit for *_, values in found for unit in values.index]
-    frame["value"] = [value for *_, values in found for value in values]
+    frame = keys.loc[np.repeat(keys.index, [len(series) for *_, series in values])]
+    frame["unit"] = [unit for *_, series in values for unit in series.index]
+    frame["value"] = [value for *_, series in values for value in series]
     return frame.dropna(subset="value").astype(_TYPES).reset_index(drop=True)
 
 
-Found = Iterator[tuple[str, int, Endpoint, pd.Series]]
+Values = Iterator[tuple[str, int, Endpoint, pd.Series]]
+"""Encoding, seed, key and values by unit."""
 
 
-def _of_models(tables: ArmTables) -> Found:
-    """Yield encoding, seed, key and values by unit of every endpoint of every trained model."""
+def _of_models(tables: ArmTables) -> Values:
+    """Yield every endpoint of every trained model."""
     sources = {entry.source.name: entry.source for entry in MEASURES.values() if entry.source.room != "theory"}
     for encoding, seed in tables.arm.runs():
         of_model = {
@@ -72,8 +73,8 @@ def _of_models(tables: ArmTables) -> Found:
             yield encoding, seed, endpoint, values
 
 
-def _of_formulas(tables: ArmTables) -> Found:
-    """Yield the same of what follows from the frequencies alone."""
+def _of_formulas(tables: ArmTables) -> Values:
+    """Yield every endpoint that follows from an encoding's frequencies alone."""
     folder = tables.paths.theory(tables.name)
     formulas = [
         (entry, read_table(folder / f"{entry.source.name}.parquet"))

@@ -1,6 +1,6 @@
-"""Observations as matrices of seeds x units, paired between encodings, and what they estimate.
+"""Observations as matrices of seeds x units, paired between encodings, and their estimates.
 
-All that stands with an interval in a table, a figure, a verdict or a sentence is paired here.
+Every number with an interval, in a table, a figure, a verdict or a sentence, is paired here.
 """
 
 import math
@@ -14,14 +14,16 @@ import pandas as pd
 from hope.measures import KEYS, Endpoint, Measure
 from hope.statistics import Estimate, crossed_difference, crossed_mean
 
+COLUMNS = ["arm", *KEYS, "encoding", "seed", "unit", "value"]
+"""Columns of ``endpoints.parquet``."""
 SCALED = {"estimate": "", "low": "_low", "high": "_high", "detectable": "_detectable"}
-"""Numbers that are shown in percent of perplexity or in points too, and what is put to those names."""
+"""Numbers that are also shown in percent of perplexity or in points, and the ending of their names there."""
 
 
 def matrices(frame: pd.DataFrame, by: Sequence[str], value: str, unit: str) -> Iterator[tuple[tuple, pd.DataFrame]]:
-    """Yield each cell of ``by`` with its means, one row a seed and one column a unit.
+    """Yield each cell of ``by`` with its means, one row per seed and one column per unit.
 
-    A unit that some seed lacks is left out, so that every seed is judged on the same ones.
+    A unit that some seed lacks is left out, so that all seeds are compared on the same units.
     """
     if frame.empty:
         return
@@ -32,7 +34,7 @@ def matrices(frame: pd.DataFrame, by: Sequence[str], value: str, unit: str) -> I
 
 
 def paired(above: pd.DataFrame, below: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return two matrices on the seeds and units that both have."""
+    """Return two matrices restricted to the seeds and units that both have."""
     seeds, units = above.index.intersection(below.index), above.columns.intersection(below.columns)
     return above.loc[seeds, units], below.loc[seeds, units]
 
@@ -43,16 +45,15 @@ def summarize(
     """Return the mean of ``value`` in each cell of ``by``, with its interval over crossed seeds and units.
 
     Args:
-        frame: one row an observation, with columns ``seed``, ``unit``, ``value`` and those of ``by``.
-        by: columns that name a cell; observations of one seed and unit within a cell are averaged.
+        frame: one row per observation, with columns ``seed``, ``unit``, ``value`` and those of ``by``.
+        by: columns that define a cell; observations of one seed and unit within a cell are averaged.
         value: the column averaged.
-        unit: the column that names documents or prompts.
+        unit: the column that numbers documents or prompts.
         confidence: of the interval.
-        minus: if given, observations with the same columns that are subtracted, paired by seed and unit.
+        minus: observations with the same columns to subtract, paired by seed and unit; None for none.
 
     Returns:
-        One row a cell: the columns of ``by``, estimate, low, high (NaN where no interval can be given),
-        seeds, units.
+        One row per cell: the columns of ``by``, estimate, low, high (NaN where there is no interval), seeds, units.
     """
     subtract = None if minus is None else dict(matrices(minus, by, value, unit))
     rows = []
@@ -69,15 +70,15 @@ def summarize(
 
 
 def interval_columns(estimate: Estimate, confidence: float, share: bool = False) -> dict:
-    """Return the columns of an estimate; no interval where a single seed is all there is.
+    """Return the columns of an estimate; the interval is NaN for a single seed.
 
-    The spread between documents of one seed says nothing of another seed: better no interval than that.
+    The spread between documents of one seed does not show how another seed would differ.
 
     Args:
-        estimate: what is shown.
+        estimate: the estimate.
         confidence: of the interval.
-        share: whether it is a share of tokens or prompts: its interval is cut to 0 and 1, and left out
-            where all observations are equal, for a model at its ceiling need not be perfect.
+        share: whether it is a share of tokens or prompts: its interval is cut to 0 and 1, and left out where all
+            observations are equal, because a model at its ceiling may still fail on other prompts.
     """
     low, high = estimate.interval(confidence)
     if share:
@@ -94,7 +95,7 @@ def interval_columns(estimate: Estimate, confidence: float, share: bool = False)
 
 
 class Cell(NamedTuple):
-    """What was observed: an endpoint of the models of one encoding."""
+    """An endpoint of the models of one encoding."""
 
     encoding: str
     endpoint: Endpoint
@@ -116,14 +117,15 @@ class Difference:
 
 
 class Observations:
-    """All endpoints of an arm, looked up by encoding and key.
+    """All endpoints of an arm, by encoding and key.
 
     Attributes:
-        endpoints: the keys in the order in which they first appear.
+        endpoints: the keys, in order of first appearance.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        """Take the arm's rows of ``endpoints.parquet``."""
+        """Take the arm's rows of ``endpoints.parquet``; there may be none."""
+        frame = frame.reindex(columns=COLUMNS) if frame.empty else frame
         keys = frame[list(KEYS)].drop_duplicates()
         self.endpoints = [Endpoint.of(row) for row in keys.to_dict("records")]
         numbered = frame.assign(number=frame.groupby(list(KEYS), dropna=False, sort=False).ngroup())
@@ -133,7 +135,7 @@ class Observations:
         }
 
     def matrix(self, cell: Cell) -> pd.DataFrame:
-        """Return the values, one row a seed and one column a unit; empty where there are none."""
+        """Return the values, one row per seed and one column per unit; empty where there are none."""
         return self._matrices.get(cell, pd.DataFrame())
 
     def level(self, cell: Cell) -> Estimate | None:
@@ -158,21 +160,21 @@ def by_arm(frame: pd.DataFrame, arms: Iterable[str]) -> dict[str, Observations]:
 
 
 def percent(nats: float) -> float:
-    """Return a difference of losses, in nats a token, as a change of perplexity in percent.
+    """Return a difference of losses, in nats per token, as a change of perplexity in percent.
 
-    An interval that is all but endless (one cell, two seeds far apart) is named so, not overflowed.
+    From 700 nats on, where exp overflows, it is infinite: two seeds far apart give such intervals.
     """
     return math.inf if nats >= 700 else 100 * math.expm1(nats)
 
 
 def in_familiar_units(measure: Measure, numbers: Mapping[str, float]) -> dict[str, float]:
-    """Return a difference and its limits as people read them: ``percent``, ``points``, with ``_low`` and so on.
+    """Return a difference and its limits as ``percent`` or ``points``, with ``_low`` and so on.
 
-    Losses are shown as changes of perplexity in percent (the smallest detectable effect as a rise), shares
-    of right answers in accuracy points; the names that do not apply are left out.
+    Differences of losses become changes of perplexity in percent (the smallest detectable effect as a rise),
+    differences of accuracy become points; names that do not apply are left out.
 
     Args:
-        measure: what was measured.
+        measure: the measure.
         numbers: those of :data:`SCALED` that are known, in the measure's own scale.
     """
     if measure.loss:

@@ -1,4 +1,4 @@
-"""What becomes of a claim: the verdicts with their numbers, as ``claims.json`` holds them."""
+"""Claims with their verdicts and numbers, as written to ``claims.json``."""
 
 import math
 from dataclasses import asdict, dataclass, field, fields
@@ -10,19 +10,19 @@ from hope.reporting.verdicts import Verdict
 
 @dataclass
 class Numbers:
-    """What is known of an endpoint; None where it was not measured or cannot be given.
+    """The numbers of an endpoint; None where it was not measured or has no such number.
 
     Attributes:
         estimate: treatment minus baseline, in ``unit``, with its interval ``low`` to ``high`` at ``df`` degrees of
-            freedom, over so many ``seeds`` and ``units``.
-        p: of the test that the verdict rests on; ``holm_p`` after correction over the primary endpoints.
-        detectable: the smallest effect that the study could have been expected to see
+            freedom, over ``seeds`` seeds and ``units`` units.
+        p: of the test behind the verdict; ``holm_p`` after correction over the primary endpoints.
+        detectable: the smallest effect that the study could be expected to detect
             (:meth:`hope.statistics.Estimate.detectable`).
         percent: the estimate as a change of perplexity, ``points`` in accuracy points, with their limits.
-        equivalence: the two one-sided tests that stand beside a non-inferiority.
+        equivalence: the two one-sided tests reported beside a non-inferiority.
         treatment_mean: mean of the treatment on the seeds and units that both sides have.
         baseline_mean: mean of the baseline on them.
-        noise: where the noise of the estimate comes from: ``of_seeds``, ``of_units`` and ``of_rest`` of
+        noise: the parts of its variance, ``of_seeds``, ``of_units`` and ``of_rest`` of
             :class:`hope.statistics.Noise`.
     """
 
@@ -50,7 +50,7 @@ class Numbers:
     noise: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
-        """Put None for what is no finite number."""
+        """Replace NaN and infinity by None."""
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, float) and not math.isfinite(value):
@@ -63,9 +63,9 @@ class JudgedPart:
 
     Attributes:
         stated: the part.
-        source: where it comes from.
+        source: who states it.
         reason: the verdict in one sentence.
-        numbers: what is known of its endpoint.
+        numbers: of its endpoint.
         verdict: after Holm's correction over the primary endpoints of all claims.
         interval_verdict: before it.
         evidence: the files, relative to the study, that its endpoint was computed from.
@@ -82,7 +82,7 @@ class JudgedPart:
     shown_in: list[str] = field(default_factory=list)
 
     def correct(self, corrected: float, endpoints: int, alpha: float) -> None:
-        """Take in the corrected p value; a verdict that does not survive becomes inconclusive."""
+        """Store the corrected p value; a verdict that it does not support becomes inconclusive."""
         self.numbers.holm_p = corrected
         if self.interval_verdict != "inconclusive" and corrected >= alpha:
             self.verdict = "inconclusive"
@@ -92,7 +92,7 @@ class JudgedPart:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the part as stated, and all that is known of it."""
+        """Return the part as stated, with its numbers and verdict."""
         return {
             **self.stated.model_dump(mode="json"),
             **asdict(self.numbers),
@@ -107,7 +107,7 @@ class JudgedPart:
 
 @dataclass
 class JudgedClaim:
-    """A claim with the verdict that follows from those of its parts.
+    """A claim with the verdict that follows from its parts.
 
     Attributes:
         stated: the claim.
@@ -119,17 +119,17 @@ class JudgedClaim:
 
     @property
     def deciding(self) -> list[JudgedPart]:
-        """The parts that decide."""
+        """The deciding parts."""
         return [part for part in self.parts if part.stated.decides]
 
     @property
     def verdict(self) -> Verdict:
-        """Supported where all parts that decide are, contradicted where one of them is."""
+        """Supported if all deciding parts are, contradicted if one of them is."""
         return _all_of([part.verdict for part in self.deciding])
 
     @property
     def settling(self) -> JudgedPart:
-        """The part that settles it: the surest contradiction, or the least sure support."""
+        """The part that settles it: the contradiction with the smallest p, or the support with the largest."""
         parts = [part for part in self.deciding if part.verdict == self.verdict]
         if self.verdict == "inconclusive":
             return parts[0]
@@ -137,9 +137,9 @@ class JudgedClaim:
         return by_p[0] if self.verdict == "contradicted" else by_p[-1]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the claim with the numbers of the part that settles it, a reason, and all parts."""
+        """Return the claim with its verdict, the reason and numbers of the part that settles it, and all parts."""
         settling = self.settling
-        # A part without an endpoint may be what holds a claim back; the numbers are then of one that has one.
+        # The settling part may have no endpoint; the numbers are then those of the first part that has one.
         measured = [part for part in self.deciding if part.numbers.estimate is not None]
         shown = settling if settling.numbers.estimate is not None or not measured else measured[0]
         on = "" if len(self.deciding) == 1 else f"On \u201c{settling.stated.statement}\u201d: "

@@ -16,6 +16,7 @@ from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 from hope.files import read_json
 from hope.paths import StudyPaths
+from hope.reporting.estimates import Observations
 
 if TYPE_CHECKING:
     from hope.reporting.figures.style import EncodingStyle
@@ -35,7 +36,7 @@ _ROOMS = {
     "intervention": "analysis",
     "dynamics": "analysis",
 }
-"""The tables of a model, and where each lies."""
+"""The tables of a model, and the folder of each."""
 
 
 class StudyTables:
@@ -56,7 +57,7 @@ class StudyTables:
 
     @cached_property
     def styles(self) -> dict[str, "EncodingStyle"]:
-        """How each encoding is drawn."""
+        """The style of each encoding in figures."""
         from hope.reporting.figures.style import encoding_styles
 
         return encoding_styles(list(dict.fromkeys(run.encoding for run in self.study.runs())))
@@ -73,7 +74,7 @@ class StudyTables:
 
 
 class ArmTables:
-    """The tables of one arm of a study, read when first asked for."""
+    """The tables of one arm of a study, each read on first use."""
 
     def __init__(self, whole: StudyTables, name: str) -> None:
         """Take the arm ``name`` of a study."""
@@ -98,7 +99,7 @@ class ArmTables:
 
     @property
     def styles(self) -> dict[str, "EncodingStyle"]:
-        """How each encoding is drawn, in every arm alike."""
+        """The style of each encoding in figures, the same in every arm."""
         return self.whole.styles
 
     @property
@@ -108,25 +109,30 @@ class ArmTables:
 
     @cached_property
     def same(self) -> dict[str, str]:
-        """The earlier encoding that an encoding coincides with at the arm's sizes, by name."""
+        """By encoding, the earlier encoding that it coincides with at the arm's sizes."""
         shape = encoding_shape(self.arm.model, self.length)
         return coinciding([self.arm.encoding(name) for name in self.encodings], shape)
+
+    @cached_property
+    def observations(self) -> Observations:
+        """The arm's endpoints; none as long as the study has no ``endpoints.parquet``."""
+        return Observations(self.summary("endpoints"))
 
     def seeds(self, encoding: str) -> list[int]:
         """Return the seeds of an encoding."""
         return [seed for name, seed in self.arm.runs() if name == encoding]
 
     def label(self, encoding: str, seeds: int | None = None) -> str:
-        """Return the encoding's name for a legend, with what must be known of it.
+        """Return the encoding's name for a legend, with the earlier encoding that it coincides with.
 
-        That is a single seed, for it has no interval, and an earlier encoding that it coincides with.
+        A single seed is mentioned too, because it has no interval.
         """
         seeds = len(self.seeds(encoding)) if seeds is None else seeds
         name = f"{encoding} = {self.same[encoding]}" if encoding in self.same else encoding
         return f"{name} (1 seed)" if seeds == 1 else name
 
     def path(self, table: str, encoding: str, seed: int) -> Path:
-        """Return where a table of one model lies."""
+        """Return the path of a table of one model."""
         folder: Path = getattr(self.paths.run(self.name, encoding, seed), _ROOMS[table])
         return folder / f"{table}.parquet"
 
@@ -143,7 +149,7 @@ class ArmTables:
 
         Args:
             table: its name.
-            extended: keep the rows of length extensions too, not only those of the models as they were trained.
+            extended: keep the rows of length extensions, not only those of the models as trained.
 
         Raises:
             UserError: a table cannot be read.
@@ -164,12 +170,12 @@ class ArmTables:
         return read_table(path) if path.exists() else pd.DataFrame()
 
     def summary(self, table: str) -> pd.DataFrame:
-        """Return the rows of this arm of a table across models; none where there is no such table."""
+        """Return this arm's rows of a table across models, or an empty table."""
         frame = self.whole.summary(table)
         return frame if frame.empty else frame[frame["arm"] == self.name].reset_index(drop=True)
 
     def rotary(self) -> list[str]:
-        """Return the rotary encodings of the study."""
+        """Return the arm's rotary encodings."""
         return [name for name in self.encodings if self.arm.is_rotary(name)]
 
     def bounded(self, encoding: str) -> bool:
@@ -186,7 +192,7 @@ class ArmTables:
     def wavelengths(self, encoding: str) -> np.ndarray:
         """Return the wavelength of each component of a rotary encoding, in training lengths: 2 pi / (theta_j L).
 
-        Of a component that stands still, that which it had before it was stopped; infinite if it had none.
+        A stopped component has the wavelength from before it was stopped, or an infinite one if it had none.
         """
         spectrum = self.spectrum(encoding)
         used, whole = np.array(spectrum.frequencies), np.array(spectrum.whole)
@@ -194,7 +200,7 @@ class ArmTables:
             return 2 * np.pi / (np.where(used > 0, used, whole) * self.length)
 
     def kept(self, encoding: str) -> int:
-        """Return the number K of components that a rotary encoding turns."""
+        """Return the number K of components that turn in a rotary encoding."""
         return self.spectrum(encoding).kept
 
 
@@ -202,7 +208,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Return a table.
 
     Raises:
-        UserError: it is not there or cannot be read: one line that names the file.
+        UserError: it is missing or cannot be read: one line that names the file.
     """
     try:
         return pd.read_parquet(path)

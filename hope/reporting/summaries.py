@@ -1,4 +1,4 @@
-"""Summary tables for people: levels, the U-shape by layer, retrieval and cost, as CSV and Parquet."""
+"""Summary tables: mean levels, the U-shape by layer, retrieval and cost, as CSV and Parquet."""
 
 import json
 import math
@@ -70,14 +70,14 @@ def levels(observations: Observations, tables: ArmTables, summary: str) -> pd.Da
 
 
 def baseline_of(settings: Arm, encoding: str, family: str = BASELINE) -> str | None:
-    """Return what an encoding is compared with: ``rope``, trained on the same mixture of text and tasks.
+    """Return the encoding that another is compared with: ``rope``, trained on the same mixture of text and tasks.
 
-    An encoding that was trained on text alone is compared with an encoding of that family that was too;
-    None where there is none, for the text would differ and not the encoding alone.
+    An encoding trained on text alone is compared with one of the family that was too, or with none (None), because
+    the training data would differ and not the encoding alone.
 
     Args:
         settings: the arm.
-        encoding: a name of it.
+        encoding: one of its encodings.
         family: ``hope`` for a comparison with HoPE instead.
     """
     text_only = settings.encoding(encoding).text_only
@@ -92,7 +92,7 @@ def baseline_of(settings: Arm, encoding: str, family: str = BASELINE) -> str | N
 def ushape(tables: ArmTables) -> pd.DataFrame:
     """Return the U-shape index by encoding, subject, query and layer, with the first token and without.
 
-    Layer -1 is the mean over all of them; documents and seeds are crossed.
+    Layer -1 is the mean over all layers; the intervals are over crossed seeds and documents.
     """
     frame = tables.read("ushape")
     if frame.empty:
@@ -110,11 +110,11 @@ def ushape(tables: ArmTables) -> pd.DataFrame:
 def retrieval(tables: ArmTables, observations: Observations) -> pd.DataFrame:
     """Return accuracy and exact match by task, prompt length and encoding, beside chance.
 
-    A task with depths has a row for all of them together, ``depth`` NaN, and one for each.
+    A task with depths has one row for all depths together, its ``depth`` NaN, and one row per depth.
     """
-    asked, prompts, rows = tables.arm.retrieval, tables.read("retrieval"), []
+    tasks, prompts, rows = tables.arm.retrieval.tasks, tables.read("retrieval"), []
     scored = [endpoint for endpoint in observations.endpoints if endpoint.measure == "accuracy"]
-    for endpoint in sorted(scored, key=lambda each: _place(each, asked.tasks)):
+    for endpoint in sorted(scored, key=lambda each: _order(each, tasks)):
         for encoding in tables.encodings:
             accuracy = observations.level(Cell(encoding, endpoint))
             exact = observations.level(Cell(encoding, replace(endpoint, measure="exact")))
@@ -139,17 +139,17 @@ def retrieval(tables: ArmTables, observations: Observations) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"depth": "float64"})
 
 
-def _place(endpoint: Endpoint, tasks: list[str]) -> tuple[int, float, float]:
-    """Return where an endpoint stands in the table: by task in the config's order, length and depth, all first."""
+def _order(endpoint: Endpoint, tasks: list[str]) -> tuple[int, float, float]:
+    """Return the sorting key of an endpoint: task in the config's order, length, depth (all depths first)."""
     assert endpoint.task is not None and endpoint.multiple is not None
     return tasks.index(endpoint.task), endpoint.multiple, -1.0 if endpoint.depth is None else endpoint.depth
 
 
 def _prompt_facts(own: pd.DataFrame, endpoint: Endpoint, length: int) -> dict[str, Any]:
-    """Return what is known of the prompts of a cell, by one encoding's prompts of the task.
+    """Return the columns that describe the prompts of a cell, from one encoding's prompts of the task.
 
-    ``prompts`` are those of one model, depths counted apart; ``standard_error`` is that of one model's accuracy,
-    over its prompts alone (the root mean square over seeds).
+    ``prompts`` is their number for one model, each depth counted; ``standard_error`` is that of one model's accuracy
+    over its prompts (the root mean square over seeds).
     """
     assert endpoint.multiple is not None
     tokens = round(endpoint.multiple * length)
@@ -168,11 +168,11 @@ def _prompt_facts(own: pd.DataFrame, endpoint: Endpoint, length: int) -> dict[st
 
 
 def cost(tables: ArmTables) -> pd.DataFrame:
-    """Return what each training took, one row a model.
+    """Return the cost of each training, one row per model.
 
-    Tokens, the seconds of the training steps and tokens a second come from ``history.parquet``; the seconds
-    of the whole stage (start, checkpoints and export too, but of its last process alone if it was stopped
-    and resumed) from ``run.json``; the number of parameters from the header of ``model.safetensors``.
+    Tokens, seconds of the training steps and tokens per second come from ``history.parquet``; ``stage_seconds``, the
+    seconds of the whole stage with start, checkpoints and export, from ``run.json`` (after a resume, those of the last
+    process only); the number of parameters from the header of ``model.safetensors``.
     """
     rows = []
     for encoding, seed in tables.arm.runs():

@@ -1,4 +1,4 @@
-"""When a part of a claim counts as shown, and the sentence that says why."""
+"""The verdict on a part of a claim, and the sentence that explains it."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Literal
 from hope.measures import known
 from hope.reporting.claims_file import Part
 from hope.reporting.estimates import Difference, in_familiar_units
+from hope.reporting.words import plural
 from hope.statistics import Estimate
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
@@ -15,12 +16,12 @@ WITHIN_ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Ruling:
-    """What an endpoint says of its part.
+    """The verdict of an endpoint on its part.
 
     Attributes:
-        verdict: by the interval at the study's confidence, alone.
-        p: the largest 1 - confidence at which the interval still leaves the part open; None where no
-            noise is in it or a single seed is all there is.
+        verdict: by the interval at the study's confidence, before any correction.
+        p: the largest 1 - confidence at which the interval leaves the part open; None for exact numbers and for a
+            single seed.
         reason: the verdict in one sentence.
     """
 
@@ -32,15 +33,13 @@ class Ruling:
 def rule(part: Part, difference: Difference, confidence: float) -> Ruling:
     """Judge one part by its endpoint.
 
-    Let effects be signed so that the claimed direction is positive, with *bar* the smallest effect for
-    superiority, and minus the margin for non-inferiority. Supported: the interval lies above 0
-    (superiority) or above the bar (non-inferiority), and the estimate is no less than the bar.
-    Contradicted: the interval lies below the bar. Else inconclusive. An effect that is surely there and
-    surely smaller than the smallest that counts is so *contradicted*: what was claimed matters.
+    Let effects be signed so that the claimed direction is positive. The *bar* is the smallest effect for
+    superiority, and minus the margin for non-inferiority. Supported: the interval lies above 0 (superiority) or above
+    the bar (non-inferiority), and the estimate reaches the bar. Contradicted: the interval lies below the bar.
+    Otherwise inconclusive. An effect that is significant but surely smaller than the bar is therefore *contradicted*.
 
-    A verdict can therefore only be *supported* where the estimate reaches the bar and only *contradicted*
-    where it does not; twice the one-sided p value of the one that is possible is below 1 - confidence
-    exactly when the verdict is reached.
+    So *supported* is possible only where the estimate reaches the bar, and *contradicted* only where it does not.
+    Twice the one-sided p value of the possible verdict is below 1 - confidence exactly when the interval gives it.
     """
     if part.kind == "exact":
         return _rule_exact(part, difference)
@@ -68,7 +67,7 @@ def rule(part: Part, difference: Difference, confidence: float) -> Ruling:
 
 
 def _rule_exact(part: Part, difference: Difference) -> Ruling:
-    """Judge numbers that have no noise: the difference itself, not an interval."""
+    """Judge numbers without noise by the difference itself, not by an interval."""
     gap = difference.estimate.mean
     shown = f"{difference_name(part)} is {gap:.3g} {part.unit}"
     if part.margin is not None:
@@ -82,7 +81,7 @@ def _rule_exact(part: Part, difference: Difference) -> Ruling:
 
 
 def _uninformative(part: Part, difference: Difference) -> str:
-    """Say why a bounded measure cannot tell the sides apart; empty if it can."""
+    """Return why a bounded measure cannot tell the sides apart; empty if it can."""
     if part.informative is None:
         return ""
     sides = difference.treatment, difference.baseline
@@ -94,7 +93,7 @@ def _uninformative(part: Part, difference: Difference) -> str:
 
 
 def _why(part: Part, verdict: Verdict, low: float, high: float, detectable: str) -> str:
-    """Return what the interval, signed towards the claim, says, and what could have been seen if it says nothing."""
+    """Return what the interval, signed towards the claim, shows; if nothing, the smallest detectable effect too."""
     if part.margin is not None:
         return {
             "supported": f"not worse by more than the margin of {part.margin:g}",
@@ -117,7 +116,7 @@ def _why(part: Part, verdict: Verdict, low: float, high: float, detectable: str)
 
 
 def detectable_effect(part: Part, estimate: Estimate, confidence: float) -> str:
-    """Return in words the smallest effect that the study could have been expected to see."""
+    """Return in words the smallest effect that the study could be expected to detect."""
     detectable = estimate.detectable(confidence)
     return f"the smallest effect that it could have seen is {detectable:.2g} {part.unit}" + _familiar(
         part, {"detectable": detectable}
@@ -125,7 +124,7 @@ def detectable_effect(part: Part, estimate: Estimate, confidence: float) -> str:
 
 
 def _familiar(part: Part, numbers: dict[str, float]) -> str:
-    """Return an effect in percent of perplexity or in accuracy points, behind a comma; empty if it is neither."""
+    """Return an effect in percent of perplexity or in accuracy points, after a comma; empty if it has neither."""
     sign = "" if "detectable" in numbers else "+"
     texts = [
         f"{value:{sign}.3g}% in perplexity" if name.startswith("percent") else f"{value:{sign}.3g} points"
@@ -136,7 +135,7 @@ def _familiar(part: Part, numbers: dict[str, float]) -> str:
 
 
 def difference_name(part: Part) -> str:
-    """Return the endpoint in words: what is subtracted from what."""
+    """Return the difference in words: treatment minus baseline."""
     treatment, baseline = part.treatment, part.baseline
     if baseline.constant is not None:
         against = f" minus {baseline.words}" if baseline.constant else ""
@@ -149,16 +148,12 @@ def difference_name(part: Part) -> str:
 
 
 def shown_estimate(part: Part, estimate: Estimate, confidence: float) -> str:
-    """Return an estimate as a person reads it: number, unit, interval, and what it rests on."""
+    """Return an estimate in words: number, unit, interval, and over how many seeds and units."""
     low, high = estimate.interval(confidence)
     interval = f" ({confidence:.0%} interval {low:.3g} to {high:.3g})" if estimate.decides else ""
     unit = known(part.treatment.endpoint).unit
-    rests = [_count(estimate.seeds, "seed")]
+    counts = [plural(estimate.seeds, "seed")]
     if unit in ("document", "prompt"):
-        rests.append(_count(estimate.units, unit))
+        counts.append(plural(estimate.units, unit))
     familiar = _familiar(part, {"estimate": estimate.mean})
-    return f"{estimate.mean:.3g} {part.unit}{familiar}{interval} over {' and '.join(rests)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{estimate.mean:.3g} {part.unit}{familiar}{interval} over {' and '.join(counts)}"

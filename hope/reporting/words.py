@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: the same in figures, notebooks and the report."""
+"""Numbers in words, the same in figures, notebooks and the report."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ MINUS = "−"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with so many significant digits, no exponent where it can be helped; a dash for none."""
+    """Return a number with ``digits`` significant digits, without an exponent if possible; a dash for None."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0:
@@ -27,7 +27,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def interval(low: float | None, high: float | None, estimate: float | None = None) -> str:
-    """Return ``[low, high]`` with as many decimals as three digits of the estimate have; empty if there is none."""
+    """Return ``[low, high]`` with the decimals of the estimate at three digits; empty if there is no interval."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     scale = max(abs(value) for value in (low, high, estimate or 0.0))
@@ -35,7 +35,7 @@ def interval(low: float | None, high: float | None, estimate: float | None = Non
 
 
 def _aligned(value: float, scale: float) -> str:
-    """Return a number with the decimals that three digits of ``scale`` have."""
+    """Return a number with the decimals of ``scale`` at three digits."""
     if scale == 0:
         return "0"
     magnitude = math.floor(math.log10(scale))
@@ -44,46 +44,46 @@ def _aligned(value: float, scale: float) -> str:
     return f"{value:,.{max(0, 2 - magnitude)}f}".replace("-", MINUS)
 
 
-def estimate_with_interval(found: Mapping[Any, Any]) -> str:
+def estimate_with_interval(row: Mapping[Any, Any]) -> str:
     """Return a judged part's effect in its own unit, with its interval."""
-    if found.get("estimate") is None:
+    if row.get("estimate") is None:
         return "–"
-    numbers = f"{signed(found['estimate'])} {interval(found.get('low'), found.get('high'), found['estimate'])}".strip()
-    return f"{numbers} {found.get('unit') or ''}".strip()
+    numbers = f"{signed(row['estimate'])} {interval(row.get('low'), row.get('high'), row['estimate'])}".strip()
+    return f"{numbers} {row.get('unit') or ''}".strip()
 
 
-def threshold(found: Mapping[Any, Any]) -> str:
-    """Return what a part asks for, in its own unit."""
-    lower = found.get("direction") == "lower"
-    if found.get("margin") is not None:
-        sign = "±" if found.get("direction") == "equal" else "+" if lower else MINUS
-        return f"allows {sign}{found['margin']:g}"
-    if found.get("smallest_effect") is not None:
-        return f"asks for {MINUS if lower else '+'}{found['smallest_effect']:g} or {'lower' if lower else 'more'}"
+def threshold(row: Mapping[Any, Any]) -> str:
+    """Return the smallest effect or margin of a part, in its own unit."""
+    lower = row.get("direction") == "lower"
+    if row.get("margin") is not None:
+        sign = "±" if row.get("direction") == "equal" else "+" if lower else MINUS
+        return f"allows {sign}{row['margin']:g}"
+    if row.get("smallest_effect") is not None:
+        return f"asks for {MINUS if lower else '+'}{row['smallest_effect']:g} or {'lower' if lower else 'more'}"
     return ""
 
 
-def familiar(found: Mapping[Any, Any]) -> str:
-    """Return a difference of losses as a change of perplexity, of right answers in points; nothing for others."""
+def familiar(row: Mapping[Any, Any]) -> str:
+    """Return a difference of losses as a change of perplexity, one of accuracies in points, else nothing."""
     for name, unit, behind in (("percent", "%", " in perplexity"), ("points", "", " points")):
-        if _known(found, name):
+        if _known(row, name):
             limits = ""
-            if _known(found, f"{name}_low") and _known(found, f"{name}_high"):
-                limits = f" [{_change(found[f'{name}_low'], unit)}, {_change(found[f'{name}_high'], unit)}]"
-            return f"{_change(found[name], unit)}{limits}{behind}"
+            if _known(row, f"{name}_low") and _known(row, f"{name}_high"):
+                limits = f" [{_change(row[f'{name}_low'], unit)}, {_change(row[f'{name}_high'], unit)}]"
+            return f"{_change(row[name], unit)}{limits}{behind}"
     return ""
 
 
-def detectable(found: Mapping[Any, Any]) -> str:
-    """Return the smallest effect that could have been seen, in familiar units if there are any; empty if unknown."""
+def detectable(row: Mapping[Any, Any]) -> str:
+    """Return the smallest detectable effect, in percent or points if possible; empty if unknown."""
     for name, behind in (("percent_detectable", "% in perplexity"), ("points_detectable", " points")):
-        if _known(found, name):
-            return f"{number(found[name], 2)}{behind}"
-    return number(found["detectable"], 2) if _known(found, "detectable") else ""
+        if _known(row, name):
+            return f"{number(row[name], 2)}{behind}"
+    return number(row["detectable"], 2) if _known(row, "detectable") else ""
 
 
-def _known(found: Mapping[Any, Any], name: str) -> bool:
-    return found.get(name) is not None and not math.isnan(found[name])
+def _known(row: Mapping[Any, Any], name: str) -> bool:
+    return row.get(name) is not None and not math.isnan(row[name])
 
 
 def _change(value: float, unit: str) -> str:
@@ -92,14 +92,14 @@ def _change(value: float, unit: str) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Return a p value as it is written in papers."""
+    """Return a p value as written in papers."""
     if value is None or not math.isfinite(value):
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
 def count(value: float | int) -> str:
-    """Return a large count in words: 1.6 million, 640,000."""
+    """Return a count in words: 1.6 million, 640,000."""
     for size, unit in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
         if value >= size:
             return f"{value / size:.3g} {unit}"
@@ -107,7 +107,7 @@ def count(value: float | int) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return a duration as a person says it."""
+    """Return a duration in seconds, minutes, hours or days."""
     if value is None or not math.isfinite(value):
         return "–"
     if value < 90:
@@ -118,7 +118,7 @@ def seconds(value: float | None) -> str:
 
 
 def plural(amount: int, noun: str) -> str:
-    """Return a number with its noun, as one or many."""
+    """Return a number with its noun, singular or plural."""
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
@@ -129,5 +129,5 @@ def small(amount: int) -> str:
 
 
 def listed(items: list[str]) -> str:
-    """Return items as an enumeration: ``a, b and c``."""
+    """Return items as a list in words: ``a, b and c``."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 2 else items) if items else ""

@@ -1,6 +1,7 @@
 """Fixtures of the analysis tests: small models, planted attention, a token corpus."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,27 +127,29 @@ def attend_to() -> Callable[..., Tensor]:
     return weights
 
 
+def write_model(
+    parent: Path,
+    encoding: str,
+    sharp: bool = True,
+    vocabulary: int = VOCABULARY,
+    windows: dict | None = None,
+    settings: dict | None = None,
+) -> Path:
+    """Write the folder of a tiny model, as it was initialised or sharpened, and return it."""
+    stage = small_stage(encoding, settings=settings)
+    model = Decoder(stage.model, vocabulary, LENGTH, stage.encoding).initialise(stage.seed)
+    model = sharpen(model) if sharp else model
+    folder = parent / f"{encoding}-{sharp}-{vocabulary}"
+    save_model(model, model.state_dict(), stage, "0" * 16, folder)
+    if windows is not None:
+        write_json(folder / "config.json", read_json(folder / "config.json") | {"windows": windows})
+    return folder
+
+
 @pytest.fixture
 def make_model(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes the folder of a tiny model, as it was initialised or sharpened."""
-
-    def make(
-        encoding: str,
-        sharp: bool = True,
-        vocabulary: int = VOCABULARY,
-        windows: dict | None = None,
-        settings: dict | None = None,
-    ) -> Path:
-        stage = small_stage(encoding, settings=settings)
-        model = Decoder(stage.model, vocabulary, LENGTH, stage.encoding).initialise(stage.seed)
-        model = sharpen(model) if sharp else model
-        folder = tmp_path / f"{encoding}-{sharp}-{vocabulary}"
-        save_model(model, model.state_dict(), stage, "0" * 16, folder)
-        if windows is not None:
-            write_json(folder / "config.json", read_json(folder / "config.json") | {"windows": windows})
-        return folder
-
-    return make
+    """Return :func:`write_model` under the test's folder."""
+    return partial(write_model, tmp_path)
 
 
 @pytest.fixture(scope="session")

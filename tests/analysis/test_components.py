@@ -32,18 +32,23 @@ def turned(vectors, frequencies=FREQUENCIES):
     return torch.cat((spun.real, spun.imag), dim=-1).float()
 
 
+def with_vectors(planted, queries, keys):
+    """Return a planted model with these queries and keys."""
+    model = planted(torch.ones(*queries.shape[:2], 2, 2))
+    model.queries, model.keys = queries, keys
+    model.shape = model.shape.model_copy(update={"width": queries.shape[1] * DIM})
+    return model
+
+
 @pytest.fixture
 def noise():
     return torch.Generator().manual_seed(6)
 
 
-@pytest.mark.parametrize("kv_heads", [1, 2, 4])
-@pytest.mark.parametrize("length", [48, 300])
+@pytest.mark.parametrize(("kv_heads", "length"), [(1, 300), (4, 48)])
 def test_contributions_add_up_to_the_mean_logit_at_each_distance(planted, noise, kv_heads, length):
-    model = planted(torch.ones(3, 4, 2, 2))
-    model.queries = torch.randn(3, 4, length, DIM, generator=noise)
-    model.keys = torch.randn(3, kv_heads, length, DIM, generator=noise)
-    model.shape = model.shape.model_copy(update={"width": 4 * DIM})
+    queries = torch.randn(3, 4, length, DIM, generator=noise)
+    model = with_vectors(planted, queries, torch.randn(3, kv_heads, length, DIM, generator=noise))
     found, queries = components_of(model, length=length), 6
     keys = model.keys.repeat_interleave(4 // kv_heads, dim=1).double()
     logits = (model.queries.double() @ keys.transpose(2, 3) * DIM**-0.5).mean(dim=0).numpy()
@@ -60,12 +65,9 @@ def test_contributions_add_up_to_the_mean_logit_at_each_distance(planted, noise,
 
 
 def test_one_active_component_is_found_and_drawn_as_its_cosine(planted, noise):
-    model = planted(torch.ones(4, 2, 2, 2))
     constant = 0.01 * torch.randn(4, 2, LENGTH, DIM, generator=noise)
     constant[..., 3] += 2.0
-    model.queries = model.keys = turned(constant)
-    model.shape = model.shape.model_copy(update={"width": 2 * DIM})
-    found = components_of(model)
+    found = components_of(with_vectors(planted, turned(constant), turned(constant)))
     chosen, others = activated_components(found.spread(), FREQUENCIES.numpy(), 0.125)
     assert (chosen, others) == ([3], [0, 1, 2, 4, 5, 6, 7])
     curve = 4.0 * np.cos(np.arange(LENGTH) * float(FREQUENCIES[3])) / DIM**0.5
@@ -79,11 +81,9 @@ def test_one_active_component_is_found_and_drawn_as_its_cosine(planted, noise):
 
 
 def test_variance_shares_are_the_covariances_with_the_logit(planted, noise):
-    model, queries = planted(torch.ones(3, 2, 2, 2)), 6
-    scales = torch.tensor([3.0, 1.0, 0.2, 1.0, 2.0, 0.5, 1.0, 0.1]).repeat(2)
-    model.queries = scales * torch.randn(3, 2, LENGTH, DIM, generator=noise)
-    model.keys = 1.0 + torch.randn(3, 2, LENGTH, DIM, generator=noise)
-    model.shape = model.shape.model_copy(update={"width": 2 * DIM})
+    scales, queries = torch.tensor([3.0, 1.0, 0.2, 1.0, 2.0, 0.5, 1.0, 0.1]).repeat(2), 6
+    vectors = scales * torch.randn(3, 2, LENGTH, DIM, generator=noise)
+    model = with_vectors(planted, vectors, 1.0 + torch.randn(3, 2, LENGTH, DIM, generator=noise))
     shares = components_of(model, queries).variance_shares()
     assert shares.shape == (1, 2, DIM // 2)
     assert shares.sum(axis=-1) == pytest.approx(1.0, abs=1e-5)
@@ -98,20 +98,15 @@ def test_variance_shares_are_the_covariances_with_the_logit(planted, noise):
 
 
 def test_a_head_of_equal_logits_has_no_shares(planted):
-    model = planted(torch.ones(2, 1, 2, 2))
-    model.queries = model.keys = torch.zeros(2, 1, LENGTH, DIM)
-    model.shape = model.shape.model_copy(update={"width": DIM})
-    assert np.isnan(components_of(model).variance_shares()).all()
+    zeros = torch.zeros(2, 1, LENGTH, DIM)
+    assert np.isnan(components_of(with_vectors(planted, zeros, zeros)).variance_shares()).all()
 
 
 def test_the_mean_pair_is_that_from_before_the_rotation(planted, noise):
     """Constant vectors: h_j = q_j conj(k_j), and their kernel is the logit at every distance."""
-    model = planted(torch.ones(2, 2, 2, 2))
     plain = torch.randn(2, 2, 1, DIM, generator=noise).expand(2, 2, LENGTH, DIM)
     other = torch.randn(2, 2, 1, DIM, generator=noise).expand(2, 2, LENGTH, DIM)
-    model.queries, model.keys = turned(plain), turned(other)
-    model.shape = model.shape.model_copy(update={"width": 2 * DIM})
-    found = components_of(model)
+    found = components_of(with_vectors(planted, turned(plain), turned(other)))
     query, key = (torch.complex(*part[:, :, 0].double().chunk(2, dim=-1)).numpy() for part in (plain, other))
     expected = (query * key.conj()).mean(axis=0) * DIM**-0.5
     np.testing.assert_allclose(found.mean_pairs()[0], expected, atol=1e-5)
@@ -138,12 +133,9 @@ def test_the_bound_by_parts_holds_for_any_pairs(seed, half, distance):
 
 def test_thresholds_show_how_much_the_definition_depends_on_them(planted, noise):
     """Component 3 bends the logits of head 0, component 5 bends half as much: between the two lies one threshold."""
-    model = planted(torch.ones(4, 1, 2, 2))
     constant = torch.zeros(4, 1, LENGTH, DIM)
     constant[..., 3], constant[..., 5] = 1.5, 1.5 / 2**0.5
-    model.queries = model.keys = turned(constant)
-    model.shape = model.shape.model_copy(update={"width": DIM})
-    found = components_of(model)
+    found = components_of(with_vectors(planted, turned(constant), turned(constant)))
     table = pd.DataFrame(activation_columns(found, 0.125))
     assert set(table["layer"]) == {-1, 0}
     chosen = table[table["activated"]].groupby(["rule", "threshold", "layer"])["component"].apply(list)
@@ -160,40 +152,30 @@ def test_thresholds_show_how_much_the_definition_depends_on_them(planted, noise)
 
 def test_a_large_aimless_component_is_not_taken_for_one_that_knows_distance(planted, noise):
     documents = 24
-    model = planted(torch.ones(documents, 1, 2, 2))
     vectors = torch.zeros(documents, 1, LENGTH, DIM)
     vectors[..., 2] = 1.0
     vectors[..., [5, 13]] = 3.0 * torch.randn(documents, 1, LENGTH, 2, generator=noise)
-    model.queries = model.keys = turned(vectors)
-    # A token would know itself at distance 0; here queries and keys are drawn apart.
-    model.queries = turned(torch.where(torch.arange(DIM) % 8 == 5, vectors.roll(1, dims=0), vectors))
-    model.shape = model.shape.model_copy(update={"width": DIM})
-    found = components_of(model, chosen_from=documents)
+    # Queries and keys of different draws: a token would match itself at distance 0.
+    apart = torch.where(torch.arange(DIM) % 8 == 5, vectors.roll(1, dims=0), vectors)
+    found = components_of(with_vectors(planted, turned(apart), turned(vectors)), chosen_from=documents)
     plain = found.contributions()[0, 0].std(axis=-1)
     assert plain[5] > plain[2]  # without the correction the aimless one would win
     assert activated_components(found.spread(), FREQUENCIES.numpy(), 0.125)[0] == [2]
 
 
 def test_only_the_first_documents_choose(planted, noise):
-    model = planted(torch.ones(4, 1, 2, 2))
     vectors = torch.zeros(4, 1, LENGTH, DIM)
     vectors[:2, ..., 1] = 1.0
     vectors[2:, ..., 4] = 5.0
-    model.queries = model.keys = turned(vectors)
-    model.shape = model.shape.model_copy(update={"width": DIM})
-    spread = components_of(model, chosen_from=2).spread()
+    spread = components_of(with_vectors(planted, turned(vectors), turned(vectors)), chosen_from=2).spread()
     assert spread[1] > 0.1
     assert spread[4] == 0.0
 
 
-@pytest.mark.parametrize(
-    ("turning", "share", "expected"),
-    [(8, 0.25, 2), (8, 0.01, 1), (8, 1.0, 4), (6, 0.25, 2), (1, 0.5, 0), (0, 0.5, 0)],
-)
-def test_activated_components_leave_as_many_others(turning, share, expected):
-    frequencies = np.where(np.arange(8) < turning, 0.5 ** np.arange(8), 0.0)
-    spread = np.arange(8.0)
-    chosen, others = activated_components(spread, frequencies, share)
-    assert chosen == list(range(turning - expected, turning))
-    assert sorted(chosen + others) == list(range(turning))
-    assert len(others) >= len(chosen)
+def test_activated_components_leave_as_many_others():
+    for turning, share, expected in ((8, 0.25, 2), (8, 0.01, 1), (8, 1.0, 4), (6, 0.25, 2), (1, 0.5, 0), (0, 0.5, 0)):
+        frequencies = np.where(np.arange(8) < turning, 0.5 ** np.arange(8), 0.0)
+        chosen, others = activated_components(np.arange(8.0), frequencies, share)
+        assert chosen == list(range(turning - expected, turning))
+        assert sorted(chosen + others) == list(range(turning))
+        assert len(others) >= len(chosen)

@@ -19,20 +19,16 @@ def divergence_of(model, ends=(LENGTH, SIZE), queries=4):
     return found
 
 
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        (lambda query: 0, 0.0),
-        (lambda query: query - 5, 0.0),
-        (lambda query: query - 2 - query % 2, 0.0),
-        (lambda query: query - (3 if query < LENGTH else 9), 1.0),
-        (lambda query: query - (3 if query < LENGTH else 20), 1.0),
-        (lambda query: query - (3 if query < LENGTH or query % 2 else 20), 0.5),
-    ],
-    ids=["first key", "same distance", "same octave", "another octave", "beyond L", "half beyond L"],
-)
-def test_a_planted_departure_is_measured(planted, attend_to, key, expected):
-    assert divergence_of(planted(attend_to(SIZE, key))).divergences() == pytest.approx(expected, abs=1e-6)
+def test_a_planted_departure_is_measured(planted, attend_to):
+    for key, expected in (
+        (lambda query: 0, 0.0),  # the first key
+        (lambda query: query - 5, 0.0),  # the same distance
+        (lambda query: query - 2 - query % 2, 0.0),  # the same octave
+        (lambda query: query - (3 if query < LENGTH else 9), 1.0),  # another octave
+        (lambda query: query - (3 if query < LENGTH else 20), 1.0),  # beyond L
+        (lambda query: query - (3 if query < LENGTH or query % 2 else 20), 0.5),  # half beyond L
+    ):
+        assert divergence_of(planted(attend_to(SIZE, key))).divergences() == pytest.approx(expected, abs=1e-6)
 
 
 def test_uniform_attention_departs_by_what_lies_beyond(planted, attend_to):
@@ -43,7 +39,7 @@ def test_uniform_attention_departs_by_what_lies_beyond(planted, attend_to):
     assert found == pytest.approx(np.abs(within - past).sum() / 2, abs=1e-6)
 
 
-@pytest.mark.parametrize("length", [8, 16, 24, 100])
+@pytest.mark.parametrize("length", [16, 24])
 def test_classes_are_octaves_of_distance(length):
     table = class_table(length, 2 * length, 3) * 3
     assert torch.equal(table.sum(dim=-1), torch.ones(3, 2 * length))

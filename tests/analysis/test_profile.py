@@ -20,25 +20,6 @@ def profile_of(model, ends, queries):
     return found
 
 
-@pytest.mark.parametrize(
-    ("key", "axis", "place"),
-    [
-        (lambda query: 0, "key", 0),
-        (lambda query: query - 1, "distance", 1),
-        (lambda query: query, "distance", 0),
-        (lambda query: query - 7, "distance", 7),
-    ],
-    ids=["first token", "previous token", "itself", "seven back"],
-)
-def test_a_planted_pattern_is_found(planted, attend_to, key, axis, place):
-    found = profile_of(planted(attend_to(SIZE, key)), [20, SIZE], 4)
-    for end in (20, SIZE):
-        mass = found.mass(end, axis)[0, 0]
-        assert mass[place] == pytest.approx(1.0, abs=1e-6)
-        other = found.mass(end, "distance" if axis == "key" else "key")[0, 0]
-        assert other.max() == pytest.approx(0.25, abs=1e-6)  # four queries, four places
-
-
 def test_mass_is_that_of_every_query_counted_by_hand(planted):
     queries, end = 3, 17
     weights = torch.rand(2, 2, SIZE, SIZE, generator=torch.Generator().manual_seed(3)).tril()
@@ -57,7 +38,7 @@ def test_mass_is_that_of_every_query_counted_by_hand(planted):
 
 
 def test_the_table_holds_all_mass_once(planted):
-    weights = torch.rand(3, 2, 700, 700, generator=torch.Generator().manual_seed(4)).tril()
+    weights = torch.rand(1, 2, 700, 700, generator=torch.Generator().manual_seed(4)).tril()
     columns = profile_of(planted(weights / weights.sum(dim=-1, keepdim=True)), [64, 700], 8).columns("trained")
     assert set(columns) == {"subject", "layer", "head", "query", "axis", "start", "end", "mass"}
     for head in range(2):

@@ -17,9 +17,7 @@ from hope.analysis.theory import (
     BASES,
     decay,
     distances,
-    encoding_frequencies,
-    mean_kernel,
-    summation_bound,
+    sweep_columns,
     write_kernel,
 )
 from hope.catalogue import FAMILIES
@@ -32,6 +30,27 @@ LENGTH, DIM = 128, 32
 def encoding(name, family=None, **settings):
     definitions = {name: config.EncodingDefinition(family=family or name, settings=settings)}
     return config.Arm(encodings=[name], definitions=definitions).encoding(name)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """The tables of three encodings."""
+    folder = tmp_path_factory.mktemp("theory")
+    write_kernel([encoding("rope"), encoding("hope"), encoding("slow", "hope", cutoff=0.0)], DIM, LENGTH, folder)
+    return {path.stem: pd.read_parquet(path) for path in folder.iterdir()}
+
+
+def encoding_frequencies(spec, dim, length):
+    shape = EncodingShape(layers=1, width=dim, heads=1, kv_heads=1, head_dim=dim, length=length)
+    return build_encoding(spec, shape).frequencies.numpy()
+
+
+def mean_kernel(frequencies, distance):
+    return decay(np.exp(1j * distance[:, None] * frequencies))["value"]
+
+
+def summation_bound(frequencies, distance):
+    return decay(np.exp(1j * distance[:, None] * frequencies))["bound"]
 
 
 def mean_past(frequencies, start, stop):
@@ -56,7 +75,7 @@ def test_values_are_those_of_the_formulas(distance, half, base):
 
 
 @pytest.mark.parametrize(
-    ("dim", "length", "base", "kept"), [(32, 128, 1e4, 6), (64, 2048, 1e4, 21), (128, 4096, 5e5, 32)]
+    ("dim", "length", "base", "kept"), [(32, 128, 1e4, 6), (64, 512, 1e4, 16), (128, 1024, 5e5, 25)]
 )
 def test_hope_keeps_a_floor_past_the_training_length(dim, length, base, kept):
     hope = encoding_frequencies(encoding("hope", base=base), dim, length)
@@ -66,7 +85,7 @@ def test_hope_keeps_a_floor_past_the_training_length(dim, length, base, kept):
     assert mean_past(hope, length, 16 * length) == pytest.approx(floor, abs=0.01)
     assert mean_past(rope, 8 * length, 16 * length) < 0.6 * floor
     # RoPE's slowest component turns only after 2 pi * base tokens: over many such turns nothing is left.
-    far = np.linspace(0, 2 * math.pi * base * 100, 200_000)
+    far = np.linspace(0, 2 * math.pi * base * 100, 50_000)
     assert mean_kernel(rope, far.astype(np.int64)).mean() == pytest.approx(0.0, abs=0.02)
 
 
@@ -84,22 +103,23 @@ def test_distances_are_whole_near_and_sparse_far():
     assert len(distances(50_000)) < 102_000
 
 
-def test_the_file_holds_every_encoding_under_its_own_name(folder):
-    contestants = [encoding("rope"), encoding("hope"), encoding("slow", "hope", cutoff=0.0)]
-    write_kernel(contestants, DIM, LENGTH, folder)
-    table = pd.read_parquet(folder / "kernel.parquet")
-    assert {"encoding", "distance", "value"} <= set(table)
-    curves = {name: rows["value"].to_numpy() for name, rows in table.groupby("encoding")}
+def test_the_file_holds_every_encoding_under_its_own_name(tables):
+    curves = {name: rows["value"].to_numpy() for name, rows in tables["kernel"].groupby("encoding")}
     assert set(curves) == {"rope", "hope", "slow"}
     np.testing.assert_array_equal(curves["rope"], curves["slow"])
     assert np.abs(curves["rope"] - curves["hope"]).max() > 0.1
+
+
+def test_without_rotary_encodings_the_file_is_empty(folder, monkeypatch):
+    for name in ("sweep_columns", "size_columns"):
+        monkeypatch.setattr(f"hope.analysis.theory.{name}", lambda *_: {"value": np.empty(0)})
     write_kernel([], DIM, LENGTH, folder)
     assert len(pd.read_parquet(folder / "kernel.parquet")) == 0
 
 
 @pytest.mark.parametrize("name", ["rope", "hope", "p_rope", "partial_rope", "clipped_rope", "xpos", "pope"])
 def test_the_kernel_is_the_logit_that_the_encoding_gives_to_equal_pairs(name):
-    """PlanOptions of the hook through which a model is built; far enough for xPos to have faded."""
+    """The logit is that of the hook which a model calls, far enough for xPos to have faded."""
     shape = EncodingShape(layers=1, width=DIM, heads=1, kv_heads=1, head_dim=DIM, length=LENGTH)
     built = build_encoding(encoding(name), shape)
     distance = np.array([1, 2, 3, 10, 100, 1000, 2000])
@@ -108,9 +128,8 @@ def test_the_kernel_is_the_logit_that_the_encoding_gives_to_equal_pairs(name):
     assert (found["bound"] > np.abs(found["value"]) / DIM).all()
 
 
-def test_the_sweep_names_family_and_base(folder):
-    write_kernel([], DIM, LENGTH, folder)
-    table = pd.read_parquet(folder / "kernel_sweep.parquet")
+def test_the_sweep_names_family_and_base(tables):
+    table = tables["kernel_sweep"]
     rows = table.groupby(["encoding", "base"]).size()
     others = {name for name, family in FAMILIES.items() if family.rotary and not family.given} | {"xpos", "pope"}
     assert others >= {"p_rope", "partial_rope", "clipped_rope"}
@@ -125,19 +144,29 @@ def test_the_sweep_names_family_and_base(folder):
     np.testing.assert_allclose(own["bound"], summation_bound(frequencies, distance), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["kernel", "kernel_sweep"])
-def test_the_tables_are_documented(name, folder):
-    write_kernel([encoding("rope")], DIM, LENGTH, folder)
+def test_the_sizes_in_use_hold_what_the_formulas_give(tables):
+    sizes = tables["kernel_sizes"].set_index(["head_dim", "length", "base"])
+    assert len(sizes) == 2 * 5 * 2
+    row, distance = sizes.loc[(64, 512, 1e4)], distances(512)
+    hope, rope = (encoding_frequencies(encoding(name), 64, 512) for name in ("hope", "rope"))
+    far, within = distance[distance > 8 * 512], distance[distance <= 512]
+    assert row["hope_floor"] == 1 - 16 / 32
+    assert [row["hope_far"], row["rope_far"]] == pytest.approx([mean_kernel(each, far).mean() for each in (hope, rope)])
+    gap = np.abs(summation_bound(hope, within) - summation_bound(rope, within)).mean()
+    assert row["bound_gap"] == pytest.approx(gap / 16.5)  # at distance 0 the bound is the mean of 1 to 32
+
+
+def test_the_tables_are_documented(tables):
     text = (Path(__file__).parents[2] / "docs" / "results-format.md").read_text(encoding="utf-8")
-    section = text.split(f"\n### `{name}.parquet`\n")[1].split("\n##")[0]
-    cells = re.findall(r"^\| (`[^|]*) \|", section, flags=re.MULTILINE)
-    listed = [column for cell in cells for column in re.findall(r"`(\w+)`", cell)]
-    assert listed == list(pd.read_parquet(folder / f"{name}.parquet"))
+    for name in ("kernel", "kernel_sweep"):
+        section = text.split(f"\n### `{name}.parquet`\n")[1].split("\n##")[0]
+        cells = re.findall(r"^\| (`[^|]*) \|", section, flags=re.MULTILINE)
+        listed = [column for cell in cells for column in re.findall(r"`(\w+)`", cell)]
+        assert listed == list(tables[name])
 
 
-@pytest.mark.parametrize("dim", [2, 4, 6])
-def test_heads_of_few_dimensions_have_the_rows_that_fit(dim, folder):
-    write_kernel([encoding("rope")], dim, LENGTH, folder)
-    table = pd.read_parquet(folder / "kernel_sweep.parquet")
-    assert {"rope", "hope"} <= set(table["encoding"])
-    assert not table.isna().any().any()
+def test_heads_of_few_dimensions_have_the_rows_that_fit():
+    for dim in (2, 4, 6):
+        columns = sweep_columns(dim, 8)
+        assert {"rope", "hope"} <= set(columns["encoding"])
+        assert not any(np.isnan(columns[name]).any() for name in ("base", "value", "bound"))

@@ -1,9 +1,6 @@
 """Retrieval scores, against planted models whose answers are known and against generation."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,28 +68,23 @@ def first_value(read: list[int]) -> int:
     return ([token for token in read if token in RECALL.sets[0]] + [0, 0])[1]
 
 
-@pytest.mark.parametrize("length", [9, 16, 33])
-def test_a_perfect_copier_scores_one(length: int) -> None:
-    accuracy, margin = score(Planted(copier(length)), prompts(COPY, 5, length, 20))
-    assert (accuracy == 1.0).all()
-    np.testing.assert_allclose(margin, 1.0)
+def test_perfect_models_score_one() -> None:
+    for length in (9, 16, 33):
+        cases = [(copier(length), COPY), (lookup, RECALL)] if length > 9 else [(copier(length), COPY)]
+        for rule, task in cases:
+            accuracy, margin = score(Planted(rule), prompts(task, 5, length, 20))
+            assert (accuracy == 1.0).all()
+            np.testing.assert_allclose(margin, 1.0)
 
 
-@pytest.mark.parametrize("length", [16, 40])
-def test_a_perfect_lookup_scores_one(length: int) -> None:
-    accuracy, margin = score(Planted(lookup), prompts(RECALL, 5, length, 20))
-    assert (accuracy == 1.0).all()
-    np.testing.assert_allclose(margin, 1.0)
-
-
-@pytest.mark.parametrize("length", [9, 16, 40])
-def test_naming_one_bound_value_always_is_right_in_one_of_the_questions(length: int) -> None:
-    examples = prompts(RECALL, 5, length, 20)
-    accuracy, margin = score(Planted(first_value), examples)
-    pairs = int(examples[0].answer.sum())
-    np.testing.assert_allclose(accuracy, 1 / pairs)
-    # Right in one of n questions, ahead by 1; behind by 1 in the others.
-    np.testing.assert_allclose(margin, (1 - (pairs - 1)) / pairs)
+def test_naming_one_bound_value_always_is_right_in_one_of_the_questions() -> None:
+    for length in (9, 40):
+        examples = prompts(RECALL, 5, length, 20)
+        accuracy, margin = score(Planted(first_value), examples)
+        pairs = int(examples[0].answer.sum())
+        np.testing.assert_allclose(accuracy, 1 / pairs)
+        # Right in one of n questions, ahead by 1; behind by 1 in the others.
+        np.testing.assert_allclose(margin, (1 - (pairs - 1)) / pairs)
 
 
 def test_naming_one_value_always_scores_near_the_chance_of_recall() -> None:
@@ -197,16 +189,10 @@ def test_a_prompt_depends_on_its_number_alone() -> None:
 
 
 def test_prompts_are_the_same_in_every_process() -> None:
-    program = (
-        "from hope import config; from hope.tasks import Vocabulary, build_task\n"
-        "from hope.evaluation.retrieval import prompt_digest, prompts\n"
-        f"task = build_task('recall', config.Tasks().task('recall'), Vocabulary({VOCABULARY}, {SPECIAL}), None)\n"
-        "print(prompt_digest(prompts('recall', task, 3, 40, 4)))"
-    )
-    environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    # A digest of another process: nothing may depend on hashes of strings, which differ between processes.
+    digest = "9ff78bfea3905f3bbd02ab7d02967032794982611cdc0b7e7b04efeee66d7d82"
     task = build_task("recall", config.Tasks().task("recall"), Vocabulary(VOCABULARY, SPECIAL), None)  # type: ignore[arg-type]
-    assert done.stdout.strip() == prompt_digest(named_prompts("recall", task, 3, 40, 4))
+    assert prompt_digest(named_prompts("recall", task, 3, 40, 4)) == digest
 
 
 def run(model: Path, data: Path, output: Path, settings: config.RetrievalStage = SETTINGS) -> pd.DataFrame:

@@ -1,6 +1,8 @@
-"""Small models with strong opinions, and the sizes that the tests of this room share."""
+"""Small models with predictions far from uniform, their exact losses, and the sizes that the tests share."""
 
+import numpy as np
 import torch
+from scipy.special import log_softmax
 
 from hope import config
 from hope.catalogue import family_settings
@@ -24,3 +26,11 @@ def tiny_decoder(encoding: str = "rope", seed: int = 0, vocabulary: int = VOCABU
             if parameter.dim() > 1:
                 parameter.mul_(12.0)
     return model
+
+
+def exact_losses(model: Decoder, tokens: np.ndarray) -> np.ndarray:
+    """Return the loss at each position of one row, from all logits at once, in float64."""
+    model = model.double()
+    with torch.inference_mode():
+        logits = model.logits(model(torch.from_numpy(tokens[None, :-1]))).numpy()[0]
+    return -log_softmax(logits, axis=-1)[np.arange(len(tokens) - 1), tokens[1:]]

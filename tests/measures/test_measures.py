@@ -148,25 +148,19 @@ def test_interventions_are_differences_to_the_model_left_alone():
     assert len(dict(measured({"intervention": frame}, arm_settings({"rope": 1})))) == 6
 
 
-@pytest.mark.parametrize(
-    ("likely", "tokens"),
-    [
+def test_tokens_to_learn_are_those_from_which_on_nine_of_ten_are_likely():
+    for likely, tokens in (
         ([0.2, 0.9, 0.95, 1.0], 200.0),  # at the point itself, not between points
         ([0.95, 0.2, 0.91, 0.95], 300.0),  # other tasks came, and are learned too
-        ([0.95, 0.0, 0.0, 0.0], 400.0),
-        ([0.2, 0.95, np.nan, 0.95], 200.0),
-        ([np.nan, np.nan, 0.3, 0.93], 400.0),  # steps without examples say nothing
+        ([0.2, 0.95, np.nan, 0.95], 200.0),  # steps without examples do not count
+        ([np.nan, np.nan, 0.3, 0.93], 400.0),
         ([0.1, 0.2, 0.3, 0.89], 400.0),  # never reached: all tokens
-        ([0.1, 0.2, 0.3, np.nan], 400.0),
-    ],
-)
-def test_tokens_to_learn_are_those_from_which_on_nine_of_ten_are_likely(likely, tokens):
-    history = pd.DataFrame({"step": [1, 2, 3, 4], "tokens": [100, 200, 300, 400], "likely_answers": likely})
-    assert learning.tokens_to_learn(history, 8).to_dict() == {0: tokens}
-    found = dict(measured({"history": history}, small(4)))
-    assert {endpoint: values.to_dict() for endpoint, values in found.items()} == {
-        Endpoint("tokens_to_learn"): {0: tokens}
-    }
+        ([0.95, 0.2, 0.3, np.nan], 400.0),
+    ):
+        history = pd.DataFrame({"step": [1, 2, 3, 4], "tokens": [100, 200, 300, 400], "likely_answers": likely})
+        assert {endpoint: dict(values) for endpoint, values in measured({"history": history}, small(4))} == {
+            Endpoint("tokens_to_learn"): {0: tokens}
+        }
 
 
 def test_a_training_without_examples_learns_no_answers():
@@ -226,26 +220,19 @@ def test_a_key_has_words_and_a_name_among_metrics():
     assert Endpoint.of(row) == past
 
 
-@pytest.mark.parametrize(
-    ("name", "written"),
-    [
-        ("loss_2L_4L", "{encoding: hope, measure: octave_loss, multiple: 4}"),
-        ("loss_2.0L_4L@mine_4.0", "{encoding: hope, measure: octave_loss, multiple: 4, extension: mine_4.0}"),
-        ("context_loss_0.5L", "{encoding: hope, measure: context_loss, multiple: 0.5}"),
-        ("loss_past@ntk-4", "{encoding: hope, measure: loss_past, extension: ntk-4}"),
-        ("few_shot_accuracy_1L", "{encoding: hope, measure: accuracy, task: few_shot, multiple: 1}"),
-        ("needle_exact_1L_depth0.50", "{encoding: hope, measure: exact, task: needle, multiple: 1, depth: 0.5}"),
-        (
-            "remove_slow_loss_past",
-            "{encoding: hope, measure: octave_loss_change, intervention: remove, components: slow}",
-        ),
-        ("fast_spread", "{encoding: hope, measure: spread, components: fast}"),
-        ("loss_1L_4L", ""),
-        ("context_gain_4L@yarn-4", ""),
-        ("freeze_some_index", ""),
-        ("loss_sideways", ""),
-        *((name, "") for name in MEASURES),
-    ],
-)
-def test_an_old_name_has_one_new_form(name, written):
-    assert side_now("hope", name) == written
+def test_an_old_name_has_one_new_form():
+    written = {
+        "loss_2L_4L": "measure: octave_loss, multiple: 4",
+        "loss_2.0L_4L@mine_4.0": "measure: octave_loss, multiple: 4, extension: mine_4.0",
+        "context_loss_0.5L": "measure: context_loss, multiple: 0.5",
+        "loss_past@ntk-4": "measure: loss_past, extension: ntk-4",
+        "few_shot_accuracy_1L": "measure: accuracy, task: few_shot, multiple: 1",
+        "needle_exact_1L_depth0.50": "measure: exact, task: needle, multiple: 1, depth: 0.5",
+        "remove_slow_loss_past": "measure: octave_loss_change, intervention: remove, components: slow",
+        "fast_spread": "measure: spread, components: fast",
+    }
+    assert {name: side_now("hope", name) for name in written} == {
+        name: f"{{encoding: hope, {side}}}" for name, side in written.items()
+    }
+    for name in ("loss_1L_4L", "context_gain_4L@yarn-4", "freeze_some_index", "loss_sideways", *MEASURES):
+        assert side_now("hope", name) == ""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from hope.reporting import words
 from hope.reporting.claims import judge
 from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.comparisons import COLUMNS, comparisons, pairs
-from hope.reporting.endpoints import COLUMNS as ENDPOINTS
 from hope.reporting.endpoints import write_endpoints
+from hope.reporting.estimates import COLUMNS as ENDPOINTS
 from hope.reporting.estimates import Observations
 from hope.reporting.page.tables import one_table
 from hope.reporting.page.write import write_report
@@ -25,9 +26,9 @@ from hope.reporting.summaries import baseline_of
 from hope.statistics import crossed_mean, holm
 from tests.reporting.make_study import (
     DOCUMENTS,
+    PROMPTS,
     RETRIEVAL,
     TEXT,
-    Truth,
     arm_settings,
     make_study,
     settings,
@@ -36,6 +37,7 @@ from tests.reporting.make_study import (
 from tests.reporting.pages import Page
 
 CLAIMS = Path(__file__).parents[2] / "workflow" / "claims.yaml"
+LOSS = Endpoint("loss_within")
 ON_TEXT_ALONE = {
     "rope-text": {"family": "rope", "text_only": True},
     "hope-text": {"family": "hope", "text_only": True},
@@ -43,14 +45,8 @@ ON_TEXT_ALONE = {
 }
 
 
-def compared(folder: Path) -> pd.DataFrame:
-    write_endpoints(folder)
-    judge(folder, CLAIMS)
-    return pd.read_csv(folder / "tables" / "comparisons.csv")
-
-
 def opened(folder: Path, seeds: dict[str, int], **changes: object) -> StudyTables:
-    """Return a study of one arm that has nothing but a config."""
+    """Return a study that has nothing but a config."""
     (folder / "study.json").write_text(to_json(settings(seeds, **changes)))
     return StudyTables(folder)
 
@@ -61,27 +57,28 @@ def of_endpoint(table: pd.DataFrame, **key: object) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Comparisons of a study with two seeds of ALiBi and one of no encoding, and an arm that is trained on tasks."""
-    return compared(of_two_arms(tmp_path_factory.mktemp("comparisons") / "study"))
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a judged study with two seeds of ALiBi and one of no encoding, and an arm that is trained on tasks."""
+    folder = tmp_path_factory.mktemp("comparisons") / "study"
+    tasks = {"tasks": ["repeat", "few_shot", "decoy_recent", "mqar_many"], "multiples": [1.0, 4.0]}
+    arms = with_retrieval({"rope": 3, "hope": 3}, retrieval=tasks)
+    text = {"tasks": ["copy"], "multiples": [1.0], "prompts": PROMPTS}
+    make_study(folder, seeds={"rope": 3, "hope": 3, "alibi": 2, "none": 1}, arms=arms, retrieval=text)
+    write_endpoints(folder)
+    judge(folder, CLAIMS)
+    return folder
 
 
-def of_two_arms(folder: Path) -> Path:
-    arms = with_retrieval({"rope": 3, "hope": 3})
-    return make_study(folder, seeds={"rope": 3, "hope": 3, "alibi": 2, "none": 1}, arms=arms)
+@pytest.fixture(scope="module")
+def table(study: Path) -> pd.DataFrame:
+    """Return its comparisons."""
+    return pd.read_csv(study / "tables" / "comparisons.csv")
 
 
-def frame(**values: np.ndarray) -> Observations:
-    """Return endpoints of two documents' losses by encoding, each [seeds, documents]."""
+def observed(endpoint: Endpoint = LOSS, **values: np.ndarray) -> Observations:
+    """Return the values of one endpoint by encoding, each [seeds, units]."""
     rows = [
-        {
-            "arm": TEXT,
-            **Endpoint("loss_within").columns,
-            "encoding": encoding,
-            "seed": seed,
-            "unit": unit,
-            "value": value,
-        }
+        {"arm": TEXT, **endpoint.columns, "encoding": encoding, "seed": seed, "unit": unit, "value": value}
         for encoding, matrix in values.items()
         for seed, of_units in enumerate(matrix)
         for unit, value in enumerate(of_units)
@@ -89,50 +86,43 @@ def frame(**values: np.ndarray) -> Observations:
     return Observations(pd.DataFrame(rows, columns=ENDPOINTS))
 
 
-def test_differences_are_paired_by_seed_and_document(new_study):
-    truth = Truth(within={"hope": -0.25}, seed_noise=0.0, unit_noise=0.0, noise=0.0)
-    rows = compared(new_study(truth, seeds={"rope": 3, "hope": 3, "alibi": 1})).set_index(["encoding", "measure"])
-    row = rows.loc[("hope", "loss_within")]
-    assert row["estimate"] == pytest.approx(-0.25)
-    assert (row["low"], row["high"]) == pytest.approx((-0.25, -0.25))  # the documents' own losses cancel
-    assert row["percent"] == pytest.approx(100 * (np.exp(-0.25) - 1), rel=1e-4)
-    assert (row["seeds"], row["units"], row["baseline"]) == (3, DOCUMENTS, "rope")
-
-
-def test_each_row_says_how_large_how_sure_and_what_could_have_been_seen(tmp_path):
+def test_each_row_is_paired_and_has_its_size_its_interval_and_the_smallest_detectable_effect(tmp_path):
+    documents = np.array([3.0, 9.0, 1.0, 5.0, 4.0])  # they cancel in pairs
     own = np.random.default_rng(2).normal(size=(3, 5)) * 0.1 + np.linspace(-0.1, 0.1, 3)[:, None] - 0.3
-    zeros = np.zeros((3, 5))
     tables = opened(tmp_path, {"rope": 3, "alibi": 3})
-    row = comparisons({TEXT: frame(rope=zeros, alibi=own)}, tables, {}, 0).iloc[0]
+    row = comparisons({TEXT: observed(rope=0 * own + documents, alibi=own + documents)}, tables, {}, 0).iloc[0]
     oracle = crossed_mean(own)
-    assert [row["low"], row["high"]] == pytest.approx(oracle.interval(0.95))
+    assert [row["estimate"], row["low"], row["high"]] == pytest.approx([own.mean(), *oracle.interval(0.95)])
     assert row["p"] == row["holm_p"] == pytest.approx(oracle.p_value())
     assert row["detectable"] == pytest.approx(oracle.detectable(0.95))
-    assert row["percent_low"] == pytest.approx(100 * math.expm1(row["low"]))
-    assert row["percent_detectable"] == pytest.approx(100 * math.expm1(row["detectable"]))
+    for end in ("", "_low", "_high", "_detectable"):
+        assert row[f"percent{end}"] == pytest.approx(100 * math.expm1(row[end[1:] or "estimate"]))
     assert (row["seeds"], row["units"], row["tests"], row["family"]) == (3, 5, 1, "exploratory")
-    assert row["arm"] == TEXT
+    assert (row["arm"], row["baseline"]) == (TEXT, "rope")
     assert np.isnan(row["points"])
+    # Models that answer alike throughout get no interval of width zero.
+    right = Endpoint("accuracy", task="copy", multiple=1.0)
+    alike = comparisons({TEXT: observed(right, rope=0 * own + 1, alibi=0 * own + 1)}, tables, {}, 0).iloc[0]
+    assert alike["estimate"] == 0.0
+    assert alike[["low", "high", "p", "detectable", "points_low"]].isna().all()
+    # Without a baseline there are all columns and no rows.
+    assert list(comparisons({TEXT: observed()}, tables, {}, 0)) == COLUMNS
+    assert comparisons({TEXT: observed(alibi=own)}, tables, {}, 0).empty
 
 
-def test_arms_of_the_same_encodings_are_compared_apart(new_study):
-    seeds = {"rope": 3, "hope": 3}
-    alone, both = new_study(seeds=seeds), new_study(seeds=seeds, arms={TEXT: {}, "other": {"seeds": {"first": 5}}})
-    expected, found = compared(alone), compared(both)
-    assert set(found["arm"]) == {TEXT, "other"} and set(found["seeds"]) == {3}
-    text, other = (found[found["arm"] == name].reset_index(drop=True) for name in (TEXT, "other"))
-    corrected = ["holm_p", "tests"]  # over all arms together
-    pd.testing.assert_frame_equal(text.drop(columns=corrected), expected.drop(columns=corrected))
-    assert set(other["family"]) == {"exploratory"}  # no claim is about it
-    tested = found[(found["family"] == "exploratory") & found["p"].notna()]
-    assert tested["holm_p"].tolist() == pytest.approx(holm(tested["p"].tolist()), rel=1e-3)
-    own = of_endpoint(other, measure="loss_within").loc["hope", "estimate"]
-    assert own != pytest.approx(of_endpoint(text, measure="loss_within").loc["hope", "estimate"], rel=1e-4)
-    judged = [json.loads((folder / "claims.json").read_text())["claims"] for folder in (alone, both)]
-    assert judged[0] == judged[1]
+def test_arms_of_the_same_encodings_are_compared_apart(tmp_path):
+    draw = np.random.default_rng(4)
+    values = {arm: {"rope": draw.normal(size=(3, 5)), "hope": draw.normal(size=(3, 5))} for arm in (TEXT, "other")}
+    tables = opened(tmp_path, {"rope": 3, "hope": 3}, arms={TEXT: {}, "other": {}})
+    both = comparisons({arm: observed(**of_arm) for arm, of_arm in values.items()}, tables, {}, 0)
+    assert both["arm"].tolist() == [TEXT, "other"] and set(both["seeds"]) == {3}
+    for place, of_arm in enumerate(values.values()):
+        assert both["estimate"][place] == pytest.approx((of_arm["hope"] - of_arm["rope"]).mean())
+    assert both["holm_p"].tolist() == pytest.approx(holm(both["p"].tolist()))  # over all arms together
+    assert set(both["tests"]) == {2}
 
 
-def test_retrieval_is_told_in_points(table):
+def test_retrieval_is_shown_in_points(table):
     row = of_endpoint(table, measure="accuracy", task="copy", multiple=1.0).query("baseline == 'rope'").loc["hope"]
     for end in ("", "_low", "_high", "_detectable"):
         assert row[f"points{end}"] == pytest.approx(100 * row[end[1:] or "estimate"], rel=1e-4)
@@ -145,25 +135,24 @@ def test_every_encoding_stands_against_rope_and_hope_and_no_pair_twice(table):
     assert found == [("hope", "rope"), ("alibi", "rope"), ("none", "rope"), ("alibi", "hope"), ("none", "hope")]
 
 
-def test_the_report_says_what_could_have_been_seen(new_study):
-    folder = new_study(seeds={"rope": 3, "hope": 3})
-    past = of_endpoint(compared(folder), measure="octave_loss", multiple=4.0).loc["hope"]
-    view = one_table(StudyTables(folder).arms["text"], "comparisons")
-    cells = {row[0].text: row for row in view.rows}
+def test_the_report_shows_the_smallest_detectable_effects(study, table):
+    past = of_endpoint(table, measure="octave_loss", multiple=4.0).query("baseline == 'rope'").loc["hope"]
+    rows = one_table(StudyTables(study).arms[TEXT], "comparisons").rows
+    cells = {row[0].text: row for row in rows if row[1].text == f"hope {words.MINUS} rope"}
     assert cells["loss from 2L to 4L"][4].text == f"{words.number(past['percent_detectable'], 2)}% in perplexity"
     assert cells["loss from 2L to 4L"][0].note.startswith("octave_loss: ")
     assert cells["copy accuracy at L"][4].text.endswith(" points")
     assert cells["copy accuracy at L"][3].text.endswith("] points")
     assert cells["loss from 2L to 4L"][5].note == "primary" and cells["loss from 4L to 8L"][5].note == ""
     assert (cells["loss within L"][6].text, cells["loss within L"][6].note) == ("3", f"{DOCUMENTS} documents")
-    write_report(folder)
-    text = Page((folder / "report" / "index.html").read_text(encoding="utf-8")).text
-    within = json.loads((folder / "claims.json").read_text())["claims"][6]
+    write_report(study)
+    text = Page((study / "report" / "index.html").read_text(encoding="utf-8")).text
+    within = json.loads((study / "claims.json").read_text())["claims"][6]
     assert f"the smallest effect that this study could have seen is {words.detectable(within)}" in text
     assert text.count("could have seen") > 8 and "figures/text/loss_by_position.svg" in text
 
 
-def test_effects_are_told_in_familiar_units():
+def test_effects_in_familiar_units():
     loss = {"percent": -1.5, "percent_low": -30.0, "percent_high": 4.0, "percent_detectable": 12.3}
     assert words.familiar(loss) == "−1.50% [−30%, +4.0%] in perplexity"
     assert words.familiar({"points": 4.0, "points_low": None, "points_high": None, "percent": None}) == "+4.0 points"
@@ -198,7 +187,7 @@ def test_text_alone_is_compared_with_text_alone(tmp_path):
     assert ("hope-text", "rope-text") in set(pairs(tables)) and ("rope-text", "hope-text") not in set(pairs(tables))
 
 
-def test_primary_endpoints_are_corrected_with_their_claims_and_leave_the_other_family(table, tmp_path):
+def test_primary_endpoints_are_corrected_with_their_claims_and_leave_the_other_family(study, table):
     primary, others = (table[table["family"] == name] for name in ("primary", "exploratory"))
     parts = [part for stated in load_claims(CLAIMS).claims for part in stated.parts if isinstance(part, Part)]
     deciding = {
@@ -212,9 +201,7 @@ def test_primary_endpoints_are_corrected_with_their_claims_and_leave_the_other_f
     assert {arm for arm, *_ in deciding} == {TEXT, RETRIEVAL}
     found = {(row["arm"], Endpoint.of(row), row["encoding"], row["baseline"]) for row in primary.to_dict("records")}
     assert found == deciding
-    folder = of_two_arms(tmp_path / "again")
-    compared(folder)
-    judged = json.loads((folder / "claims.json").read_text())
+    judged = json.loads((study / "claims.json").read_text())
     within = judged["claims"][6]["parts"][0]
     row = primary[primary["measure"] == "loss_within"].iloc[0]
     assert (row["p"], row["holm_p"]) == pytest.approx((within["p"], within["holm_p"]), rel=1e-4)
@@ -225,8 +212,7 @@ def test_primary_endpoints_are_corrected_with_their_claims_and_leave_the_other_f
     assert (tested["holm_p"] > tested["p"]).any()
 
 
-def test_a_claim_the_other_way_round_is_the_same_endpoint(new_study, tmp_path):
-    folder = new_study(seeds={"rope": 3, "hope": 3})
+def test_a_claim_the_other_way_round_is_the_same_endpoint(study, tmp_path):
     part = {
         "id": "other_way", "statement": "RoPE's loss is higher.", "direction": "higher", "kind": "superiority",
         "treatment": {"encoding": "rope", "measure": "loss_within"}, "unit": "nats",
@@ -234,9 +220,11 @@ def test_a_claim_the_other_way_round_is_the_same_endpoint(new_study, tmp_path):
     }  # fmt: skip
     stated = {"id": "1", "title": "Mine", "statement": "So.", "source": "ours", "arm": TEXT, "parts": [part]}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"claims": [stated]}))
-    write_endpoints(folder)
-    judge(folder, tmp_path / "mine.yaml")
-    rows = pd.read_parquet(folder / "tables" / "comparisons.parquet")
+    shutil.copy(study / "study.json", tmp_path)
+    (tmp_path / "tables").mkdir()
+    shutil.copy(study / "tables" / "endpoints.parquet", tmp_path / "tables")
+    judge(tmp_path, tmp_path / "mine.yaml")
+    rows = pd.read_parquet(tmp_path / "tables" / "comparisons.parquet")
     assert rows.loc[rows["family"] == "primary", "measure"].tolist() == ["loss_within"]
 
 
@@ -245,14 +233,6 @@ def test_single_seed_has_neither_interval_nor_p(table):
     assert set(single["seeds"]) == {1} and single["estimate"].notna().all()
     assert single[["low", "high", "df", "detectable", "p", "holm_p", "percent_low", "points_low"]].isna().all().all()
     assert set(table.loc[table["encoding"] == "alibi", "seeds"]) == {2}
-
-
-def test_models_that_answer_alike_throughout_get_no_interval_of_width_zero(new_study):
-    truth = Truth(copy={"rope": 1.0, "hope": 1.0}, seed_noise=0.0, unit_noise=0.0, noise=0.0)
-    rows = compared(new_study(truth, seeds={"rope": 3, "hope": 3}))
-    row = of_endpoint(rows, measure="accuracy", task="copy", multiple=1.0).loc["hope"]
-    assert row["estimate"] == 0.0
-    assert row[["low", "high", "p", "detectable", "points_low"]].isna().all()
 
 
 def test_measures_of_one_encoding_alone_and_of_formulas_are_left_out(table):
@@ -267,12 +247,3 @@ def test_a_primary_endpoint_stands_among_the_comparisons_whatever_its_measure(ta
         [RETRIEVAL, "repeat", 1.0, "hope", "rope", "primary"],
         [RETRIEVAL, "few_shot", 1.0, "hope", "rope", "primary"],
     ]
-
-
-def test_without_a_baseline_there_are_no_rows_but_all_columns(new_study, tmp_path):
-    folder = new_study(seeds={"none": 2})
-    rows = compared(folder)
-    assert rows.empty and list(rows.columns) == COLUMNS
-    assert not pd.read_csv(folder / "tables" / "losses.csv").empty
-    none = {TEXT: Observations(pd.DataFrame(columns=ENDPOINTS))}
-    assert list(comparisons(none, opened(tmp_path, {"rope": 1}), {}, 0)) == COLUMNS

@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +7,16 @@ import pytest
 from hope.errors import UserError
 from hope.measures import KEYS, MEASURES, Endpoint
 from hope.measures.kernels import kernel_floor
-from hope.reporting.endpoints import write_endpoints
+from hope.reporting.endpoints import collect_endpoints, write_endpoints
 from hope.reporting.estimates import Cell, by_arm, percent
 from hope.reporting.figures.declaration import declared_figures
+from hope.reporting.figures.loss import context_gain, loss_by_position
+from hope.reporting.study_tables import StudyTables
 from hope.statistics import crossed_mean
-from tests.reporting.make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, arm_settings
+from tests.reporting.make_study import DOCUMENTS, HEAD_DIM, LENGTH, PROMPTS, VOCABULARY, Truth, arm_settings, make_study
 
-QUIET = {"seed_noise": 0.0, "unit_noise": 0.0, "noise": 0.0}
+FEW = {"tasks": ["copy"], "multiples": [1.0], "prompts": PROMPTS}
+"""Retrieval of studies on which little is measured."""
 
 
 def written(study: Path) -> pd.DataFrame:
@@ -26,16 +28,11 @@ def table(study: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(study / "tables" / f"{name}.csv")
 
 
-def changed(path: Path, change) -> None:
-    change(pd.read_parquet(path)).to_parquet(path, index=False)
-
-
 @pytest.fixture(scope="module")
-def study(shared_study, tmp_path_factory):
+def study(tmp_path_factory):
     """A study with its tables; tests only read it."""
     folder = tmp_path_factory.mktemp("endpoints") / "study"
-    shutil.copytree(shared_study, folder)
-    write_endpoints(folder)
+    write_endpoints(make_study(folder, retrieval=FEW | {"tasks": ["copy", "few_shot", "recall"]}))
     return folder
 
 
@@ -81,19 +78,19 @@ def _endpoints(frame: pd.DataFrame) -> list[Endpoint]:
 
 
 def test_arms_of_the_same_encodings_are_kept_apart(new_study):
-    seeds = {"rope": 3, "hope": 3}
-    alone, both = new_study(seeds=seeds), new_study(seeds=seeds, arms={"text": {}, "other": {"seeds": {"first": 1}}})
+    study = {"seeds": {"rope": 1, "hope": 1}, "retrieval": FEW}
+    arms = {"text": {}, "other": {"seeds": {"first": 1}, "retrieval": FEW}}
+    alone, both = new_study(**study), new_study(**study, arms=arms)
     expected, frame = written(alone), written(both)
     assert set(expected["arm"]) == {"text"} and set(frame["arm"]) == {"text", "other"}
     text, other = (frame[frame["arm"] == name].reset_index(drop=True) for name in ("text", "other"))
     pd.testing.assert_frame_equal(text, expected)
     loss = other[other["measure"] == "loss_within"]
-    assert set(loss["seed"]) == {1, 2, 3} and set(loss["encoding"]) == {"rope", "hope"}
+    assert set(loss["seed"]) == {1} and set(loss["encoding"]) == {"rope", "hope"}
     observed, cell = by_arm(frame, ["text", "other"]), Cell("hope", Endpoint("loss_within"))
-    assert [list(observed[name].matrix(cell).index) for name in ("text", "other")] == [[0, 1, 2], [1, 2, 3]]
     for name in ("losses", "attention", "ushape", "retrieval", "cost"):
         whole, own = table(both, name), table(alone, name)
-        pd.testing.assert_frame_equal(whole[whole["arm"] == "text"].reset_index(drop=True), own)
+        pd.testing.assert_frame_equal(whole[whole["arm"] == "text"].reset_index(drop=True), own, check_dtype=False)
     levels = table(both, "losses").query("measure == 'loss_within' and extension.isna() and encoding == 'hope'")
     means = {name: observed[name].matrix(cell).to_numpy().mean() for name in ("text", "other")}
     assert levels.set_index("arm")["estimate"].to_dict() == pytest.approx(means, rel=1e-4)
@@ -101,7 +98,7 @@ def test_arms_of_the_same_encodings_are_kept_apart(new_study):
 
 
 def test_encoding_that_ends_has_no_endpoints_past_its_end(new_study):
-    folder = new_study(seeds={"rope": 1, "learned": 1})
+    folder = new_study(seeds={"rope": 1, "learned": 1}, retrieval=FEW | {"multiples": [1.0, 2.0]})
     frame = written(folder)
     learned, rope = ({*_endpoints(frame[frame["encoding"] == name])} for name in ("learned", "rope"))
     within = {Endpoint("context_loss", multiple=1.0), Endpoint("accuracy", task="copy", multiple=1.0)}
@@ -123,7 +120,7 @@ def test_kernel_and_its_floor_come_from_different_places(study):
     assert (frame["seed"] == -1).all()
 
 
-def test_a_floor_is_told_of_rope_and_hope_alone():
+def test_the_floor_is_that_of_rope_and_hope_alone():
     names = ["rope", "rope_fast", "hope", "hope_two_turns", "hope_slow_only", "hope_random", "p_rope", "none"]
     arm = arm_settings(dict.fromkeys(names, 1))
     assert [kernel_floor(None, arm, name) for name in names] == [0.0, 0.0, 0.625, 0.75, None, None, None, None]
@@ -138,15 +135,11 @@ def test_kernel_gap_is_the_distance_between_the_two_curves(study):
     assert frame["bound_gap_within"] == pytest.approx(bound / ((HEAD_DIM / 2 + 1) / 2))
 
 
-def test_levels_carry_the_crossed_interval_of_their_matrix(study):
+def test_levels_have_the_crossed_interval_of_their_matrix(study):
     frame = pd.read_parquet(study / "tables" / "endpoints.parquet")
-    part = frame.query("measure == 'octave_loss' and multiple == 4 and extension.isna() and encoding == 'hope'")
+    key = "measure == 'octave_loss' and multiple == 4 and extension.isna() and encoding == 'hope'"
+    part, row = frame.query(key), table(study, "losses").query(key).iloc[0]
     low, high = crossed_mean(part.pivot(index="seed", columns="unit", values="value").to_numpy()).interval(0.95)
-    row = (
-        table(study, "losses")
-        .query("measure == 'octave_loss' and multiple == 4 and extension.isna() and encoding == 'hope'")
-        .iloc[0]
-    )
     assert (row["estimate"], row["low"], row["high"]) == pytest.approx((part["value"].mean(), low, high), rel=1e-4)
     assert row["perplexity"] == pytest.approx(np.exp(part["value"].mean()), rel=1e-4)
 
@@ -178,41 +171,34 @@ def test_the_u_shape_has_an_interval_by_layer_and_over_all_with_the_first_token_
 def test_retrieval_stands_beside_chance_and_within_its_range(study):
     rows = table(study, "retrieval")
     known = arm_settings({"rope": 1})
-    assert list(rows["task"].unique()) == known.retrieval.tasks
+    assert list(rows["task"].unique()) == ["copy", "few_shot", "recall"]
     assert (rows["trained"] == rows["task"].isin(list(known.mixture.tasks))).all()
     assert rows.set_index("task").loc["recall", "chance"].unique() == pytest.approx([1 / known.tasks.recall.alphabet])
     assert rows["low"].dropna().between(0, 1).all() and rows["high"].dropna().between(0, 1).all()
     assert rows.query("encoding == 'alibi'")["low"].isna().all()
 
 
-def test_retrieval_tells_the_prompts_of_a_cell_and_their_standard_error(new_study):
-    folder = new_study(seeds={"rope": 2}, retrieval={"tasks": ["copy", "needle"], "multiples": [1.0], "prompts": 44})
+def test_retrieval_has_the_prompts_of_a_cell_and_their_standard_error(new_study):
+    tasks = {"tasks": ["copy", "few_shot", "needle"], "multiples": [1.0], "prompts": 44}
+    truth = Truth(copy={"rope": 1.0}, seed_noise=0.0, unit_noise=0.0, noise=0.0)
+    folder = new_study(truth, seeds={"rope": 2}, retrieval=tasks)
     write_endpoints(folder)
     rows = table(folder, "retrieval").set_index(["task", "depth"])
-    runs = [
-        pd.read_parquet(folder / "evaluation" / "text" / "rope" / f"seed{seed}" / "retrieval.parquet")
-        for seed in (0, 1)
-    ]
-    errors = [run[run["task"] == "copy"]["accuracy"].sem() for run in runs]
     whole = table(folder, "retrieval").query("depth.isna()").set_index("task")
-    assert whole["prompts"].to_dict() == {"copy": 44, "needle": 44}
-    assert whole.loc["copy", "standard_error"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-4)
+    # A model at its ceiling gets no interval of width zero.
+    assert whole.loc["copy", "accuracy"] == 1.0 and whole.loc["copy", ["low", "high"]].isna().all()
+    runs = [pd.read_parquet(folder / f"evaluation/text/rope/seed{seed}/retrieval.parquet") for seed in (0, 1)]
+    errors = [run[run["task"] == "few_shot"]["accuracy"].sem() for run in runs]
+    assert whole["prompts"].to_dict() == {"copy": 44, "few_shot": 44, "needle": 44}
+    assert whole.loc["few_shot", "standard_error"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-4)
     # Of a task with depths, prompts of one number are one unit over all depths, and their own at each.
     errors = [run[run["task"] == "needle"].groupby("example")["accuracy"].mean().sem() for run in runs]
     assert whole.loc["needle", "standard_error"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-4)
     middle = [run[(run["task"] == "needle") & (run["depth"] == 0.5)]["accuracy"] for run in runs]
     assert rows.loc[("needle", 0.5), "prompts"] == 4
     assert rows.loc[("needle", 0.5), "accuracy"] == pytest.approx(np.mean(middle), rel=1e-4)
-    assert list(table(folder, "retrieval").query("task == 'needle'")["depth"].iloc[1:]) == sorted(
-        set(runs[0]["depth"].dropna())
-    )
-
-
-def test_model_at_its_ceiling_gets_no_interval_of_width_zero(new_study):
-    write_endpoints(folder := new_study(Truth(copy={"rope": 1.0}, **QUIET), seeds={"rope": 3}))
-    row = table(folder, "retrieval").query("task == 'copy' and length == @LENGTH").iloc[0]
-    assert row["accuracy"] == 1.0
-    assert np.isnan(row["low"]) and np.isnan(row["high"])
+    depths = table(folder, "retrieval").query("task == 'needle'")["depth"].iloc[1:]
+    assert list(depths) == sorted(set(runs[0]["depth"].dropna()))
 
 
 def test_cost_counts_parameters_tokens_and_time(study):
@@ -223,17 +209,17 @@ def test_cost_counts_parameters_tokens_and_time(study):
     assert rows["seconds"].to_numpy() == pytest.approx(20_480 / rows["tokens_per_second"].to_numpy(), rel=1e-4)
 
 
-def test_unit_that_one_seed_lacks_is_left_out(new_study):
-    folder = new_study(seeds={"rope": 2, "hope": 2})
-    changed(folder / "evaluation/text/hope/seed1/extrapolation.parquet", lambda frame: frame[frame["document"] != 3])
-    found = by_arm(written(folder), ["text"])["text"].matrix(Cell("hope", Endpoint("loss_within")))
-    assert list(found.columns) == [0, 1, 2, 4, 5, 6, 7]
-    assert found.notna().all().all()
+def test_unit_that_one_seed_lacks_is_left_out(study):
+    frame = pd.read_parquet(study / "tables" / "endpoints.parquet").query("measure == 'loss_within'")
+    frame = frame.query("not (encoding == 'hope' and seed == 1 and unit == 3)")
+    matrix = by_arm(frame, ["text"])["text"].matrix(Cell("hope", Endpoint("loss_within")))
+    assert list(matrix.columns) == [0, 1, 2, 4, 5, 6, 7]
+    assert matrix.notna().all().all()
 
 
-@pytest.mark.parametrize(
-    "missing",
-    [
+def test_a_missing_or_damaged_file_is_one_line_that_names_it(new_study):
+    folder = new_study(seeds={"rope": 1}, retrieval=FEW)
+    for name in (
         "evaluation/text/rope/seed0/context.parquet",
         "analysis/text/rope/seed0/ushape.parquet",
         "models/text/rope/seed0/history.parquet",
@@ -241,25 +227,40 @@ def test_unit_that_one_seed_lacks_is_left_out(new_study):
         "analysis/text/theory/kernel.parquet",
         "analysis/text/theory/kernel_sizes.parquet",
         "study.json",
-    ],
-)
-def test_missing_file_is_one_line_that_names_it(new_study, missing):
-    folder = new_study(seeds={"rope": 1})
-    (folder / missing).unlink()
-    with pytest.raises(UserError) as caught:
-        write_endpoints(folder)
-    assert missing in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_damaged_table_is_one_line_that_names_it(new_study):
-    folder = new_study(seeds={"rope": 1})
+    ):
+        content = (folder / name).read_bytes()
+        (folder / name).unlink()
+        with pytest.raises(UserError) as caught:
+            write_endpoints(folder)
+        assert name in str(caught.value) and "\n" not in str(caught.value)
+        (folder / name).write_bytes(content)
     (folder / "evaluation/text/rope/seed0/retrieval.parquet").write_bytes(b"half a ta")
     with pytest.raises(UserError, match=r"retrieval.parquet: cannot be read .*delete it") as caught:
         write_endpoints(folder)
     assert "\n" not in str(caught.value)
 
 
-def test_an_interval_that_is_missing_is_missing_in_percent_too() -> None:
+def test_percent_of_what_is_missing_and_of_what_overflows() -> None:
     assert np.isnan(percent(float("nan")))
     assert percent(np.log(1.01)) == pytest.approx(1.0)
     assert percent(800.0) == float("inf")
+
+
+def test_rows_of_length_extensions_change_nothing_of_the_models_as_trained(new_study):
+    more = {"documents": DOCUMENTS, "extensions": [{"kind": "yarn", "factor": 4}]}
+    folder = new_study(seeds={"rope": 2}, retrieval=FEW, extrapolation=more)
+
+    def numbers() -> list[pd.DataFrame]:
+        tables = StudyTables(folder)
+        endpoints = collect_endpoints(tables)
+        drawn = [draw(tables.arms["text"]) for draw in (loss_by_position, context_gain)]
+        assert all(drawn)
+        return [endpoints[endpoints["extension"].isna()].reset_index(drop=True), *(each.data for each in drawn)]
+
+    extended = numbers()
+    for path in folder.glob("evaluation/text/rope/*/[ec]*.parquet"):
+        rows = pd.read_parquet(path)
+        assert (rows["extension"] == "yarn-4").any()
+        rows[rows["extension"] == "none"].to_parquet(path, index=False)
+    for before, after in zip(extended, numbers(), strict=True):
+        pd.testing.assert_frame_equal(before, after)

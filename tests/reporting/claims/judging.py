@@ -10,7 +10,7 @@ import yaml
 from hope.config import Study, to_json
 from hope.measures import Endpoint
 from hope.reporting.claims import judge
-from hope.reporting.endpoints import COLUMNS
+from hope.reporting.estimates import COLUMNS
 from tests.reporting.make_study import TEXT, settings
 
 PAST_L = Endpoint("octave_loss", multiple=4.0)

@@ -1,5 +1,6 @@
-"""What is told of the claims before anything runs."""
+"""The claims file: its mistakes, and what is checked of it before anything runs."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from hope.cli import main
-from hope.config import load_study
+from hope.config import MAIN, load_study
 from hope.errors import UserError
 from hope.measures import MEASURES, QUALIFIERS
 from hope.reporting.claims_check import check_claims, checked_claims, unanswered
@@ -32,6 +33,67 @@ def side(measure: str, encoding: str = "hope", **qualifiers: Any) -> dict:
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c, p: p.update(margn=1.0), "claims.1.parts.past.margn'.*did you mean 'margin'"),
+        (lambda c, p: p.pop("direction"), "key 'claims.1.parts.past.direction' is missing"),
+        (lambda c, p: p.update(smallest_effect=-1.0), "claims.1.parts.past.smallest_effect"),
+        (lambda c, p: p.update(margin=0.1), "takes smallest_effect, and no margin"),
+        (lambda c, p: p.update(kind="non_inferiority"), "takes margin, and no smallest_effect"),
+        (lambda c, p: p.update(direction="equal"), "direction 'equal' is for kind 'exact'"),
+        (lambda c, p: p["treatment"].update(measure="octave_los"), "no measure.*did you mean 'octave_loss'"),
+        (
+            lambda c, p: p.update(baseline={"encoding": "rope", "measure": "loss_2L_4L@yarn-4"}),
+            "claims.1.parts.past.baseline.*'loss_2L_4L@yarn-4' is no measure any more; write "
+            "{encoding: rope, measure: octave_loss, multiple: 4, extension: yarn-4}",
+        ),
+        (lambda c, p: p["treatment"].update(depth=0.5), "'octave_loss' takes no depth, but multiple and ext"),
+        (lambda c, p: p["treatment"].pop("multiple"), "'octave_loss' needs multiple"),
+        (
+            lambda c, p: p.update(
+                treatment={"encoding": "rope", "measure": "index_change", "intervention": "melt", "components": "slow"}
+            ),
+            "intervention: 'melt' is none of freeze, mean, remove",
+        ),
+        (lambda c, p: p.update(treatment={"constant": 1.0}), "give an encoding and a measure"),
+        (lambda c, p: p.update(baseline={"encoding": "rope"}), "give an encoding and a measure"),
+        (lambda c, p: p.update(not_measured="no task"), "claims.1.parts.past"),
+        (lambda c, p: p.update(decides=False), "no part decides"),
+        (lambda c, p: c["parts"].append(p), "two parts have the same id"),
+        (lambda c, p: c.update(parts=[]), "claims.1.parts: expected a list of parts"),
+        (lambda c, p: c.update(titel="x"), "unknown key 'claims.1.titel'.*did you mean 'title'"),
+        (lambda c, p: c.update(source="rumour"), "claims.1.source"),
+        (lambda c, p: p.update(COPY, informative=None), "copy accuracy at L has a floor and a ceiling; give informa"),
+        (
+            lambda c, p: p.update(COPY, pilot={"seeds": [1000], "level": 0.99}),
+            "pilot.level 0.99 lies outside informative, 0.1 to 0.95",
+        ),
+        (lambda c, p: p.update(COPY, pilot={"seeds": [], "level": 0.5}), "claims.1.parts.copy.pilot.seeds"),
+    ],
+)
+def test_a_mistake_in_the_claims_is_one_line_that_names_the_key(tmp_path, change, message):
+    content = json.loads(json.dumps(claim(PAST)))
+    change(content, content["parts"][0])
+    with pytest.raises(UserError, match=message) as caught:
+        read(tmp_path, content)
+    assert str(caught.value).startswith(f"{tmp_path / 'claims.yaml'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_claims_is_one_line(tmp_path):
+    path = tmp_path / "claims.yaml"
+    with pytest.raises(UserError, match="no such claims file"):
+        load_claims(path)
+    for text in ("claims: [", "claims: 3", "claims: []", "", "- 1", "claims: [1]", "other: []"):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"claims\.yaml: (expected|not valid YAML)") as caught:
+            load_claims(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="two claims have this id"):
+        read(tmp_path, claim(PAST), claim(PAST))
+
+
+@pytest.mark.parametrize(
     ("stated", "message"),
     [
         (claim(side("loss_within", "hop")), "claims.1.parts.past.treatment.encoding: 'hop' is no encoding.*'hope'"),
@@ -48,37 +110,21 @@ def side(measure: str, encoding: str = "hope", **qualifiers: Any) -> dict:
             claim({**COPY, "pilot": {"seeds": [1000, 1], "level": 0.5}}),
             "claims.1.parts.copy.pilot.seeds: the study uses seed 1 too",
         ),
+        (claim(WITHIN, arm="txt"), r"claims.1.arm: 'txt' is no arm \(did you mean 'text'\?\).*the list 'arms' of this"),
+        (claim(WITHIN, {**PAST, "arm": "txet"}), "claims.1.parts.past.arm: 'txet' is no arm"),
+        (claim(WITHIN, arm="retrieva"), r"claims.1.arm: 'retrieva' is no arm \(did you mean 'retrieval'\?\)"),
+        ({key: value for key, value in claim(WITHIN).items() if key != "arm"}, "claims.1.arm: 'main' is no arm"),
     ],
 )
-def test_name_that_means_nothing_and_pilot_that_is_evidence_are_one_line(tmp_path, stated, message):
+def test_an_unknown_name_and_a_pilot_used_as_evidence_are_one_line(tmp_path, stated, message):
     with pytest.raises(UserError, match=message) as caught:
-        check_claims(read(tmp_path, stated), settings({"rope": 3, "hope": 3}), tmp_path / "claims.yaml")
+        check_claims(read(tmp_path, stated, arms=["retrieval"]), settings({"rope": 3, "hope": 3}), tmp_path / "c.yaml")
     assert str(caught.value).startswith(str(tmp_path)) and "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"informative": None}, "copy accuracy at L has a floor and a ceiling; give informative"),
-        ({"pilot": {"seeds": [1000], "level": 0.99}}, "pilot.level 0.99 lies outside informative, 0.1 to 0.95"),
-        ({"pilot": {"seeds": [], "level": 0.5}}, "claims.1.parts.copy.pilot.seeds"),
-        ({"pilot": {"seed": 1, "level": 0.5}}, "unknown key.*pilot.seed'.*did you mean 'seeds'"),
-        (
-            {"treatment": {"encoding": "hope", "measure": "copy_accuracy_1.0L"}},
-            "write {encoding: hope, measure: accuracy, task: copy, multiple: 1}",
-        ),
-    ],
-)
-def test_endpoint_that_cannot_tell_is_refused(tmp_path, changes, message):
-    with pytest.raises(UserError, match=message):
-        read(tmp_path, claim({**COPY, **changes}))
 
 
 def test_names_of_other_studies_are_listed(tmp_path):
     theirs = side("loss_within", "rope-text")
     study = settings({"rope": 2, "hope": 2})
-    with pytest.raises(UserError, match="rope-text"):
-        check_claims(read(tmp_path, claim(theirs)), study, tmp_path)
     check_claims(read(tmp_path, claim(theirs), encodings=["rope-text"]), study, tmp_path)
     defined = settings({"rope": 2, "rope-text": 2}, definitions={"rope-text": {"family": "rope", "text_only": True}})
     check_claims(read(tmp_path, claim(theirs)), defined, tmp_path)
@@ -86,54 +132,13 @@ def test_names_of_other_studies_are_listed(tmp_path):
         read(tmp_path, claim(theirs), encoding=["rope-text"])
 
 
-@pytest.mark.parametrize(
-    ("stated", "message"),
-    [
-        (claim(WITHIN, arm="txt"), r"claims.1.arm: 'txt' is no arm \(did you mean 'text'\?\).*the list 'arms' of this"),
-        (
-            claim(WITHIN, {**PAST, "arm": "txet"}),
-            r"claims.1.parts.past.arm: 'txet' is no arm \(did you mean 'text'\?\)",
-        ),
-        (claim(WITHIN, arm="retrieva"), r"claims.1.arm: 'retrieva' is no arm \(did you mean 'retrieval'\?\)"),
-        (claim({**WITHIN, "decides": False}, PAST, arm="zzz"), "claims.1.arm: 'zzz' is no arm; a name that another"),
-        ({key: value for key, value in claim(WITHIN).items() if key != "arm"}, "claims.1.arm: 'main' is no arm"),
-    ],
-)
-def test_arm_that_means_nothing_is_one_line_with_the_nearest_name(tmp_path, stated, message):
-    found = read(tmp_path, stated, arms=["retrieval"])
-    with pytest.raises(UserError, match=message) as caught:
-        check_claims(found, settings({"rope": 3, "hope": 3}), tmp_path / "claims.yaml")
-    assert str(caught.value).startswith(str(tmp_path)) and "\n" not in str(caught.value)
-
-
-def test_claim_on_an_arm_that_the_study_lacks_is_one_line_of_warning(tmp_path):
-    study = settings({"rope": 3, "hope": 3})
-    beside = {**PAST, "id": "beside", "decides": False}
-    stated = [claim(WITHIN), claim(PAST, beside, id="2", title="Elsewhere", arm="retrieval")]
-    found = read(tmp_path, *stated, arms=["retrieval"])
-    check_claims(found, study, tmp_path / "claims.yaml")
-    assert list(unanswered(found, study)) == [
-        "claim 2 (Elsewhere) stays open: part past: the study has no arm retrieval",
-    ]
-    told = claim({**PAST, "elsewhere": "run that one."}, id="2", arm="retrieval")
-    assert list(unanswered(read(tmp_path, claim(WITHIN), told, arms=["retrieval"]), study)) == []
-
-
-def test_what_an_arm_of_tasks_alone_cannot_answer_is_told_beforehand(tmp_path):
-    study = settings({"rope": 3, "hope": 3}, arms=with_retrieval({"rope": 3, "hope": 3}))
-    recall = {**COPY, **side("accuracy", task="recall", multiple=1.0), "id": "recall"}
-    learned = {**side("tokens_to_learn"), "id": "learned"}
-    found = read(tmp_path, claim(WITHIN, recall, learned, arm="retrieval"), claim(WITHIN, id="2"))
-    assert list(unanswered(found, study)) == [
-        "claim 1 (A claim) stays open: part within: loss within L is not measured in the arm retrieval",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("stated", "reason"),
-    [
+def test_the_parts_that_a_study_must_leave_open(tmp_path):
+    study = settings(
+        {"rope": 3, "hope": 3, "none": 1}, retrieval={"tasks": ["copy", "needle"], "multiples": [0.25, 1.0]}
+    )
+    needle = {**COPY, "informative": COPY["informative"]}
+    for stated, reason in (
         (side("octave_loss", multiple=4.0), ""),
-        (side("loss_within"), ""),
         (side("loss_past"), ""),
         (side("octave_loss", multiple=3.0), "loss from 1.5L to 3L needs 3 in the octaves up to extrapolation.longest"),
         (side("octave_loss", multiple=32.0), "needs 32 in the octaves"),
@@ -144,46 +149,61 @@ def test_what_an_arm_of_tasks_alone_cannot_answer_is_told_beforehand(tmp_path):
             side("octave_loss", multiple=4.0, extension="linear-2"),
             "loss from 2L to 4L, linear-2 needs 'linear-2' in extrapolation.extensions",
         ),
-        (side("context_loss", multiple=3.0, extension="yarn-4"), "needs 3 in extrapolation.contexts"),
         (side("strided_loss"), "loss in sliding windows needs extrapolation.strided"),
-        (side("divergence", multiple=2.0), ""),
         (side("divergence", multiple=8.0), "needs 8 in analysis.multiples"),
         (side("margin", task="copy", multiple=0.25), ""),
         (side("margin", task="copy", multiple=3.0), "needs 3 in retrieval.multiples"),
         (side("margin", task="mqar", multiple=1.0), "needs 'mqar' in retrieval.tasks"),
-        ({**COPY, **side("exact", task="needle", multiple=1.0, depth=0.5), "informative": COPY["informative"]}, ""),
-        (
-            {**COPY, **side("exact", task="needle", multiple=1.0, depth=0.55), "informative": COPY["informative"]},
-            "needs 0.55 in the depths of needle",
-        ),
-        (side("loss_within", "alibi"), "the arm text has no alibi"),
+        (needle | side("exact", task="needle", multiple=1.0, depth=0.5), ""),
+        (needle | side("exact", task="needle", multiple=1.0, depth=0.55), "needs 0.55 in the depths of needle"),
+        (side("loss_within", "alibi"), "the study has no models of alibi in the arm text"),
         (side("loss_within", "none"), "a single seed of none cannot tell"),
         ({**EXACT, "treatment": {"encoding": "none", "measure": "kernel_far"}}, ""),
         ({**side("loss_within", "alibi"), "decides": False}, ""),
         ({**side("loss_within", "alibi"), "elsewhere": "a study with it."}, ""),
         (side("loss_within_change", intervention="remove", components="slow"), ""),
-    ],
-)
-def test_parts_that_a_study_must_leave_open_are_told_beforehand(tmp_path, stated, reason):
-    study = settings(
-        {"rope": 3, "hope": 3, "none": 1}, retrieval={"tasks": ["copy", "needle"], "multiples": [0.25, 1.0]}
-    )
-    found = read(tmp_path, claim({**WITHIN, "id": "sound"}, stated, FEW_SHOT))
-    lines = list(unanswered(found, study))
-    assert len(lines) == (1 if reason else 0)
-    assert not lines or (lines[0].startswith("claim 1 (A claim) stays open: part ") and reason in lines[0])
+    ):
+        lines = list(unanswered(read(tmp_path, claim({**WITHIN, "id": "sound"}, stated, FEW_SHOT)), study))
+        assert len(lines) == (1 if reason else 0), stated
+        assert not lines or (lines[0].startswith("claim 1 (A claim) stays open: part ") and reason in lines[0])
 
 
-@pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda path: path.stem if path else "default")
-def test_shipped_claims_fit_every_shipped_study(preset, monkeypatch):
+def test_parts_on_an_arm_that_the_study_lacks_or_that_has_no_text(tmp_path):
+    seeds = {"rope": 3, "hope": 3}
+    beside, elsewhere = {**PAST, "id": "beside", "decides": False}, {**PAST, "elsewhere": "run that one."}
+    lacking = claim(PAST, beside, id="2", title="Elsewhere", arm="retrieval")
+    stated = read(tmp_path, claim(WITHIN), lacking, claim(elsewhere, id="3", arm="retrieval"), arms=["retrieval"])
+    check_claims(stated, settings(seeds), tmp_path / "claims.yaml")
+    assert list(unanswered(stated, settings(seeds))) == [
+        "claim 2 (Elsewhere) stays open: part past: the study has no arm retrieval",
+    ]
+    both = settings(seeds, arms=with_retrieval(seeds))
+    recall = {**COPY, **side("accuracy", task="recall", multiple=1.0), "id": "recall"}
+    learned = {**side("tokens_to_learn"), "id": "learned"}
+    of_tasks = read(tmp_path, claim(WITHIN, recall, learned, arm="retrieval"), claim(WITHIN, id="2"))
+    assert list(unanswered(of_tasks, both)) == [
+        "claim 1 (A claim) stays open: part within: loss within L is not measured in the arm retrieval",
+    ]
+
+
+def test_a_study_whose_config_names_no_arms_reads_of_none(tmp_path):
+    seeds = {"rope": 3, "hope": 3}
+    both = settings(seeds, arms=with_retrieval(seeds))
+    study = both.model_copy(update={"arms": {MAIN: both.arms["retrieval"]}})
+    of_alibi = side("tokens_to_learn", "alibi")
+    stated = [claim(part, id=id, arm=MAIN) for id, part in (("1", WITHIN), ("2", of_alibi))]
+    lines = list(unanswered(read(tmp_path, *stated), study))
+    assert [line.split("stays open: ")[1] for line in lines] == [
+        "part within: loss within L is not measured",
+        "part past: the study has no models of alibi",
+    ]
+
+
+def test_shipped_claims_fit_every_shipped_study_and_the_default_one_answers_them(monkeypatch):
     monkeypatch.chdir(ROOT)
-    study = load_study([ROOT / "config.yaml", *([preset] if preset else [])])
-    checked_claims(study)
-
-
-def test_default_study_can_answer_every_claim():
-    study = load_study([ROOT / "config.yaml"])
-    assert list(unanswered(load_claims(SHIPPED), study)) == []
+    for preset in PRESETS:
+        checked_claims(load_study([ROOT / "config.yaml", preset]))
+    assert list(unanswered(load_claims(SHIPPED), load_study([ROOT / "config.yaml"]))) == []
 
 
 def test_every_key_is_documented():
@@ -203,9 +223,9 @@ def test_check_reads_the_claims_and_warns_of_those_that_must_stay_open(tmp_path,
     stated = {"study": "mine", "seeds": {"per_encoding": {"rope": 1, "hope": 1}}}
     overlay.write_text(yaml.safe_dump(stated))
     assert main(["check", "--configfile", str(overlay)]) == 0
-    told = capsys.readouterr().out
-    assert "warning: claim 7 (No price in the window) stays open: part within: a single seed of hope and rope" in told
-    assert "warning: claim 4" not in told and "the config is right" in told
+    output = capsys.readouterr().out
+    assert "warning: claim 7 (No price in the window) stays open: part within: a single seed of hope and rope" in output
+    assert "warning: claim 4" not in output and "the config is right" in output
     (tmp_path / "claims.yaml").write_text("claims: []")
     overlay.write_text(yaml.safe_dump({**stated, "claims": str(tmp_path / "claims.yaml")}))
     assert main(["check", "--configfile", str(overlay)]) == 1
