@@ -1,4 +1,4 @@
-"""The sentences of the notebooks say what was planted, and their numbers are those of the tables."""
+"""The sentences of the notebooks report the planted effects, with the numbers of the tables."""
 
 import re
 from pathlib import Path
