@@ -18,6 +18,7 @@ from hope.encodings.base import Encoding
 from hope.encodings.shape import EncodingShape
 from hope.reporting.figures.kernels import octave_mean
 from hope.reporting.figures.legends import add_legend, name_lines
+from hope.reporting.figures.lines import panel_grid
 from hope.reporting.figures.style import MUTED, EncodingStyle, encoding_styles, length_axis, new_figure
 
 FARTHEST = 4
@@ -151,10 +152,8 @@ def family_figure(name: str, shape: EncodingShape) -> Figure:
 
 def overview(names: list[str], shape: EncodingShape, columns: int = 4) -> Figure:
     """Return the first panels of several families in one figure; panels of logits share one scale."""
-    lines = -(-len(names) // columns)
-    figure, rows = new_figure(2.75 * columns, 2.05 * lines + 0.2, lines, columns)
-    grid = [axes for row in rows for axes in row]
-    for axes, name in zip(grid, names, strict=False):
+    figure, _, grid = panel_grid(len(names), columns, panel=(2.75, 2.05), margin=(0.0, 0.2))
+    for axes, name in zip(grid, names, strict=True):
         panel = panels(name, shape)[0]
         thinned = tuple(_thinned(curve) for curve in panel.curves if curve.role != "raw")
         style = encoding_styles([name])[name]
@@ -165,8 +164,6 @@ def overview(names: list[str], shape: EncodingShape, columns: int = 4) -> Figure
         axes.grid(False)
         axes.locator_params(axis="y", nbins=3) if axes.get_yscale() == "linear" else None
         axes.set_ylabel(panel.short, fontsize=8)
-    for axes in grid[len(names) :]:
-        axes.set_visible(False)
     figure.supxlabel("distance (darope: position), in training lengths L", fontsize=9)
     return figure
 

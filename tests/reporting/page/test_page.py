@@ -247,10 +247,10 @@ def test_the_cost_of_the_stages_is_the_sum_of_their_jobs(judged_study: Path, tmp
 def test_the_answer_counts_the_verdicts() -> None:
     for verdicts, expected in (
         ([], "No claim has been judged yet."),
-        (["supported"], "The one claim under test: one is supported, none contradicted and none left open."),
+        (["supported"], "The one claim under test: one is supported, none contradicted and none inconclusive."),
         (
             ["supported", "contradicted", "inconclusive", "supported"],
-            "Of the four claims under test, two are supported, one contradicted and one left open.",
+            "Of the four claims under test, two are supported, one contradicted and one inconclusive.",
         ),
     ):
         assert answer([{"verdict": verdict} for verdict in verdicts]) == expected

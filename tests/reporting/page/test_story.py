@@ -1,4 +1,4 @@
-"""What the report opens with: one paragraph, whose numbers are those of the tables, and one figure."""
+"""The opening of the report: one paragraph with the numbers of the tables, and one figure."""
 
 import re
 import shutil
@@ -73,7 +73,7 @@ def test_the_numbers_of_the_paragraph_are_those_of_the_tables(told: Path) -> Non
         numbers = [float(found[place]) for place in (3, 4, 5)]
         assert numbers == pytest.approx(row[["estimate", "low", "high"]].tolist(), rel=6e-3, abs=6e-4)
     found = re.search(
-        rf"Loss on text from 2L to 4L: hope ({NUMBER}) nats a token, rope ({NUMBER}) nats a token "
+        rf"Loss on text from 2L to 4L: hope ({NUMBER}) nats per token, rope ({NUMBER}) nats per token "
         rf"\(({NUMBER}) \[({NUMBER}), ({NUMBER})\]\)",
         said,
     )
@@ -164,5 +164,5 @@ def test_models_that_did_not_learn_a_task_are_named(told: Path) -> None:
                     expected.append(seed)
             entry = entries.get((task, encoding), {"seeds": [], "of": len(arm.seeds(encoding))})
             assert (entry["seeds"], entry["of"]) == (expected, len(arm.seeds(encoding)))
-    assert entries and "They count as what they scored." in html_of(told)
+    assert entries and "They count with the accuracy that they reached." in html_of(told)
     assert broken_joins(html_of(told)) == []
