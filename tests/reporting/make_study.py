@@ -32,6 +32,7 @@ TEXT, RETRIEVAL = "text", "retrieval"
 MIXTURE = {"share": 0.3, "tasks": {"copy": 0.7, "recall": 0.3}}
 TASKS = ["copy", "copy_text", "few_shot", "recall", "induction"]
 HEADS_OF_A_MODEL = list(itertools.product(range(LAYERS), range(HEADS)))
+NUMBERS = np.arange(DOCUMENTS)
 
 
 @dataclass
@@ -195,10 +196,13 @@ def _grid(**columns: Iterable[Any]) -> pd.DataFrame:
     return pd.DataFrame(itertools.product(*columns.values()), columns=list(columns))
 
 
-def _documents(cells: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return one row per document of each cell, whose ``value`` has one entry per document."""
-    frame = pd.DataFrame(cells, columns=None if cells else ["query", "layer", "head", "value"])
-    return frame.assign(document=[range(DOCUMENTS)] * len(frame)).explode(["document", "value"]).infer_objects()
+def _long(cells: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the rows of cells: an array has one entry per row of its cell, a single value is repeated."""
+    sizes = [max(np.size(value) for value in cell.values()) for cell in cells]
+    columns = {
+        name: [np.broadcast_to(cell[name], size) for cell, size in zip(cells, sizes, strict=True)] for name in cells[0]
+    }
+    return pd.DataFrame({name: np.concatenate(values) for name, values in columns.items()})
 
 
 def _table(path: Path, rows: pd.DataFrame | list[pd.DataFrame]) -> None:
@@ -246,27 +250,28 @@ def _write_analysis(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> Non
     longest = arm.extrapolation.longest if encoding != "learned" else 1
     queries = [round(multiple * length) - 1 for multiple in arm.analysis.multiples if multiple <= longest]
     levels = {"trained": truth.index.get(encoding, 0.2), "initial": truth.index_initial, "shuffled": 0.0}
-    heads = pd.DataFrame(HEADS_OF_A_MODEL, columns=["layer", "head"])
     profile, ushape, departs = [], [], []
     for (subject, level), query in itertools.product(levels.items(), queries):
         width = max(1, (query + 1) // 32)
         start = np.arange(0, query + 1, width)
-        bins = pd.DataFrame({"start": start, "end": np.minimum(start + width, query + 1)})
-        place = (bins["start"] + bins["end"] - 1) / 2 / query
+        end = np.minimum(start + width, query + 1)
+        place = (start + end - 1) / 2 / query
+        cells = [{"subject": subject, "query": query, "layer": layer, "head": head} for layer, head in HEADS_OF_A_MODEL]
         for axis, near in (("distance", place), ("key", 1 - place)):
             mass = np.exp(-20 * near) + (0.0 if subject == "initial" else 0.3) * np.exp(-20 * (1 - near)) + 0.02
-            cell = bins.assign(subject=subject, query=query, axis=axis, mass=mass / mass.sum())
-            profile.append(cell.merge(heads, how="cross"))
-        for layer, head in HEADS_OF_A_MODEL:
+            bins = {"axis": axis, "start": start, "end": end, "mass": mass / mass.sum()}
+            profile += [cell | bins for cell in cells]
+        for cell in cells:
             value = level + noise.draw(f"index/{subject}")
-            ushape.append({"subject": subject, "query": query, "layer": layer, "head": head, "value": value})
-    _table(folder / "profile.parquet", profile)
-    indices = _documents(ushape).rename(columns={"value": "index_without_sink"})
-    _table(folder / "ushape.parquet", indices.assign(index=indices["index_without_sink"] + 0.3))
+            ushape.append(cell | {"document": NUMBERS, "index": value + 0.3, "index_without_sink": value})
+    _table(folder / "profile.parquet", _long(profile))
+    _table(folder / "ushape.parquet", _long(ushape))
     for query, (layer, head) in itertools.product((one for one in queries if one >= length), HEADS_OF_A_MODEL):
         value = truth.divergence.get(encoding, 0.3) * (query + 1) / (2 * length) + noise.draw("divergence")
-        departs.append({"query": query, "layer": layer, "head": head, "value": np.clip(value, 0.0, 1.0)})
-    _table(folder / "divergence.parquet", _documents(departs).rename(columns={"value": "divergence"}))
+        cell = {"query": query, "layer": layer, "head": head, "document": NUMBERS}
+        departs.append(cell | {"divergence": np.clip(value, 0.0, 1.0)})
+    empty = pd.DataFrame(columns=["query", "layer", "head", "document", "divergence"])
+    _table(folder / "divergence.parquet", _long(departs) if departs else empty)
     _write_dynamics(folder, arm, encoding, noise)
     if arm.is_rotary(encoding):
         _write_components(folder, arm, encoding, noise)
@@ -276,7 +281,8 @@ def _write_analysis(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> Non
 
 def _write_dynamics(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> None:
     """A U-shape that appears at half of the training, and of a rotary encoding components 0 and 1 from a quarter on."""
-    truth, steps, curves, components = noise.truth, arm.training.steps, [], []
+    truth, steps, cells = noise.truth, arm.training.steps, []
+    half = arm.model.head_dim // 2
     for step in [0, *arm.training.snapshot_steps, steps]:
         keys = {"step": step, "tokens": step * arm.training.length * arm.training.batch_windows}
         level = truth.index.get(encoding, 0.2) if step >= steps / 2 else truth.index_initial
@@ -284,13 +290,14 @@ def _write_dynamics(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> Non
         for measure, level in levels.items():
             for layer in [-1] if measure == "loss" else range(LAYERS):
                 value = level + noise.draw(f"dynamics/{measure}/{step}")
-                curves.append(keys | {"measure": measure, "layer": layer, "component": -1, "value": value})
-        if arm.is_rotary(encoding):
-            grid = _grid(measure=["spread", "activated"], component=range(arm.model.head_dim // 2))
-            active = (grid["component"] < 2) & (step >= steps / 4)
-            value = np.where(grid["measure"] == "activated", active, np.where(active, 0.5, 0.01))
-            components.append(grid.assign(**keys, layer=-1, document=-1, value=value.astype(float)))
-    _table(folder / "dynamics.parquet", [_documents(curves), *components])
+                cell = {"measure": measure, "layer": layer, "component": -1, "document": NUMBERS, "value": value}
+                cells.append(keys | cell)
+        active = (np.arange(half) < 2) & (step >= steps / 4)
+        for measure, value in (("spread", np.where(active, 0.5, 0.01)), ("activated", 1.0 * active)):
+            if arm.is_rotary(encoding):
+                cell = {"measure": measure, "layer": -1, "component": np.arange(half), "document": -1, "value": value}
+                cells.append(keys | cell)
+    _table(folder / "dynamics.parquet", _long(cells))
     _write_record(folder / "dynamics.json", "analyze-dynamics", 1.0)
 
 
@@ -325,8 +332,8 @@ def _write_components(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> N
         pairs = noise.own.normal(1.0, 0.5, len(frequencies))
         bound = np.abs(phases.cumsum(axis=1)).sum(axis=1) * np.abs(np.diff(pairs, append=0.0)).max()
         value = (phases.real * pairs).sum(axis=1)
-        trained.append(pd.DataFrame(dict(layer=layer, head=head, distance=distance, value=value, bound=bound)))
-    _table(folder / "kernel_trained.parquet", trained)
+        trained.append({"layer": layer, "head": head, "distance": distance, "value": value, "bound": bound})
+    _table(folder / "kernel_trained.parquet", _long(trained))
 
 
 def _write_intervention(folder: Path, encoding: str, noise: _Noise) -> None:
@@ -349,8 +356,9 @@ def _write_intervention(folder: Path, encoding: str, noise: _Noise) -> None:
         for measure, level in levels.items():
             value = level + noise.shared(f"document/{measure}", 0.02 if "index" in measure else 0.3)
             value = value + noise.draw(f"{measure}/{mode}/{name}")
-            rows.append({"mode": mode, "set": name, "variance_share": 0.0, "measure": measure, "value": value})
-    _table(folder / "intervention.parquet", _documents(rows))
+            cell = {"mode": mode, "set": name, "variance_share": 0.0, "measure": measure}
+            rows.append(cell | {"document": NUMBERS, "value": value})
+    _table(folder / "intervention.parquet", _long(rows))
 
 
 def _write_extrapolation(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> None:
@@ -414,8 +422,8 @@ def _write_retrieval(folder: Path, arm: Arm, encoding: str, noise: _Noise) -> No
             "exact": (accuracy == 1).astype(int),
             "margin": noise.own.normal(2 * (level - 0.5), 0.5, count),
         }
-        parts.append(pd.DataFrame(columns))
-    _table(folder / "retrieval.parquet", parts)
+        parts.append(columns)
+    _table(folder / "retrieval.parquet", _long(parts))
     _write_record(folder / "retrieval.json", "retrieve", 2.0)
 
 

@@ -232,7 +232,7 @@ def test_the_cost_of_the_stages_is_the_sum_of_their_jobs(judged_study: Path, tmp
     # A record that lacks a time counts as a job that took none.
     assert costs["retrieval"]["jobs"] == models and costs["retrieval"]["processor_seconds"] == 0
     write_report(study)
-    text = " ".join(page_of(study).blocks).split("What each stage took")[1].split("Training, means")[0]
+    text = " ".join(page_of(study).blocks).split("Cost of each stage")[1].split("Training, means")[0]
     trained = 100.25 * models + sum(range(models))
     for row in (
         "corpus 1 3 90 MB",
