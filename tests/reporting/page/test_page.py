@@ -249,8 +249,8 @@ def test_the_answer_counts_the_verdicts() -> None:
         ([], "No claim has been judged yet."),
         (["supported"], "The one claim under test: one is supported, none contradicted and none inconclusive."),
         (
-            ["supported", "contradicted", "inconclusive", "supported"],
-            "Of the four claims under test, two are supported, one contradicted and one inconclusive.",
+            ["supported", "contradicted", "inconclusive", "supported", "inconclusive", "supported"],
+            "Of the six claims under test, three are supported, one contradicted and two inconclusive.",
         ),
     ):
         assert answer([{"verdict": verdict} for verdict in verdicts]) == expected
