@@ -1,4 +1,4 @@
-"""What the notebooks call: each call shows one piece of a study, the same as in the report."""
+"""The interface of the notebooks: each call shows one piece of a study, the same as in the report."""
 
 from io import BytesIO
 from pathlib import Path
@@ -34,10 +34,10 @@ class Article:
     """
 
     def __init__(self, study: str | Path, arm: str | None = None) -> None:
-        """Open an arm of the study in the folder ``study``: the first that reads text if none is named.
+        """Open an arm of the study in the folder ``study``; by default the first arm that reads text.
 
         Raises:
-            UserError: the folder holds no study, or the study has no such arm.
+            UserError: the folder contains no study, or the study has no such arm.
         """
         self.study = StudyTables(Path(study))
         arms = self.study.arms
@@ -47,12 +47,12 @@ class Article:
         self.tables = arms[arm or [*reading, *arms][0]]
 
     def facts(self) -> Piece:
-        """Return a sentence on what the arm is made of."""
+        """Return a sentence about the arm: its encodings, sizes and training."""
         labels = [self.tables.label(name) for name in self.tables.encodings]
         return Piece(render_piece("arm_facts", self.study.study.study, self.tables.name, self.tables.arm, labels))
 
     def figure(self, name: str) -> Piece:
-        """Return a figure with its caption, drawn now from the study's tables, or a line that it has no data for it.
+        """Return a figure with its caption, drawn now from the study's tables, or a line that there are no data for it.
 
         Raises:
             UserError: there is no such figure.
@@ -67,10 +67,10 @@ class Article:
         return Piece(render_piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), "", None))
 
     def finding(self, name: str) -> Piece:
-        """Return what the study's tables say, in sentences whose numbers are computed now.
+        """Return sentences about the study's tables, with their numbers computed now.
 
         Args:
-            name: one of :data:`hope.reporting.articles.findings.FINDINGS`.
+            name: name in :data:`hope.reporting.articles.findings.FINDINGS`.
 
         Raises:
             UserError: there is no such finding.
@@ -80,7 +80,7 @@ class Article:
         return _sentences(sentences)
 
     def table(self, name: str) -> Piece:
-        """Return a table: losses, gains, retrieval, attention or comparisons.
+        """Return a table: losses, gains, extensions, retrieval, attention or comparisons.
 
         Raises:
             UserError: there is no such table.

@@ -1,7 +1,7 @@
-"""What a study's tables say of its models' attention, in sentences: each number in them is computed here.
+"""Sentences about the attention of a study's models, with their numbers computed from the study's tables.
 
-An interval is over crossed seeds and units (:mod:`hope.statistics`); an encoding of a single seed has none, and then
-nothing is said of encodings, but of that model.
+An interval is over crossed seeds and units (:mod:`hope.statistics`). An encoding with a single seed has none; its
+sentence is about that model, not about the encoding.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from hope.reporting.study_tables import ArmTables
 
 
 def ushape(tables: ArmTables) -> list[str]:
-    """Return the U-shape index without the first token by encoding, and where it exceeds its nulls."""
+    """Return the U-shape index without the first token by encoding, and whether it exceeds its nulls."""
     frame = tables.read("ushape")
     if frame.empty:
         return []
@@ -65,10 +65,10 @@ def sink(tables: ArmTables) -> list[str]:
 
 
 def divergence(tables: ArmTables) -> list[str]:
-    """Return how far attention past L departs from that within, by encoding, against how far the loss rises."""
+    """Return the departure of attention past L from attention within L, by encoding, and the rise of the loss."""
     frame = tables.read("divergence")
     if frame.empty:
-        return ["No query past the training length was looked at."]
+        return ["No query past the training length was analysed."]
     nearest = int(frame["query"].min())
     frame = frame[frame["query"] == nearest]
     departs = {
@@ -86,11 +86,9 @@ def divergence(tables: ArmTables) -> list[str]:
         ))  # fmt: skip
         parts = [f"{words.signed(rises[name])} in {tables.label(name)}" for name in both]
         found.append(
-            f"From within L to the octave past it the loss rises by {words.listed(parts)} nats a token, in the same "
-            f"order of "
-            f"encodings. The rank correlation of the two over {len(both)} encodings is {words.signed(rank, 2)}; that "
-            f"few "
-            "can only be described."
+            f"From within L to the octave past it the loss rises by {words.listed(parts)} nats per token, in the same "
+            f"order of encodings. The rank correlation of the two over {len(both)} encodings is "
+            f"{words.signed(rank, 2)}; so few encodings allow no test."
         )
     return found
 
@@ -120,4 +118,4 @@ FINDINGS: dict[str, Callable[[ArmTables], list[str]]] = {
     "ushape_over_time": ushape_over_time,
     "activation_over_time": activation_over_time,
 }
-"""The findings by name; each returns sentences."""
+"""The findings by name; each returns sentences about an arm."""

@@ -1,4 +1,4 @@
-"""What a study's tables say of frequency components, of their interventions and of decay in theory, in sentences."""
+"""Sentences about frequency components, interventions on them, and decay in theory, from a study's tables."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ _ALL_LAYERS = -1
 
 
 def components(tables: ArmTables) -> list[str]:
-    """Return which components are activated, of which wavelengths, how the seeds agree, and what they carry."""
+    """Return the activated components: numbers, wavelengths, agreement of the seeds, and share of the variance."""
     frame = tables.read("components")
     found = []
     for encoding in present(tables, frame):
@@ -45,7 +45,7 @@ def _beyond(number: int, of: int) -> str:
 
 
 def _sensitivity(tables: ArmTables) -> list[str]:
-    """Return how many components count as activated where the line is an absolute size instead."""
+    """Return the number of activated components by thresholds in logits."""
     frame = tables.read("activation")
     found = []
     for encoding in present(tables, frame):
@@ -53,14 +53,14 @@ def _sensitivity(tables: ArmTables) -> list[str]:
         counts = own.groupby(["threshold", "seed"])["activated"].sum().groupby("threshold").mean()
         parts = [f"{words.number(count)} at {threshold:g}" for threshold, count in counts.items()]
         found.append(
-            f"By a spread of at least so many logits, as many count in {tables.label(encoding)}, means over seeds: "
-            f"{words.listed(parts)}."
+            f"{tables.label(encoding)}: the number of components that spread over at least so many logits, mean over "
+            f"seeds, is {words.listed(parts)}."
         )
     return found
 
 
 def intervention(tables: ArmTables) -> list[str]:
-    """Return what freezing the activated components does, beside freezing others: as many, and of that variance."""
+    """Return the effect of freezing the activated components, beside as many others and others of that variance."""
     frame = tables.read("intervention")
     found = []
     for encoding in present(tables, frame):
@@ -79,7 +79,7 @@ def intervention(tables: ArmTables) -> list[str]:
 
 
 def slow_components(tables: ArmTables) -> list[str]:
-    """Return what freezing the slow components costs within L, and what removing them costs."""
+    """Return the cost within L of freezing the slow components, and of removing them."""
     frame = tables.read("intervention")
     found = []
     for encoding in present(tables, frame):
@@ -87,21 +87,21 @@ def slow_components(tables: ArmTables) -> list[str]:
         frozen, removed = (_change(tables, own, "loss_within", mode, "slow") for mode in ("freeze", "remove"))
         if frozen is not None and removed is not None:
             found.append(
-                f"{tables.label(encoding)}: within L the loss changes by {said(frozen)} nats a token where the slow "
-                f"components are frozen, and by {said(removed)} where they are removed."
+                f"{tables.label(encoding)}: within L the loss changes by {said(frozen)} nats per token if the slow "
+                f"components are frozen, and by {said(removed)} if they are removed."
             )
     return found
 
 
 def _change(tables: ArmTables, own: pd.DataFrame, measure: str, mode: str, name: str) -> pd.Series | None:
-    """Return the change of a measure under one intervention, paired with the model as it is; None if not measured."""
+    """Return the change of a measure under one intervention, paired with the unchanged model; None if not measured."""
     own = own[own["measure"] == measure]
     changed = own[(own["mode"] == mode) & (own["set"] == name)]
     return None if changed.empty else estimate(tables, changed, "value", own[own["mode"] == "none"])
 
 
 def decay(tables: ArmTables) -> list[str]:
-    """Return the mean kernel of each rotary encoding within L and past it, and where its floor is."""
+    """Return the mean kernel of each rotary encoding within and past L, and its floor."""
     frame = tables.theory("kernel")
     found = []
     for encoding in present(tables, frame):

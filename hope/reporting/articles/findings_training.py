@@ -1,4 +1,4 @@
-"""What a study's tables say of the course of training, in sentences."""
+"""Sentences about the course of training, from a study's tables."""
 
 import numpy as np
 import pandas as pd
@@ -8,11 +8,11 @@ from hope.reporting.articles.sentences import estimate, present, said
 from hope.reporting.study_tables import ArmTables
 
 MOST = 0.75
-"""Share of the components that are activated at the end, from which on a moment has most of them."""
+"""Share of the finally activated components from which on most of them count as activated."""
 
 
 def ushape_over_time(tables: ArmTables) -> list[str]:
-    """Return, by encoding, from which moment on the index differs from that at the start, and the loss then."""
+    """Return by encoding the moment from which on the index differs from its start, and the loss at that moment."""
     frame = tables.read("dynamics")
     found = []
     for encoding in present(tables, frame):
@@ -45,7 +45,7 @@ def ushape_over_time(tables: ArmTables) -> list[str]:
 
 
 def activation_over_time(tables: ArmTables) -> list[str]:
-    """Return, by encoding, when most of the components that end up activated are, and how their spread grows."""
+    """Return by encoding when most of the finally activated components are, and when they have half of their spread."""
     frame = tables.read("dynamics")
     found = []
     for encoding in present(tables, frame):
@@ -56,23 +56,26 @@ def activation_over_time(tables: ArmTables) -> list[str]:
         table = own.pivot_table(index=keys, columns="measure", values="value").reset_index()
         shared = _shared(table)
         if shared.empty:
-            found.append(f"{tables.label(encoding)}: no component counts as activated at the end.")
+            found.append(f"{tables.label(encoding)}: no component is activated at the end.")
             continue
         steps = shared.index.tolist()
         stays = _from_then_on(steps, [int(value >= MOST) for value in shared])
         spread = table[table["last"] > 0].groupby("step")["spread"].mean() if "last" in table else None
-        assert stays is not None and spread is not None, "at the end all of them are"
+        assert stays is not None and spread is not None, "at the end all of them are activated"
         half = next(step for step in steps if spread[step] >= spread[steps[-1]] / 2)
         found.append(
             f"{tables.label(encoding)}: from {_moment(stays, steps[-1])} on at least {MOST:.0%} of the components "
-            f"that count as activated at the end do, mean over seeds. Their spread has half of its final size, "
+            f"that are activated at the end already are, mean over seeds. Their spread has half of its final size, "
             f"{words.number(spread[steps[-1]])} logits, at {_moment(half, steps[-1])}."
         )
     return found
 
 
 def _shared(table: pd.DataFrame) -> pd.Series:
-    """Return by step the share of the finally activated components that are activated, mean over seeds; mark them."""
+    """Return the share of the finally activated components that are activated, by step, mean over seeds.
+
+    Adds the column ``last`` to ``table``: above 0 for components that are activated at the end.
+    """
     final = table[table["step"] == table["step"].max()].set_index(["seed", "component"])["activated"]
     table["last"] = [final[seed, component] for seed, component in zip(table["seed"], table["component"], strict=True)]
     chosen = table[table["last"] > 0]
@@ -80,12 +83,12 @@ def _shared(table: pd.DataFrame) -> pd.Series:
 
 
 def _sign(change: pd.Series) -> int:
-    """Return on which side of 0 the whole interval lies, 0 if on neither."""
+    """Return 1 if the whole interval lies above 0, -1 if below 0, else 0."""
     return int(change["low"] > 0) - int(change["high"] < 0)
 
 
 def _from_then_on(steps: list[int], signs: list[int]) -> int | None:
-    """Return the first step from which on all signs are that of the last; None where that is 0."""
+    """Return the first step from which on all signs equal the last sign; None if the last sign is 0."""
     if not signs[-1]:
         return None
     place = len(signs)

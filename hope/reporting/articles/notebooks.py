@@ -1,7 +1,7 @@
-"""Notebooks: run a template on a study and render it to one HTML file that needs nothing else.
+"""Run a notebook template on a study and render it to one self-contained HTML file.
 
-A template in ``notebooks/`` is words and calls into :mod:`hope.reporting.articles.article`, with one cell tagged
-``parameters`` that sets ``study``. It runs in the interpreter that calls, whatever kernels the user has.
+A template in ``notebooks/`` is text and calls of :mod:`hope.reporting.articles.article`, with one cell tagged
+``parameters`` that sets ``study``. It runs in the calling interpreter, whatever kernels the user has.
 """
 
 import json
@@ -19,20 +19,20 @@ from hope.files import write_text
 PARAMETER = "study"
 KERNEL = "python3"
 _START_SECONDS = 120
-"""How long a kernel may take to start: it shares the cores with the other jobs of a workflow."""
+"""Longest start of a kernel, in seconds: it shares the cores with other jobs of a workflow."""
 
 
 def render(template: Path, study: Path, output: Path, work: Path) -> None:
-    """Run ``template`` on ``study`` and write it as a self-contained page, its code folded away.
+    """Run ``template`` on ``study`` and write it as a self-contained page with its code folded.
 
     Args:
         template: notebook with a cell tagged ``parameters`` that sets ``study``.
         study: folder of the study.
         output: the HTML file, written whole or not at all.
-        work: folder where the notebook is executed; there one that fails stays to be looked at.
+        work: folder for the executed notebook; a notebook that fails is kept there.
 
     Raises:
-        UserError: the template is missing or no notebook, does not take the parameter, or a cell fails.
+        UserError: the template is missing or not a notebook, lacks the parameter, or a cell fails.
     """
     parameters = {PARAMETER: str(study.resolve())}
     check_parameters(template, parameters)
@@ -43,10 +43,10 @@ def render(template: Path, study: Path, output: Path, work: Path) -> None:
 
 
 def check_parameters(template: Path, names: Iterable[str]) -> None:
-    """See that a notebook takes parameters of these names; papermill itself only warns.
+    """Check that a notebook takes parameters of these names; papermill only warns.
 
     Raises:
-        UserError: the file is missing or no notebook, or it lacks a parameter.
+        UserError: the file is missing or not a notebook, or it lacks a parameter.
     """
     from papermill import inspect_notebook
 
@@ -54,7 +54,7 @@ def check_parameters(template: Path, names: Iterable[str]) -> None:
         known = list(inspect_notebook(str(template)))
     except FileNotFoundError:
         raise UserError(f"{template}: there is no such notebook") from None
-    except Exception as error:  # what papermill and nbformat raise has no common class
+    except Exception as error:  # the errors of papermill and nbformat have no common class
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{template}: not a notebook that can be read ({reason}); write it again") from None
     for name in names:
@@ -69,7 +69,7 @@ def _execute(template: Path, executed: Path, parameters: dict[str, Any]) -> None
     from papermill import PapermillExecutionError, execute_notebook
     from traitlets.config import Config
 
-    # A kernel listens on a port of this machine: nobody else on it should be able to read along.
+    # A kernel listens on a port of this machine, where other users must not read along.
     encrypted = Config({"KernelManager": {"transport_encryption": "auto"}})
     with _own_kernel():
         try:
@@ -89,16 +89,16 @@ def _execute(template: Path, executed: Path, parameters: dict[str, Any]) -> None
 
 
 def _root() -> Path:
-    """Return the folder that holds the package, where the kernel runs."""
+    """Return the parent folder of the package, where the kernel runs."""
     return Path(hope.__file__).resolve().parents[1]
 
 
 @contextmanager
 def _own_kernel() -> Iterator[None]:
-    """Make ``python3`` name this interpreter with this package, for the block.
+    """Make the kernel ``python3`` this interpreter with this package, for the block.
 
-    A kernel of that name in the user's own folder would otherwise win over the interpreter that calls,
-    and the user's IPython profile would change what a notebook shows.
+    Otherwise a kernel of that name in the user's folder would replace the calling interpreter, and the user's IPython
+    profile would change the output.
     """
     from ipykernel.kernelspec import get_kernel_dict
 
@@ -109,7 +109,7 @@ def _own_kernel() -> Iterator[None]:
         environment = {
             "PYTHONPATH": path,
             "IPYTHONDIR": str(Path(folder) / "ipython"),
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the debugger warns of frozen modules
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the debugger warns about frozen modules
         }
         content = {**get_kernel_dict(), "display_name": KERNEL, "env": environment}
         (kernel / "kernel.json").write_text(json.dumps(content), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the findings share: one estimate from a table, and how it is said."""
+"""An estimate from a table, and its text: code shared by the findings."""
 
 import pandas as pd
 
@@ -11,19 +11,19 @@ def estimate(tables: ArmTables, frame: pd.DataFrame, value: str, minus: pd.DataF
     """Return the mean of ``value`` over one encoding's seeds and documents, with its interval.
 
     Args:
-        tables: of the study.
-        frame: rows of one encoding, a ``document`` in each.
-        value: the column.
-        minus: rows that are subtracted, paired by seed and document.
+        tables: tables of the arm.
+        frame: rows of one encoding, with columns ``seed`` and ``document``.
+        value: column to average.
+        minus: rows to subtract, paired by seed and document.
 
     Returns:
-        A row of :func:`hope.reporting.figures.data.summarize`; its limits are NaN where there is a single seed.
+        A row of :func:`hope.reporting.estimates.summarize`; its limits are NaN for a single seed.
     """
     return summarize(frame, ["encoding"], value, "document", tables.confidence, minus).iloc[0]
 
 
 def said(row: pd.Series) -> str:
-    """Return an estimate with its interval, where it has one."""
+    """Return an estimate with its interval, if it has one."""
     limits = words.interval(row["low"], row["high"], row["estimate"])
     return f"{words.signed(row['estimate'])} {limits}".strip()
 

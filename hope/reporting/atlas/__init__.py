@@ -1,1 +1,1 @@
-"""The page of encodings with its pictures."""
+"""The page of all encodings, with pictures."""

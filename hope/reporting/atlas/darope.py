@@ -1,4 +1,4 @@
-"""The panels of DaRoPE: the clock by which its slow components turn, and a logit from two places."""
+"""The panels of DaRoPE: the clock that turns its slow components, and a logit from two positions."""
 
 from hope.analysis.logit_curves import clock, equal_pair
 from hope.encodings.darope import Darope
@@ -16,16 +16,16 @@ from hope.reporting.atlas.panels import (
 from hope.reporting.figures.kernels import octave_mean
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0)
-"""Weights of the position at which the clock is drawn."""
+"""Weights alpha of the position for which the clock is drawn."""
 
 
 def panels(shape: EncodingShape) -> list[Panel]:
     """Return both panels at the sizes of ``shape``."""
-    return [_clocks(shape), _from_two_places(shape)]
+    return [_clocks(shape), _from_two_positions(shape)]
 
 
 def _clocks(shape: EncodingShape) -> Panel:
-    """Return the clock for content that says nothing, at several weights of the position."""
+    """Return the clock at several weights of the position, without any effect of the content (w = 0)."""
     position = tokens_up_to(FARTHEST * shape.length)
     curves = []
     for alpha in ALPHAS:
@@ -37,8 +37,8 @@ def _clocks(shape: EncodingShape) -> Panel:
     )
 
 
-def _from_two_places(shape: EncodingShape) -> Panel:
-    """Return the logit of an equal query and key from within the training length and from past it."""
+def _from_two_positions(shape: EncodingShape) -> Panel:
+    """Return the logit of an equal query and key, for a query within the training length and one past it."""
     built, curves = family_at_start("darope", shape), []
     roles: dict[int, Role] = {1: "early", FARTHEST: "one"}
     for multiple, role in roles.items():

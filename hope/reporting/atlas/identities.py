@@ -1,4 +1,4 @@
-"""Settings of different names that are the same model, found at given sizes."""
+"""Settings with different names that give the same model at given sizes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,11 +11,12 @@ from hope.encodings.shape import EncodingShape
 
 
 def identity_rows(shape: EncodingShape) -> Iterator[tuple[str, str]]:
-    """Yield what coincides with another: the first of each set, and the others.
+    """Yield each set of settings that give the same model: the first of them, and the others.
 
-    Compared are all families and presets, and settings that are other names of HoPE, of RoPE and of no encoding.
+    Compared are all families and presets, and settings of families that give HoPE, RoPE or no encoding.
     """
-    listed = [_named(name) for name in NAMES] + [_with(*one) for one in candidates(shape)]
+    listed = [_named(name) for name in NAMES]
+    listed += [_filled(described(*one), *one) for one in candidates(shape)]
     same: dict[str, list[str]] = {}
     for name, first in coinciding(listed, shape).items():
         same.setdefault(first, []).append(name)
@@ -24,7 +25,7 @@ def identity_rows(shape: EncodingShape) -> Iterator[tuple[str, str]]:
 
 
 def candidates(shape: EncodingShape) -> list[tuple[str, dict[str, Any]]]:
-    """Return families and settings that coincide with others at these sizes, or might."""
+    """Return families and settings that may coincide with others at these sizes."""
     return [
         (name, settings)
         for name, family in FAMILIES.items()
@@ -36,10 +37,6 @@ def _named(name: str) -> EncodingSpec:
     if name in PRESETS:
         return _filled(name, PRESETS[name].family, PRESETS[name].settings)
     return _filled(name, name, {})
-
-
-def _with(family: str, settings: dict[str, Any]) -> EncodingSpec:
-    return _filled(described(family, settings), family, settings)
 
 
 def _filled(name: str, family: str, settings: dict[str, Any]) -> EncodingSpec:

@@ -1,4 +1,4 @@
-"""The picture of one encoding: what it does to a logit over distance, as it is before any training."""
+"""The picture of one encoding: a logit over distance, before any training."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -18,16 +18,17 @@ from hope.encodings.base import Encoding
 from hope.encodings.shape import EncodingShape
 from hope.reporting.figures.kernels import octave_mean
 from hope.reporting.figures.legends import add_legend, name_lines
+from hope.reporting.figures.lines import panel_grid
 from hope.reporting.figures.style import MUTED, EncodingStyle, encoding_styles, length_axis, new_figure
 
 FARTHEST = 4
-"""Distances are drawn up to so many training lengths."""
+"""Largest distance drawn, in training lengths."""
 HEADS = 6
-"""Heads drawn of an encoding that treats them differently, evenly chosen."""
+"""Most heads drawn of an encoding that treats heads differently, evenly chosen."""
 _POINTS, _FEW_POINTS = 200, 36
 _MARKS, _FEW_MARKS = 7, 4
 _STEEP = -8.0
-"""A bias that falls below this is drawn on an axis that is logarithmic below -1."""
+"""A panel whose values fall below this has an axis that is logarithmic below -1."""
 DISTANCE = "distance, in training lengths L"
 RELATIVE = "{}, relative\nto distance 0"
 
@@ -40,11 +41,11 @@ class Curve:
     """One line.
 
     Attributes:
-        label: what it is.
-        tokens: its abscissas.
-        values: its ordinates.
-        role: ``main``, or ``raw`` behind it, or a ``bound``, or ``one`` of several equals, or ``early``, one of
-            several of which others reach further.
+        label: its name.
+        tokens: x values.
+        values: y values.
+        role: ``main``; ``raw``, the values behind a mean; ``bound``; ``one`` of several equal curves; or ``early``,
+            one of several equal curves that ends before others.
     """
 
     label: str
@@ -55,7 +56,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """What lies on one pair of axes: a title, the names of the axes, and curves; ``short`` names y in one word."""
+    """One pair of axes: a title, the names of the axes, and curves; ``short`` names the y axis in one word."""
 
     title: str
     x: str
@@ -65,7 +66,7 @@ class Panel:
 
 
 def panels(name: str, shape: EncodingShape) -> list[Panel]:
-    """Return what is drawn of the family ``name`` with its default settings, at the sizes of ``shape``."""
+    """Return the panels of the family ``name`` with its default settings, at the sizes of ``shape``."""
     own = FAMILIES[name].panels
     if own is not None:
         return load(own)(shape)
@@ -76,13 +77,13 @@ def panels(name: str, shape: EncodingShape) -> list[Panel]:
 
 
 def family_at_start(name: str, shape: EncodingShape, **settings: float) -> Encoding:
-    """Return an encoding of the family ``name`` as training starts with it."""
+    """Return an encoding of the family ``name`` with its initial parameters."""
     encoding = config.EncodingSpec(name=name, family=name, settings=family_settings(name, settings))
     return at_start(encoding, shape)
 
 
 def _pair(built: Encoding) -> Panel:
-    """Return the logit of an equal query and key, and for a rotation the bound beside it."""
+    """Return the logit of an equal query and key, and the summation bound of a rotation."""
     distance = tokens_up_to(FARTHEST * built.shape.length)
     logit = equal_pair(built, int(distance[-1]), distance)
     curves = _smoothed(distance, logit)
@@ -103,7 +104,7 @@ def _vectors(built: Encoding) -> Panel:
 
 
 def _smoothed(distance: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[Curve, ...]:
-    """Return values at single distances and their mean over an octave; one curve where they are all the same."""
+    """Return values at single distances and their mean over an octave; one curve if all values are equal."""
     if np.ptp(values) == 0:
         return (Curve("at every distance", distance, values),)
     mean = Curve("mean over an octave", distance, octave_mean(distance, values))
@@ -111,7 +112,7 @@ def _smoothed(distance: NDArray[np.int64], values: NDArray[np.float64]) -> tuple
 
 
 def _bias(built: Encoding) -> Panel:
-    """Return the bias of some heads; of one that depends on the query's position, from two positions."""
+    """Return the bias of some heads; from two query positions if it depends on the position."""
     length, heads = built.shape.length, _some(built.shape.heads)
     near, far = (tokens_up_to(query) for query in (length, FARTHEST * length))
     from_near = bias_of_heads(built, length, near)
@@ -125,7 +126,7 @@ def _bias(built: Encoding) -> Panel:
 
 
 def tokens_up_to(last: int) -> NDArray[np.int64]:
-    """Return whole numbers from 1 to ``last``, evenly on a logarithmic scale as far as they are dense enough."""
+    """Return up to :data:`_POINTS` whole numbers from 1 to ``last``, about evenly spaced on a logarithmic scale."""
     return np.unique(np.geomspace(1, last, _POINTS).round().astype(np.int64))
 
 
@@ -150,11 +151,9 @@ def family_figure(name: str, shape: EncodingShape) -> Figure:
 
 
 def overview(names: list[str], shape: EncodingShape, columns: int = 4) -> Figure:
-    """Return the first panels of several families in one picture, those of logits on one scale."""
-    lines = -(-len(names) // columns)
-    figure, rows = new_figure(2.75 * columns, 2.05 * lines + 0.2, lines, columns)
-    grid = [axes for row in rows for axes in row]
-    for axes, name in zip(grid, names, strict=False):
+    """Return the first panels of several families in one figure; panels of logits share one scale."""
+    figure, _, grid = panel_grid(len(names), columns, panel=(2.75, 2.05), margin=(0.0, 0.2))
+    for axes, name in zip(grid, names, strict=True):
         panel = panels(name, shape)[0]
         thinned = tuple(_thinned(curve) for curve in panel.curves if curve.role != "raw")
         style = encoding_styles([name])[name]
@@ -165,8 +164,6 @@ def overview(names: list[str], shape: EncodingShape, columns: int = 4) -> Figure
         axes.grid(False)
         axes.locator_params(axis="y", nbins=3) if axes.get_yscale() == "linear" else None
         axes.set_ylabel(panel.short, fontsize=8)
-    for axes in grid[len(names) :]:
-        axes.set_visible(False)
     figure.supxlabel("distance (darope: position), in training lengths L", fontsize=9)
     return figure
 
@@ -182,17 +179,17 @@ def draw_panel(
     """Draw one panel in an encoding's style.
 
     Args:
-        axes: where.
-        panel: what.
-        style: how the encoding is drawn.
-        length: the training length L.
-        every: label every so many powers of two of the length.
-        marks: markers of a line.
+        axes: axes to draw on.
+        panel: the panel.
+        style: style of the encoding.
+        length: the training length L in tokens.
+        every: distance between labels of the x axis, in powers of two.
+        marks: number of markers per line.
     """
     equals = [curve for curve in panel.curves if curve.role == "one"]
     for curve in panel.curves:
         rank = equals.index(curve) / len(equals) if curve in equals else 0.0
-        # Told by places on the axis: of a jagged line even parts of its length would be marked too often.
+        # Markers at even steps along the axis: along the path, jagged parts would get too many.
         places = np.geomspace(1, curve.tokens[-1], marks if curve.role in ("main", "one") else 0)
         marked = sorted(set(np.searchsorted(curve.tokens, places).tolist()))
         look = _look(curve.role, rank, style)
@@ -207,7 +204,7 @@ def draw_panel(
 
 
 def _look(role: Role, rank: float, style: EncodingStyle) -> dict[str, Any]:
-    """Return the keywords of a line of this role; of several equals, by their rank from 0 to 1."""
+    """Return the keywords of a line with this role; ``rank``, from 0 to 1, fades equal curves."""
     if role == "raw":
         return {"color": style.color, "linewidth": 0.6, "alpha": 0.5}
     if role == "bound":

@@ -1,4 +1,4 @@
-"""The rotary spectra of families and presets: which components turn, how fast, and which stand still."""
+"""The rotary spectra of families and presets: the turns that each component makes within L."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,15 +17,13 @@ from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import INK, MUTED, encoding_styles, new_figure
 
 _SHARE = 0.999
-"""A component slower than this share of its frequency was slowed."""
-
-
+"""A component below this share of its whole frequency counts as slowed."""
 LONG_DIM, LONG_LENGTH, LONG_BASE = 64, 4096, 500_000.0
-"""Head dimension and training length of models of long contexts, and the base of many of them."""
+"""Head dimension, training length and base that are common in models of long contexts."""
 
 
 class Spectra(NamedTuple):
-    """Spectra at some sizes, by name, and what a picture of them is called."""
+    """Spectra by name, their sizes, and the title of their picture."""
 
     shape: EncodingShape
     title: str
@@ -33,9 +31,9 @@ class Spectra(NamedTuple):
 
 
 def all_spectra(arm: Arm, shape: EncodingShape) -> dict[str, Spectra]:
-    """Return by picture the spectra of all rotary families and presets, at the study's sizes and at longer ones.
+    """Return the spectra of all rotary families and presets by picture: at the study's sizes, and at long contexts.
 
-    At the longer ones every base is 500,000 but where a preset says another.
+    At long contexts the base is 500,000, unless a preset sets another one.
     """
     long, of_long = longer(shape), {}
     names = [name for name in NAMES if name in PRESETS or not FAMILIES[name].given]
@@ -55,7 +53,7 @@ def all_spectra(arm: Arm, shape: EncodingShape) -> dict[str, Spectra]:
 
 
 def listed(arm: Arm, name: str) -> EncodingSpec:
-    """Return the family or preset ``name``, whatever the study defines under that name."""
+    """Return the built-in family or preset ``name``, even if the study defines another encoding of that name."""
     return arm.model_copy(update={"definitions": {}}).encoding(name)
 
 
@@ -65,7 +63,7 @@ def longer(shape: EncodingShape) -> EncodingShape:
 
 
 def spectrum_of(encoding: EncodingSpec, shape: EncodingShape) -> Spectrum | None:
-    """Return the frequencies of an encoding at these sizes; None if it is not rotary."""
+    """Return the spectrum of an encoding at these sizes; None if it is not rotary."""
     return FAMILIES[encoding.family].spectrum_at(encoding.settings, shape.head_dim, shape.length)
 
 
@@ -74,12 +72,12 @@ def _title(shape: EncodingShape) -> str:
 
 
 def spectra_figure(spectra: dict[str, Spectrum], length: int, title: str) -> Figure:
-    """Return the components of rotary encodings, one row each, from fast to slow over the turns they make in L.
+    """Draw the components of rotary encodings over their turns within L, from fast to slow, one row per encoding.
 
     Args:
-        spectra: frequencies by name.
-        length: the training length L.
-        title: of the picture.
+        spectra: spectra by name of the encoding.
+        length: the training length L in tokens.
+        title: title of the figure.
     """
     figure, ((axes,),) = new_figure(9.4, 0.27 * len(spectra) + 1.35)
     styles = encoding_styles(spectra)
@@ -123,7 +121,7 @@ def _marks(axes: Axes, places: np.ndarray, row: int, face: str, edge: str, marke
 
 
 def _frame(axes: Axes, names: list[str]) -> None:
-    """Set the axes: fast components on the left, as they are numbered, and the turn that HoPE asks for."""
+    """Set the axes: fast components on the left, in the order of their numbers, and a line at HoPE's cutoff."""
     axes.set_xscale("log")
     axes.invert_xaxis()
     axes.xaxis.set_major_locator(LogLocator(base=10))

@@ -1,4 +1,4 @@
-"""The atlas of encodings: a page and pictures, made from the catalogue and from the encodings as they are built."""
+"""The atlas of encodings: a page and pictures, made from the catalogue and from the encodings' own code."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -52,11 +52,11 @@ def _lines(arm: Arm, title: str, shape: EncodingShape) -> Iterator[str]:
     yield from _wrapped(
         f"Every method that a study can list, at the sizes of {title}: {shape.layers} layers, width "
         f"{shape.width}, {shape.heads} query and {shape.kv_heads} key heads of {shape.head_dim} dimensions, L = "
-        f"{shape.length:,}, with default settings where nothing else is said. `python -m hope atlas docs` (`make "
-        "docs`) writes this page and its pictures, from the catalogue and from the encodings themselves: change those."
+        f"{shape.length:,}, with default settings unless stated otherwise. Do not edit this page: `python -m hope "
+        "atlas docs` (`make docs`) writes it and its pictures from the catalogue and the encodings' own code."
     )
     yield from ("", *_wrapped(NOTATION), "", *_wrapped(READING), "")
-    yield _picture("overview", f"What every encoding does to a logit over distances from 1 to {FARTHEST} L")
+    yield _picture("overview", f"A logit over distances from 1 to {FARTHEST} L, for every encoding")
     yield from ("", "## At a glance", "")
     head = ("encoding", "acts on", "logit over distance", "D alone", "past L", "learned parameters", "attention")
     yield from _table([head, *(_row(FAMILIES[name], built[name], shape) for name in FAMILIES)])
@@ -105,15 +105,15 @@ def _acts_on(built: Built) -> str:
 
 
 def _kernel(built: Built) -> str:
-    """Return which kernel its attention runs."""
+    """Return the attention kernel that the encoding runs on."""
     if built.has_logits:
-        return "logits of its own, by blocks of queries"
+        return "logits of its own, in blocks of queries"
     if built.has_bias:
         on_gpu = "FlexAttention" if flexible(built, built.shape.head_dim) else "blocks"
         return f"a bias: blocks on a CPU, {on_gpu} on CUDA"
     wide = widening(built)
     words = "fused kernel" if wide == 1 else f"fused kernel, queries and keys {wide} d wide"
-    return f"{words}; keys of a cache encoded anew" if built.recodes else words
+    return f"{words}; cached keys encoded again" if built.recodes else words
 
 
 def _floor(spectrum: Spectrum) -> str:
@@ -121,18 +121,18 @@ def _floor(spectrum: Spectrum) -> str:
 
 
 def _frequencies(arm: Arm, shape: EncodingShape) -> Iterator[str]:
-    """Yield the section of the spectra: pictures, and how many components turn."""
-    found = all_spectra(arm, shape)
+    """Yield the section of the spectra: pictures, and a table of the numbers of components that turn."""
+    pictures = all_spectra(arm, shape)
     yield from ("## Which components turn", "")
     yield from _wrapped(
-        "A row is an encoding, a mark a component. Filled ones turn; hollow ones stand still and lie where they would "
-        "have turned; right of the dashed line a component completes no turn within L. The table has the number K that "
-        "turn and the floor 1 - 2K/d of g(D)."
+        "One row per encoding, one mark per component. Filled components turn; hollow ones stand still and lie at the "
+        "turns they would make. Right of the dashed line a component completes no turn within L. The table lists "
+        "the number K of components that turn and the floor 1 - 2K/d of g(D)."
     )
     rows = []
-    for picture, (_, title, _) in found.items():
+    for picture, (_, title, _) in pictures.items():
         yield from ("", _picture(picture, f"Turns of each component within L, {title}"))
-    (_, first, small), (_, second, large) = found.values()
+    (_, first, small), (_, second, large) = pictures.values()
     for name in small:
         cells = [f"{one.kept} of {len(one.frequencies)}; {_floor(one)}" for one in (small[name], large[name])]
         rows.append((name, *cells))
@@ -143,9 +143,9 @@ def _frequencies(arm: Arm, shape: EncodingShape) -> Iterator[str]:
 def _coinciding(shape: EncodingShape) -> Iterator[str]:
     yield from ("## Settings that coincide", "")
     yield from _wrapped(
-        "Other names, the same model: found by what they do at these sizes (`hope/encodings/identities.py`). `python "
-        "-m hope check` names those that a study lists. DaRoPE with w = 0 is HoPE at alpha = 0, and within L RoPE at "
-        "alpha = 1, but training changes both numbers."
+        "Settings that give the same model at these sizes (`hope/encodings/identities.py`). `python -m hope check` "
+        "names those that a study lists. DaRoPE with w = 0 is HoPE at alpha = 0, and within L RoPE at alpha = 1, but "
+        "training changes both numbers."
     )
     for sizes in (shape, longer(shape)):
         yield from ("", f"At d = {sizes.head_dim}, L = {sizes.length:,}, b = 10,000:", "")
@@ -153,7 +153,7 @@ def _coinciding(shape: EncodingShape) -> Iterator[str]:
 
 
 def _presets(arm: Arm) -> Iterator[str]:
-    yield from ("## Presets", "", "Settings that a study can list by a name of their own.", "")
+    yield from ("## Presets", "", "Settings that a study can list by name.", "")
     rows = [(one.name, f"`{described(one.family, one.settings)}`", one.purpose) for one in PRESETS.values()]
     yield from _table([("preset", "family and settings", "purpose"), *rows])
 
@@ -167,12 +167,12 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _item(text: str) -> list[str]:
-    """Return an item of a list."""
+    """Return an item of a Markdown list."""
     return textwrap.wrap(f"- {text}", _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield rows as a Markdown table, the first its head."""
+    """Yield the lines of a Markdown table; the first row is its head."""
     for number, row in enumerate(rows):
         yield f"| {' | '.join(row)} |"
         if number == 0:

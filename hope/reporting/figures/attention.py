@@ -1,4 +1,4 @@
-"""Figures of where attention goes: profiles, and the U-shape head by head."""
+"""Figures of attention: its density over the context, and the U-shape of each head."""
 
 import numpy as np
 import pandas as pd
@@ -22,14 +22,18 @@ DISTANCES_PER_OCTAVE = 3
         "The first key has a bin of its own: a spike there is the attention sink. Means over layers and heads; bands "
         "span the seeds."
     ),
-    alt="Attention density over key position and over distance, at initialisation and trained, one line an encoding.",
+    alt="Attention density over key position and over distance, at initialisation and trained, one line per encoding.",
     needs=("analysis/profile.parquet",),
 )
 def attention_profile(tables: ArmTables) -> Drawing | None:
     """Draw the mean attention density over key position and over distance, before and after training.
 
-    The density of a bin is its mass over its share of the keys: 1 everywhere if attention were uniform.
-    The mean goes over layers, heads and seeds; the band spans the seeds.
+    The density of a bin is its attention mass divided by the mass that uniform attention has there. Densities are
+    means over layers, heads and seeds; the band spans the seeds.
+
+    Data, one row per bin: ``subject`` (initial, trained or shuffled), ``query`` (its position), ``axis`` (key or
+    distance), ``encoding``, ``start`` and ``end`` (of the bin, in tokens), ``x`` (its middle, in units of ``x_unit``),
+    ``density``, ``lowest`` and ``highest`` (of a seed), ``seeds``, ``x_unit``.
     """
     frame = tables.read("profile")
     data = densities(frame, tables.length, tables.arm.analysis.queries)
@@ -67,15 +71,15 @@ def attention_profile(tables: ArmTables) -> Drawing | None:
 
 
 def densities(frame: pd.DataFrame, length: int, queries: int) -> pd.DataFrame:
-    """Return densities in fewer bins, the mean over layers and heads, then mean and range over seeds.
+    """Return densities in wider bins: the mean over layers and heads, then the mean and range over seeds.
 
-    A density is the mass of a bin over the mass that uniform attention of the same queries has there. The
-    first key keeps a bin of its own, for it often draws mass whatever it says.
+    A density is the mass of a bin divided by the mass that uniform attention of the same queries has there. The first
+    key keeps a bin of its own, because it often draws mass whatever its token.
 
     Args:
         frame: rows of ``profile.parquet`` of all models.
         length: the training length L.
-        queries: neighbouring queries that the table's means go over.
+        queries: number of neighbouring queries that the masses of the table are averaged over.
     """
     keys = frame["query"] + 1
     key_group = np.where(frame["start"] == 0, 0, 1 + (frame["start"] * KEY_BINS // keys))
@@ -95,15 +99,15 @@ def densities(frame: pd.DataFrame, length: int, queries: int) -> pd.DataFrame:
     geometric = np.sqrt((bins["start"] + 1.0) * bins["end"]) / length
     bins["x"] = np.where(bins["axis"] == "key", middle / bins["query"].clip(lower=1), geometric)
     cell = ["subject", "query", "axis", "encoding", "start", "end", "x"]
-    found = bins.groupby(cell)["value"].agg(density="mean", lowest="min", highest="max", seeds="count")
-    return found.reset_index()
+    density = bins.groupby(cell)["value"].agg(density="mean", lowest="min", highest="max", seeds="count")
+    return density.reset_index()
 
 
 def _uniform_mass(keys: int, queries: int) -> np.ndarray:
-    """Return the mean mass at each place if the last ``queries`` queries attend uniformly, ``[keys]``.
+    """Return the mean mass at each key position, or distance, of ``queries`` uniform last queries, ``[keys]``.
 
-    The last query has ``keys`` keys and each before it one less; a place is a key position or a distance,
-    and a query with n keys has the places below n.
+    The last query has ``keys`` keys and each earlier query one less; a query with n keys has positions and distances
+    below n.
     """
     counts = np.arange(keys, max(0, keys - queries), -1)
     return (np.arange(keys)[:, None] < counts).astype(float) @ (1 / counts) / len(counts)
@@ -112,15 +116,19 @@ def _uniform_mass(keys: int, queries: int) -> np.ndarray:
 @figure(
     title="The U-shape, head by head",
     look=(
-        "One mark a head: the U-shape index without the first token, 0 for uniform attention, below 0 for decay "
-        "alone, above 0 for a U. Heads differ; the claim is about their mean. It must exceed that of the same models "
-        "before training, and on the same tokens in random order."
+        "One mark per head: the U-shape index without the first token, 0 for uniform attention, below 0 for decay "
+        "alone, above 0 for a U. Heads differ; the claim is about their mean, which must exceed that of the models "
+        "before training and that on the same tokens in random order."
     ),
-    alt="U-shape index of every head by layer, trained, at initialisation and on shuffled tokens, a panel an encoding.",
+    alt="U-shape index of every head by layer, trained, untrained and on shuffled tokens, one panel per encoding.",
     needs=("analysis/ushape.parquet",),
 )
 def ushape_heads(tables: ArmTables) -> Drawing | None:
-    """Draw the U-shape index without the first token of every head: trained, at initialisation, on shuffled tokens."""
+    """Draw the U-shape index without the first token of every head: trained, at initialisation, on shuffled tokens.
+
+    Data, one row per head: ``encoding``, ``subject`` (trained, initial or shuffled), ``seed``, ``layer``, ``head``,
+    ``index`` (mean over documents).
+    """
     frame = tables.read("ushape")
     at_length = min(set(frame["query"]), key=lambda query: abs(query + 1 - tables.length))
     frame = frame[frame["query"] == at_length]

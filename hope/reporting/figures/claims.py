@@ -17,11 +17,11 @@ from hope.reporting.study_tables import StudyTables
 from hope.reporting.words import familiar, interval, signed, threshold
 
 _WRAP = 60
-"""Characters of a line of a part's statement."""
+"""Most characters in a line of a part's statement."""
 _LINE = 0.17
-"""Inches of a line of text."""
+"""Height of a line of text, in inches."""
 _LINEAR = 2.0
-"""Effects up to so many thresholds lie on a linear scale, larger ones on a logarithmic one."""
+"""The axis is linear up to this many thresholds and logarithmic beyond."""
 _COLUMNS = [
     "claim", "title", "part", "statement", "decides", "kind", "verdict", "claim_verdict", "estimate", "low", "high",
     "unit", "smallest_effect", "margin", "direction", "relative", "relative_low", "relative_high", "seeds", "units",
@@ -32,16 +32,23 @@ _COLUMNS = [
 @figure(
     title="All claims at a glance",
     look=(
-        "Effects are scaled so that 1 is the smallest that counts (the upright stroke) and the claimed side is right "
-        "of 0; for a non-inferiority the stroke is the margin. A bar is the interval, a diamond an exact number. "
-        "Beyond 2 the axis is logarithmic."
+        "Effects are in units of the smallest effect that counts (the upright stroke); the claimed side is right of 0. "
+        "For a non-inferiority the stroke is the margin. A bar is the interval, a diamond an exact number. Beyond 2 "
+        "the axis is logarithmic."
     ),
     alt="Forest plot of the primary endpoint of every part of every claim, with intervals and thresholds.",
     needs=("claims.json",),
     across=True,
 )
 def claims(tables: StudyTables) -> Drawing | None:
-    """Draw a forest: effects and intervals in units of the smallest effect that counts, the claimed side right."""
+    """Draw a forest plot: effects and intervals in units of the smallest effect that counts, the claimed side right.
+
+    Data, one row per part of a claim: ``claim``, ``title`` and ``claim_verdict`` of the claim; ``part``,
+    ``statement``, ``decides``, ``kind`` and ``verdict`` of the part; ``estimate``, ``low`` and ``high`` in ``unit``;
+    ``smallest_effect`` or ``margin``, ``direction``; ``relative``, ``relative_low`` and ``relative_high`` (the effect
+    in those units, positive on the claimed side); ``seeds``, ``units``, ``p``, ``holm_p``, ``detectable``; the effect
+    as ``percent`` of perplexity or accuracy ``points``, each with ``_low`` and ``_high``.
+    """
     judged = read_json(tables.paths.claims)["claims"]
     rows = [_row(claim, part) for claim in judged for part in claim["parts"]]
     if not rows:
@@ -70,7 +77,7 @@ def claims(tables: StudyTables) -> Drawing | None:
 
 
 def _row(claim: dict, part: dict) -> dict[str, Any]:
-    """Return one part as a row of numbers, the relative ones signed so that the claimed side is positive."""
+    """Return the row of one part; its relative numbers are positive on the claimed side."""
     bar = part.get("smallest_effect") or part.get("margin")
     sign = -1.0 if part.get("direction") == "lower" else 1.0
     relative: dict[str, float | None] = {"relative": None, "relative_low": None, "relative_high": None}
@@ -88,7 +95,7 @@ def _row(claim: dict, part: dict) -> dict[str, Any]:
 
 
 def _frame(axes: Axes, data: pd.DataFrame) -> None:
-    """Draw the axis: 0, the threshold on its side, and what left and right mean."""
+    """Set the scale, limits, ticks and label of the x axis, and draw its zero."""
     ends = data.loc[data["decides"].astype(bool), ["relative", "relative_low", "relative_high"]].to_numpy(float)
     ends = ends[np.isfinite(ends)] * 1.4
     low, farthest = min([-_LINEAR, *ends]), max([_LINEAR * 1.5, *np.abs(ends)])
@@ -102,11 +109,11 @@ def _frame(axes: Axes, data: pd.DataFrame) -> None:
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
     axes.axvline(0.0, color=MUTED, linewidth=1.0, zorder=1)
-    axes.set_xlabel("effect, in units of the smallest that counts\n← other way · claimed way →", fontsize=8.5)
+    axes.set_xlabel("effect, in units of the smallest that counts\n← against the claim · as claimed →", fontsize=8.5)
 
 
 def _claim_line(figure: Figure, axes: Axes, claim: dict, y: float, top: float) -> None:
-    """Write a claim's title and its verdict over the whole width."""
+    """Write a claim's title and verdict across the whole width."""
     across = blended_transform_factory(figure.transFigure, axes.transData)
     axes.plot([0.01, 0.99], [top + 0.1] * 2, color=RULE, linewidth=0.8, transform=across, clip_on=False)
     axes.text(0.01, y, f"{claim['id']}  {claim['title']}", transform=across, va="center", weight="bold", fontsize=9.5)
@@ -118,7 +125,7 @@ def _claim_line(figure: Figure, axes: Axes, claim: dict, y: float, top: float) -
 
 
 def _part_line(axes: Axes, part: dict, text: list[str], top: float, size: float) -> None:
-    """Draw one part: its statement, its interval and its numbers."""
+    """Draw one part: its statement, interval and numbers."""
     across = blended_transform_factory(axes.figure.transFigure, axes.transData)
     y = top + size / 2
     color = VERDICTS[part["verdict"]]
@@ -141,7 +148,7 @@ def _part_line(axes: Axes, part: dict, text: list[str], top: float, size: float)
 
 
 def _bars(part: dict) -> list[float]:
-    """Return where the threshold lies: the smallest effect at 1, the margin on the bad side, or on both."""
+    """Return the places of the threshold: 1 for a smallest effect; for a margin -1, or both for equivalence."""
     if part.get("margin") is None:
         return [1.0]
     return [-1.0, 1.0] if part["direction"] == "equal" else [-1.0]

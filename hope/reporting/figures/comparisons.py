@@ -1,4 +1,4 @@
-"""The figures of all comparisons: a forest of every encoding against RoPE, and one against HoPE, in every measure."""
+"""Forest plots of all comparisons: every encoding against RoPE, and against HoPE, in every measure."""
 
 import re
 from typing import Any
@@ -18,13 +18,13 @@ from hope.reporting.summaries import baseline_of
 from hope.reporting.words import MINUS
 
 _LINE = 0.155
-"""Inches of a row."""
+"""Height of a row, in inches."""
 _WIDEST = 16
-"""Characters of a name on one line above a column."""
+"""Most characters in a line of a name above a column."""
 _PERCENT = (-90.0, -50.0, -20.0, -5.0, 0.0, 5.0, 20.0, 100.0, 1000.0)
-"""Where changes of perplexity may have a tick."""
+"""Possible ticks for changes of perplexity."""
 _LINEAR = 5.0
-"""Changes of perplexity, in percent, up to which the axis is linear."""
+"""The axis of perplexity is linear up to this change, in percent."""
 _POINTS = "accuracy, points"
 _PERPLEXITY = "perplexity, percent"
 
@@ -32,35 +32,46 @@ _PERPLEXITY = "perplexity, percent"
 @figure(
     title="All comparisons with RoPE",
     look=(
-        "Every measure in which encodings are compared, a column an encoding of several seeds. Diamonds are primary "
-        "endpoints of claims, circles are exploratory: the basis of no verdict. A filled mark survives Holm's "
-        "correction within its family; intervals are not corrected. Percent are logarithmic beyond 5."
+        "Every measure in which encodings are compared, one column per encoding of several seeds. Diamonds are primary "
+        "endpoints of claims; circles are exploratory and decide no verdict. A filled mark stays significant after "
+        "Holm's correction within its family; intervals are not corrected. Percent are logarithmic beyond 5."
     ),
     alt="Forest plot of the differences of every encoding to RoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
 )
 def comparisons(tables: ArmTables) -> Drawing | None:
-    """Draw every encoding against RoPE."""
+    """Draw every encoding against RoPE.
+
+    Data, the rows of ``tables/comparisons.parquet`` that have an interval: ``family`` (primary or exploratory),
+    ``arm``; the endpoint's ``measure``, ``task``, ``multiple``, ``depth``, ``extension``, ``intervention`` and
+    ``components``; ``encoding``, ``baseline``, ``better`` (lower or higher); ``estimate``, ``low``, ``high``, ``df``,
+    ``seeds``, ``units`` and ``detectable`` on the measure's ``scale``; the same as ``percent`` of perplexity or
+    accuracy ``points``, with ``_low``, ``_high`` and ``_detectable``; ``p``, ``holm_p``, ``tests`` (in the family),
+    ``unit`` (of the axis).
+    """
     return _forest(tables, "rope")
 
 
 @figure(
     title="All comparisons with HoPE",
     look=(
-        "Every measure in which encodings are compared, a column an encoding of several seeds. Diamonds are primary "
-        "endpoints of claims, circles are exploratory: the basis of no verdict. A filled mark survives Holm's "
-        "correction within its family; intervals are not corrected. Percent are logarithmic beyond 5."
+        "Every measure in which encodings are compared, one column per encoding of several seeds. Diamonds are primary "
+        "endpoints of claims; circles are exploratory and decide no verdict. A filled mark stays significant after "
+        "Holm's correction within its family; intervals are not corrected. Percent are logarithmic beyond 5."
     ),
     alt="Forest plot of the differences of every encoding to HoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
 )
 def comparisons_hope(tables: ArmTables) -> Drawing | None:
-    """Draw every encoding against HoPE; RoPE stands in the other figure."""
+    """Draw every encoding against HoPE, except RoPE, which the other figure compares with HoPE.
+
+    Data: the same columns as those of :func:`comparisons`.
+    """
     return _forest(tables, "hope")
 
 
 def _forest(tables: ArmTables, family: str) -> Drawing | None:
-    """Draw a row an endpoint and a column an encoding; None where no pair has several seeds."""
+    """Draw one row per endpoint and one column per encoding; return None if no pair has several seeds."""
     table = tables.summary("comparisons")
     table["endpoint"] = [Endpoint.of(row).words for row in table.to_dict("records")]
     baselines = {name: baseline_of(tables.arm, name, family) for name in tables.encodings}
@@ -93,7 +104,7 @@ def _forest(tables: ArmTables, family: str) -> Drawing | None:
 
 
 def _broken(name: str) -> str:
-    """Return a name with line breaks behind hyphens and underscores, where it is wider than a column."""
+    """Return a name with line breaks after hyphens and underscores where it is wider than a column."""
     lines = [""]
     for piece in re.findall(r"[^-_]*[-_]|[^-_]+", name):
         if len(lines[-1] + piece) > _WIDEST:
@@ -103,7 +114,7 @@ def _broken(name: str) -> str:
 
 
 def _in_units(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with what is drawn: percent of perplexity, points, or the measure's own scale."""
+    """Return the rows with the numbers drawn: percent of perplexity, points, or the measure's own scale."""
     table = table.copy()
     names = {"shown": "estimate", "shown_low": "low", "shown_high": "high"}
     percent, points = table["percent"].notna(), table["points"].notna()
@@ -117,27 +128,27 @@ def _in_units(table: pd.DataFrame) -> pd.DataFrame:
 def _column(axes: Axes, own: pd.DataFrame, endpoints: list[str], style: EncodingStyle, alpha: float) -> None:
     """Draw one encoding's differences in the endpoints of a block."""
     axes.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1)
-    for row, endpoint in enumerate(endpoints):
-        axes.axhline(row, color=RULE, linewidth=0.4, zorder=0)
+    for place, endpoint in enumerate(endpoints):
+        axes.axhline(place, color=RULE, linewidth=0.4, zorder=0)
         if endpoint not in own.index:
             continue
-        found = own.loc[endpoint]
-        primary, sure = found["family"] == "primary", found["holm_p"] < alpha
-        axes.plot([found["shown_low"], found["shown_high"]], [row, row], color=style.color, linewidth=1.2, zorder=3)
+        row = own.loc[endpoint]
+        primary, sure = row["family"] == "primary", row["holm_p"] < alpha
+        axes.plot([row["shown_low"], row["shown_high"]], [place, place], color=style.color, linewidth=1.2, zorder=3)
         face = style.color if sure else "white"
         look: dict[str, Any] = {
             "marker": "D" if primary else "o",
             "markersize": 4.6 if primary else 3.8,
             "markeredgewidth": 0.9,
         }
-        axes.plot(found["shown"], row, color=style.color, markerfacecolor=face, markeredgecolor=style.color,
+        axes.plot(row["shown"], place, color=style.color, markerfacecolor=face, markeredgecolor=style.color,
                   zorder=4, **look)  # fmt: skip
     axes.set_ylim(len(endpoints) - 0.4, -0.6)
     axes.grid(visible=False)
 
 
 def _scale(axes: Axes, block: pd.DataFrame, unit: str) -> None:
-    """Set the abscissa of a block, the same for all encodings; a few endless intervals are cut."""
+    """Set the x axis of a block, the same for all encodings; the widest 3% of the intervals are cut."""
     low = min(block["shown"].min(), block["shown_low"].quantile(0.03), 0.0)
     high = max(block["shown"].max(), block["shown_high"].quantile(0.97), 0.0)
     axes.tick_params(axis="x", labelsize=7)
@@ -156,7 +167,7 @@ def _scale(axes: Axes, block: pd.DataFrame, unit: str) -> None:
 
 
 def _name_rows(axes: Axes, endpoints: list[str], block: pd.DataFrame) -> None:
-    """Write the endpoints' names; one that is primary for some pair stands in bold."""
+    """Write the endpoints' names, in bold if the endpoint is primary for some pair."""
     primary = set(block.loc[block["family"] == "primary", "endpoint"])
     axes.set_yticks(range(len(endpoints)), endpoints, fontsize=7.5)
     for label, endpoint in zip(axes.get_yticklabels(), endpoints, strict=True):
@@ -164,7 +175,7 @@ def _name_rows(axes: Axes, endpoints: list[str], block: pd.DataFrame) -> None:
 
 
 def _explain(figure: Figure, columns: int) -> None:
-    """Say what the marks mean."""
+    """Add the legend of the marks."""
     look: dict[str, Any] = {"linestyle": "none", "color": INK, "markeredgecolor": INK}
     entries = {
         "primary endpoint": Line2D([], [], marker="D", markersize=4.6, markerfacecolor=INK, **look),

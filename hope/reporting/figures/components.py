@@ -1,4 +1,4 @@
-"""Figures of frequency components: what each adds to the logits, and which count as activated."""
+"""Figures of frequency components: their contributions to the logits, and which of them are activated."""
 
 from collections.abc import Callable
 
@@ -13,25 +13,28 @@ from hope.reporting.figures.style import INK, MUTED, new_figure
 from hope.reporting.study_tables import ArmTables
 
 _ACROSS = 3
-"""Encodings side by side in one row."""
+"""Most panels side by side."""
 _ALL_LAYERS = -1
 
 
 @figure(
     title="Frequency components",
     look=(
-        "Above, how far each component bends the logits over distances within L: dots are heads, the line their mean, "
-        "circles the activated ones. The dashed line is HoPE's cutoff: right of it a component completes no turn "
-        "within L. Below, which way each bends them."
+        "Above, the range of each component's logit contribution over distances within L: dots are heads, the line is "
+        "their mean, circles mark activated components. The dashed line is HoPE's cutoff: right of it a component "
+        "completes no turn within L. Below, the contribution at each distance."
     ),
     alt="Logit contribution of each frequency component of the rotary encodings over distance, with the cutoff marked.",
     needs=("analysis/components.parquet",),
 )
 def components(tables: ArmTables) -> Drawing | None:
-    """Draw how far each frequency component bends the logits over distances within L, and which way.
+    """Draw the contribution of each frequency component to the logits over distances within L.
 
-    Above: the range of its mean contribution over distance, a dot a head, the line their mean. Below: the
-    mean contribution over distance, its mean over distances taken off.
+    Above: the range of its mean contribution over distance, one dot per head and a line at their mean. Below: the
+    mean contribution at each distance, minus its mean over distances.
+
+    Data, one row per component and head: ``encoding``, ``seed``, ``layer``, ``head``, ``component``, ``range``
+    (logits), ``activated``, ``wavelength_in_lengths``.
     """
     frame = tables.read("components")
     frame = frame[frame["distance"] < tables.length]
@@ -84,7 +87,7 @@ def components(tables: ArmTables) -> Drawing | None:
 
 
 def _ranges(axes: Axes, tables: ArmTables, encoding: str, rows: pd.DataFrame) -> None:
-    """Draw one encoding's ranges by component."""
+    """Draw the range of each component of one encoding."""
     style = tables.styles[encoding]
     spread = 0.3 * (rows["head"] / max(1, rows["head"].max()) - 0.5)
     axes.scatter(rows["component"] + spread, rows["range"], s=7, color=style.color, alpha=0.3, linewidths=0)
@@ -114,17 +117,21 @@ def _wavelength_table(tables: ArmTables, encodings: list[str]) -> pd.DataFrame:
 @figure(
     title="Activated components",
     look=(
-        "Which components bend the logits over distance the most, and where they lie against the dashed line, HoPE's "
-        "cutoff 2 pi / L. From the top: by the study's own share, layer by layer; over all layers by other shares; "
-        "and by an absolute size. The area of a mark is the share of the seeds that activate the component."
+        "The components that change the logits over distance most, beside HoPE's cutoff 2 pi / L (dashed). From the "
+        "top: the study's own share in each layer; other shares over all layers; a threshold in logits. The area of a "
+        "mark is the share of the seeds in which the component is activated."
     ),
-    alt="Components that count as activated, by layer and by threshold, one panel a rotary encoding, cutoff marked.",
+    alt="Activated components by layer and by threshold, one panel per rotary encoding, with the cutoff marked.",
     needs=("analysis/activation.parquet",),
 )
 def activation(tables: ArmTables) -> Drawing | None:
-    """Draw which components count as activated: layer by layer, and over all layers by other thresholds.
+    """Draw the activated components: layer by layer, and over all layers by other thresholds.
 
-    The area of a mark is the share of the seeds whose models activate the component.
+    The area of a mark is the share of the seeds in which the component is activated.
+
+    Data, one row per component and rule: ``encoding``, ``rule`` (share or logits), ``threshold``, ``layer`` (-1 for
+    all), ``component``, ``turns`` (within L), ``activated`` (share of the seeds), ``seeds``, ``own`` (whether it is
+    the study's own rule).
     """
     frame = tables.read("activation")
     by = ["encoding", "rule", "threshold", "layer", "component"]
@@ -143,7 +150,7 @@ def activation(tables: ArmTables) -> Drawing | None:
 
 
 def _lines(data: pd.DataFrame) -> dict[tuple[str, float, int], str]:
-    """Return the lines of a panel from the top: rule, threshold and layer, and what is written beside them."""
+    """Return the lines of a panel from the top: their label by rule, threshold and layer."""
     first = data[data["encoding"] == data["encoding"].iloc[0]].drop_duplicates(["rule", "threshold", "layer"])
     names: dict[tuple[str, float, int], str] = {}
     for row in first.sort_values(["layer", "threshold"]).to_dict("records"):
@@ -186,13 +193,13 @@ def _panel(
 
 
 def mark_cutoff(draw_line: Callable[..., object], tables: ArmTables, encoding: str) -> None:
-    """Draw HoPE's cutoff by an ``axvline`` or ``axhline``: before the first component that completes no turn in L."""
+    """Draw HoPE's cutoff with ``axvline`` or ``axhline``, before the first component that completes no turn in L."""
     cutoff = int(np.sum(tables.wavelengths(encoding) <= 1.0))
     draw_line(cutoff - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
 
 
 def _component_ticks(axes: Axes, wavelengths: np.ndarray) -> None:
-    """Label components by their number and wavelength."""
+    """Label components with their number and wavelength."""
     every = max(1, -(-len(wavelengths) // 6))
     chosen = range(0, len(wavelengths), every)
     axes.set_xticks(list(chosen), [f"{j}\n{_rounded(wavelengths[j])}" for j in chosen])

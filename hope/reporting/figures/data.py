@@ -1,4 +1,4 @@
-"""What figures are made of: a drawing with its numbers, and a line with its interval."""
+"""A figure with its data, and a line with its interval."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from hope.reporting.figures.style import EncodingStyle
 
 
 class Drawing(NamedTuple):
-    """A figure and the numbers in it, one row a mark."""
+    """A figure and the numbers that it shows, one row per mark."""
 
     figure: Figure
     data: pd.DataFrame
@@ -30,13 +30,13 @@ def band(
     """Draw estimates as a line with markers, and their interval as a band where there is one.
 
     Args:
-        axes: where.
-        x: abscissas.
+        axes: axes to draw on.
+        x: x values.
         rows: columns estimate, low and high.
-        style: the encoding's.
+        style: style of the encoding.
         label: name in the legend.
         shade: opacity of the band.
-        line: keywords of the line that differ from the style's.
+        line: keywords of the line that replace those of the style.
     """
     axes.plot(np.asarray(x), rows["estimate"], label=label, **style.line(**line))
     if rows["low"].notna().any():

@@ -1,7 +1,7 @@
-"""The figures of the report: each is a function in this folder under the decorator :func:`figure`.
+"""The figures of the report: each is a function in this folder with the decorator :func:`figure`.
 
-The declarations are read from the text of the files, not by importing them: the workflow asks for the names of the
-figures in a process that has no numerical library.
+The declarations are read from the text of the files, not by importing them, because the workflow reads the names of
+the figures in a process that has no numerical library.
 """
 
 import ast
@@ -21,24 +21,24 @@ ORDER = (
     "story", "claims", "loss", "extensions", "retrieval", "comparisons", "attention", "components", "intervention",
     "divergence", "kernels", "training",
 )  # fmt: skip
-"""The files in the report's order; those not named come behind them. Within a file the order is that of the text."""
+"""The files in the report's order; other files follow. Within a file figures keep the order of the text."""
 
 Draw = TypeVar("Draw", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class FigureDeclaration:
-    """What the rest of the project knows of a figure without drawing it.
+    """A figure as it is known without being drawn.
 
     Attributes:
-        name: the function's name, and that of the figure's files.
-        module: the file of this folder that holds the function, without its suffix.
-        title: the figure's title on a page.
-        look: what to look at, in a sentence or two.
-        alt: what the figure shows, for a reader who cannot see it.
-        across: whether it is drawn once for the whole study, and not for each arm that has what it needs.
-        needs: the tables without which there is nothing to draw: ``room/file``, the room ``model``, ``analysis`` or
-            ``evaluation`` of a model, or ``theory`` or ``tables`` of the study; or a file at the top of the study.
+        name: name of the function and of the figure's files.
+        module: name of the file in this folder that holds the function, without its suffix.
+        title: title on a page.
+        look: how to read the figure, in a few sentences.
+        alt: description for a reader who cannot see the figure.
+        across: True if it is drawn once for the whole study, False if once per arm that has the tables.
+        needs: the tables that the figure cannot be drawn without: ``room/file`` with the room ``model``, ``analysis``
+            or ``evaluation`` of a model, or ``theory`` or ``tables`` of the study; or a file at the top of the study.
     """
 
     name: str
@@ -51,7 +51,7 @@ class FigureDeclaration:
 
     @property
     def caption(self) -> str:
-        """The caption in reStructuredText: title, what is shown, what to look at."""
+        """The caption in reStructuredText: title, description, and how to read the figure."""
         title, alt, look = (re.sub(r"([\\*`|_])", r"\\\1", text) for text in (self.title, self.alt, self.look))
         return f"**{title}.** {alt} {look}\n"
 
@@ -60,9 +60,9 @@ def figure(*, title: str, look: str, alt: str, needs: tuple[str, ...], across: b
     """Declare the decorated function as a figure of the report.
 
     The function takes a :class:`~hope.reporting.study_tables.ArmTables`, or a
-    :class:`~hope.reporting.study_tables.StudyTables` where it is ``across`` arms, and returns a
-    :class:`hope.reporting.figures.data.Drawing`, or None where the study has nothing to draw. It is called only where
-    all tables in ``needs`` have rows. All arguments must be literals (:class:`FigureDeclaration` says what they mean).
+    :class:`~hope.reporting.study_tables.StudyTables` if it is ``across`` arms, and returns a
+    :class:`hope.reporting.figures.data.Drawing`, or None if the study has nothing to draw. It is called only if all
+    tables in ``needs`` have rows. All arguments must be literals (:class:`FigureDeclaration` explains them).
     """
     return lambda draw: draw
 
@@ -72,7 +72,7 @@ def declared_figures(folder: Path = Path(__file__).parent) -> tuple[FigureDeclar
     """Return the figures that the files of ``folder`` declare, in the report's order.
 
     Raises:
-        UserError: an argument of a declaration is no literal, is missing or unknown, or two figures share a name.
+        UserError: an argument of a declaration is not a literal, is missing or unknown, or two figures share a name.
     """
     places = {name: place for place, name in enumerate(ORDER)}
     files = sorted(folder.glob("*.py"), key=lambda file: (places.get(file.stem, len(ORDER)), file.stem))
@@ -83,21 +83,21 @@ def declared_figures(folder: Path = Path(__file__).parent) -> tuple[FigureDeclar
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == figure.__name__:
                     assert isinstance(node, ast.FunctionDef), "only a function can be a figure"
                     if node.name in declared:
-                        raise UserError(f"{file}:{node.lineno}: a figure '{node.name}' is declared already")
+                        raise UserError(f"{file}:{node.lineno}: figure '{node.name}' is declared twice")
                     declared[node.name] = FigureDeclaration(node.name, file.stem, **_arguments(call, file, node.name))
     return tuple(declared.values())
 
 
 def _arguments(call: ast.Call, file: Path, name: str) -> dict[str, Any]:
-    """Return the keywords of one declaration."""
+    """Return the keyword arguments of one declaration."""
     arguments: dict[str, Any] = {}
     for keyword in call.keywords:
         try:
             arguments[str(keyword.arg)] = ast.literal_eval(keyword.value)
         except ValueError:
             raise UserError(
-                f"{file}:{keyword.value.lineno}: '{keyword.arg}' of figure '{name}' must be a literal, for it is read "
-                "without running the file"
+                f"{file}:{keyword.value.lineno}: '{keyword.arg}' of figure '{name}' must be a literal: the file is "
+                "not run"
             ) from None
     wanted = {field.name for field in fields(FigureDeclaration)} - {"name", "module", "across"}
     if call.args or set(arguments) - {"across"} != wanted:

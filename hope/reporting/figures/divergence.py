@@ -1,4 +1,4 @@
-"""The figure of attention past the training length: how far it departs from that within, and the loss beside it."""
+"""The figure of attention past L: its departure from attention within L, and the loss beside it."""
 
 import pandas as pd
 
@@ -16,24 +16,28 @@ from hope.reporting.study_tables import ArmTables
 @figure(
     title="Departure of attention past L",
     look=(
-        "The share of attention that lies elsewhere than within L, 0 to 1, by octaves of distance. Lower is closer to "
-        "what training showed the model. Below, one mark a model: what the loss rises by past L, in the octave up to "
-        "that query, where so much of the attention moved."
+        "The share of attention, 0 to 1, that lies at other distances (by octaves) than within L. Lower is closer to "
+        "training. Below, one mark per model: the rise of the loss in the octave up to that query, against the "
+        "attention that moved."
     ),
     alt="Total variation between attention past and within the training length by layer, and against the loss past L.",
     needs=("analysis/divergence.parquet",),
 )
 def divergence(tables: ArmTables) -> Drawing | None:
-    """Draw how far attention past L departs from attention within L: by layer, and against the loss past L.
+    """Draw the departure of attention past L from attention within L: by layer, and against the loss past L.
 
-    The loss is that of the octave of positions that ends at the query, minus the loss within L; one mark a model.
+    The loss is that of the octave of positions that ends at the query, minus the loss within L.
+
+    Data, one row per layer: ``encoding``, ``query`` (its position), ``layer``, ``estimate``, ``low``, ``high``
+    (total variation), ``seeds``, ``units``; then one row per model: ``encoding``, ``query``, ``seed``, ``divergence``
+    (mean over layers), ``loss_rise`` (nats per token), ``seeds`` (1).
     """
     frame = tables.read("divergence")
     data = summarize(frame, ["encoding", "query", "layer"], "divergence", "document", tables.confidence)
     queries, layers = sorted(set(data["query"])), sorted(set(data["layer"]))
     models = frame.groupby(["encoding", "query", "seed"])["divergence"].mean().reset_index()
     models = models.merge(pd.concat(_rise(tables, query) for query in queries), how="left")
-    # A single checkpoint is looked at without its loss past L.
+    # The analysis of a single checkpoint has no loss past L.
     parts = 1 + bool(models["loss_rise"].notna().any())
     size = max(4.6, 3.4 * len(queries) + 0.8), 3.1 * parts
     figure, grid = new_figure(*size, parts, len(queries), sharey="row", height_ratios=[1.0, 1.1][:parts])
@@ -60,7 +64,7 @@ def divergence(tables: ArmTables) -> Drawing | None:
 
 
 def _rise(tables: ArmTables, query: int) -> pd.DataFrame:
-    """Return by encoding and seed the loss of the octave of positions up to ``query``, minus that within L."""
+    """Return the loss of the octave of positions up to ``query`` minus that within L, by encoding and seed."""
     frame, length, end = tables.read("extrapolation"), tables.length, query + 1
     if frame.empty:
         return pd.DataFrame({"encoding": [], "seed": [], "loss_rise": [], "query": []})

@@ -1,4 +1,4 @@
-"""Drawing the figures of a study, and writing them with their data and captions."""
+"""Draw the figures of a study and write them with their data and captions."""
 
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -14,11 +14,11 @@ from hope.reporting.study_tables import ArmTables, StudyTables
 
 
 def draw_one(tables: StudyTables | ArmTables, name: str) -> Drawing:
-    """Return one figure; where there are no data for it, a figure that says so and an empty table.
+    """Return one figure; without data for it, a figure that reports this and an empty table.
 
     Args:
         tables: an arm of a study, or the study for a figure across arms.
-        name: of the figure.
+        name: name of the figure.
     """
     declared = figure_named(name)
     with paper_style():
@@ -35,7 +35,7 @@ def draw_one(tables: StudyTables | ArmTables, name: str) -> Drawing:
 
 
 def _has_rows(tables: StudyTables | ArmTables, table: str) -> bool:
-    """Return whether there is a table, as ``needs`` of a declaration names it, with rows in it."""
+    """Return whether the study has a table, named as in ``needs`` of a declaration, with rows in it."""
     path = PurePosixPath(table)
     if path.parent.name in ("tables", ""):
         return (tables.paths.root / path).exists()
@@ -46,9 +46,9 @@ def _has_rows(tables: StudyTables | ArmTables, table: str) -> bool:
 
 
 def draw(study: Path) -> None:
-    """Write ``.svg``, ``.png``, ``.csv`` and ``.rst``, its caption, of each figure under ``figures/`` of ``study``.
+    """Write ``.svg``, ``.png``, ``.csv`` (data) and ``.rst`` (caption) of each figure under ``figures/`` of ``study``.
 
-    Those of an arm lie in its folder, those across arms beside the folders.
+    Figures of an arm lie in its folder, figures across arms beside the folders.
 
     Raises:
         UserError: ``study`` holds no study.
@@ -61,7 +61,7 @@ def draw(study: Path) -> None:
 
 
 def write_figure(drawing: Drawing, target: Path) -> None:
-    """Write a figure's pictures and its data as CSV; ``target`` is their path without suffix."""
+    """Write a figure as SVG and PNG and its data as CSV; ``target`` is their path without suffix."""
     save(drawing.figure, target)
     with whole_file(target.with_name(f"{target.name}.csv")) as temporary:
         drawing.data.to_csv(temporary, index=False, float_format="%.8g")

@@ -24,18 +24,23 @@ _NUMBERS = ["estimate", "low", "high"]
 @figure(
     title="Length extensions",
     look=(
-        "The loss of the trained models when their angles are rescaled at evaluation, without training. Dotted "
-        "upright lines are the models as they were trained: left of an encoding's line an extension helps it. What it "
-        "costs within L stands in the first panel. An encoding for which an extension has no meaning has no mark."
+        "The loss of the trained models with their angles rescaled at evaluation, without training. Dotted upright "
+        "lines are the models as trained: left of an encoding's line the extension helps it. The first panel shows the "
+        "cost within L. An encoding to which an extension does not apply has no mark."
     ),
-    alt="Loss within the training length and in each octave past it, one row a length extension, by encoding.",
+    alt="Loss within the training length and in each octave past it, one row per length extension, by encoding.",
     needs=("evaluation/extrapolation.parquet",),
 )
 def extensions(tables: ArmTables) -> Drawing | None:
-    """Draw the loss of each encoding that takes an extension, one row an extension and one panel an octave past L.
+    """Draw the loss of each encoding that takes an extension, one row per extension and one panel per octave past L.
 
-    Drawn are differences to RoPE as it was trained (or to the first that takes an extension), paired by seed and
-    document. None where the study has no extension that some encoding takes.
+    Drawn are differences to RoPE as trained (or to the first encoding that takes an extension), paired by seed and
+    document. None if no encoding takes an extension of the study.
+
+    Data, one row per extension, encoding and range of positions: ``extension``, ``kind``, ``factor``, ``encoding``,
+    ``from_multiple`` and ``to_multiple`` (of L), ``seeds``, ``units``, ``estimate`` (loss in nats per token), ``low``,
+    ``high``; ``change`` (to the same encoding as trained) and ``difference`` (to ``baseline`` as trained), each with
+    ``_low`` and ``_high``.
     """
     frame = tables.read("extrapolation", extended=True)
     if (frame["extension"] == "none").all():
@@ -68,7 +73,7 @@ def extensions(tables: ArmTables) -> Drawing | None:
 
 
 def _named(name: str) -> list[str]:
-    """Return the columns of an estimate and its interval under this name."""
+    """Return the names of the columns of an estimate and its interval."""
     return [name, f"{name}_low", f"{name}_high"]
 
 
@@ -84,9 +89,9 @@ def _losses(frame: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
 
 
 def _with_differences(losses: pd.DataFrame, tables: ArmTables, baseline: str) -> pd.DataFrame:
-    """Return the mean loss of each cell, and its paired differences.
+    """Return the mean loss of each cell and its paired differences.
 
-    ``change`` is the difference to the same encoding as it was trained, ``difference`` that to the baseline so.
+    ``change`` is the difference to the same encoding as trained, ``difference`` that to the baseline as trained.
     """
     data = summarize(losses, _BY, "loss", "document", tables.confidence)
     trained = losses[losses["extension"] == "none"]
@@ -95,12 +100,12 @@ def _with_differences(losses: pd.DataFrame, tables: ArmTables, baseline: str) ->
     differences: list[pd.DataFrame] = []
     for (extension, encoding), part in losses.groupby(["extension", "encoding"]):
         cell = {"extension": str(extension), "encoding": str(encoding)}
-        for found, minus in ((changes, trained[trained["encoding"] == encoding]), (differences, reference)):
+        for parts, minus in ((changes, trained[trained["encoding"] == encoding]), (differences, reference)):
             paired = summarize(part, ["range"], "loss", "document", tables.confidence, minus=minus)
-            found.append(paired.assign(**cell)[[*_BY, *_NUMBERS]])
-    for name, found in (("change", changes), ("difference", differences)):
+            parts.append(paired.assign(**cell)[[*_BY, *_NUMBERS]])
+    for name, parts in (("change", changes), ("difference", differences)):
         names = dict(zip(_NUMBERS, _named(name), strict=True))
-        data = data.merge(pd.concat(found).rename(columns=names), on=_BY, how="left")
+        data = data.merge(pd.concat(parts).rename(columns=names), on=_BY, how="left")
     data["baseline"] = baseline
     known: dict[str, Any] = {entry.label: entry for entry in tables.arm.extrapolation.extensions}
     data["kind"] = [getattr(known.get(label), "kind", "") for label in data["extension"]]
@@ -111,7 +116,7 @@ def _with_differences(losses: pd.DataFrame, tables: ArmTables, baseline: str) ->
 
 
 def _marks(axes: Axes, own: pd.DataFrame, heights: np.ndarray, style: EncodingStyle, label: str) -> None:
-    """Draw one encoding's differences and intervals at their heights, and a line down from it as it was trained."""
+    """Draw one encoding's differences and intervals at their heights, and a line at its difference as trained."""
     look = style.line(linestyle="none", markersize=4.2)
     axes.plot(own["difference"], heights, label=label, zorder=4, **look)
     axes.hlines(heights, own["difference_low"], own["difference_high"], color=style.color, linewidth=1.3, zorder=3)
@@ -119,7 +124,7 @@ def _marks(axes: Axes, own: pd.DataFrame, heights: np.ndarray, style: EncodingSt
 
 
 def _frame(axes: Axes, rows: list[str], number: int, panel: pd.DataFrame) -> None:
-    """Set a panel's title and axes; intervals that would flatten all others are cut."""
+    """Set a panel's title and axes; intervals that would dwarf all others are cut."""
     axes.set_title("within L" if number == 0 else f"{length_name(2.0 ** (number - 1))} to {length_name(2.0**number)}")
     for row in range(1, len(rows)):
         axes.axhline(row - 0.5, color=RULE if row > 1 else MUTED, linewidth=0.6, zorder=1)

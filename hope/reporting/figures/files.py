@@ -1,4 +1,4 @@
-"""Figures as files: PNG, and SVG without the half of what matplotlib writes that shows nothing."""
+"""Write figures as PNG and as SVG, without the half of matplotlib's SVG that shows nothing."""
 
 import io
 import re
@@ -21,7 +21,7 @@ _STYLE = re.compile(r' style="[^"]*"')
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG and as PNG beside it (``path`` without suffix), each whole, equal bytes for equal data."""
+    """Write a figure as SVG and PNG (``path`` without suffix), each whole; equal data give equal bytes."""
     with whole_file(path.with_name(f"{path.name}.svg")) as temporary:
         save_svg(figure, temporary)
     with whole_file(path.with_name(f"{path.name}.png")) as temporary, paper_style():
@@ -29,20 +29,20 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def save_svg(figure: Figure, target: Path | BinaryIO, outlines: bool = True) -> None:
-    """Write a figure as SVG that names neither the date nor the program that made it.
+    """Write a figure as SVG without the date and the name of the program.
 
     Args:
-        figure: what to write.
-        target: a file's name, or an open file.
-        outlines: draw letters as outlines, the same on a machine without the font; otherwise they are text, and
-            the file is half as large.
+        figure: the figure.
+        target: path of a file, or an open file.
+        outlines: draw letters as outlines, which look the same on a machine without the font. Otherwise they are text
+            and the file is half as large.
     """
     drawn = io.StringIO()
     with paper_style():
         matplotlib.rcParams["svg.fonttype"] = "path" if outlines else "none"
         figure.savefig(drawn, format="svg", dpi=160, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = compact(drawn.getvalue())
-    if not outlines:  # the font is said once for all of them, and which others will do
+    if not outlines:  # name the font once for all letters, with substitutes
         text = text.replace(" font-family: 'DejaVu Sans';", "")
         text = text.replace('<style type="text/css">*{', f'<style type="text/css">text{{{FONTS}}} *{{')
     content = text.encode()
@@ -53,10 +53,10 @@ def save_svg(figure: Figure, target: Path | BinaryIO, outlines: bool = True) -> 
 
 
 def compact(svg: str) -> str:
-    """Return an SVG of matplotlib's that looks the same.
+    """Return a smaller SVG that looks the same as ``svg``, which matplotlib wrote.
 
-    Places are rounded to hundredths of a point, lines are not indented, groups that nothing refers to have
-    no name, and markers of one look say it once.
+    Coordinates are rounded to hundredths of a point, lines are not indented, groups that nothing refers to have
+    no id, and markers of one style share it.
     """
     svg = _PLACES.sub(lambda places: _DIGITS.sub(_rounded, places[0]), svg)
     svg = _UNTURNED.sub("", _NAMES.sub("", re.sub(r"\n +", "\n", svg)))

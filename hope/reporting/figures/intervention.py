@@ -1,4 +1,6 @@
-"""The figure of interventions: what becomes of a trained model when some of its components are changed."""
+"""The figure of interventions: the effect of changing some components of a trained model."""
+
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -27,22 +29,27 @@ _SETS = {
 }
 _MODES = {"freeze": ("frozen at angle 0", "o"), "mean": ("mean over distance", "D"), "remove": ("removed", "X")}
 _LINEAR = 0.1
-"""Changes up to this size are drawn to scale, larger ones by their logarithm."""
+"""The axis is linear up to changes of this size and logarithmic beyond."""
 
 
 @figure(
     title="Changing components",
     look=(
-        "What changes when some of a trained model's components stand still (what they say of tokens stays), when "
-        "their mean at each distance takes their place (what they say of distance stays), and when they are removed. "
-        "Claims 2 and 3 compare the disks of the activated ones with those of the others. Where changes are large, "
-        "the axis is logarithmic beyond 0.1."
+        "The change when some of a trained model's components are frozen (they still carry tokens, not distance), "
+        "replaced by their mean at each distance (they still carry distance, not tokens), or removed. Claims 2 and 3 "
+        "compare the disks of the activated components with those of the others. Where changes are large, the axis is "
+        "logarithmic beyond 0.1."
     ),
     alt="Change of U-shape index and losses when components are frozen, averaged or removed, by set of components.",
     needs=("analysis/intervention.parquet",),
 )
 def intervention(tables: ArmTables) -> Drawing | None:
-    """Draw what each change of each set of components does, paired by seed and document with the model as it is."""
+    """Draw the effect of each intervention on each set of components, paired by seed and document.
+
+    Data, one row per encoding, measure, mode and set: ``encoding``, ``measure``, ``estimate``, ``low``, ``high`` (the
+    change), ``seeds``, ``units``, ``mode`` (freeze, mean or remove), ``set``, ``variance_share`` (of the set in the
+    logits).
+    """
     frame = tables.read("intervention")
     data = _changes(frame, tables.confidence)
     measures = [name for name in _MEASURES if name in set(data["measure"])]
@@ -73,20 +80,19 @@ def intervention(tables: ArmTables) -> Drawing | None:
 
 
 def _changes(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Return the changes with their intervals, one row an encoding, measure, mode and set."""
+    """Return the changes with their intervals, one row per encoding, measure, mode and set."""
     plain = frame[frame["mode"] == "none"]
-    changes = [(mode, name) for mode in INTERVENTIONS for name in SETS]
     parts = []
-    for mode, name in changes:
+    for mode, name in product(INTERVENTIONS, SETS):
         changed = frame[(frame["mode"] == mode) & (frame["set"] == name)]
-        found = summarize(changed, ["encoding", "measure"], "value", "document", confidence, minus=plain)
+        change = summarize(changed, ["encoding", "measure"], "value", "document", confidence, minus=plain)
         shares = changed.groupby("encoding")["variance_share"].mean()
-        parts.append(found.assign(mode=mode, set=name, variance_share=found["encoding"].map(shares)))
+        parts.append(change.assign(mode=mode, set=name, variance_share=change["encoding"].map(shares)))
     return pd.concat(parts, ignore_index=True)
 
 
 def _marks(axes: Axes, data: pd.DataFrame, sets: list[str], color: str) -> None:
-    """Draw one encoding's changes of one measure: a line of the panel a set, a mark a mode."""
+    """Draw one encoding's changes of one measure: one line of the panel per set, one mark per mode."""
     for mark in data.to_dict("records"):
         place = len(sets) - 1 - sets.index(mark["set"]) + 0.24 * (1 - INTERVENTIONS.index(mark["mode"]))
         if np.isfinite(mark["low"]):

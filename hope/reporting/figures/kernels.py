@@ -17,11 +17,11 @@ from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, ne
 from hope.reporting.study_tables import ArmTables
 
 _FLOORS = 4
-"""So many floors are named in the kernel's figure itself, more in the legend."""
+"""Up to this many floors are named in the panel of the kernel, more of them in the legend."""
 _SWEPT = {name: family.shades for name, family in FAMILIES.items() if family.shades}
-"""Families that are swept over bases, and the colours that grow darker with the base."""
+"""Families that are swept over bases, with a colour map that grows darker with the base."""
 _MARKS = 0.12
-"""From one marker of a line to the next, as a share of the panel's diagonal."""
+"""Distance between the markers of a line, as a share of the panel's diagonal."""
 _CURVES = {"value": "mean kernel g(D)", "bound": "summation bound,\nrelative to D = 1"}
 _OF_TRAINED = {"value": "logit of the mean query and key", "bound": "bound on it by summation by parts"}
 
@@ -30,19 +30,22 @@ _OF_TRAINED = {"value": "logit of the mean query and key", "bound": "bound on it
     title="Decay in theory",
     look=(
         "g(D) is the logit of a query and a key that are equal in every component, relative to distance 0; it needs "
-        "no model. Bold lines are means over an octave. Past L, HoPE keeps a floor where RoPE goes on falling. The "
-        "bound beside it depends on the order of the components and is a worst case, not what models do."
+        "no model. Bold lines are means over an octave. Past L, HoPE keeps a floor while RoPE falls further. The bound "
+        "beside it depends on the order of the components and is a worst case, not the behaviour of models."
     ),
     alt="Theoretical mean kernel and summation bound of the rotary encodings over distances to 16 training lengths.",
     needs=("theory/kernel.parquet",),
 )
 def kernel(tables: ArmTables) -> Drawing | None:
-    """Draw the mean kernel g(D), and the summation bound where the table has it, from 1 to 16 L."""
+    """Draw the mean kernel g(D), and the summation bound if the table has it, over distances to 16 L.
+
+    Data, one row per encoding and distance: ``encoding``, ``distance_in_lengths``, ``distance`` (tokens), ``value``
+    (g), ``bound``, ``value_smoothed`` and ``bound_smoothed`` (means over an octave).
+    """
     frame = tables.theory("kernel")
     frame = frame.sort_values(["encoding", "distance"], ignore_index=True)
     frame.insert(1, "distance_in_lengths", frame["distance"] / tables.length)
-    curves = {"value": "mean kernel g(D)", "bound": "summation bound, relative to D = 1"}
-    shown = [column for column in curves if column in frame]
+    shown = [column for column in _CURVES if column in frame]
     parts = []
     for encoding in tables.rotary():
         own = frame[frame["encoding"] == encoding].copy()
@@ -63,7 +66,7 @@ def kernel(tables: ArmTables) -> Drawing | None:
                 label += f" (floor {floors[encoding]:.2f})"
             bold = {"markevery": max(1, len(own) // 10), "label": label, "linewidth": 2.0}
             axes.plot(x, own[f"{column}_smoothed"] / scale, **style.line(**bold))
-        axes.set_ylabel(curves[column])
+        axes.set_ylabel(_CURVES[column])
         length_axis(axes, data["distance_in_lengths"], "distance D, in training lengths L", every=2)
     for place, (encoding, floor) in enumerate(floors.items()):
         color = tables.styles[encoding].color
@@ -77,7 +80,7 @@ def kernel(tables: ArmTables) -> Drawing | None:
 
 
 def _floors(tables: ArmTables) -> dict[str, float]:
-    """Return the mean of g over far distances, 1 - 2K/d, of each encoding where it is not 0."""
+    """Return the floor 1 - 2K/d, the mean of g over far distances, of each encoding that has one."""
     half = tables.arm.model.head_dim // 2
     return {name: 1 - tables.kept(name) / half for name in tables.rotary() if tables.kept(name) < half}
 
@@ -93,15 +96,19 @@ def octave_mean(distance: np.ndarray, value: np.ndarray) -> np.ndarray:
 @figure(
     title="Decay in theory, at the sizes in use",
     look=(
-        "The claims of theory at head dimensions, training lengths and bases that published models have, not at those "
-        "of this study. The worst size decides: the highest mark of the first and of the last panel, the lowest of the "
-        "middle one."
+        "The claims of theory at head dimensions, training lengths and bases of published models, not of this study. "
+        "The worst size decides: the highest mark of the first and of the last panel, the lowest of the middle one."
     ),
     alt="Gap of HoPE's kernel to its floor and to RoPE's, and of both bounds, over training length, one line per size.",
     needs=("theory/kernel_sizes.parquet",),
 )
 def kernel_sizes(tables: ArmTables) -> Drawing | None:
-    """Draw what theory predicts over the training length, one line per head dimension and base."""
+    """Draw the gaps that theory predicts over the training length, one line per head dimension and base.
+
+    Data, one row per size: ``head_dim``, ``length`` (L in tokens), ``base``; ``rope_far`` and ``hope_far`` (mean
+    kernels from 8 L to 16 L), ``hope_floor``, ``bound_gap`` (of the bounds within L), ``floor_gap``
+    (|``hope_far`` - ``hope_floor``|), ``rise_above_rope`` (``hope_far`` - ``rope_far``).
+    """
     data = tables.theory("kernel_sizes").sort_values(["head_dim", "base", "length"], ignore_index=True)
     data["floor_gap"] = (data["hope_far"] - data["hope_floor"]).abs()
     data["rise_above_rope"] = data["hope_far"] - data["rope_far"]
@@ -110,15 +117,14 @@ def kernel_sizes(tables: ArmTables) -> Drawing | None:
         "rise_above_rope": "HoPE's kernel above RoPE's,\n8L to 16L",
         "bound_gap": "gap of the bounds\nwithin L",
     }
+    lengths = sorted(set(data["length"]))
     figure, (row,) = new_figure(9.6, 3.3, 1, len(panels))
     for axes, (column, words) in zip(row, panels.items(), strict=True):
         for place, ((head_dim, base), own) in enumerate(data.groupby(["head_dim", "base"])):
             look: dict[str, Any] = {"color": f"C{place}", "marker": "osD^"[place % 4], "markersize": 4.6}
             axes.plot(own["length"], own[column], label=f"d = {head_dim}, base {base:,.0f}", **look)
         axes.set_xscale("log", base=2)
-        axes.set_xticks(
-            sorted(set(data["length"])), [f"{length:,}" for length in sorted(set(data["length"]))], fontsize=8
-        )
+        axes.set_xticks(lengths, [f"{length:,}" for length in lengths], fontsize=8)
         axes.set_xticks([], minor=True)
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel("training length L (tokens)")
@@ -130,15 +136,20 @@ def kernel_sizes(tables: ArmTables) -> Drawing | None:
 @figure(
     title="Decay in theory, by base and encoding",
     look=(
-        "The same two curves over bases, darker the larger, and of other rotary encodings at their usual settings; "
-        "means over an octave, no model is in them. A larger base moves the fall of RoPE to the right, and HoPE's "
-        "floor up, for it stops more components."
+        "The same two curves for RoPE and HoPE at several bases (darker for larger bases), and for other rotary "
+        "encodings at their usual settings; means over an octave, without any model. A larger base moves the fall of "
+        "RoPE to the right and raises HoPE's floor, because HoPE freezes more components."
     ),
     alt="Mean kernel and summation bound over distance, of RoPE and HoPE at several bases and of other encodings.",
     needs=("theory/kernel_sweep.parquet",),
 )
 def kernel_sweep(tables: ArmTables) -> Drawing | None:
-    """Draw mean kernel and summation bound of RoPE and HoPE at several bases, and of other rotary encodings."""
+    """Draw mean kernel and summation bound of RoPE and HoPE at several bases, and of other rotary encodings.
+
+    Data, one row per encoding, base and distance: ``distance`` (tokens), ``value`` (g), ``distance_in_lengths``,
+    ``bound`` (relative to D = 1), ``encoding``, ``base``, ``value_smoothed`` and ``bound_smoothed`` (means over an
+    octave).
+    """
     frame = tables.theory("kernel_sweep")
     frame = frame.sort_values(["encoding", "base", "distance"], ignore_index=True)
     frame.insert(2, "distance_in_lengths", frame["distance"] / tables.length)
@@ -182,7 +193,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, column: str, look: dict[str, Any]) ->
 
 
 def _base_name(base: float) -> str:
-    """Return a base as people write it: 10k, 1M."""
+    """Return a base in short form: 10k, 1M."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if base >= size:
             return f"base {base / size:g}{letter}"
@@ -192,8 +203,8 @@ def _base_name(base: float) -> str:
 @figure(
     title="Decay with trained queries and keys",
     look=(
-        "The same two curves with the mean query and key of each head in the place of equal ones, in logits; means "
-        "over an octave. Lines are means over heads and seeds, bands hold the middle half of the heads."
+        "The same two curves, in logits, for the mean query and key of each head instead of equal ones; means over an "
+        "octave. Lines are means over heads and seeds, bands hold the middle half of the heads."
     ),
     alt="Kernel and bound of the trained heads' mean queries and keys over distances to 16 training lengths.",
     needs=("analysis/kernel_trained.parquet",),
@@ -202,6 +213,9 @@ def kernel_trained(tables: ArmTables) -> Drawing | None:
     """Draw the kernel and its bound with the mean queries and keys of the trained heads, in logits.
 
     Lines are means over heads and seeds, smoothed over an octave of distance; bands hold the middle half of the heads.
+
+    Data, one row per encoding and distance: ``encoding``, ``distance`` (tokens), ``distance_in_lengths``; ``value``
+    and ``bound`` (logits), each with quartiles ``_low`` and ``_high``; ``heads`` (of all seeds).
     """
     frame = tables.read("kernel_trained")
     present = [name for name in tables.rotary() if name in set(frame["encoding"])]
@@ -222,17 +236,14 @@ def kernel_trained(tables: ArmTables) -> Drawing | None:
 
 
 def _of_heads(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and quartiles over the heads and seeds of one encoding, smoothed, one row a distance."""
+    """Return smoothed means and quartiles over the heads and seeds of one encoding, one row per distance."""
     heads: Sequence[str] = ["seed", "layer", "head"]
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for column in _OF_TRAINED:
         table = frame.pivot(index="distance", columns=heads, values=column)
         distance = table.index.to_numpy()
         smooth = np.stack([octave_mean(distance, table[head].to_numpy()) for head in table], axis=1)
-        found |= {"distance": distance, column: smooth.mean(axis=1)}
-        found |= {
-            f"{column}_low": np.quantile(smooth, 0.25, axis=1),
-            f"{column}_high": np.quantile(smooth, 0.75, axis=1),
-        }
-        found["heads"] = smooth.shape[1]
-    return pd.DataFrame(found)
+        low, high = np.quantile(smooth, [0.25, 0.75], axis=1)
+        columns |= {"distance": distance, column: smooth.mean(axis=1), f"{column}_low": low, f"{column}_high": high}
+        columns["heads"] = smooth.shape[1]
+    return pd.DataFrame(columns)

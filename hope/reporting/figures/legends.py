@@ -1,4 +1,4 @@
-"""Which line is which: a legend over a figure of few lines, names at the ends of many."""
+"""The names of lines: in a legend over a figure of few lines, at the ends of many lines."""
 
 import math
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from scipy.optimize import isotonic_regression
 from hope.reporting.figures.style import INK, MUTED
 
 FEW = 6
-"""So many lines can be told apart by a legend over the figure."""
+"""Up to this many lines are named in a legend over the figure."""
 _LINE = 0.165
-"""Inches from one name to the next below it."""
+"""Distance between names below each other, in inches."""
 _COLUMN = 1.75
-"""Inches of a column of names."""
+"""Width of a column of names, in inches."""
 
 
 def add_legend(figure: Figure) -> None:
-    """Put one legend over the whole figure, made from the labelled marks of all its axes.
+    """Put one legend of the labelled marks of all axes over the figure.
 
-    Many entries stand in columns on its right instead, for which the figure is widened.
+    More than :data:`FEW` entries stand in columns on the right instead; the figure is widened for them.
     """
     entries: dict[str, Artist] = {}
     for axes in figure.axes:
@@ -47,10 +47,10 @@ def add_legend(figure: Figure) -> None:
 
 
 def name_lines(figure: Figure, panels: Sequence[Axes], few: int = FEW) -> None:
-    """Say which line is which in panels whose lines end on the right, their limits set.
+    """Name the lines of panels, which end on the right and whose limits are set.
 
-    Up to ``few`` have a legend over the figure. Of more, each has its name at its end, on the right of its
-    panel, where the names are moved apart as far as they must; the figure is widened for them.
+    Up to ``few`` lines get a legend over the figure. Otherwise each line is named at its end, on the right of its
+    panel; names that would overlap are moved apart, and the figure is widened for them.
     """
     most = max(len(axes.get_legend_handles_labels()[0]) for axes in panels)
     if most <= few:
@@ -58,32 +58,32 @@ def name_lines(figure: Figure, panels: Sequence[Axes], few: int = FEW) -> None:
         return
     figure.set_figwidth(figure.get_figwidth() + _COLUMN)
     heights = _heights(figure, panels)
-    if (lacking := most * _LINE - min(heights)) > 0:
-        figure.set_figheight(figure.get_figheight() + lacking * len(panels))
+    if (missing := most * _LINE - min(heights)) > 0:
+        figure.set_figheight(figure.get_figheight() + missing * len(panels))
         heights = _heights(figure, panels)
     for axes, height in zip(panels, heights, strict=True):
         _name_ends(axes, _LINE / height)
 
 
 def _heights(figure: Figure, panels: Sequence[Axes]) -> list[float]:
-    """Return how high the layout makes panels, in inches."""
+    """Return the heights of panels in the layout, in inches."""
     figure.draw_without_rendering()
     return [axes.get_window_extent().height / figure.dpi for axes in panels]
 
 
 def _name_ends(axes: Axes, gap: float) -> None:
-    """Write each line's name beside its end; ``gap`` is what they are apart at least, in heights of the panel."""
+    """Write each line's name beside its end, at least ``gap`` heights of the panel apart."""
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
     to_panel = (axes.transData - axes.transAxes).transform
     ends = [to_panel(line.get_xydata()[-1]) for line in lines]  # type: ignore[index]
     farthest = max(end[0] for end in ends)
-    # Ends that only rounding parts keep the order of their lines, on every machine.
+    # Ends that differ by rounding alone keep the order of their lines, on every machine.
     order = sorted(range(len(lines)), key=lambda at: round(float(ends[at][1]), 3))
     places = spread([float(ends[at][1]) for at in order], gap)
     for at, place in zip(order, places, strict=True):
         line, (x, y) = lines[at], ends[at]
         outside: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
-        if x > farthest - 0.02:  # one that ended earlier is not led to
+        if x > farthest - 0.02:  # no leader to a line that ends earlier
             axes.add_line(Line2D([x, 1.0, 1.03], [y, y, place], color=MUTED, linewidth=0.5, **outside))
         sample = Line2D([1.04, 1.07, 1.10], [place] * 3, markevery=[1], **outside)
         sample.update_from(line)
@@ -94,11 +94,11 @@ def _name_ends(axes: Axes, gap: float) -> None:
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Return places from 0 to 1 near the ``wanted`` ones, which rise, at least ``gap`` apart.
+    """Return places from 0 to 1, at least ``gap`` apart, that are nearest to the rising ``wanted`` in least squares.
 
-    They are the nearest in the sum of squares. Where there is no room for so many, they go on past 1.
+    If there is no room for all of them, the last lie past 1.
     """
     gaps = gap * np.arange(len(wanted))
-    # Less the gaps before it, each place need only not fall.
+    # Minus the gaps before them, places need only be non-decreasing: isotonic regression.
     level = isotonic_regression(wanted - gaps).x
     return (np.clip(level, 0.0, max(0.0, 1 - gaps[-1])) + gaps).tolist()

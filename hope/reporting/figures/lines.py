@@ -1,4 +1,4 @@
-"""One line an encoding, and panels side by side: what several figures share."""
+"""One line per encoding, and panels side by side: code shared by several figures."""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from hope.reporting.summaries import baseline_of
 
 
 def draw_lines(axes: Axes, tables: ArmTables, data: pd.DataFrame, x: str) -> None:
-    """Draw one line an encoding, in the config's order; of many, HoPE and its baseline stand out."""
+    """Draw one line per encoding, in the config's order; among many lines HoPE and its baseline are bold."""
     many = len(tables.encodings) > FEW
     compared = {"hope", baseline_of(tables.arm, "hope")}
     for encoding, rows in encoding_rows(tables, data, x):
@@ -31,7 +31,7 @@ def draw_lines(axes: Axes, tables: ArmTables, data: pd.DataFrame, x: str) -> Non
 
 
 def encoding_rows(tables: ArmTables, data: pd.DataFrame, x: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each encoding that has rows, in the config's order, and its rows in the order of ``x``."""
+    """Yield each encoding that has rows, in the config's order, with its rows sorted by ``x``."""
     for encoding in tables.encodings:
         rows = data[data["encoding"] == encoding].sort_values(x)
         if len(rows):
@@ -39,7 +39,7 @@ def encoding_rows(tables: ArmTables, data: pd.DataFrame, x: str) -> Iterator[tup
 
 
 def show_most(axes: Axes, data: pd.DataFrame) -> None:
-    """Set the y limits to show every line and most of the bands: a few endless ones would flatten the rest."""
+    """Set the y limits to show every line and most of the bands: a few very wide bands would dwarf the rest."""
     low = min([data["estimate"].min(), *data["low"].dropna().quantile([0.1])])
     high = max([data["estimate"].max(), *data["high"].dropna().quantile([0.9])])
     room = 0.06 * (high - low) or 0.1
@@ -51,8 +51,8 @@ def panel_grid(
 ) -> tuple[Figure, list[list[Axes]], list[Axes]]:
     """Return a figure of ``count`` panels, at most ``across`` side by side, its rows, and the panels in reading order.
 
-    Width and height of a ``panel`` and of the ``margin`` around all of them are in inches. The last row's places that
-    are left over are hidden.
+    Width and height of a ``panel`` and of the ``margin`` around all panels are in inches. Unused axes of the last row
+    are hidden.
     """
     columns = min(across, count)
     lines = math.ceil(count / columns)

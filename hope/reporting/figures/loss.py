@@ -14,20 +14,25 @@ from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
 
 BINS_PER_OCTAVE = 4
-"""Points of the loss past L in each doubling of the position."""
+"""Number of bins past L per doubling of the position."""
 
 
 @figure(
     title="Loss by position",
     look=(
-        "Past L (shaded) a model that extrapolates keeps its level. The lower panel is the one to judge by: it pairs "
-        "the losses by seed and document, so that what all models find hard cancels."
+        "Past L (shaded) the loss of a model that extrapolates stays level. Judge by the lower panel: it pairs the "
+        "losses by seed and document, so that tokens that are hard for all models cancel."
     ),
-    alt="Loss at each position of long windows, one line an encoding, and its paired difference to RoPE.",
+    alt="Loss at each position of long windows, one line per encoding, and its paired difference to RoPE.",
     needs=("evaluation/extrapolation.parquet",),
 )
 def loss_by_position(tables: ArmTables) -> Drawing | None:
-    """Draw the loss at each position, and its paired difference to the baseline's."""
+    """Draw the loss at each position, and its paired difference to the baseline's.
+
+    Data, one row per encoding and bin of positions: ``position`` (middle of the bin, in L), ``encoding``, ``start``
+    and ``end`` (of the bin, in tokens), ``estimate`` (nats per token), ``low``, ``high``, ``seeds``, ``units``,
+    ``measure`` (loss or difference), ``baseline`` (of the difference).
+    """
     frame = _losses(tables)
     parts = [_mean_losses(frame, tables).assign(measure="loss")]
     for encoding in tables.encodings:
@@ -72,13 +77,13 @@ def _mean_losses(frame: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
 
 
 def _with_positions(data: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
-    """Return bins with their middle as the first column, in training lengths."""
+    """Return the bins with their middle, in training lengths, as the first column."""
     data.insert(0, "position", (data["start"] + data["end"]) / 2 / tables.length)
     return data
 
 
 def _wider_bins(frame: pd.DataFrame, length: int) -> pd.DataFrame:
-    """Return the table with its bins past L put into ``BINS_PER_OCTAVE``: evenly wide on the logarithmic axis."""
+    """Return the table with wider bins past L: :data:`BINS_PER_OCTAVE` per octave."""
     if frame.empty:
         return frame
     past = np.floor(np.log2(np.maximum(frame["start"], length) / length) * BINS_PER_OCTAVE + 1e-9)
@@ -91,13 +96,17 @@ def _wider_bins(frame: pd.DataFrame, length: int) -> pd.DataFrame:
     title="Context gain",
     look=(
         "The loss on the same tokens with L tokens of context, minus the loss with another context. Past L: above 0 "
-        "the model uses the longer context, at 0 it ignores it, below 0 it is harmed by it."
+        "the model uses the longer context, at 0 it ignores it, below 0 the longer context harms it."
     ),
-    alt="Loss saved on fixed tokens by longer contexts, one line an encoding, zero at the training length.",
+    alt="Loss saved on fixed tokens by longer contexts, one line per encoding, zero at the training length.",
     needs=("evaluation/context.parquet",),
 )
 def context_gain(tables: ArmTables) -> Drawing | None:
-    """Draw the loss with L tokens of context minus the loss with another context, on the same tokens."""
+    """Draw the loss with L tokens of context minus the loss with another context, on the same tokens.
+
+    Data, one row per encoding and context: ``context_in_lengths``, ``encoding``, ``context`` (tokens), ``estimate``
+    (gain in nats per token), ``low``, ``high``, ``seeds``, ``units``.
+    """
     frame = per_token(tables.read("context"), ["encoding", "context", "seed", "document"]).rename("loss").reset_index()
     at_length = frame[frame["context"] == tables.length]
     gains = [
@@ -111,7 +120,7 @@ def context_gain(tables: ArmTables) -> Drawing | None:
     draw_lines(axes, tables, data, "context_in_lengths")
     show_most(axes, data)
     axes.axhline(0.0, color=MUTED, linewidth=1.0)
-    axes.set_ylabel("context gain (nats/token)\n← is harmed by it · uses it →")
+    axes.set_ylabel("context gain (nats/token)\n← context harms · context helps →")
     length_axis(axes, data["context_in_lengths"], "tokens of context, in training lengths L")
     name_lines(figure, [axes])
     return Drawing(figure, data)

@@ -1,4 +1,4 @@
-"""Figures of retrieval: accuracy by prompt length, and over length and the place of what is asked for."""
+"""Figures of retrieval: accuracy by prompt length, and by the depth of the answer in the prompt."""
 
 import math
 from typing import Any
@@ -20,22 +20,27 @@ from hope.reporting.figures.style import INK, MUTED, length_axis, new_figure
 from hope.reporting.study_tables import ArmTables
 
 _ACROSS = 5
-"""Panels side by side at most."""
+"""Most panels side by side."""
 _COLORS = "cividis"
-"""Even in lightness, so that it reads alike in grey and to any colour vision."""
+"""Perceptually uniform, so that it reads the same in grey and for any colour vision."""
 
 
 @figure(
     title="Retrieval",
     look=(
-        "Share of answer tokens that are right, each predicted from the right tokens before it. The dotted line is a "
+        "Share of right answer tokens, each predicted from the right tokens before it. The dotted line is chance: a "
         "guess among the task's candidates. Trained tasks were part of training up to L, with other prompts."
     ),
-    alt="Accuracy of retrieval tasks by prompt length, one panel a task, one line an encoding, with chance.",
+    alt="Accuracy of retrieval tasks by prompt length, one panel per task, one line per encoding, with chance.",
     needs=("evaluation/retrieval.parquet",),
 )
 def retrieval(tables: ArmTables) -> Drawing | None:
-    """Draw token accuracy by prompt length, a panel a task, with the chance level."""
+    """Draw token accuracy by prompt length, one panel per task, with the chance level.
+
+    Data, one row per task, encoding and prompt length: ``length_in_lengths``, ``task``, ``trained``, ``encoding``,
+    ``length`` (tokens), ``estimate`` (share of right answer tokens), ``low``, ``high``, ``seeds``, ``units``
+    (prompts), ``chance``.
+    """
     data = accuracy_by_length(tables)
     tasks = [task for task in tables.arm.retrieval.tasks if task in set(data["task"])]
     figure, rows, panels = panel_grid(len(tasks), 2, panel=(2.0, 3.3), margin=(3.6, 0.4), sharey=True)
@@ -50,17 +55,20 @@ def retrieval(tables: ArmTables) -> Drawing | None:
 @figure(
     title="Retrieval by length and depth",
     look=(
-        "Percent of answer tokens that are right, by the place of what is asked for: depth 0 is the beginning of the "
-        "prompt, 1 right before the question. The arrow at the scale is a guess among the task's candidates. An empty "
-        "cell is one that the encoding has no positions for."
+        "Percent of right answer tokens by the depth of the answer: 0 is the beginning of the prompt, 1 is right "
+        "before the question. The arrow at the scale is chance: a guess among the task's candidates. A cell is "
+        "empty if the encoding has no positions for it."
     ),
-    alt="Heatmaps of accuracy over prompt length and depth, one panel an encoding, one row of panels a task.",
+    alt="Heatmaps of accuracy over prompt length and depth, one panel per encoding, one row of panels per task.",
     needs=("evaluation/retrieval.parquet",),
 )
 def retrieval_depth(tables: ArmTables) -> Drawing | None:
-    """Draw token accuracy over prompt length and depth, a row of panels a task and a panel an encoding.
+    """Draw token accuracy over prompt length and depth, one row of panels per task and one panel per encoding.
 
-    Cells are means over seeds and prompts. None where no task of the study has depths.
+    Cells are means over seeds and prompts. None if no task of the study has depths.
+
+    Data, one row per cell: ``task``, ``trained``, ``encoding``, ``length`` (tokens), ``length_in_lengths``, ``depth``,
+    ``accuracy``, ``low``, ``high``, ``seeds``, ``prompts``, ``chance``.
     """
     frame = tables.read("retrieval").dropna(subset="depth")
     if frame.empty:
@@ -97,19 +105,19 @@ def retrieval_depth(tables: ArmTables) -> Drawing | None:
     for chance in sorted(set(data["chance"].round(6))):
         bar.ax.axhline(chance, color="white", linewidth=1.4)
         bar.ax.plot([-0.25], [chance], marker=">", color=INK, markersize=5, clip_on=False)
-    figure.supxlabel("prompt length, in training lengths L; past the line it is longer than in training", fontsize=9)
+    figure.supxlabel("prompt length, in training lengths L; right of the line longer than in training", fontsize=9)
     return Drawing(figure, data)
 
 
 def accuracy_by_length(tables: ArmTables) -> pd.DataFrame:
-    """Return the accuracy by task, encoding and prompt length, all depths together, with chance beside it."""
+    """Return the accuracy and chance by task, encoding and prompt length, all depths together."""
     data = _accuracies(tables.read("retrieval"), tables, ["task", "trained", "encoding", "length"])
     data.insert(0, "length_in_lengths", data["length"] / tables.length)
     return data
 
 
 def draw_accuracy(axes: Axes, tables: ArmTables, drawn: pd.DataFrame) -> None:
-    """Draw the accuracy of one task over prompt length, with the chance level, titled with the task's name."""
+    """Draw the accuracy of one task over prompt length, with the chance level and the task's name as title."""
     draw_lines(axes, tables, drawn, "length_in_lengths")
     level = drawn.drop_duplicates("length").sort_values("length")
     look: dict[str, Any] = {"color": MUTED, "linestyle": (0, (1, 1)), "linewidth": 1.3, "label": "chance"}
@@ -129,9 +137,9 @@ def _accuracies(frame: pd.DataFrame, tables: ArmTables, by: list[str]) -> pd.Dat
 
 
 def _words(task: str, data: pd.DataFrame) -> str:
-    """Return a task's name with what its numbers rest on."""
+    """Return a task's name, whether it was trained, its chance level and number of prompts."""
     own = data[data["task"] == task]
-    return f"{task}: {_trained(own)}, chance {own['chance'].mean():.2g}, {own['prompts'].max()} prompts a cell"
+    return f"{task}: {_trained(own)}, chance {own['chance'].mean():.2g}, {own['prompts'].max()} prompts per cell"
 
 
 def _trained(rows: pd.DataFrame) -> str:
@@ -140,18 +148,18 @@ def _trained(rows: pd.DataFrame) -> str:
 
 
 def _heatmap(axes: Axes, own: pd.DataFrame, length: int) -> None:
-    """Draw one panel, each cell with its percentage; what the encoding has no positions for is left empty."""
+    """Draw one panel, each cell with its percentage."""
     table = own.pivot(index="depth", columns="length", values="accuracy")
     axes.imshow(table.to_numpy(), cmap=_COLORS, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
     for (row, column), value in np.ndenumerate(table.to_numpy()):
         if np.isfinite(value):
             color = "white" if value < 0.55 else "black"
             axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=6.5, color=color)
-    multiples = [int(str(found)) / length for found in table.columns]
+    multiples = [int(str(tokens)) / length for tokens in table.columns]
     axes.set_xticks(range(len(multiples)), [length_name(multiple) for multiple in multiples], fontsize=7.5)
     axes.set_yticks(range(table.shape[0]), [f"{depth:g}" for depth in table.index], fontsize=7)
     axes.grid(visible=False)
-    past = sum(multiple <= 1 for multiple in multiples)
-    if 0 < past < len(multiples):
-        axes.axvline(past - 0.5, color="white", linewidth=2.0)
-        axes.axvline(past - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    within = sum(multiple <= 1 for multiple in multiples)
+    if 0 < within < len(multiples):
+        axes.axvline(within - 0.5, color="white", linewidth=2.0)
+        axes.axvline(within - 0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))

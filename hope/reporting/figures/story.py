@@ -1,4 +1,4 @@
-"""The figure that opens the report: what models bring back from their context, and their loss, within L and past it."""
+"""The figure that opens the report: retrieval accuracy and loss, within L and past it."""
 
 import pandas as pd
 
@@ -16,15 +16,20 @@ from hope.reporting.study_tables import StudyTables
 @figure(
     title="Within the training length and past it",
     look=(
-        "Past L (shaded) the prompts and windows are longer than any in training. Retrieval: the share of answers that "
-        "are right, of small models trained on the tasks alone. Loss: of language models, lower is better."
+        "Past L (shaded) the prompts and windows are longer than any in training. Retrieval: the share of right "
+        "answers, of small models trained on the tasks alone. Loss: of language models, lower is better."
     ),
     alt="Accuracy of retrieval tasks by prompt length and loss by position, one line per encoding.",
     needs=(),
     across=True,
 )
 def story(tables: StudyTables) -> Drawing | None:
-    """Draw accuracy by prompt length for a few tasks, and the loss by position beside them."""
+    """Draw accuracy by prompt length for a few tasks, and the loss by position beside them.
+
+    Data, one row per encoding and point: ``arm``, ``measure`` (accuracy or loss), ``encoding``, ``estimate``, ``low``,
+    ``high``, ``seeds``, ``units``; for accuracy ``task``, ``trained``, ``length`` (tokens), ``length_in_lengths`` and
+    ``chance``; for the loss ``position`` (middle of the bin, in L), ``start`` and ``end`` (tokens).
+    """
     retrieval, loss = retrieval_arm(tables), loss_arm(tables)
     tasks = told_tasks(retrieval) if retrieval else []
     count = len(tasks) + bool(loss)

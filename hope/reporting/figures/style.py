@@ -1,7 +1,7 @@
-"""How every figure looks: one colour, marker and line for each encoding, the same in all of them.
+"""The style of all figures: one colour, marker and line per encoding, the same in all of them.
 
-The colours are Okabe and Ito's, which readers with any colour vision can tell apart, and every line
-has a marker and a dash pattern of its own beside its colour, so that a grey print can be read too.
+The colours are Okabe and Ito's, which readers with any colour vision can distinguish. Every line also has a marker
+and a dash pattern of its own, so that a grey print can be read.
 """
 
 import hashlib
@@ -32,21 +32,21 @@ Dash = tuple[float, tuple[float, ...]] | str
 
 @dataclass(frozen=True)
 class EncodingStyle:
-    """How one encoding is drawn."""
+    """The style of one encoding."""
 
     color: str
     marker: Marker
     dash: Dash
     size: float = 1.0
-    """How much larger than others the marker is drawn: stars have little area."""
+    """Size of the marker relative to others: stars have little area."""
 
     def line(self, **changes: Any) -> dict[str, Any]:
-        """Return the keywords of a line, those in ``changes`` replaced; a ``markersize`` is that of a disk."""
+        """Return the keywords of a line with ``changes``; a ``markersize`` is that of a disk."""
         look = {"color": self.color, "marker": self.marker, "linestyle": self.dash, **changes}
         return look | {"markersize": self.size * changes.get("markersize", MARKER)}
 
 
-# The line shows how position comes in; colour and marker are each family's own.
+# The dashes show where the encoding acts; colour and marker are each family's own.
 _DASHES: dict[str, Dash] = {
     "queries and keys": "-",
     "logits": (0, (5.0, 1.6)),
@@ -57,7 +57,7 @@ _FAMILIES = {
     name: EncodingStyle(family.color, family.marker, _DASHES[family.acts_on], family.marker_size)
     for name, family in FAMILIES.items()
 }
-# Presets and names of a user's own have dashes that no family has; each colour comes with several of them.
+# Presets and encodings of a user have dashes that no family has; each colour comes with several of them.
 _COLORS = ("#E69F00", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#661100", "#7F3C8D")
 
 
@@ -74,8 +74,8 @@ _KNOWN = _FAMILIES | _PRESETS
 def encoding_styles(names: Iterable[str]) -> dict[str, EncodingStyle]:
     """Return a style for each encoding, no two alike while there are enough.
 
-    A family and a preset with a rank have a fixed style. Any other one's follows from its name alone, and so is the
-    same in every study, unless another name of the same study holds it already; then it is the next
+    A family and a preset with a rank have a fixed style. The style of any other encoding follows from its name alone,
+    so that it is the same in every study, unless another name of the same study has that style; then it is the next
     free one. The order of ``names`` does not matter.
     """
     styles = {name: _KNOWN[name] for name in names if name in _KNOWN}
@@ -92,7 +92,7 @@ def encoding_styles(names: Iterable[str]) -> dict[str, EncodingStyle]:
 
 @contextmanager
 def paper_style() -> Iterator[None]:
-    """Set matplotlib's parameters for the block: Agg, quiet axes, and files that depend on nothing but the data."""
+    """Set matplotlib's parameters for the block: plain axes, and files that depend on the data alone."""
     parameters: dict[Any, Any] = {
         "svg.hashsalt": "hope",  # ids in an SVG are random without it
         "svg.fonttype": "path",  # looks the same on a machine without the font
@@ -139,13 +139,13 @@ def new_figure(
 
 
 def length_axis(axes: Axes, values: Iterable[float], label: str, every: int = 1) -> None:
-    """Make the x axis log2 in units of the training length, ticks at powers of two, L marked, past L shaded.
+    """Make the x axis log2 in units of the training length: ticks at powers of two, L marked, past L shaded.
 
     Args:
-        axes: what to set.
-        values: the positive values drawn, in training lengths; they set the ticks and limits.
-        label: the axis's label.
-        every: label every so many powers of two, L among them.
+        axes: axes to set.
+        values: the values drawn, in training lengths; the positive ones set ticks and limits.
+        label: label of the axis.
+        every: distance between labels, in powers of two; L has one.
     """
     positive = [value for value in values if value > 0]
     if not positive:
@@ -164,7 +164,7 @@ def length_axis(axes: Axes, values: Iterable[float], label: str, every: int = 1)
 
 
 def plain_log(axes: Axes) -> None:
-    """Make the y axis logarithmic with plain numbers at its ticks."""
+    """Make the y axis logarithmic, with plain numbers at its ticks."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

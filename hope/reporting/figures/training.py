@@ -21,24 +21,24 @@ from hope.reporting.study_tables import ArmTables
 CURVES = {
     "index_without_sink": "U-shape index,\nfirst token left out",
     "index": "U-shape index,\nfirst token counted",
-    "loss": "held-out loss within L\n(nats a token)",
+    "loss": "held-out loss within L\n(nats/token)",
 }
-"""Measures of the upper row, and what their axes say."""
+"""Measures of the upper row, and the labels of their axes."""
 _ACROSS = len(CURVES)
 _START = 0.25
-"""Where the moment before the first step stands: so many times the first moment, on an axis of logarithms."""
+"""Place of step 0 on the logarithmic axis, as a multiple of the first later moment."""
 
 
 @figure(
-    title="How it comes to be",
+    title="Development during training",
     look=(
-        "The U-shape and the loss of held-out text before the first step (0), at moments of training and at its end "
-        "(1); wide intervals are cut at the edge. Below, how far each component bends the logits over distance; "
-        "circles are the activated ones of each moment, and above the dashed line a component completes no turn "
+        "The U-shape and the loss on held-out text before the first step (0), during training and at its end (1); wide "
+        "intervals are cut at the edge. Below, the spread of each component's logit contribution over distance; "
+        "circles mark the components activated at that moment; above the dashed line a component completes no turn "
         "within L."
     ),
     alt=(
-        "U-shape index and loss over the course of training, one line an encoding, and the spread of each frequency "
+        "U-shape index and loss over the course of training, one line per encoding, and the spread of each frequency "
         "component at each moment."
     ),
     needs=("analysis/dynamics.parquet",),
@@ -47,7 +47,11 @@ def training_dynamics(tables: ArmTables) -> Drawing | None:
     """Draw the U-shape index and the loss at moments of training, and below the spread of each rotary component.
 
     Indices are means over layers and heads; bands are intervals over seeds and documents. Spreads are means over
-    layers, heads and seeds; a circle marks a component that counts as activated in more than half of the seeds.
+    layers, heads and seeds; a circle marks a component that is activated in more than half of the seeds.
+
+    Data, one row per encoding and moment: ``measure`` (index, index_without_sink, loss or component), ``encoding``,
+    ``step``, ``tokens``, ``share`` (of the training); for the first three ``estimate``, ``low``, ``high``, ``seeds``
+    and ``units``; for a component its number ``component``, ``spread`` (logits) and ``activated`` (share of the seeds).
     """
     frame = tables.read("dynamics")
     frame = frame.assign(share=frame["step"] / frame.groupby("encoding")["step"].transform("max"))
@@ -64,7 +68,7 @@ def training_dynamics(tables: ArmTables) -> Drawing | None:
         if measure != "loss":
             axes.axhline(0.0, color=MUTED, linewidth=1.0)
         if not own.empty:
-            # With two seeds an interval is so wide that it would flatten all curves.
+            # With two seeds an interval is so wide that it would dwarf all curves.
             low, high = own["estimate"].min(), own["estimate"].max()
             axes.set_ylim(low - (high - low) / 2 - 0.02, high + (high - low) / 2 + 0.02)
         axes.set_ylabel(label)
@@ -85,14 +89,14 @@ def training_dynamics(tables: ArmTables) -> Drawing | None:
 
 
 def _curves(frame: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
-    """Return each measure of :data:`CURVES` by encoding and moment, with its interval."""
+    """Return each measure of :data:`CURVES` with its interval, by encoding and moment."""
     own = frame[frame["measure"].isin(CURVES)]
     by = ["measure", "encoding", "step", "tokens", "share"]
     return summarize(own, by, "value", "document", tables.confidence)
 
 
 def _components(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return each component's spread over all layers, and the share of seeds in which it counts as activated."""
+    """Return each component's spread over all layers, and the share of seeds in which it is activated."""
     own = frame[frame["measure"].isin(["spread", "activated"]) & (frame["layer"] == -1)]
     by = ["encoding", "step", "tokens", "share", "component"]
     means = own.groupby([*by, "measure"])["value"].mean().unstack("measure").reset_index()
@@ -123,7 +127,7 @@ def _heatmap(axes: Axes, tables: ArmTables, encoding: str, rows: pd.DataFrame, l
 
 
 def _places(share: pd.Series, shares: list[float]) -> np.ndarray:
-    """Return where moments stand on a logarithmic axis that has a place for the start."""
+    """Return the places of moments on a logarithmic axis that also has a place for step 0."""
     return np.where(share > 0, share, _START * _first(shares))
 
 
@@ -132,7 +136,7 @@ def _first(shares: list[float]) -> float:
 
 
 def _share_axis(axes: Axes, shares: list[float]) -> None:
-    """Make the x axis log2 in shares of the training; every other moment has a label, the start and the end too."""
+    """Make the x axis log2 in shares of the training; the start, the end and every second moment have a label."""
     axes.set_xscale("log", base=2)
     later = sorted((share for share in shares if share > 0), reverse=True)[::2]
     axes.xaxis.set_major_locator(FixedLocator([_START * _first(shares), *later[::-1]]))
@@ -142,21 +146,25 @@ def _share_axis(axes: Axes, shares: list[float]) -> None:
 
 
 def _name(share: float) -> str:
-    """Return a share of the training in words: 0, 1/8, 1; moments are halvings, but for the rounding of steps."""
+    """Return a share of the training as a fraction: 0, 1/8, 1. Moments are halvings, up to the rounding of steps."""
     return f"{share:g}" if share in (0.0, 1.0) else f"1/{2 ** round(-math.log2(share))}"
 
 
 @figure(
     title="Training",
     look=(
-        "All models of a seed see the same batches. Thin lines are seeds, bold ones their mean. Synthetic examples "
-        "count on their answer tokens only."
+        "All models of a seed see the same batches. Thin lines are seeds, bold ones their mean. The loss on synthetic "
+        "examples covers their answer tokens only."
     ),
-    alt="Training loss on text and on synthetic examples over tokens seen, one line an encoding.",
+    alt="Training loss on text and on synthetic examples over tokens seen, one line per encoding.",
     needs=("model/history.parquet",),
 )
 def training_loss(tables: ArmTables) -> Drawing | None:
-    """Draw the losses over training: the mean over seeds as a line, each seed thin behind it."""
+    """Draw the losses over training: the mean over seeds as a line, each seed as a thin line.
+
+    Data, one row per model and logged step: ``encoding``, ``seed``, ``step``, ``tokens``, ``part`` (text, synthetic or
+    loss), ``loss`` (nats per token).
+    """
     frame = tables.read("history")
     names = {"text_loss": "Text", "synthetic_loss": "Synthetic examples (answers only)"}
     shown = [column for column in names if column in frame and (frame[column].notna() & (frame[column] != 0)).any()]
@@ -171,7 +179,7 @@ def training_loss(tables: ArmTables) -> Drawing | None:
         part = long[long["part"] == column.removesuffix("_loss")]
         for encoding, own in encoding_rows(tables, part, "step"):
             style = tables.styles[encoding]
-            if (own["loss"] == 0).all():  # an arm that trains on text alone has no such loss
+            if (own["loss"] == 0).all():  # the arm trains on text alone
                 continue
             for _, run in own.groupby("seed"):
                 axes.plot(run["tokens"], run["loss"], color=style.color, linewidth=0.6, alpha=0.45)

@@ -1,1 +1,1 @@
-"""The pages: a study's report, a checkpoint's, and what both are made of."""
+"""HTML pages: the report of a study and that of a checkpoint."""

@@ -1,4 +1,4 @@
-"""The page of one model that was looked into with the user's own text."""
+"""The page about one checkpoint, analysed with the user's text."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ PICTURES = ("attention_profile", "ushape_heads", "components", "intervention", "
 """The figures of the page."""
 NAMES = {
     "trained": "this model",
-    "initial": "untrained, of these sizes",
+    "initial": "untrained, same sizes",
     "shuffled": "this model, tokens in random order",
 }
 SET_NAMES = {
@@ -26,12 +26,12 @@ SET_NAMES = {
     "slow": "slow: under one turn within L",
     "fast": "fast: one turn or more",
     "random": "as many others, at random",
-    "matched": "others of that share of variance",
+    "matched": "others with the same share of variance",
 }
 MODE_NAMES = {"freeze": "frozen", "mean": "mean over distance", "remove": "removed"}
 MEASURES = {
     "index_without_sink": "U-shape index",
-    "loss_within": "loss within L, nats a token",
+    "loss_within": "loss within L, nats per token",
     "loss_past": "loss from L to 2L",
 }
 
@@ -40,8 +40,8 @@ def checkpoint_page(tables: ArmTables, facts: dict[str, Any]) -> str:
     """Return the page as HTML.
 
     Args:
-        tables: of the folder that holds the model's tables and figures.
-        facts: what :mod:`hope.reporting.checkpoint` knows of model and text.
+        tables: tables of the folder with the model's tables and figures.
+        facts: facts about model and text from :mod:`hope.reporting.checkpoint`.
     """
     (encoding,) = tables.encodings
     rotary = tables.arm.is_rotary(encoding)
@@ -76,7 +76,7 @@ def _at_length(tables: ArmTables, table: str) -> pd.DataFrame:
 
 
 def _indices(tables: ArmTables, measure: str) -> pd.DataFrame:
-    """Return the index of each window (row) by subject (column), mean over layers and heads."""
+    """Return the index by window (row) and subject (column), mean over layers and heads."""
     return _at_length(tables, "ushape").groupby(["document", "subject"])[measure].mean().unstack("subject")
 
 
@@ -91,9 +91,9 @@ def _with_error(values: pd.Series, sign: bool = False) -> str:
 
 
 def _attention(tables: ArmTables) -> dict[str, Any]:
-    """Return the U-shape index, whether it is a U, and what the first token draws, mean over windows.
+    """Return the U-shape index, whether it is above both nulls, and the attention on the first token.
 
-    It is a U where it is positive and, by more than two standard errors, above both nulls.
+    All are means over windows. Above a null means by more than two standard errors of the difference.
     """
     indices = _indices(tables, "index_without_sink")
     mean, _ = _spread(indices["trained"])
@@ -113,14 +113,14 @@ def _ushape_table(tables: ArmTables) -> TableView:
 
 
 def _of_components(tables: ArmTables) -> pd.DataFrame:
-    """Return one row a component: spread, share of the variance, turns, and whether it is activated or kept."""
+    """Return one row per component: spread, share of the variance, turns, and whether it is activated or kept."""
     frame = tables.read("components")
     same = frame.groupby("component")[["spread", "turns", "kept", "activated"]].first()
     return same.assign(share=frame.groupby("component")["variance_share"].mean())
 
 
 def _chosen(tables: ArmTables) -> dict[str, Any]:
-    """Return which components count as activated, their wavelengths in L, and their share of the variance."""
+    """Return the activated components: their numbers, wavelengths in L, and share of the variance."""
     components = _of_components(tables)
     chosen = components[components["activated"]]
     return {
@@ -150,19 +150,19 @@ def _intervention_table(tables: ArmTables) -> TableView:
     shown = [name for name in MEASURES if name in set(frame["measure"])]
     rows = []
     for name in SETS:
-        for mode, said in MODE_NAMES.items():
+        for mode, label in MODE_NAMES.items():
             changed = _of_set(frame, mode, name)
             if len(changed):
                 change = changed - _of_set(frame, "none", "none")
                 cells = [Cell(_with_error(change[measure], sign=True)) for measure in shown]
-                rows.append([Cell(SET_NAMES[name], said), *cells])
+                rows.append([Cell(SET_NAMES[name], label), *cells])
     caption = "Change by intervention, mean over windows ± its standard error"
     head = ["components", *(MEASURES[name] for name in shown)]
     return TableView(caption, _file(tables, "intervention"), head, rows)
 
 
 def _of_set(frame: pd.DataFrame, mode: str, name: str) -> pd.DataFrame:
-    """Return the measures (columns) of each window (row) under one intervention."""
+    """Return the measures (columns) by window (row) under one intervention."""
     own = frame[(frame["mode"] == mode) & (frame["set"] == name)]
     return own.pivot(index="document", columns="measure", values="value")
 

@@ -1,4 +1,4 @@
-"""The verdicts as the page and the notebooks show them."""
+"""The verdicts as shown on the page and in the notebooks."""
 
 import re
 from typing import Any
@@ -9,7 +9,6 @@ from hope.reporting.page.records import Records
 from hope.reporting.study_tables import StudyTables
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
-_WORDS = {"supported": "Supported", "contradicted": "Contradicted", "inconclusive": "Left open"}
 SOURCES = {
     "abstract": "the paper's abstract",
     "secondary": "secondary sources on the paper",
@@ -18,14 +17,14 @@ SOURCES = {
 
 
 def judged_claims(tables: StudyTables) -> dict[str, Any]:
-    """Return ``claims.json``, or what stands for it where no claim has been judged."""
+    """Return the content of ``claims.json``, or one without claims if none has been judged."""
     if tables.paths.claims.exists():
         return read_json(tables.paths.claims)
     return {"claims": [], "confidence": tables.confidence, "correction": {"method": "Holm", "endpoints": 0}}
 
 
 def claim_views(tables: StudyTables, records: Records | None) -> list[dict[str, Any]]:
-    """Return the claims with what the page says of each besides: effect in words, evidence, staleness."""
+    """Return the claims with the further content of the page: effect in words, evidence, staleness."""
     views = []
     for claim in judged_claims(tables)["claims"]:
         shown = next(part for part in claim["parts"] if part["id"] == claim["numbers_of"])
@@ -50,31 +49,31 @@ def _measures(parts: list[dict[str, Any]]) -> list[str]:
 
 
 def grouped(paths: list[str]) -> list[str]:
-    """Return paths with the seeds of one encoding taken together, in order: ``evaluation/hope/seed*/...``."""
+    """Return sorted paths with the seeds of one encoding combined: ``evaluation/hope/seed*/...``."""
     return list(dict.fromkeys(re.sub(r"/seed\d+/", "/seed*/", path) for path in sorted(paths)))
 
 
 def counts(claims: list[dict[str, Any]]) -> dict[str, int]:
-    """Return how many claims have each verdict."""
+    """Return the number of claims by verdict."""
     return {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
 
 
 def answer(claims: list[dict[str, Any]]) -> str:
-    """Return what the verdicts come to, in one sentence."""
+    """Return the numbers of verdicts in one sentence."""
     if not claims:
         return "No claim has been judged yet."
-    found = counts(claims)
+    number = counts(claims)
     parts = [
-        f"{words.small(found['supported'])} {'is' if found['supported'] == 1 else 'are'} supported",
-        f"{words.small(found['contradicted'])} contradicted",
-        f"{words.small(found['inconclusive'])} left open",
+        f"{words.small(number['supported'])} {'is' if number['supported'] == 1 else 'are'} supported",
+        f"{words.small(number['contradicted'])} contradicted",
+        f"{words.small(number['inconclusive'])} inconclusive",
     ]
     total = len(claims)
     beginning = "The one claim under test:" if total == 1 else f"Of the {words.small(total)} claims under test,"
     return f"{beginning} {parts[0]}, {parts[1]} and {parts[2]}."
 
 
-def by_verdict(claims: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Return the verdicts that occur, each with its word and its claims."""
+def by_verdict(claims: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the verdicts that occur, each with its claims."""
     groups = [(verdict, [claim for claim in claims if claim["verdict"] == verdict]) for verdict in VERDICTS]
-    return [(verdict, _WORDS[verdict], found) for verdict, found in groups if found]
+    return [(verdict, named) for verdict, named in groups if named]

@@ -1,4 +1,4 @@
-"""What the records beside the results say: cost, provenance, and which results are older than the code."""
+"""The records beside the results: cost, provenance, and which results are older than the code."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +24,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "draw": ("figures", ("draw_figures",)),
     "notebook": ("notebooks", ("render_notebook",)),
 }
-"""The stages in their order: what the page calls each, and the rules that run it; ``train_`` is one rule per arm."""
+"""The stages in their order: name on the page and rules of the workflow; ``train_`` is one rule per arm."""
 _RECORDS = (
     ("model", "run.json", ("model.safetensors", "history.parquet", "config.json")),
     ("analysis", "provenance.json", None),
@@ -32,9 +32,9 @@ _RECORDS = (
     ("evaluation", "extrapolation.json", ("extrapolation.parquet", "context.parquet", "strided.parquet")),
     ("evaluation", "retrieval.json", ("retrieval.parquet",)),
 )
-"""Room, record, and the tables that the record speaks of; None for all beside it."""
+"""Room, record, and the files that the record covers; None for all files beside it."""
 REFERENCE_CORPUS = Path(hope.__file__).resolve().parents[1] / "docs" / "reference-corpus.json"
-"""Digest and Python version of the corpus behind the documented results, or a list of such pairs."""
+"""File with digest and Python version of the corpus of the documented results, or a list of such pairs."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Record:
 
     Attributes:
         path: the record, relative to the study.
-        results: names of the files beside it that it speaks of; None for all of them.
-        content: what it says.
-        stale: whether other code than today's made the result.
+        results: names of the files beside it that it covers; None for all of them.
+        content: content of the record.
+        stale: True if the code has changed since it made the result.
     """
 
     path: Path
@@ -53,8 +53,8 @@ class Record:
     content: dict[str, Any]
     stale: bool
 
-    def speaks_of(self, path: str) -> bool:
-        """Return whether the record belongs to the result at ``path``, relative to the study."""
+    def covers(self, path: str) -> bool:
+        """Return whether the record covers the result at ``path``, relative to the study."""
         result = Path(path)
         return result.parent == self.path.parent and (self.results is None or result.name in self.results)
 
@@ -83,27 +83,27 @@ class Records:
 
     @property
     def stale(self) -> list[Record]:
-        """Records of results that other code made."""
+        """Records of stale results."""
         return [record for record in self.all if record.stale]
 
     def is_stale(self, paths: list[str]) -> bool:
-        """Return whether one of these results, relative to the study, was made by other code."""
-        return any(record.speaks_of(path) for record in self.stale for path in paths)
+        """Return whether one of these results, relative to the study, is stale."""
+        return any(record.covers(path) for record in self.stale for path in paths)
 
     def stale_rules(self) -> list[str]:
-        """Return the workflow's rules that make the stale results again."""
+        """Return the workflow's rules that make the stale results."""
         stages = {record.content.get("stage") for record in self.stale}
         named = [rule for stage, (_, rules) in STAGES.items() if stage in stages for rule in rules]
         return [name for rule in named for name in (map(rule.__add__, self.tables.arms) if rule[-1] == "_" else [rule])]
 
     @cached_property
     def last(self) -> dict[str, Any]:
-        """The record of the last training, or of whatever there is; empty if there is none."""
+        """The record of the last training, else of the last result; empty if there is none."""
         trained = [record.content for record in self.all if record.content.get("stage") == "train"]
         return max(trained or [record.content for record in self.all], key=_ended, default={})
 
     def stages(self) -> list[dict[str, Any]]:
-        """Return, by stage and code, how many results there are, and what they took."""
+        """Return the number of results, commit and staleness by stage and code."""
         groups: dict[tuple, list[Record]] = {}
         for record in self.all:
             content = record.content
@@ -111,23 +111,23 @@ class Records:
             groups.setdefault(key, []).append(record)
         order = list(STAGES)
         rows = []
-        for (stage, code, commit, dirty), found in groups.items():
+        for (stage, code, commit, dirty), records in groups.items():
             rows.append(
                 {
                     "stage": STAGES[stage][0] if stage in STAGES else stage,
                     "place": order.index(stage) if stage in order else len(order),
-                    "results": len(found),
+                    "results": len(records),
                     "code": code,
                     "commit": commit,
                     "dirty": bool(dirty),
-                    "stale": found[0].stale,
-                    "ended": max(_ended(record.content) for record in found),
+                    "stale": records[0].stale,
+                    "ended": max(_ended(record.content) for record in records),
                 }
             )
         return sorted(rows, key=lambda row: (row["place"], row["ended"]))
 
     def costs(self) -> list[dict[str, Any]]:
-        """Return what each stage took: number of jobs, processor seconds (0 where a record lacks them), most memory."""
+        """Return the cost by stage: jobs, processor seconds (0 for a record without them), largest memory of a job."""
         groups: dict[str, list[dict[str, Any]]] = {stage: [] for stage in STAGES}
         for content in [*(record.content for record in self.all), *map(read_json, self.tables.paths.costs())]:
             groups.setdefault(content.get("stage", "?"), []).append(content)
@@ -143,14 +143,14 @@ class Records:
         ]
 
     def machines(self) -> list[dict[str, Any]]:
-        """Return the distinct machines that results were made on, without what changes on one machine."""
+        """Return the distinct machines that made results."""
         seen: dict[tuple, dict[str, Any]] = {}
         for record in self.all:
             machine = record.content.get("machine") or {}
             key = (machine.get("processor"), machine.get("cores"), tuple(machine.get("gpus") or ()))
             better = seen.get(key, {})
             seen[key] = machine if len(machine) > len(better) else better
-        # A stage that loads no torch does not name the GPUs: no other machine for that.
+        # A stage without torch records no GPUs: the same machine, not another one.
         with_gpu = {key[:2] for key in seen if key[2]}
         return [machine for key, machine in seen.items() if key[2] or key[:2] not in with_gpu]
 
@@ -165,15 +165,15 @@ def read_if_there(path: Path) -> dict[str, Any]:
 
 
 def reference_corpus(corpus: dict[str, Any], source: str, reference: Path = REFERENCE_CORPUS) -> str:
-    """Return a sentence on how the corpus relates to the one of the documented results.
+    """Return a sentence that compares the corpus with that of the documented results.
 
-    Only ``python_stdlib`` has one: its text is that of the interpreter, and so changes with its version.
-    Empty where there is nothing to compare.
+    Empty without anything to compare. Only ``python_stdlib`` has such a corpus, which changes with the version of the
+    interpreter.
 
     Args:
         corpus: ``corpus.json``.
         source: the study's ``corpus.source``.
-        reference: file with ``python`` and ``digest`` of the documented results' corpus, or a list of such.
+        reference: file with ``python`` and ``digest`` of that corpus, or a list of such pairs.
     """
     if source != "python_stdlib" or not corpus.get("digest") or not reference.exists():
         return ""

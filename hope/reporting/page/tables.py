@@ -1,4 +1,4 @@
-"""The tables of the report: what ``tables/`` holds, laid out for reading."""
+"""The tables of the report: those of ``tables/``, laid out for reading."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ Row = Mapping[Any, Any]
 
 
 class Cell(NamedTuple):
-    """A cell: its number, and in smaller type what belongs to it."""
+    """A cell: its text, and a note in smaller type."""
 
     text: str
     note: str = ""
@@ -26,11 +26,11 @@ class TableView:
     """A table for reading.
 
     Attributes:
-        caption: what it shows.
-        file: the full table, relative to the study.
-        head: the columns' heads.
-        rows: cells; the first of a row is its head.
-        folded: whether the page shows it only on demand.
+        caption: its caption.
+        file: path of the full table, relative to the study.
+        head: heads of the columns.
+        rows: rows of cells; the first cell is the head of its row.
+        folded: True if the page shows it on demand only.
     """
 
     caption: str
@@ -41,13 +41,13 @@ class TableView:
 
 
 def report_tables(tables: ArmTables) -> list[TableView]:
-    """Return the tables of the report; one that the study has no numbers for is left out."""
-    found = [one_table(tables, name) for name in _MAKERS]
-    return [view for view in found if view is not None]
+    """Return the tables of the report for which the study has numbers."""
+    views = [one_table(tables, name) for name in _MAKERS]
+    return [view for view in views if view is not None]
 
 
 def one_table(tables: ArmTables, name: str) -> TableView | None:
-    """Return one table: losses, gains, retrieval, attention or comparisons; None where there are no numbers."""
+    """Return one table, named as in :data:`TABLES`; None if the study has no numbers for it."""
     file, make = _MAKERS[name]
     table = tables.summary(file)
     view = None if table.empty else make(tables, table)
@@ -55,24 +55,24 @@ def one_table(tables: ArmTables, name: str) -> TableView | None:
 
 
 def _losses(tables: ArmTables, table: pd.DataFrame) -> TableView:
-    caption = "Loss in nats a token, in brackets perplexity, by position in the window"
+    caption = "Loss in nats per token, in brackets perplexity, by position in the window"
     strided = tables.arm.extrapolation.strided
     if strided is not None:
         window, stride = length_name(strided.window), length_name(strided.stride)
-        caption += f"; sliding windows read {window} and slide by {stride}"
+        caption += f"; sliding windows have length {window} and stride {stride}"
     shown = table[table["extension"].isna()]
     return _by_encoding(tables, shown, ("loss_within", "octave_loss", "strided_loss"), caption, "losses", _loss)
 
 
 def _gains(tables: ArmTables, table: pd.DataFrame) -> TableView:
-    caption = "Context gain in nats a token: the loss on the same tokens with L of context, minus that with more"
+    caption = "Context gain in nats per token: the loss on the same tokens with L of context, minus that with more"
     return _by_encoding(tables, table, ("context_gain",), caption, "losses", lambda row: words.signed(row["estimate"]))
 
 
 def _extensions(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = (
-        "Loss in nats a token, in brackets perplexity, with a length extension of the trained model; dashes where the "
-        "extension has no meaning for the encoding"
+        "Loss in nats per token, in brackets perplexity, with a length extension of the trained model; a dash if the "
+        "extension does not apply to the encoding"
     )
     shown = table[table["extension"].notna()]
     view = _by_encoding(tables, shown, ("loss_within", "octave_loss", "strided_loss"), caption, "losses", _loss)
@@ -81,7 +81,7 @@ def _extensions(tables: ArmTables, table: pd.DataFrame) -> TableView:
 
 def _attention(tables: ArmTables, table: pd.DataFrame) -> TableView:
     caption = (
-        "Attention: the U-shape index without the first token, and the share that lies elsewhere past L than within"
+        "Attention: the U-shape index without the first token, and the share that lies elsewhere past L than within L"
     )
     measures = ("index_trained", "index_initial", "index_shuffled", "divergence")
     return _by_encoding(tables, table, measures, caption, "attention", lambda row: words.number(row["estimate"]))
@@ -101,15 +101,15 @@ def _by_encoding(
         for row in table[table["measure"] == measure].to_dict("records"):
             cells.setdefault(Endpoint.of(row), {})[row["encoding"]] = row
     rows = []
-    for endpoint, of in cells.items():
-        found = [of.get(encoding) for encoding in tables.encodings]
+    for endpoint, by_encoding in cells.items():
+        own = [by_encoding.get(encoding) for encoding in tables.encodings]
         head = Cell(endpoint.words, endpoint.measure)
-        rows.append([head, *(_cell(text(row), row) if row else Cell("–") for row in found)])
+        rows.append([head, *(_cell(text(row), row) if row else Cell("–") for row in own)])
     return TableView(caption, f"tables/{file}.csv", ["", *map(tables.label, tables.encodings)], rows)
 
 
 def _cell(text: str, row: Row) -> Cell:
-    """Return a cell with its interval, where there are several seeds to give one."""
+    """Return a cell with its interval, if there are several seeds."""
     return Cell(text, words.interval(row["low"], row["high"], row["estimate"]) if row["seeds"] > 1 else "")
 
 
@@ -123,14 +123,14 @@ def _retrieval(tables: ArmTables, table: pd.DataFrame) -> TableView:
         cells = {row["encoding"]: row for row in part.to_dict("records")}
         trained = {bool(row["trained"]) for row in cells.values()}
         how = "trained, text-only arms aside" if len(trained) > 1 else "trained" if True in trained else "untrained"
-        found = [cells.get(encoding) for encoding in tables.encodings]
+        own = [cells.get(encoding) for encoding in tables.encodings]
         label = f"{task}, {length_name(part['multiple'].iloc[0])}"
         prompts = words.plural(int(part["prompts"].max()), "prompt")
         first = Cell(label, f"{words.plural(int(str(length)), 'token')}, {how}, {prompts}")
         chance = Cell(_share(float(part["chance"].mean())))
-        rows.append([first, chance, *(_accuracy(row) if row else Cell("–") for row in found)])
+        rows.append([first, chance, *(_accuracy(row) if row else Cell("–") for row in own)])
     caption = (
-        "Retrieval: answer tokens that are right (teacher-forced), by task and prompt length; behind ± the standard "
+        "Retrieval: share of right answer tokens (teacher-forced), by task and prompt length; after ± the standard "
         "error over the prompts of one model, in brackets the interval over seeds and prompts"
     )
     head = ["", "chance", *map(tables.label, tables.encodings)]
@@ -144,7 +144,7 @@ def _accuracy(row: Row) -> Cell:
 
 
 def _share(value: float) -> str:
-    """Return a share in percent, with a decimal where it is small."""
+    """Return a share in percent, with one decimal if it is below 10%."""
     return f"{100 * value:.{0 if value >= 0.1 or value <= 0 else 1}f}%".replace("-", words.MINUS)
 
 
@@ -166,10 +166,9 @@ def _comparisons(tables: ArmTables, table: pd.DataFrame) -> TableView:
             ]
         )
     caption = (
-        "Every encoding against RoPE and against HoPE in every measure, and the smallest effect that could have been "
-        "seen (at 80% power, before correction). Primary endpoints are corrected with their claims; all others are "
-        "exploratory, corrected among themselves (Holm), and the basis of no verdict. Encodings of a single seed stand "
-        "in the file alone"
+        "Every encoding against RoPE and against HoPE in every measure, and the smallest detectable effect (at 80% "
+        "power, before correction). Primary endpoints are corrected with their claims; all others are exploratory, "
+        "corrected among themselves (Holm), and decide no verdict. Encodings with a single seed are in the file only"
     )
     head = ["measure", "compared", "difference", "that is", "could have seen", "p (Holm)", "seeds"]
     return TableView(caption, "tables/comparisons.csv", head, rows, folded=True)
@@ -183,7 +182,7 @@ _MAKERS: dict[str, tuple[str, Callable[[ArmTables, pd.DataFrame], TableView]]] =
     "attention": ("attention", _attention),
     "comparisons": ("comparisons", _comparisons),
 }
-"""The tables in the order of the report: the file that each comes from, and what lays it out."""
+"""The tables in the order of the report: the file of each, and the function that lays it out."""
 
 TABLES = list(_MAKERS)
-"""The names of the tables that :func:`one_table` lays out."""
+"""The names of the tables of :func:`one_table`."""

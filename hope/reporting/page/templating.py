@@ -1,4 +1,4 @@
-"""The HTML templates of the report and of notebooks: everything put into one is escaped."""
+"""The HTML templates of the report and of notebooks; everything that is inserted is escaped."""
 
 from functools import cache
 from importlib.resources import files
@@ -9,14 +9,14 @@ from hope.reporting import words
 
 
 def template_text(name: str) -> str:
-    """Return the text of a template that lies beside this module."""
+    """Return the text of a template."""
     return (files("hope.reporting.page") / "templates" / name).read_text(encoding="utf-8")
 
 
 @cache
 def environment() -> Environment:
-    """Return the templates' environment: HTML escaped, a misspelt name an error."""
-    found = Environment(
+    """Return the templates' environment: HTML is escaped, an undefined name is an error."""
+    templates = Environment(
         loader=FunctionLoader(template_text),
         autoescape=True,
         undefined=StrictUndefined,
@@ -37,11 +37,11 @@ def environment() -> Environment:
         words.signed,
         words.threshold,
     )
-    found.filters.update({filter.__name__: filter for filter in shown})
-    return found
+    templates.filters.update({filter.__name__: filter for filter in shown})
+    return templates
 
 
 def render_piece(macro: str, *arguments: object) -> str:
-    """Return the HTML of one macro of ``pieces.html.j2``, safe to put into a page."""
+    """Return the HTML of one macro of ``pieces.html.j2``, safe to insert into a page."""
     module = environment().get_template("pieces.html.j2").module
     return getattr(module, macro)(*arguments)

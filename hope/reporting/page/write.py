@@ -1,7 +1,7 @@
-"""The final report: one page that answers first, and then shows what the answer rests on.
+"""The final report: one page with the verdicts first, then the evidence.
 
-The page is one file: figures and style are inside, nothing runs and nothing is fetched. Links lead to
-the files of the study that lie beside it.
+The page is one file with figures and style inside; nothing runs and nothing is fetched. Links lead to files of the
+study.
 """
 
 import base64
@@ -26,11 +26,10 @@ from hope.reporting.study_tables import ArmTables, StudyTables
 def write_report(study: Path) -> None:
     """Write ``report/index.html`` of the study at ``study``, whole or not at all.
 
-    It is made from what the study holds; what is missing (figures not drawn, claims not judged) is left
-    out or said.
+    What the study lacks (figures not drawn, claims not judged) is left out or named.
 
     Raises:
-        UserError: ``study`` holds no study, or one of its JSON files cannot be read.
+        UserError: ``study`` contains no study, or one of its JSON files cannot be read.
     """
     tables = StudyTables(study)
     write_text(tables.paths.report / "index.html", page(tables))
@@ -65,7 +64,7 @@ def page(tables: StudyTables) -> str:
 
 
 def _arm(tables: ArmTables) -> dict[str, Any]:
-    """Return all that the page shows of one arm."""
+    """Return the content of the page about one arm."""
     return {
         "name": tables.name,
         "settings": tables.arm,
@@ -79,7 +78,7 @@ def _arm(tables: ArmTables) -> dict[str, Any]:
 
 
 def figure_views(tables: StudyTables, arm: str) -> list[dict[str, Any]]:
-    """Return the figures of an arm, or across arms, that are drawn and show something: words, picture as a data URI."""
+    """Return the drawn figures of an arm, or across arms (''), that have data, with their pictures as data URIs."""
     views = []
     for declared, where in study_figures(tables.study):
         if where != arm:
@@ -91,22 +90,22 @@ def figure_views(tables: StudyTables, arm: str) -> list[dict[str, Any]]:
 
 
 def data_uri(svg: bytes) -> str:
-    """Return an SVG picture as an address that holds it."""
+    """Return an SVG picture as a data URI."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
 
 
 def _encodings(tables: ArmTables) -> list[dict[str, Any]]:
-    """Return what each encoding of an arm is."""
-    found = []
+    """Return the facts about each encoding of an arm."""
+    facts = []
     for name in tables.encodings:
         encoding = tables.arm.encoding(name)
         family = FAMILIES.get(encoding.family)
         turning = f"{tables.kept(name)} of {tables.arm.model.head_dim // 2}" if tables.arm.is_rotary(name) else ""
-        found.append(
+        facts.append(
             {
                 "name": name,
                 "family": encoding.family,
-                "formula": family.formula if family else "a class of the user's own",
+                "formula": family.formula if family else "a class of the user",
                 "source": family.source if family else "",
                 "settings": ", ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
                                       for key, value in encoding.settings.items()),
@@ -117,11 +116,11 @@ def _encodings(tables: ArmTables) -> list[dict[str, Any]]:
                 "color": tables.styles[name].color,
             }
         )  # fmt: skip
-    return found
+    return facts
 
 
 def _models(tables: ArmTables) -> dict[str, Any]:
-    """Return the size of the models of an arm, as far as it is known."""
+    """Return number, parameters (if known) and training tokens of the models of an arm."""
     cost = tables.summary("cost")
     parameters = sorted(set(cost["parameters"])) if len(cost) else []
     return {
@@ -132,17 +131,17 @@ def _models(tables: ArmTables) -> dict[str, Any]:
 
 
 def _notebooks(tables: StudyTables) -> list[tuple[str, str]]:
-    """Return name and title of the notebooks that lie beside the report."""
-    found = []
+    """Return file name and title of the notebooks beside the report."""
+    titles = []
     for path in sorted(tables.paths.report.glob("*.html")):
         if path.name != "index.html":
             match = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8")[:4_000], re.DOTALL)
-            found.append((path.name, html.unescape(match.group(1)).strip() if match else path.stem))
-    return found
+            titles.append((path.name, html.unescape(match.group(1)).strip() if match else path.stem))
+    return titles
 
 
 def _data(tables: ArmTables) -> dict[str, Any]:
-    """Return what an arm was trained and tested on."""
+    """Return facts about the training and validation data of an arm."""
     folder = tables.paths.data(tables.arm.data_key)
     corpus = read_if_there(tables.paths.corpus(tables.arm.data_key) / "corpus.json")
     splits = {name: read_if_there(folder / name / "manifest.json") for name in ("train", "validation")}
@@ -158,7 +157,7 @@ def _data(tables: ArmTables) -> dict[str, Any]:
 
 
 def _cost(tables: ArmTables) -> list[dict[str, Any]]:
-    """Return what training took, one row an encoding."""
+    """Return the cost of training, one row per encoding."""
     cost = tables.summary("cost")
     rows = []
     for name in tables.encodings:

@@ -1,4 +1,4 @@
-"""The sentences of the notebooks say what was planted, and their numbers are those of the tables."""
+"""The sentences of the notebooks report the planted effects, with the numbers of the tables."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 from hope.errors import UserError
 from hope.reporting.articles.article import Article
 from hope.reporting.articles.findings import FINDINGS
+from hope.reporting.articles.findings_training import _from_then_on
 from hope.reporting.study_tables import StudyTables
 from tests.reporting.make_study import LENGTH, Truth, make_study
 
@@ -123,6 +124,10 @@ def test_the_planted_moments_are_found(study: Path) -> None:
     said = of(study, "activation_over_time", "rope")
     assert "from step 250 (25.0% of the training) on at least 75%" in said
     assert "half of its final size, 0.500 logits, at step 250" in said
+
+
+def test_a_moment_is_named_from_which_on_the_sign_stays() -> None:
+    assert _from_then_on([1, 2, 3, 4], [1, -1, 1, 1]) == 3 and _from_then_on([1, 2], [1, 0]) is None
 
 
 def test_a_study_without_tables_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import ast
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,16 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hope.errors import UserError
 from hope.reporting.articles.notebooks import check_parameters, render
-from tests.reporting.finished import ROOT, finished_study
+from tests.reporting.finished import ROOT
 from tests.reporting.pages import Page, broken_joins
 
 TEMPLATES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_study(tmp_path_factory.getbasetemp())
-
-
-def write_notebook(path: Path, *cells: str, parameter: str = "study") -> Path:
-    """Write a notebook of code cells with a parameters cell."""
-    first = new_code_cell(f'{parameter} = ""', metadata={"tags": ["parameters"]})
-    content = new_notebook(cells=[new_markdown_cell("# A <notebook>"), first, *map(new_code_cell, cells)])
+def write_notebook(path: Path, *cells: str, parameter: str = "study", before: Sequence[Any] = ()) -> Path:
+    """Write a notebook of a title, a parameters cell, the cells ``before`` and code cells."""
+    first = [new_markdown_cell("# A <notebook>"), new_code_cell(f'{parameter} = ""', metadata={"tags": ["parameters"]})]
+    content = new_notebook(cells=[*first, *before, *map(new_code_cell, cells)])
     content.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(content, path)
     return path
@@ -34,42 +30,27 @@ def code_cells(template: Path) -> list[Any]:
     return [cell for cell in nbformat.read(template, as_version=4).cells if cell.cell_type == "code"]
 
 
-def test_the_templates_are_there() -> None:
-    assert [template.stem for template in TEMPLATES] == [
-        "attention",
-        "components",
-        "dynamics",
-        "extrapolation",
-        "retrieval",
-        "theory",
-    ]
-
-
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
-def test_a_template_is_stripped_and_takes_the_parameter(template: Path) -> None:
+def test_a_template_is_stripped_and_holds_text_and_calls_alone(template: Path) -> None:
     content = nbformat.read(template, as_version=4)
     nbformat.validate(content)
     assert content.metadata.kernelspec.name == "python3"
-    assert all(cell.outputs == [] and cell.execution_count is None for cell in code_cells(template))
     check_parameters(template, ["study"])
-
-
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
-def test_a_template_holds_words_and_calls_alone(template: Path) -> None:
     for cell in code_cells(template):
+        assert cell.outputs == [] and cell.execution_count is None
         for statement in ast.parse(cell.source).body:
             assert isinstance(statement, ast.ImportFrom | ast.Assign | ast.Expr)
             for node in ast.walk(statement):
                 assert not isinstance(node, ast.BinOp | ast.Lambda | ast.ListComp | ast.IfExp | ast.Subscript)
             if isinstance(statement, ast.ImportFrom):
                 assert (statement.module or "").startswith("hope.reporting")
-    said = [cell.source for cell in nbformat.read(template, as_version=4).cells if cell.cell_type == "markdown"]
+    said = [cell.source for cell in content.cells if cell.cell_type == "markdown"]
     assert said[-1].startswith("## What this does not show")
     assert sum(len(text.split()) for text in said) > 200
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
-def test_every_call_of_a_template_shows_something(template: Path, finished: Path) -> None:
+def test_every_call_of_a_template_shows_something(template: Path, judged_study: Path) -> None:
     names: dict[str, Any] = {}
     shown = 0
     for cell in code_cells(template):
@@ -77,7 +58,7 @@ def test_every_call_of_a_template_shows_something(template: Path, finished: Path
         last = tree.body.pop()
         exec(compile(tree, cell.id, "exec"), names)
         if "parameters" in cell.metadata.get("tags", []):
-            names["study"] = str(finished)
+            names["study"] = str(judged_study)
         else:
             assert isinstance(last, ast.Expr)
             html = eval(compile(ast.Expression(last.value), cell.id, "eval"), names)._repr_html_()
@@ -87,23 +68,8 @@ def test_every_call_of_a_template_shows_something(template: Path, finished: Path
     assert shown >= 4
 
 
-def test_a_notebook_becomes_one_page_that_loads_nothing(finished: Path, tmp_path: Path) -> None:
-    output = tmp_path / "report" / "retrieval.html"
-    render(ROOT / "notebooks" / "retrieval.ipynb", finished, output, tmp_path / "work")
-    text = output.read_text(encoding="utf-8")
-    page = Page(text)
-    assert page.loaded() == []
-    assert page.all("script") == []
-    assert len(page.all("img")) == 2 and all(picture["alt"] for picture in page.all("img"))
-    assert "5. Context awareness" in page.text and "What this does not show" in page.text
-    assert "Retrieval: answer tokens that are right" in page.text
-    assert str(finished) not in text and str(tmp_path) not in text  # a machine's paths are no reader's business
-    assert len(page.all("details")) == len(code_cells(ROOT / "notebooks" / "retrieval.ipynb")) - 1
-    assert json.loads((tmp_path / "work" / "retrieval.ipynb").read_text())["metadata"]["papermill"]["exception"] is None
-
-
-def test_a_notebook_runs_in_the_calling_interpreter_with_this_package(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_notebook_runs_in_the_calling_interpreter_and_becomes_one_page_that_loads_nothing(
+    judged_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoy = tmp_path / "jupyter" / "kernels" / "python3"
     decoy.mkdir(parents=True)
@@ -112,24 +78,34 @@ def test_a_notebook_runs_in_the_calling_interpreter_with_this_package(
     )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.chdir(tmp_path)
+    retrieval = nbformat.read(ROOT / "notebooks" / "retrieval.ipynb", as_version=4).cells
+    at = next(number for number, cell in enumerate(retrieval) if "parameters" in cell.metadata.get("tags", []))
     template = write_notebook(
         tmp_path / "mine.ipynb",
-        "import sys, hope\nprint(sys.executable, hope.__file__, study)",
+        "import sys, hope\nprint(sys.executable, hope.__file__, study[-5:])",
         "from IPython.display import HTML, Javascript\nJavascript('fetch(1)')",
         "HTML('<b>bold</b>')",
+        before=retrieval[at + 1 :],
     )
-    render(template, finished, tmp_path / "mine.html", tmp_path / "work")
-    text = (tmp_path / "mine.html").read_text(encoding="utf-8")
+    output = tmp_path / "report" / "mine.html"
+    render(template, judged_study, output, tmp_path / "work")
+    text = output.read_text(encoding="utf-8")
     page = Page(text)
-    assert f"{sys.executable} {ROOT / 'hope' / '__init__.py'} {finished}" in page.text
+    assert f"{sys.executable} {ROOT / 'hope' / '__init__.py'} study" in page.text
     assert page.all("script") == [] and page.loaded() == []
     assert page.all("b") and "A <notebook>" in page.text
+    assert len(page.all("img")) == 2 and all(picture["alt"] for picture in page.all("img"))
+    assert "5. Context awareness" in page.text and "What this does not show" in page.text
+    assert "Retrieval: share of right answer tokens" in page.text
+    assert str(judged_study) not in text and str(tmp_path) not in text  # a machine's paths are no reader's business
+    assert len(page.all("details")) == len(code_cells(template)) - 1
+    assert json.loads((tmp_path / "work" / "mine.ipynb").read_text())["metadata"]["papermill"]["exception"] is None
 
 
-def test_a_notebook_that_fails_says_where_and_stays_to_be_looked_at(finished: Path, tmp_path: Path) -> None:
+def test_a_notebook_that_fails_says_where_and_is_kept(judged_study: Path, tmp_path: Path) -> None:
     template = write_notebook(tmp_path / "bad.ipynb", "1 + 1", "raise ValueError('no\\nsuch thing')")
     with pytest.raises(UserError) as caught:
-        render(template, finished, tmp_path / "bad.html", tmp_path / "work")
+        render(template, judged_study, tmp_path / "bad.html", tmp_path / "work")
     assert "ValueError: no such thing" in str(caught.value) and "\n" not in str(caught.value)
     assert str(tmp_path / "work" / "bad.ipynb") in str(caught.value)
     executed = nbformat.read(tmp_path / "work" / "bad.ipynb", as_version=4)

@@ -1,4 +1,4 @@
-"""A smaller SVG shows the same."""
+"""The compact SVG shows the same picture."""
 
 import io
 import re

@@ -1,5 +1,7 @@
 """Which line is which: names that stay apart, inside the picture, in the order of the lines."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,18 +30,14 @@ def boxes(figure: Figure, texts: list) -> np.ndarray:
 
 
 def overlap(found: np.ndarray) -> bool:
-    for number, one in enumerate(found):
-        for other in found[number + 1 :]:
-            if (
-                min(one[2], other[2]) - max(one[0], other[0]) > 0.5
-                and min(one[3], other[3]) - max(one[1], other[1]) > 0.5
-            ):
-                return True
-    return False
+    shared = (
+        np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+        for one, other in itertools.combinations(found, 2)
+    )
+    return any((sides > 0.5).all() for sides in shared)
 
 
-@pytest.mark.parametrize("count", [1, 4, FEW, FEW + 1, 16])
-@pytest.mark.parametrize("panels", [1, 2])
+@pytest.mark.parametrize(("count", "panels"), [(1, 1), (FEW, 1), (FEW, 2), (16, 2)])
 def test_a_legend_has_every_name_within_the_picture(count: int, panels: int) -> None:
     with paper_style():
         figure = drawn(count, panels)
@@ -52,10 +50,9 @@ def test_a_legend_has_every_name_within_the_picture(count: int, panels: int) -> 
     assert not overlap(found)
 
 
-@pytest.mark.parametrize("height", [1.8, 4.0])
-def test_many_lines_are_named_at_their_ends(height: float) -> None:
+def test_many_lines_are_named_at_their_ends() -> None:
     with paper_style():
-        figure = drawn(16, height=height)
+        figure = drawn(16, height=1.8)  # too low for sixteen names
         (axes,) = figure.axes
         name_lines(figure, [axes])
         assert not figure.legends

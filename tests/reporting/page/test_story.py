@@ -1,6 +1,7 @@
-"""What the report opens with: one paragraph, whose numbers are those of the tables, and one figure."""
+"""The opening of the report: one paragraph with the numbers of the tables, and one figure."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hope.reporting.figures.draw import draw, draw_one
+from hope.reporting.figures.draw import draw_one, write_figure
 from hope.reporting.page.claims import VERDICTS, judged_claims
 from hope.reporting.page.write import write_report
 from hope.reporting.story import not_learned, retrieval_arm, story, told_tasks
 from hope.reporting.study_tables import StudyTables
 from tests.reporting.finished import judged
-from tests.reporting.make_study import RETRIEVAL, TEXT, make_study, with_retrieval
+from tests.reporting.make_study import RETRIEVAL, TEXT, with_retrieval
 from tests.reporting.pages import Page, broken_joins
 
 NUMBER = r"[+−-]?[\d.]+"
@@ -22,11 +23,14 @@ TEXT_ONLY = {"retrieval": {"tasks": []}, "mixture": {"share": 0.0, "tasks": {}}}
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of two arms with verdicts, figures and a report."""
-    seeds = {"rope": 3, "hope": 3}
-    study = judged(make_study(tmp_path_factory.mktemp("told") / "study", seeds=seeds, arms=with_retrieval(seeds)))
-    draw(study)
+def told(judged_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two arms with verdicts, the opening figure and a report."""
+    return opened(shutil.copytree(judged_study, tmp_path_factory.mktemp("told") / "study"))
+
+
+def opened(study: Path) -> Path:
+    """Write the opening figure and the report of a study; return it."""
+    write_figure(draw_one(StudyTables(study), "story"), study / "figures" / "story")
     write_report(study)
     return study
 
@@ -69,7 +73,7 @@ def test_the_numbers_of_the_paragraph_are_those_of_the_tables(told: Path) -> Non
         numbers = [float(found[place]) for place in (3, 4, 5)]
         assert numbers == pytest.approx(row[["estimate", "low", "high"]].tolist(), rel=6e-3, abs=6e-4)
     found = re.search(
-        rf"Loss on text from 2L to 4L: hope ({NUMBER}) nats a token, rope ({NUMBER}) nats a token "
+        rf"Loss on text from 2L to 4L: hope ({NUMBER}) nats per token, rope ({NUMBER}) nats per token "
         rf"\(({NUMBER}) \[({NUMBER}), ({NUMBER})\]\)",
         said,
     )
@@ -117,25 +121,23 @@ def test_the_arm_of_tasks_alone_is_told_before_one_that_reads_text_too(told: Pat
     assert list(dict.fromkeys(data["task"].dropna())) == told_tasks(arm)
     assert set(data.loc[data["measure"] == "loss", "arm"]) == {TEXT}
     drawn = pd.read_csv(told / "figures" / "story.csv")
-    assert len(drawn) == len(data) and set(drawn["encoding"]) == {"rope", "hope"}
+    assert len(drawn) == len(data) and set(drawn["encoding"]) == set(tables.arms[TEXT].encodings)
 
 
 def test_a_single_seed_shows_no_interval(new_study: Callable[..., Path]) -> None:
     seeds = {"rope": 1, "hope": 1}
-    study = judged(new_study(seeds=seeds, arms=with_retrieval(seeds)))
-    draw(study)
-    write_report(study)
+    study = opened(judged(new_study(seeds=seeds, arms=with_retrieval(seeds, retrieval={"multiples": [1.0, 4.0]}))))
     assert {(entry["low"], entry["high"]) for entry in story(StudyTables(study))} == {(None, None)}
     said = paragraph(study)
     assert "Loss on text" in said and "[" not in said and "interval" not in said
     assert "figure-story" in html_of(study) and broken_joins(html_of(study)) == []
+    reasons = [claim["reason"] for claim in judged_claims(StudyTables(study))["claims"]]
+    assert any("single seed" in reason and " ".join(reason.split()) in Page(html_of(study)).text for reason in reasons)
     assert pd.read_csv(study / "figures" / "story.csv")[["low", "high"]].isna().all(axis=None)
 
 
 def test_a_study_of_one_arm_without_retrieval_has_a_report(new_study: Callable[..., Path]) -> None:
-    study = judged(new_study(seeds={"rope": 2, "hope": 2}, **TEXT_ONLY))
-    draw(study)
-    write_report(study)
+    study = opened(judged(new_study(seeds={"rope": 2, "hope": 2}, **TEXT_ONLY)))
     assert [entry["measure"] for entry in story(StudyTables(study))] == ["octave_loss"]
     said, page = paragraph(study), Page(html_of(study))
     assert said.startswith("Loss on text from 2L to 4L: hope ") and "right" not in said
@@ -145,7 +147,7 @@ def test_a_study_of_one_arm_without_retrieval_has_a_report(new_study: Callable[.
 
 
 def test_a_study_without_hope_has_no_paragraph(new_study: Callable[..., Path]) -> None:
-    study = judged(new_study(seeds={"rope": 2, "alibi": 2}))
+    study = judged(new_study(seeds={"rope": 2, "alibi": 2}, **TEXT_ONLY))
     write_report(study)
     assert story(StudyTables(study)) == [] and "the paired difference" not in html_of(study)
 
@@ -163,5 +165,5 @@ def test_models_that_did_not_learn_a_task_are_named(told: Path) -> None:
                     expected.append(seed)
             entry = entries.get((task, encoding), {"seeds": [], "of": len(arm.seeds(encoding))})
             assert (entry["seeds"], entry["of"]) == (expected, len(arm.seeds(encoding)))
-    assert entries and "They count as what they scored." in html_of(told)
+    assert entries and "They count with the accuracy that they reached." in html_of(told)
     assert broken_joins(html_of(told)) == []
