@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from hope import config
 from hope.analysis.columns import Columns, long_columns, stacked
 from hope.catalogue import FAMILIES, family_settings
+from hope.catalogue.spectra import bound_at_origin
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.registry import build_encoding
 from hope.errors import UserError
-from hope.measures.kernels import bound_at_origin
 from hope.tables import write_table
 
 FARTHEST = 16
@@ -128,7 +128,7 @@ def decay(phasors: NDArray[np.complex128]) -> dict[str, NDArray[np.float64]]:
     The summation bound is ``(2/d) sum_{i=1}^{d/2} |S_i|`` with ``S_i = sum_{j<i} exp(i D theta_j)``: the bound on a
     logit by summation by parts, up to a factor of the query and key (Su et al. 2021, section 3.4.3). It depends on the
     order of the components: here that of j, from fast to slow in RoPE and HoPE. At distance 0 it is
-    :func:`hope.measures.kernels.bound_at_origin`.
+    :func:`hope.catalogue.spectra.bound_at_origin`.
 
     Args:
         phasors: ``exp(i D theta_j)``, ``[distances, components]``.

@@ -64,3 +64,8 @@ def check_count(count: int, components: int) -> None:
     """Raise a :class:`UserError` if a head has fewer components than the setting ``count``."""
     if not 0 <= count <= components:
         raise UserError(f"count: {count} is out of range: the head has {components} components")
+
+
+def bound_at_origin(head_dim: int) -> float:
+    """Return the summation bound at distance 0, where every partial sum S_i is i: (2/d) sum_{i=1}^{d/2} i."""
+    return (head_dim / 2 + 1) / 2

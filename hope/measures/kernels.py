@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hope.catalogue import FAMILIES
+from hope.catalogue.spectra import bound_at_origin
 from hope.measures.measure import Settings, Source, measure
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ KERNEL = Source("theory", "kernel")
 FORMULA: Settings = {"source": KERNEL, "scale": "of 1", "unit": "formula", "compared": False}
 FAR = (8, 16)
 """The kernels' far distances, in training lengths."""
-
-
-def bound_at_origin(head_dim: int) -> float:
-    """Return the summation bound at distance 0, where every partial sum S_i is i: (2/d) sum_{i=1}^{d/2} i."""
-    return (head_dim / 2 + 1) / 2
 
 
 def _gap(table: DataFrame, arm: Arm, encoding: str, column: str) -> float | None:

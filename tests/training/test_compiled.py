@@ -18,6 +18,7 @@ def there_is_a_compiler() -> bool:
 
 
 @pytest.mark.skipif(not there_is_a_compiler(), reason="there is no C++ compiler")
+@pytest.mark.slow
 def test_a_compiled_training_repeats_its_bits(preloaded: Preloaded, stage, undisturbed, tiny_data, tmp_path):
     compiled = with_training(stage, compile=True)
     # A pool of processes takes longer to start than this model to compile.

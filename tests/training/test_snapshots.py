@@ -133,7 +133,14 @@ def test_a_model_without_its_snapshots_is_not_done(
     assert same(weights(tmp_path), weights(undisturbed))
 
 
-@pytest.mark.parametrize(("zero", "processes", "precision"), [(3, 2, "float32"), (1, 2, "bfloat16"), (2, 1, "float32")])
+@pytest.mark.parametrize(
+    ("zero", "processes", "precision"),
+    [
+        (3, 2, "float32"),
+        pytest.param(1, 2, "bfloat16", marks=pytest.mark.slow),
+        pytest.param(2, 1, "float32", marks=pytest.mark.slow),
+    ],
+)
 def test_every_zero_stage_keeps_whole_weights(
     zero: int,
     processes: int,

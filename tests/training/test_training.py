@@ -76,7 +76,7 @@ NO_NUMBER = "hope, seed 1: the loss's gradient is no number at step 2 (batch 1 o
     [
         ({"length": 100_000}, "training.length: a window needs"),
         (TOO_FAST, f"{NO_NUMBER}; lower training.learning_rate or raise training.warmup_steps"),
-        ({**TOO_FAST, "processes": 2}, NO_NUMBER),
+        pytest.param({**TOO_FAST, "processes": 2}, NO_NUMBER, marks=pytest.mark.slow),
         # ZeRO would leave the step out, and all that follow.
         ({**TOO_FAST, "zero_stage": 2}, NO_NUMBER),
         ({**TOO_FAST, "zero_stage": 3, "precision": "bfloat16"}, NO_NUMBER),

@@ -39,7 +39,9 @@ def test_a_whole_run_says_where_to_look(project: Project) -> None:
     assert len([step for step, _ in project.calls() if step == "train"]) == MODELS
 
 
-@pytest.mark.parametrize("killed", ["all", "engine", "trainers", "command"])
+@pytest.mark.parametrize(
+    "killed", ["all", "command", *(pytest.param(part, marks=pytest.mark.slow) for part in ("engine", "trainers"))]
+)
 def test_a_run_killed_anywhere_is_completed(project: Project, killed: str) -> None:
     command = project.reproduce(STAND_IN_SECONDS="2")
     project.wait_for_training()
