@@ -176,6 +176,8 @@ def _run_agent(job: Job, endpoint: str) -> int:
                 "if nobody did that, the machine's memory was full"
             ) from None
         return max(1, *statuses.values())
+    finally:
+        logging.disable(logging.NOTSET)
     return 0
 
 

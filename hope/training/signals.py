@@ -10,20 +10,22 @@ import torch.distributed as dist
 class Requests:
     """Stop and checkpoint requests of all processes of a training.
 
-    SIGTERM and SIGINT are noted, so that the loop can write a checkpoint before it ends. With several
-    processes an answer is that of the step before, so that no step waits for the network.
+    With several processes an answer is that of the step before, so that no step waits for the network.
     """
 
     def __init__(self) -> None:
-        """Take over both signals; every process must call."""
+        """Connect the processes; every process must call."""
         self.signal = 0
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
         self.alone = dist.get_world_size() == 1
         # On the CPU: the GPUs work through their queues meanwhile.
         self._group = None if self.alone else dist.new_group(backend="gloo")
         self._flags = torch.zeros(2, dtype=torch.int64)
         self._pending: dist.Work | None = None
+
+    def note_signals(self) -> None:
+        """Note SIGTERM and SIGINT from here on, so that the loop can write a checkpoint before it ends."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number

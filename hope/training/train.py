@@ -61,6 +61,7 @@ def train(
         SystemExit: a signal ended the training; its state is in a checkpoint.
     """
     settings, rank = stage.training, dist.get_rank()
+    requests.note_signals()
     corpus = _open_corpus(data, requests)
     batches = Batches(stage, corpus)
     decoder = Decoder(

@@ -67,6 +67,16 @@ def test_a_second_trainer_waits_and_finds_the_model_done(preloaded: Preloaded, s
     assert second.output.splitlines()[1] == f"{tmp_path / 'model'}: trained already"
 
 
+def test_a_signal_ends_a_training_that_waits_for_another(preloaded: Preloaded, stage, tiny_data, tmp_path, undisturbed):
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    (lock,) = tmp_path.glob("checkpoints/*.lock")
+    with exclusive_lock(lock, wait=False):
+        second = preloaded.train(stage, tiny_data, tmp_path)
+        until(lambda: "waiting" in second.output)
+        second.send(signal.SIGTERM)
+        assert second.wait() == -signal.SIGTERM
+
+
 TOO_FAST = {"learning_rate": 1e30, "clip": 1e30, "warmup_steps": 0}
 NO_NUMBER = "hope, seed 1: the loss's gradient is no number at step 2 (batch 1 of seed 1)"
 
