@@ -87,12 +87,16 @@ class Pass:
         """Return the activations still kept while the backward pass is in layer ``layer``, including that layer's."""
         if not self.recompute:
             return (layer + 1) * self.layer
-        return (layer + 1) * self.stream + self.layer
+        # The layer's input is its first norm's too.
+        return layer * self.stream + self.layer
 
     @property
     def within_layer(self) -> int:
-        """Working memory of the backward pass within a layer: gradients of the stream and in the MLP."""
-        return self.stream + 3 * self.windows * self.length * self.shape.mlp_width * self.number
+        """Working memory of the backward pass within a layer: gradients of the stream and in the MLP.
+
+        There are the gradients of the product, of the opened gate and of the other factor, and the product is freed.
+        """
+        return self.stream + 2 * self.windows * self.length * self.shape.mlp_width * self.number
 
     @property
     def last_norm(self) -> int:
@@ -104,8 +108,8 @@ class Pass:
         """Memory of the loss in the forward pass: a chunk of logits, and gradients computed with it."""
         rows = max(FEWEST_ROWS[self.kind], CHUNK_LOGITS[self.kind] // self.vocabulary)
         rows = min(rows, self.windows * self.length)
-        # In bfloat16 the logits exist in both precisions; in float32 the matrix product on a CPU copies them once.
-        chunk = rows * self.vocabulary * (4 if self.number == 4 and self.kind == "gpu" else 8)
+        # In bfloat16 the logits exist in both precisions.
+        chunk = rows * self.vocabulary * (4 if self.number == 4 else 8)
         total = self.vocabulary * self.shape.width * 4  # the gradient is summed in float32
         return 2 * self.stream + total + self.table + chunk
 
