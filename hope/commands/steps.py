@@ -152,14 +152,15 @@ def train(options: argparse.Namespace) -> None:
     """Train one model."""
     from hope.config import Training, TrainStage, from_json
     from hope.training.launch import launch
+    from hope.training.process import Job
 
     given = options.settings
     settings = from_json(TrainStage, given if given.startswith("{") else Path(given).read_text(encoding="utf-8"))
     training = {**settings.training.model_dump(), **json.loads(options.launch)}
     settings = settings.model_copy(update={"training": from_json(Training, json.dumps(training))})
     with _recorded(options, settings, [options.data / "train"], f"{SNAPSHOTS}/*.safetensors"):
-        folders = options.data, options.output, options.checkpoints
-        if not launch(settings, *folders, options.tracking, options.rendezvous):
+        job = Job(settings, options.data, options.output, options.checkpoints, options.tracking)
+        if not launch(job, options.rendezvous):
             raise SystemExit(0)  # only the first process of the training writes the record
 
 

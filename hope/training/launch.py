@@ -1,4 +1,4 @@
-"""Start a training: its processes, its lock, its GPUs.
+"""Start the processes of a training.
 
 With one process ``hope train`` trains in place. With several it starts them by what the field uses: torchrun's agent on
 this node, the same agent on each node of a Slurm job (``srun``), or DeepSpeed's launcher for the nodes of a hostfile.
@@ -28,18 +28,11 @@ SHUTDOWN_SECONDS = 60
 """How long processes may take to write a checkpoint after SIGTERM, before torchrun kills them."""
 
 
-def launch(
-    stage: config.TrainStage, data: Path, output: Path, checkpoints: Path, tracking: str, rendezvous: str = ""
-) -> bool:
+def launch(job: Job, rendezvous: str = "") -> bool:
     """Train one model, with as many processes on as many nodes as its settings define.
 
     Args:
-        stage: everything that the training depends on.
-        data: the study's data folder.
-        output: folder of the model.
-        checkpoints: folder of the checkpoints of all trainings.
-        tracking: address of an MLflow server, or the study's folder for the store in it, or empty for no
-            live metrics.
+        job: the training.
         rendezvous: ``HOST:PORT`` where the agents of several nodes meet, if this process is to be one of them.
 
     Returns:
@@ -50,7 +43,7 @@ def launch(
             earlier attempt.
         SystemExit: a signal ended the training, or another of its processes has reported an error.
     """
-    job, settings = Job(stage, data, output, checkpoints, tracking), stage.training
+    settings = job.stage.training
     rank, world = _place_among_processes()
     if world is not None and world != settings.world:
         raise CannotRunHere(
@@ -102,9 +95,7 @@ def _run_processes(job: Job) -> int:
             "or start within a Slurm job or under torchrun"
         )
     # One agent per node. They meet at this node, where a batch script runs, at a port that is free now.
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        meeting = f"{socket.gethostname()}:{probe.getsockname()[1]}"
+    meeting = f"{socket.gethostname()}:{_free_port()}"
     step = ["srun", f"--nodes={settings.nodes}", f"--ntasks={settings.nodes}", "--ntasks-per-node=1"]
     return _call(
         [*step, "--kill-on-bad-exit=1", "--overlap", sys.executable, *_command(job), f"--rendezvous={meeting}"]
@@ -200,18 +191,22 @@ def _by_deepspeed(job: Job, hostfile: Path) -> list[str]:
     if shutil.which("pdsh") is None:
         raise CannotRunHere("training.hostfile: DeepSpeed's launcher needs pdsh, and it was not found; install pdsh")
     first = next(iter(slots))
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
     where = [
         f"--hostfile={hostfile}",
         "--force_multi",
         "--no_ssh_check",
         f"--master_addr={first}",
-        f"--master_port={port}",
+        f"--master_port={_free_port()}",
     ]
     launcher = [sys.executable, "-m", "deepspeed.launcher.runner", *where, "--no_local_rank"]
     return [*launcher, "--module", *_command(job)[1:]]
+
+
+def _free_port() -> int:
+    """Return a port of this machine that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
 
 
 def _call(command: list[str]) -> int:

@@ -110,10 +110,10 @@ def test_a_slurm_job_starts_one_agent_per_node(stage, tiny_data, tmp_path, monke
     monkeypatch.setattr(launch, "_call", lambda command: commands.append(command) or 0)
     two = with_training(stage, nodes=2, processes=2)
     with pytest.raises(CannotRunHere, match="training.nodes: 2 nodes, but nothing defines which"):
-        launch.launch(two, tiny_data, tmp_path / "model", tmp_path, "")
+        launch.launch(launch.Job(two, tiny_data, tmp_path / "model", tmp_path, ""))
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     with pytest.raises(CannotRunHere, match="ended without an error, but"):
-        launch.launch(two, tiny_data, tmp_path / "model", tmp_path, "")
+        launch.launch(launch.Job(two, tiny_data, tmp_path / "model", tmp_path, ""))
     ((srun, *words),) = commands
     assert srun == "srun" and {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} < set(words)
     host, port = words[-1].removeprefix("--rendezvous=").split(":")
@@ -144,7 +144,7 @@ def test_processes_that_find_the_lock_held_end_and_their_starter_waits(
     monkeypatch.setattr(launch, "_run_processes", lambda job: statuses.pop(0))
     monkeypatch.setattr(launch.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(launch.Job, "is_done", True)
-    assert not launch.launch(pair, tiny_data, tmp_path / "model", tmp_path / "checkpoints", "")
+    assert not launch.launch(job)
     assert not statuses
 
 
@@ -197,4 +197,6 @@ def test_nodes_that_do_not_meet_are_one_line(stage, tiny_data, tmp_path, monkeyp
 
     monkeypatch.setattr(api, "launch_agent", no_answer)
     with pytest.raises(CannotRunHere, match="the nodes cannot meet at nowhere:1 .the connection has failed."):
-        launch.launch(with_training(stage, nodes=2), tiny_data, tmp_path / "model", tmp_path, "", "nowhere:1")
+        launch.launch(
+            launch.Job(with_training(stage, nodes=2), tiny_data, tmp_path / "model", tmp_path, ""), "nowhere:1"
+        )

@@ -55,9 +55,15 @@ def test_a_signal_writes_a_checkpoint_from_which_it_goes_on(
     assert again.wait() == 128 + signal.SIGTERM
 
 
-def test_a_second_trainer_waits_and_finds_the_model_done(preloaded: Preloaded, stage, tiny_data, tmp_path, undisturbed):
+@pytest.fixture
+def lock(undisturbed: Path, tmp_path: Path) -> Path:
+    """Return the lock of a training that is done, below ``tmp_path``."""
     shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
-    (lock,) = tmp_path.glob("checkpoints/*.lock")
+    (path,) = tmp_path.glob("checkpoints/*.lock")
+    return path
+
+
+def test_a_second_trainer_waits_and_finds_the_model_done(preloaded: Preloaded, stage, tiny_data, tmp_path, lock):
     with exclusive_lock(lock, wait=False):
         second = preloaded.train(stage, tiny_data, tmp_path)
         until(lambda: "\n" in second.output)
@@ -67,9 +73,7 @@ def test_a_second_trainer_waits_and_finds_the_model_done(preloaded: Preloaded, s
     assert second.output.splitlines()[1] == f"{tmp_path / 'model'}: trained already"
 
 
-def test_a_signal_ends_a_training_that_waits_for_another(preloaded: Preloaded, stage, tiny_data, tmp_path, undisturbed):
-    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
-    (lock,) = tmp_path.glob("checkpoints/*.lock")
+def test_a_signal_ends_a_training_that_waits_for_another(preloaded: Preloaded, stage, tiny_data, tmp_path, lock):
     with exclusive_lock(lock, wait=False):
         second = preloaded.train(stage, tiny_data, tmp_path)
         until(lambda: "waiting" in second.output)
