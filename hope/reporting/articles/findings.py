@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
+from hope import words
 from hope.measures import length_name
 from hope.measures.losses import loss_between
-from hope.reporting import words
 from hope.reporting.articles.findings_rotary import components, decay, intervention, slow_components
 from hope.reporting.articles.findings_training import activation_over_time, ushape_over_time
 from hope.reporting.articles.sentences import estimate, present, said

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from hope import words
 from hope.measures import length_name
-from hope.reporting import words
 from hope.reporting.articles.sentences import estimate, present, said
 from hope.reporting.study_tables import ArmTables
 

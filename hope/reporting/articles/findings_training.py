@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hope.reporting import words
+from hope import words
 from hope.reporting.articles.sentences import estimate, present, said
 from hope.reporting.study_tables import ArmTables
 

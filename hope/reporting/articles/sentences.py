@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from hope.reporting import words
+from hope import words
 from hope.reporting.estimates import summarize
 from hope.reporting.study_tables import ArmTables
 

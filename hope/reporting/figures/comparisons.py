@@ -15,7 +15,7 @@ from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.style import INK, MUTED, RULE, EncodingStyle, new_figure
 from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
-from hope.reporting.words import MINUS
+from hope.words import MINUS
 
 _LINE = 0.155
 """Height of a row, in inches."""
