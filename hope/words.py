@@ -58,6 +58,15 @@ def count(value: float | int) -> str:
     return f"{value:,.0f}"
 
 
+def short(value: float) -> str:
+    """Return a number with at most three digits and a letter for its size: 1.6M, 20k."""
+    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            digits = f"{value / unit:.3g}" if abs(value) < 999.5 * unit else f"{value / unit:.0f}"
+            return f"{digits}{letter}".replace("-", MINUS)
+    return f"{value:.3g}".replace("-", MINUS)
+
+
 def duration(seconds: float | None) -> str:
     """Return a duration in seconds, minutes, hours or days."""
     if seconds is None or not math.isfinite(seconds):

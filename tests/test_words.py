@@ -31,6 +31,14 @@ def test_sizes(amount: float, text: str) -> None:
     assert words.size(amount) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (-0.25, "−0.25"), (999, "999"), (20_000, "20k"), (1_554_321, "1.55M"), (999_600, "1000k")],
+)
+def test_short_numbers(value: float, text: str) -> None:
+    assert words.short(value) == text
+
+
 def test_plural() -> None:
     assert [words.plural(1, "process"), words.plural(2, "process"), words.plural(1_200, "step")] == [
         "1 process",

@@ -6,7 +6,7 @@ from hope.config import Arm
 from hope.plan.devices import DEVICES, GIB, TERA
 from hope.plan.disk import CHECKPOINTS
 from hope.plan.estimate import Hours, Plan
-from hope.words import plural, size, table
+from hope.words import plural, short, size, table
 
 PARTS = {
     "weights": "weights",
@@ -37,9 +37,9 @@ def plan_text(arm: Arm, plan: Plan) -> str:
 def _model(arm: Arm, plan: Plan) -> list[str]:
     shape, counts = arm.model, plan.parameters[plan.largest]
     runs = ", ".join(f"{count} {name}" for name, count in plan.runs.items())
-    embedding = f"{_count(counts.embedding)} embedding"
-    embedding += f" and {_count(counts.head)} output projection" if counts.head else " (tied)"
-    encoding = f", {_count(counts.encoding)} encoding ({plan.largest})" if counts.encoding else ""
+    embedding = f"{short(counts.embedding)} embedding"
+    embedding += f" and {short(counts.head)} output projection" if counts.head else " (tied)"
+    encoding = f", {short(counts.encoding)} encoding ({plan.largest})" if counts.encoding else ""
     return [
         f"{plan.title}: {sum(plan.runs.values())} models ({runs})",
         *_labelled(
@@ -47,7 +47,7 @@ def _model(arm: Arm, plan: Plan) -> list[str]:
             [
                 f"{shape.layers} layers, {shape.width} wide, {shape.heads} heads of {shape.head_dim}, "
                 f"{plan.vocabulary:,} token ids",
-                f"{_count(counts.total)} parameters: {embedding}, {_count(counts.layers)} layers{encoding}",
+                f"{short(counts.total)} parameters: {embedding}, {short(counts.layers)} layers{encoding}",
             ],
         ),
     ]
@@ -62,8 +62,8 @@ def _work(arm: Arm, plan: Plan) -> list[str]:
         *_labelled(
             "a training",
             [
-                f"{_count(seen)} tokens, {plan.steps:,} steps of {plural(training.batch_windows, 'window')} of "
-                f"{training.length:,}: {_count(training.batch_windows * training.length)} tokens per step",
+                f"{short(seen)} tokens, {plan.steps:,} steps of {plural(training.batch_windows, 'window')} of "
+                f"{training.length:,}: {short(training.batch_windows * training.length)} tokens per step",
                 f"{model:.3g} FLOPs{again}, {plan.flops['attention'] / model:.0%} in attention, "
                 f"{plan.flops['head'] / model:.0%} in the output projection",
             ],
@@ -151,13 +151,6 @@ def _labelled(label: str, lines: Iterable[str]) -> list[str]:
 
 def _indented(lines: list[str]) -> list[str]:
     return [f"  {line}" for line in lines]
-
-
-def _count(number: float) -> str:
-    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.3g}{letter}" if number / unit < 999.5 else f"{number / unit:.0f}{letter}"
-    return f"{number:.0f}"
 
 
 def _time(hours: float) -> str:

@@ -96,7 +96,7 @@ def _limits(row: pd.Series) -> str:
 
 
 def _rises(tables: ArmTables) -> dict[str, float]:
-    """Return the mean loss at L to 2 L minus that at 0 to L, in nats a token, of each encoding that has both."""
+    """Return the mean loss at L to 2 L minus that at 0 to L, in nats per token, of each encoding that has both."""
     frame, length = tables.read("extrapolation"), tables.length
     if frame.empty:
         return {}
