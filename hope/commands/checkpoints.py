@@ -41,8 +41,9 @@ def import_(options: argparse.Namespace) -> None:
     argument("--documents", type=at_least(2), default=8, help="windows of text to analyze (8)"),
 )
 def analyze(options: argparse.Namespace) -> None:
-    """Analyze the attention of any model of the Llama kind, or of a study's, on texts of your own."""
-    from hope.reporting.checkpoint import analyze_checkpoint, name_of
+    """Analyze the attention of any causal language model on texts of your own."""
+    from hope.reporting.checkpoint import analyze_checkpoint
+    from hope.reporting.on_text import name_of
 
     output = options.output or Path(f"analysis-{name_of(options.checkpoint)}")
     print(

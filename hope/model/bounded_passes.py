@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -16,6 +18,51 @@ TOKENS_ON_GPU = 16_384
 TOKENS_ON_CPU = 2_048
 
 Result = TypeVar("Result")
+
+
+class WholeWork:
+    """Work of many passes, with one line of progress over all of them."""
+
+    def __init__(self, label: str, total: float) -> None:
+        """Start the clock.
+
+        Args:
+            label: first words of each line.
+            total: cost of the whole work, in any unit.
+        """
+        self.lines, self.started = ProgressLines(label), time.monotonic()
+        self.total, self.done = total, 0.0
+
+    def advance(self, cost: float) -> None:
+        """Count finished work, and print how far the whole is."""
+        self.done += cost
+        left = (time.monotonic() - self.started) * max(0.0, self.total / self.done - 1) if self.done else 0.0
+        self.lines.report(f"{min(99, int(100 * self.done / self.total))}%, {_clock(left)} left")
+
+
+_whole: ContextVar[WholeWork | None] = ContextVar("_whole", default=None)
+
+
+@contextmanager
+def whole_work(label: str, total: float) -> Iterator[None]:
+    """Report passes within the block as parts of one piece of work: their cost is the tokens that they read.
+
+    Args:
+        label: first words of each line.
+        total: tokens that all passes read together.
+    """
+    token = _whole.set(WholeWork(label, total))
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
+def _clock(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def row_slices(rows: int, length: int, device: torch.device, what: str) -> Iterator[slice]:
@@ -65,9 +112,12 @@ def _slices(rows: int, length: int, device: torch.device) -> list[slice]:
 
 def _reported(slices: list[slice], rows: int, length: int, what: str) -> Iterator[slice]:
     """Yield ``slices`` of ``rows`` rows, and print how far the work on them is."""
-    progress, started = ProgressLines(what), time.monotonic()
+    progress, started, whole = ProgressLines(what), time.monotonic(), _whole.get()
     for piece in slices:
         yield piece
+        if whole is not None:
+            whole.advance((piece.stop - piece.start) * length)
+            continue
         rate = piece.stop * length / (time.monotonic() - started)
         left = (rows - piece.stop) * length / rate
         progress.report(f"{100 * piece.stop // rows}%, {rate:,.0f} tokens/s, {left:.0f} s left")

@@ -12,7 +12,7 @@ from hope.catalogue import is_custom
 from hope.catalogue.custom import source_digest, source_file
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
-from hope.files import read_json, whole_file, write_json
+from hope.files import read_object, whole_file, write_json
 from hope.model.decoder import Decoder
 from hope.model.registration import MODEL_TYPE
 from hope.paths import SNAPSHOTS, snapshot_file
@@ -74,7 +74,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, or of another kind of model.
     """
-    description = read_json(folder / "config.json")
+    description = read_object(folder / "config.json")
     if description.get("model_type") != MODEL_TYPE:
         raise UserError(f"{folder / 'config.json'}: model_type is not '{MODEL_TYPE}': not a model trained here")
     return description

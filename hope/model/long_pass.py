@@ -16,13 +16,15 @@ from hope.encodings.base import Encoding
 from hope.encodings.extensions import Resized
 from hope.model import bounded_passes
 from hope.model.decoder import Block, Decoder, Frame
+from hope.model.language_model import LanguageModel
 
 
 @torch.inference_mode()
-def last_hidden(model: Decoder, tokens: Tensor, first: int = 0) -> Tensor:
+def last_hidden(model: LanguageModel, tokens: Tensor, first: int = 0) -> Tensor:
     """Return what ``model(tokens, first=first)`` returns, within rounding: ``[batch, tokens - first, width]``.
 
-    Up to as many tokens as one pass of an evaluation holds it is the plain forward pass itself.
+    Up to as many tokens as one pass of an evaluation holds it is the plain forward pass itself, and for a stock model
+    always.
 
     Args:
         model: the model, in evaluation.
@@ -30,7 +32,7 @@ def last_hidden(model: Decoder, tokens: Tensor, first: int = 0) -> Tensor:
         first: index of the first token whose hidden state is asked for.
     """
     at_once = bounded_passes.TOKENS_ON_CPU if tokens.device.type == "cpu" else bounded_passes.TOKENS_ON_GPU
-    if tokens.numel() <= at_once:
+    if tokens.numel() <= at_once or not isinstance(model, Decoder):
         return model(tokens, first=first)
     return in_pieces(model, tokens, max(1, at_once // len(tokens)))[:, first:]
 

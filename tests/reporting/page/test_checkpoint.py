@@ -249,16 +249,16 @@ def test_a_mistake_is_one_line(change, words: str, stock: Path, texts: Path, tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pickle_and_another_architecture_are_refused(texts: Path, tmp_path: Path) -> None:
+def test_a_pickle_and_a_model_of_another_kind_are_refused(texts: Path, tmp_path: Path) -> None:
     folder = tmp_path / "theirs"
     folder.mkdir()
     torch.save({}, folder / "pytorch_model.bin")
-    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    (folder / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(UserError, match="a pickle can run code"):
         analyze_checkpoint(folder, [str(texts)], tmp_path / "look")
     (folder / "pytorch_model.bin").unlink()
     (folder / "model.safetensors").touch()
-    with pytest.raises(UserError, match="model_type 'gpt2' cannot be imported"):
+    with pytest.raises(UserError, match="model_type 't5' is no causal language model of transformers"):
         analyze_checkpoint(folder, [str(texts)], tmp_path / "look")
 
 
