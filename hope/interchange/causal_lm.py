@@ -144,6 +144,8 @@ class CausalLM(nn.Module):
         tokens = torch.arange(CHECKED, device=self.device)[None] % self.vocabulary
         shown: list[Tensor] = []
         logits = self.logits(self(tokens, observe=lambda seen: shown.append(seen.logits(0, CHECKED).softmax(-1))))
+        if not bool(torch.isfinite(logits).all()):
+            raise UserError("yields values that are not finite, though its weights are: config.json does not fit them")
         gaps = {}
         for implementation in ("eager", "sdpa") if type(self.stock)._supports_sdpa else ("eager",):
             theirs = self._of_transformers(tokens, implementation)

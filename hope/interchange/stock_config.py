@@ -55,10 +55,9 @@ def read_stock_config(path: Path) -> StockConfig:
     kind = raw.get("model_type")
     if kind not in ARCHITECTURES:
         raise UserError(f"{path}: model_type '{kind}' cannot be imported; {', '.join(ARCHITECTURES)} can")
-    if raw.get("quantization_config"):
-        raise UserError(f"{path}: the weights are quantised; import the checkpoint before quantisation")
+    refuse_quantised(raw, path)
     parsed = _parse(kind, raw, path)
-    _check_numbers(parsed, path)
+    check_numbers(parsed, path)
     shape = _shape(parsed, path)
     frequencies, turning = _rotation(parsed, shape.head_dim, path)
     return StockConfig(
@@ -73,6 +72,16 @@ def read_stock_config(path: Path) -> StockConfig:
     )
 
 
+def refuse_quantised(raw: dict[str, Any], path: Path) -> None:
+    """Refuse the config of a quantised checkpoint.
+
+    Raises:
+        UserError: it is one.
+    """
+    if raw.get("quantization_config"):
+        raise UserError(f"{path}: the weights are quantised; give the checkpoint from before quantisation")
+
+
 def _parse(kind: str, raw: dict[str, Any], path: Path) -> Any:
     """Return the config as transformers reads it, with each architecture's defaults and older spellings resolved."""
     from transformers import LlamaConfig, MistralConfig, Phi3Config, PreTrainedConfig
@@ -84,27 +93,40 @@ def _parse(kind: str, raw: dict[str, Any], path: Path) -> Any:
         raise UserError(f"{path}: transformers cannot read it: {' '.join(str(error).split())[:200]}") from None
 
 
-def _check_numbers(parsed: Any, path: Path) -> None:
-    """Check the numbers that are computed with.
+SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "head_dim",
+)  # fmt: skip
+NUMBERS = ("rope_theta", "factor")
+
+
+def check_numbers(parsed: Any, path: Path) -> None:
+    """Check the numbers of a config of transformers that are computed with, as far as it has them.
 
     Raises:
-        UserError: one is missing, of another type, or not above 0.
+        UserError: one is of another type, or out of its range.
     """
-    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    for key in (*sizes, "num_key_value_heads"):
-        value = getattr(parsed, key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    for key in SIZES:
+        value = getattr(parsed, key, None)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise UserError(f"{path}: {key} is {value!r}; it should be a whole number above 0")
-    rope = parsed.rope_parameters
+    for rope in rotations_of(parsed):
+        for key in NUMBERS:
+            value = rope.get(key, 1.0)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                raise UserError(f"{path}: {key} is {value!r}; it should be a number above 0")
+        share = rope.get("partial_rotary_factor", 1.0)
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+            raise UserError(f"{path}: partial_rotary_factor is {share!r}; it should be a number from 0 to 1")
+
+
+def rotations_of(parsed: Any) -> list[dict[str, Any]]:
+    """Return the parameters of the rotations of a config: one, or one per kind of layer."""
+    rope = getattr(parsed, "rope_parameters", None)
     if not isinstance(rope, dict):
-        raise UserError(f"{path}: rope_parameters is {rope!r}; it should be a map with rope_theta and rope_type")
-    for key in ("rope_theta", "factor"):
-        value = rope.get(key, None if key == "rope_theta" else 1.0)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-            raise UserError(f"{path}: {key} is {value!r}; it should be a number above 0")
-    share = rope.get("partial_rotary_factor", 1.0)
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
-        raise UserError(f"{path}: partial_rotary_factor is {share!r}; it should be a number from 0 to 1")
+        return []
+    parts = [part for part in rope.values() if isinstance(part, dict)]
+    return parts or [rope]
 
 
 def _factors(rope: dict[str, Any], key: str, count: int, path: Path) -> Tensor:
@@ -159,7 +181,7 @@ def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | Non
     Raises:
         UserError: the frequencies change with the length of the text, or need an attention temperature.
     """
-    rope = parsed.rope_parameters
+    (rope,) = rotations_of(parsed)
     kind, base, half = rope["rope_type"], rope["rope_theta"], head_dim // 2
     # Llama and Mistral ignore this key and rotate whole heads.
     partial = parsed.model_type == "phi3"

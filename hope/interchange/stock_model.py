@@ -1,6 +1,8 @@
 """Open a stock checkpoint of any architecture of transformers, unconverted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hope.interchange.attention_calls import IMPLEMENTATION, way_into
 from hope.interchange.causal_lm import CausalLM
 from hope.interchange.importing import encoding_with
 from hope.interchange.rotation import Prefix, prefix_of
+from hope.interchange.stock_config import check_numbers, refuse_quantised, rotations_of
 from hope.interchange.weights import checked_length, is_recomputed, refuse_not_finite, weight_files
 
 ROUNDING = 1e-6
@@ -46,6 +49,8 @@ def open_stock(folder: Path, length: int | None = None) -> CausalLM:
         raise UserError(
             f"{path}: model_type '{kind}' is no causal language model of transformers{nearest(str(kind), known)}"
         )
+    refuse_quantised(raw, path)
+    check_numbers(parsed.get_text_config(), path)
     trained = _training_length(parsed, path, length)
     stock = _load(folder, parsed)
     try:
@@ -84,29 +89,35 @@ def _reading(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except Exception as error:  # Its checks raise many types.
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(f"{path}: transformers cannot read it: {reason}") from None
 
 
 def _load(folder: Path, parsed: PreTrainedConfig) -> Any:
-    """Return the model of transformers, with every weight of the checkpoint in its place."""
+    """Return the model of transformers, with every weight of the checkpoint in its place.
+
+    Raises:
+        UserError: transformers cannot read it, or a weight is missing, left over, of another shape or not finite.
+    """
     kinds: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(parsed)]
     way = way_into(kinds[0] if isinstance(kinds, tuple) else kinds)
-    logging.disable_progress_bar()
-    stock, report = _reading(
-        folder,
-        lambda: AutoModelForCausalLM.from_pretrained(
+    with _quiet():
+        stock, report = _reading(
             folder,
-            config=parsed,
-            dtype=torch.float32,
-            attn_implementation=IMPLEMENTATION[way],
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        ),
-    )
+            lambda: AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=parsed,
+                dtype=torch.float32,
+                attn_implementation=IMPLEMENTATION[way],
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            ),
+        )
     for found, words in (
+        ([name for name, *_ in report["mismatched_keys"]], "has another shape"),
         (report["missing_keys"], "is missing"),
         ([name for name in report["unexpected_keys"] if not is_recomputed(name)], "has no place in its architecture"),
     ):
@@ -118,6 +129,18 @@ def _load(folder: Path, parsed: PreTrainedConfig) -> Any:
             )
     refuse_not_finite(stock.state_dict(), folder)
     return stock
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from printing bars and tables of weights within the block: what matters becomes one line."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _training_length(parsed: PreTrainedConfig, path: Path, given: int | None) -> int:
@@ -133,17 +156,14 @@ def _training_length(parsed: PreTrainedConfig, path: Path, given: int | None) ->
 
 def _bases(text: PreTrainedConfig) -> list[float]:
     """Return the bases that a config names; some architectures name one per kind of layer."""
-    rope = getattr(text, "rope_parameters", None) or {}
-    parts = [rope, *(part for part in rope.values() if isinstance(part, dict))]
-    return [float(part["rope_theta"]) for part in parts if part.get("rope_theta")]
+    return [float(rope["rope_theta"]) for rope in rotations_of(text) if rope.get("rope_theta")]
 
 
 def _steady_length(parsed: PreTrainedConfig) -> int | None:
     """Return the number of tokens up to which the frequencies stay as they are; None if they always do."""
     text = parsed.get_text_config()
-    rope = getattr(text, "rope_parameters", None) or {}
     ends = []
-    for part in (rope, *(part for part in rope.values() if isinstance(part, dict))):
+    for part in rotations_of(text):
         if part.get("rope_type") == "dynamic" or (
             part.get("rope_type") == "longrope" and part.get("short_factor") != part.get("long_factor")
         ):
