@@ -17,6 +17,7 @@ from hope.analysis.intervened_model import MODES, REACH, Mode, intervened, mean_
 from hope.analysis.kept import Arrays, Kept
 from hope.analysis.stream import Scope, observe_attention
 from hope.analysis.ushape import UShape
+from hope.model.bounded_passes import leave_out
 from hope.model.language_model import LanguageModel
 from hope.tables import write_table
 
@@ -128,6 +129,8 @@ def write_intervention(
 
     means = iter(torch.from_numpy(kept.get("means", contributions)["means"]).to(model.device))
     numbers = itertools.count()
+    fewer = MOST_RUNS - 1 - len(MODES) * len(sets)
+    leave_out(fewer * len(tokens) * min(tokens.shape[1] - 1, REACH * model.training_length))
     for group in groups:
         for mode in MODES:
             runs = []

@@ -58,6 +58,13 @@ def whole_work(label: str, total: float) -> Iterator[None]:
         _whole.reset(token)
 
 
+def leave_out(cost: float) -> None:
+    """Take work off the whole that turns out not to be needed."""
+    whole = _whole.get()
+    if whole is not None:
+        whole.total -= cost
+
+
 def _clock(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 2:

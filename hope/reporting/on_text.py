@@ -18,6 +18,7 @@ from hope.config.data import Files
 from hope.data.sources.readers import collect
 from hope.errors import UserError
 from hope.files import exclusive_lock, sha256_of_json, write_text
+from hope.interchange.causal_lm import CausalLM
 from hope.interchange.opening import Opened
 
 
@@ -111,6 +112,7 @@ def facts_of(opened: Opened, given: Text) -> dict[str, Any]:
         "documents_used": len(set(given.sources.tolist())),
         "tokens": given.tokens,
         "turned": len(opened.model.turned_layers),
+        "shows": not isinstance(opened.model, CausalLM) or opened.model.way != "weights",
     }
 
 
