@@ -17,7 +17,6 @@ from hope.analysis.components import Components
 from hope.analysis.divergence import Divergence
 from hope.analysis.intervened_model import REACH
 from hope.analysis.intervention import measures_of, runs_of, write_intervention
-from hope.analysis.kept import Kept
 from hope.analysis.profile import Profile
 from hope.analysis.stream import Accumulator, Scope, observe_attention
 from hope.analysis.trained_kernels import trained_kernel_columns
@@ -26,6 +25,7 @@ from hope.data.windows import analysis_length, evaluation_windows
 from hope.encodings.rotary import Rotary
 from hope.errors import UserError
 from hope.model.bounded_passes import whole_work
+from hope.model.kept import Kept
 from hope.model.language_model import LanguageModel
 from hope.model.loading import initial_model, open_model_with_data, read_description
 from hope.seeding import generator

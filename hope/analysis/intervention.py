@@ -14,10 +14,10 @@ from torch import Tensor
 
 from hope.analysis.component_sets import COMPONENT_SETS, DRAWS, ComponentSet
 from hope.analysis.intervened_model import MODES, REACH, Mode, intervened, mean_contributions
-from hope.analysis.kept import Arrays, Kept
 from hope.analysis.stream import Scope, observe_attention
 from hope.analysis.ushape import UShape
 from hope.model.bounded_passes import leave_out
+from hope.model.kept import Arrays, Kept
 from hope.model.language_model import LanguageModel
 from hope.tables import write_table
 

@@ -15,6 +15,7 @@ from hope.errors import UserError
 from hope.interchange.attention_calls import IMPLEMENTATION, attending, showing, way_into
 from hope.interchange.rotation_found import PROBES, Shown, Turn, find_turns
 from hope.model.attention import LayerAttention, LayerEncoding, LayerWeights, Observer, attend
+from hope.model.bounded_passes import report_within
 
 CHECKED = 24
 """Tokens on which the attention that observers get is compared with that of transformers."""
@@ -264,7 +265,9 @@ class _Pass:
         if self.observe is not None:
             shown = (query, key) if model.changed and layer in model.turned_layers else model.turned(query, key, layer)
             self.observe(LayerAttention(*shown, where, scale))
-        return attend(query, key, value, where, scale)
+        read = attend(query, key, value, where, scale)
+        report_within(self.calls / (model.shape.layers + 1))
+        return read
 
 
 class _GivenStates(tuple):

@@ -23,39 +23,56 @@ Result = TypeVar("Result")
 class WholeWork:
     """Work of many passes, with one line of progress over all of them."""
 
-    def __init__(self, label: str, total: float) -> None:
+    def __init__(self, label: str, total: float, cost: Callable[[int], float]) -> None:
         """Start the clock.
 
         Args:
             label: first words of each line.
             total: cost of the whole work, in any unit.
+            cost: of a row, from its tokens.
         """
         self.lines, self.started = ProgressLines(label), time.monotonic()
-        self.total, self.done = total, 0.0
+        self.total, self.cost, self.done, self.current = total, cost, 0.0, 0.0
 
-    def advance(self, cost: float) -> None:
-        """Count finished work, and print how far the whole is."""
-        self.done += cost
-        left = (time.monotonic() - self.started) * max(0.0, self.total / self.done - 1) if self.done else 0.0
-        self.lines.report(f"{min(99, int(100 * self.done / self.total))}%, {_clock(left)} left")
+    def begin(self, rows: int, length: int) -> None:
+        """Begin a pass."""
+        self.current = rows * self.cost(length)
+
+    def report(self, share: float) -> None:
+        """Print how far the whole is, with this share of the current pass done; a whole one is counted as finished."""
+        done = self.done + share * self.current
+        left = (time.monotonic() - self.started) * max(0.0, self.total / done - 1) if done else 0.0
+        self.lines.report(f"{min(99, int(100 * done / max(self.total, done, 1e-9)))}%, {_clock(left)} left")
+        if share == 1:
+            self.done, self.current = done, 0.0
 
 
 _whole: ContextVar[WholeWork | None] = ContextVar("_whole", default=None)
 
 
 @contextmanager
-def whole_work(label: str, total: float) -> Iterator[None]:
-    """Report passes within the block as parts of one piece of work: their cost is the tokens that they read.
+def whole_work(label: str, total: float, cost: Callable[[int], float] = float) -> Iterator[None]:
+    """Report passes within the block as parts of one piece of work.
 
     Args:
         label: first words of each line.
-        total: tokens that all passes read together.
+        total: cost of all passes together.
+        cost: of a row of so many tokens; their number by default.
     """
-    token = _whole.set(WholeWork(label, total))
+    token = _whole.set(WholeWork(label, total, cost))
     try:
         yield
     finally:
         _whole.reset(token)
+
+
+def report_within(share: float) -> bool:
+    """Report that a share of the current pass is done; return False if there is no whole work to report on."""
+    whole = _whole.get()
+    if whole is None:
+        return False
+    whole.report(share)
+    return True
 
 
 def leave_out(cost: float) -> None:
@@ -121,9 +138,10 @@ def _reported(slices: list[slice], rows: int, length: int, what: str) -> Iterato
     """Yield ``slices`` of ``rows`` rows, and print how far the work on them is."""
     progress, started, whole = ProgressLines(what), time.monotonic(), _whole.get()
     for piece in slices:
-        yield piece
         if whole is not None:
-            whole.advance((piece.stop - piece.start) * length)
+            whole.begin(piece.stop - piece.start, length)
+        yield piece
+        if report_within(1.0):
             continue
         rate = piece.stop * length / (time.monotonic() - started)
         left = (rows - piece.stop) * length / rate

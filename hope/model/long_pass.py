@@ -59,7 +59,8 @@ def in_pieces(model: Decoder, tokens: Tensor, size: int) -> Tensor:
             rows = rows + block.attention.output(mixed[:, :, piece].transpose(1, 2).flatten(2))
             hidden[:, piece] = rows + block.mlp(block.mlp_norm(rows))
         del mixed  # or the next layer's would stand beside it
-        progress.report(f"layer {number} of {len(model.blocks)}")
+        if not bounded_passes.report_within(number / (len(model.blocks) + 1)):
+            progress.report(f"layer {number} of {len(model.blocks)}")
     for piece in pieces:
         hidden[:, piece] = model.norm(hidden[:, piece])
     return hidden

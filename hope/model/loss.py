@@ -60,7 +60,7 @@ def weighted_loss(
         total, losses = _WeightedLoss.apply(rows, model.output_weight, targets, flat, supervised, made)
         return total, losses.view_as(weights)
     losses = torch.zeros_like(flat)
-    losses[supervised] = _losses(model, rows[supervised], targets[supervised])
+    losses[supervised] = losses_of_hidden(model, rows[supervised], targets[supervised])
     return losses @ flat, losses.view_as(weights)
 
 
@@ -135,7 +135,7 @@ def token_losses(model: LanguageModel, tokens: Tensor, observe: Observer | None 
     """
     read = tokens[:, :-1]
     hidden = (last_hidden(model, read) if observe is None else model(read, observe=observe)).flatten(0, 1)
-    return _losses(model, hidden, tokens[:, 1:].flatten()).view(tokens.shape[0], -1)
+    return losses_of_hidden(model, hidden, tokens[:, 1:].flatten()).view(tokens.shape[0], -1)
 
 
 def losses_of_rows(model: LanguageModel, tokens: Tensor, what: str) -> Tensor:
@@ -153,7 +153,7 @@ def losses_of_rows(model: LanguageModel, tokens: Tensor, what: str) -> Tensor:
     return torch.cat(pass_over(work, len(tokens), tokens.shape[1] - 1, model.device, what))
 
 
-def _losses(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
+def losses_of_hidden(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
     """Return the losses ``[rows]``, in float32, of ``hidden`` ``[rows, width]``; no gradient."""
     # One row of logits a token: over a middle dimension the softmax would stride through memory.
     size = chunk_rows(model.vocabulary, hidden.device)

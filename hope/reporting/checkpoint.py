@@ -1,22 +1,20 @@
 """Analysis of any model on the user's own text: tables, figures and a page, in a folder laid out like a study's."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hope import config
 from hope.analysis.attention import AnalyzedModel, analyze_windows
-from hope.analysis.kept import Kept
 from hope.analysis.text_windows import FEWEST
 from hope.analysis.ushape import FEWEST_KEYS
-from hope.catalogue import FAMILIES
 from hope.errors import UserError
 from hope.files import sha256_of_json, write_json, write_text
-from hope.interchange.opening import Opened, open_checkpoint
+from hope.interchange.opening import open_checkpoint
+from hope.model.kept import Kept
 from hope.paths import StudyPaths
 from hope.reporting.figures.draw import draw_one, write_figure
-from hope.reporting.on_text import facts_of, name_of, read_texts, resumed_folder, study_name, windows_of
+from hope.reporting.on_text import facts_of, name_of, read_texts, resumed_folder, study_of, windows_of
 from hope.reporting.page.checkpoint import PICTURES, checkpoint_page
 from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
@@ -66,7 +64,8 @@ def analyze_checkpoint(
     # The analysis reads L from the model; here L is the analysed length.
     opened.model.training_length = looked
     asked = config.Analysis(documents=len(given.windows), multiples=[1.0, 2.0] if past else [1.0])
-    study = _study(checkpoint, opened, asked, trained, looked)
+    title = f"The attention of {name_of(checkpoint)}"
+    study = study_of(checkpoint, opened, trained, looked, title, {"analysis": asked.model_dump()})
     remedy = "its weights are finite, so they are not those that config.json describes: get both from one place"
     if opened.trained_here:
         remedy = AnalyzedModel.remedy
@@ -98,26 +97,3 @@ def _length(asked: int | None, longest: int) -> int:
     if not fewest <= asked <= longest:
         raise UserError(f"--length: {asked} tokens; this model can be looked at over {fewest} to {longest}")
     return asked
-
-
-def _study(checkpoint: Path, opened: Opened, asked: config.Analysis, trained: int, looked: int) -> config.Study:
-    """Return the config of a study of this one model, which the tables and figures need."""
-    encoding, frequencies = opened.encoding, getattr(opened.model.encoding, "frequencies", None)
-    family, settings = encoding.family, encoding.settings
-    if looked != trained and frequencies is not None and family in FAMILIES and FAMILIES[family].rotary:
-        # Some rotary families derive their frequencies from the training length, which is another one in this config.
-        family, settings = "rotary", {"frequencies": frequencies.tolist()}
-    content: dict[str, Any] = {
-        "study": study_name(checkpoint),
-        "encodings": [encoding.name],
-        "definitions": {encoding.name: {"family": family, "settings": settings}},
-        "seeds": {"count": 1},
-        "model": opened.sizes.model_dump(),
-        "training": {"length": looked, "snapshots": 0},
-        "mixture": {"share": 0.0, "tasks": {}, "multiples": [1.0]},
-        "analysis": asked.model_dump(),
-        "extrapolation": {"contexts": [1.0], "longest": 2, "targets": 1, "extensions": []},
-        "retrieval": {"tasks": [], "multiples": [1.0]},
-        "report": {"title": f"The attention of {name_of(checkpoint)}"},
-    }
-    return config.parse_study(content, str(checkpoint))

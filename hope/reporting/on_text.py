@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hope import config
 from hope.analysis.text_windows import text_windows
+from hope.catalogue import FAMILIES
 from hope.config.data import Files
 from hope.data.sources.readers import collect
 from hope.errors import UserError
@@ -52,10 +53,38 @@ def name_of(checkpoint: Path) -> str:
     return f"{folder.parent.name}-{folder.name}" if re.fullmatch(r"seed\d+", folder.name) else folder.name
 
 
-def study_name(checkpoint: Path) -> str:
-    """Return a name for the study of one checkpoint."""
+def study_of(
+    checkpoint: Path, opened: Opened, trained: int, looked: int, title: str, measured: dict[str, Any]
+) -> config.Study:
+    """Return the config of a study of this one model, which the tables and figures need.
+
+    Args:
+        checkpoint: the model's folder.
+        opened: the model.
+        trained: its training length, in tokens.
+        looked: L of the measurements, in tokens.
+        title: of the page.
+        measured: the sections of the config on what is measured.
+    """
+    encoding, frequencies = opened.encoding, getattr(opened.model.encoding, "frequencies", None)
+    family, settings = encoding.family, encoding.settings
+    if looked != trained and frequencies is not None and family in FAMILIES and FAMILIES[family].rotary:
+        # Some rotary families derive their frequencies from the training length, which is another one in this config.
+        family, settings = "rotary", {"frequencies": frequencies.tolist()}
     name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name_of(checkpoint))
-    return name.lstrip("._-") or "checkpoint"
+    content: dict[str, Any] = {
+        "study": name.lstrip("._-") or "checkpoint",
+        "encodings": [encoding.name],
+        "definitions": {encoding.name: {"family": family, "settings": settings}},
+        "seeds": {"count": 1},
+        "model": opened.sizes.model_dump(),
+        "training": {"length": looked, "snapshots": 0},
+        "mixture": {"share": 0.0, "tasks": {}, "multiples": [1.0]},
+        "extrapolation": {"contexts": [1.0], "longest": 2, "targets": 1, "extensions": []},
+        "retrieval": {"tasks": [], "multiples": [1.0]},
+        "report": {"title": title},
+    }
+    return config.parse_study(content | measured, str(checkpoint))
 
 
 def read_texts(paths: list[str], field: str, output: Path) -> list[str]:

@@ -105,7 +105,7 @@ def _in_short(tables: ArmTables, facts: dict[str, Any]) -> list[str]:
 
     def cost(mode: str, name: str) -> tuple[float, float] | None:
         changed = _of_set(frame, mode, name)
-        return None if changed.empty else _spread((changed - _of_set(frame, "none", "none"))["loss_within"])
+        return None if changed.empty else spread((changed - _of_set(frame, "none", "none"))["loss_within"])
 
     frozen, removed = cost("freeze", "slow"), cost("remove", "slow")
     if frozen and removed:
@@ -142,13 +142,14 @@ def _indices(tables: ArmTables, measure: str) -> pd.DataFrame:
     return _at_length(tables, "ushape").groupby(["document", "subject"])[measure].mean().unstack("subject")
 
 
-def _spread(values: pd.Series) -> tuple[float, float]:
+def spread(values: pd.Series) -> tuple[float, float]:
     """Return a mean over windows and its standard error."""
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _with_error(values: pd.Series, sign: bool = False) -> str:
-    mean, error = _spread(values)
+def with_error(values: pd.Series, sign: bool = False) -> str:
+    """Return a mean over windows and its standard error as text."""
+    mean, error = spread(values)
     return f"{(words.signed if sign else words.number)(mean)} ± {words.number(error, 2)}"
 
 
@@ -158,8 +159,8 @@ def _attention(tables: ArmTables) -> dict[str, Any]:
     All are means over windows. Above a null means by more than two standard errors of the difference.
     """
     indices = _indices(tables, "index_without_sink")
-    mean, _ = _spread(indices["trained"])
-    over = [_spread(indices["trained"] - indices[null]) for null in ("initial", "shuffled")]
+    mean, _ = spread(indices["trained"])
+    over = [spread(indices["trained"] - indices[null]) for null in ("initial", "shuffled")]
     first = _at_length(tables, "profile").query("axis == 'key' and subject == 'trained' and start == 0")["mass"].mean()
     return {"index": mean, "above_nulls": all(gap > 2 * error for gap, error in over), "first_token": first}
 
@@ -167,7 +168,7 @@ def _attention(tables: ArmTables) -> dict[str, Any]:
 def _ushape_table(tables: ArmTables) -> TableView:
     parts = {measure: _indices(tables, measure) for measure in ("index_without_sink", "index")}
     rows = [
-        [Cell(NAMES[subject]), *(Cell(_with_error(parts[measure][subject], sign=True)) for measure in parts)]
+        [Cell(NAMES[subject]), *(Cell(with_error(parts[measure][subject], sign=True)) for measure in parts)]
         for subject in NAMES
     ]
     caption = "U-shape index in densities, mean over layers, heads and windows ± its standard error over windows"
@@ -216,7 +217,7 @@ def _intervention_table(tables: ArmTables) -> TableView:
             changed = _of_set(frame, mode, name)
             if len(changed):
                 change = changed - _of_set(frame, "none", "none")
-                cells = [Cell(_with_error(change[measure], sign=True)) for measure in shown]
+                cells = [Cell(with_error(change[measure], sign=True)) for measure in shown]
                 rows.append([Cell(SET_NAMES[name], label), *cells])
     caption = "Change by intervention, mean over windows ± its standard error"
     head = ["components", *(MEASURES[name] for name in shown)]
