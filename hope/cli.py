@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import os
 import sys
 import traceback
@@ -16,6 +17,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     An error that the user can correct is printed as one line; only a defect of the program prints a traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8, or a file's name that is no text, must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         return COMMANDS[options.step].function(options) or 0

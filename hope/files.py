@@ -24,10 +24,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        # Some writers make a file that only its owner may read: it gets the mode that the user's umask gives.
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

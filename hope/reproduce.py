@@ -1,6 +1,7 @@
 """Run a whole study with one command: from wherever it was stopped, to its final report."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from hope.study_files import check_study
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
+LAUNCHER = re.compile("(LOCAL_|CROSS_|GROUP_|ROLE_)?(RANK|SIZE|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
+"""Variables that torchrun and DeepSpeed's launcher set: left over in a shell they are none of a study's."""
 
 
 def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
@@ -71,7 +74,8 @@ def _snakemake(options: list[str]) -> int:
     sent on to all of them, since snakemake would wait for its jobs to end by themselves.
     """
     folder = os.path.dirname(sys.executable)
-    environment = {**os.environ, "PATH": os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])}
+    environment = {name: value for name, value in os.environ.items() if not LAUNCHER.fullmatch(name)}
+    environment["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
     process = subprocess.Popen([sys.executable, "-m", "snakemake", *options], env=environment)
 
     def pass_on(number: int, frame: FrameType | None) -> None:

@@ -84,9 +84,12 @@ def _expand(given: str) -> Iterator[tuple[Path, str]]:
     if path.exists():
         yield from _below(path, path.parent)
         return
-    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
-    root = Path(*fixed).parent
-    for match in sorted(glob.glob(str(path), recursive=True)):
+    # The path of the project's own folder is no pattern, whatever characters it has.
+    pattern = os.path.normpath(os.path.join(glob.escape(os.getcwd()), Path(given).expanduser()))
+    both = zip(path.parts, Path(pattern).parts, strict=True)
+    fixed = itertools.takewhile(lambda parts: glob.escape(parts[0]) == parts[1], both)
+    root = Path(*(part for part, _ in fixed)).parent
+    for match in sorted(glob.glob(pattern, recursive=True)):
         yield from _below(Path(match), root)
 
 
