@@ -78,6 +78,7 @@ schema: $(INSTALLED)
 	$(BIN)/python -m hope schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m hope defaults > config.yaml.new && mv config.yaml.new config.yaml
 
-# Write the page of encodings with its pictures.
+# Write the page of encodings with its pictures, and the table of errors.
 docs: $(INSTALLED)
 	$(BIN)/python -m hope atlas docs
+	$(BIN)/python -m tests.errors.kinds > docs/errors.md

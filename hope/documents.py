@@ -75,7 +75,7 @@ def _mistake(error: yaml.YAMLError | ValueError, name: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         reason = f"{error.problem} in line {error.problem_mark.line + 1}"
     else:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).partition("; use sys.")[0]
     return f"not valid {name}: {reason}"
 
 

@@ -47,18 +47,27 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object, as every JSON file of this project does.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, cannot be read, or is no JSON object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not valid JSON ({error}); restore it, or, in results/, delete it and run again"
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{path}: expected a JSON object in braces; restore it, or, in results/, delete it and run again"
+        )
+    return content
 
 
 def sha256_of_file(path: Path) -> str:

@@ -52,7 +52,8 @@ def check_study(study: Study) -> StudyFiles:
 
     Raises:
         UserError: the project's path has braces, the study's results are of before there were arms, the claims file is
-            wrong, a path of the corpus leads to no file, or the file of an encoding or a task is missing.
+            wrong, a path of the corpus leads to no file, or a hostfile or the file of an encoding or a
+            task is missing.
     """
     here = str(Path.cwd())
     if {"{", "}"} & set(here):
@@ -62,6 +63,11 @@ def check_study(study: Study) -> StudyFiles:
 
 
 def _files_of(arm: Arm) -> ArmFiles:
+    hostfile = arm.training.hostfile
+    if hostfile is not None and not Path(hostfile).is_file():
+        raise UserError(
+            f"training.hostfile: there is no file '{hostfile}'; write one with a line HOST slots=N per node"
+        )
     corpus = find_files(arm.corpus.files.paths)[0] if arm.reads_text and arm.corpus.source == "files" else []
     sources = {name: arm.source(name) for name in arm.encodings}
     return ArmFiles(

@@ -75,9 +75,16 @@ def plan(options: argparse.Namespace) -> None:
         print("\n\n\n".join(plan_text(study.arms[name], estimate) for name, estimate in plans.items()))
 
 
+def _cores(text: str) -> str:
+    """Read a number of cores, or ``all``."""
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of cores; give 1 or more, or all")
+    return text
+
+
 @command(
     CONFIGFILE,
-    argument("--cores", default="all", help="cores to use"),
+    argument("--cores", type=_cores, default="all", help="cores to use"),
     argument("rest", nargs=argparse.REMAINDER, help="after --: further options of snakemake"),
 )
 def reproduce(options: argparse.Namespace) -> int:

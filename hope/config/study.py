@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hope.config.arm import Arm, wrong_name
 from hope.config.messages import describe, first_error
@@ -19,6 +19,13 @@ class Tracking(Section):
 
     uri: str | None = Field(None, description="address of an MLflow server; null: the store in the study's folder")
     live: bool = Field(True, description="true: send metrics while a model trains; false: when the study ends")
+
+    @field_validator("uri")
+    @classmethod
+    def _is_of_a_server(cls, uri: str | None) -> str | None:
+        if uri is not None and not uri.startswith(("http://", "https://")):
+            raise ValueError("expected the address of an MLflow server, http://..., or null")
+        return uri
 
 
 class Report(Section):
