@@ -7,7 +7,7 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake in the user's input; its text is the one line that the user reads.
 
-    The text names the file or key, the expected value, and how to correct it. What the user gave may stand in it as it is.
+    The text names the file or key, the expected value, and how to correct it. What the user gave may stand in it.
     """
 
     @property

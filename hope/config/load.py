@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from hope.config.documents import read_document
 from hope.config.messages import describe
 from hope.config.study import Study, resolve
-from hope.documents import read_document
 from hope.errors import UserError
 from hope.section import Section
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from hope.config import MAIN, Section, describe
-from hope.documents import read_document
+from hope.config.documents import read_document
 from hope.errors import UserError, nearest
 from hope.measures import KEYS, MEASURES, Endpoint, known
 from hope.measures.old_names import side_now

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hope.config import parse_study
-from hope.documents import read_document
+from hope.config.documents import read_document
 from hope.errors import UserError
 from hope.reporting.claims_check import check_claims
 from hope.reporting.claims_file import load_claims
