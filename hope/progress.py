@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hope.training.heartbeat import duration
+from hope.words import duration
 
 JOB_SECONDS = 5.0
 """Time of a job on one core beside what is measured: mostly the start of Python and its libraries (docs/budget.md)."""

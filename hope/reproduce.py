@@ -22,9 +22,8 @@ from hope.errors import UserError
 from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
 from hope.progress import TRAIN, Progress, growing_lines
-from hope.reporting.words import estimate_with_interval
 from hope.study_files import check_study
-from hope.training.heartbeat import duration
+from hope.words import duration, interval, signed, table
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
@@ -279,6 +278,7 @@ def verdict_lines(claims: Path) -> list[str]:
     rows = [("claim", "", "verdict", "effect")]
     with suppress(UserError):
         for claim in read_json(claims)["claims"]:
-            rows.append((claim["id"], claim["title"], claim["verdict"], estimate_with_interval(claim)))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
+            value, unit = claim["estimate"], claim.get("unit") or ""
+            effect = f"{signed(value)} {interval(claim['low'], claim['high'], value)}".strip()
+            rows.append((claim["id"], claim["title"], claim["verdict"], "–" if value is None else f"{effect} {unit}"))
+    return table(rows, left=range(4))

@@ -201,8 +201,8 @@ KINDS: dict[str, list[Kind]] = {
     "Config values": [
         config(
             "a misspelt key",
-            "training: {lenght: 64}\n",
-            "config.yaml + my.yaml: unknown key 'training.lenght' (did you mean 'length'?); known here are length, tokens, batch_windows, micro_batch_windows, learning_rate, final_learning_rate, warmup_steps, weight_decay, betas, clip, precision, zero_stage, offload, activation_checkpointing, compile, processes, nodes, hostfile, threads, checkpoint_seconds, log_steps, snapshots, spike_factor, bad_steps, windows",
+            "seeds: {cuont: 3}\n",
+            "config.yaml + my.yaml: unknown key 'seeds.cuont' (did you mean 'count'?); known here are first, count, per_encoding",
         ),
         config(
             "a section without keys",
@@ -462,12 +462,12 @@ KINDS: dict[str, list[Kind]] = {
         checkpoint(
             "broken config.json",
             {"config.json": "{", "model.safetensors": ""},
-            "model/config.json: not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); restore it, or, in results/, delete it and run again",
+            "model/config.json: not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); get a whole copy of the file",
         ),
         checkpoint(
             "a list in config.json",
             {"config.json": "[]", "model.safetensors": ""},
-            "model/config.json: expected a JSON object in braces; restore it, or, in results/, delete it and run again",
+            "model/config.json: holds a list, not a JSON object; get the file from where the others come from",
         ),
         checkpoint(
             "a pickle",
@@ -499,7 +499,7 @@ KINDS: dict[str, list[Kind]] = {
             "broken study.json",
             "status",
             "{",
-            "results/mine/study.json: not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); restore it, or, in results/, delete it and run again",
+            "results/mine/study.json: not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); delete it and run again",
         ),
         study(
             "study.json of a newer version",

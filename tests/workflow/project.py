@@ -104,17 +104,9 @@ def make_project(root: Path) -> Project:
     for name in ("profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, root / name)
     modules = ["__init__", "adopt", "cli", "errors", "files", "paths", "progress", "reproduce", "section", "seeding"]
-    training = ["training/__init__", "training/heartbeat"]
-    reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file", "words")]
-    for name in (
-        *modules,
-        "study_files",
-        *reporting,
-        "data/__init__",
-        "model/__init__",
-        "model/registration",
-        *training,
-    ):
+    reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file")]
+    rest = ["study_files", "words", "data/__init__", "model/__init__", "model/registration"]
+    for name in (*modules, *reporting, *rest):
         (root / "hope" / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "hope" / f"{name}.py", root / "hope" / f"{name}.py")
     # Of the figures the text alone is read.
