@@ -40,6 +40,8 @@ def describe(error: ValidationError, kind: type[BaseModel], prefix: str = "", al
             message = "expected 'key: value' lines below it"
         elif first["type"] == "invalid_key":
             message = "a key must be text; put it in quotes"
+        elif first["type"] == "secret":
+            return f"{key}: {message}"
         shown = ""
         if isinstance(value, bool) or value is None:
             shown = f" (got {json.dumps(value)})"

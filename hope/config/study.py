@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from hope.config.arm import Arm, wrong_name
 from hope.config.messages import describe, first_error
@@ -25,6 +26,13 @@ class Tracking(Section):
     def _is_of_a_server(cls, uri: str | None) -> str | None:
         if uri is not None and not uri.startswith(("http://", "https://")):
             raise ValueError("expected the address of an MLflow server, http://..., or null")
+        if uri is not None and "@" in uri.split("/")[2]:
+            # PydanticCustomError shows no input: the line must not repeat the password.
+            raise PydanticCustomError(
+                "secret",
+                "a user or password here would be written into the results; set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment",
+            )
         return uri
 
 

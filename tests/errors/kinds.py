@@ -387,7 +387,9 @@ KINDS: dict[str, list[Kind]] = {
             "no such folder", {"text/a.txt": "a"}, "corpus.files.paths: 'texts' leads to no file (did you mean 'text'?)"
         ),
         corpus(
-            "an empty folder", {"texts": None}, "corpus.files.paths: the folder 'texts' has no files; put texts into it"
+            "an empty folder",
+            {"texts": None},
+            "corpus.files.paths: 'texts' leads to no file: the folder has none; put texts into it",
         ),
         corpus(
             "CSV",

@@ -49,7 +49,7 @@ def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]
     for given in paths:
         matches = list(_expand(given))
         if not matches and Path(given).expanduser().is_dir():
-            raise UserError(f"corpus.files.paths: the folder '{given}' has no files; put texts into it")
+            raise UserError(f"corpus.files.paths: '{given}' leads to no file: the folder has none; put texts into it")
         if not matches:
             raise UserError(f"corpus.files.paths: '{given}' leads to no file{_nearby(given)}")
         known = [match for match in matches if match[0].suffix.lower() in SUFFIXES]
