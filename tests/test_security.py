@@ -51,7 +51,7 @@ def test_a_manifest_names_files_of_its_own_folder_alone(tmp_path: Path, tiny_dat
     manifest["shards"][0]["file"] = "../secret.bin"
     del manifest["digest"]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"digest": sha256_of_json(manifest)}))
-    with pytest.raises(UserError, match=r"names '\.\./secret\.bin', which is no file in its folder"):
+    with pytest.raises(UserError, match=r"names '\.\./secret\.bin', no file of its folder"):
         TokenCorpus.open(tmp_path)
 
 

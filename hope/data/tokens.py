@@ -63,7 +63,7 @@ class TokenCorpus:
             for shard in manifest["shards"]:
                 if Path(shard["file"]).name != shard["file"]:
                     raise UserError(
-                        f"{folder / 'manifest.json'}: names {shard['file']!r}, which is no file in its folder"
+                        f"{folder / 'manifest.json'}: names {shard['file']!r}, no file of its folder; {AGAIN}"
                     )
                 _check_file(folder / shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"], verify)
             documents = folder / "documents.bin"
