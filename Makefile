@@ -1,5 +1,5 @@
 # make reproduce                    run the default study to its final report
-# make reproduce CONFIG=my.yaml     run another study: an overlay of config.yaml
+# make reproduce CONFIG=my.yaml     run another study: an overlay of config.yaml, or several separated by spaces
 # make ui STUDY=name                open the MLflow UI on a study
 # make setup | test | lint          install; lint and test; lint
 # make test-all                     the same with the slow tests, before a release
@@ -17,21 +17,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
+# A variable as one word of the shell, whatever stands in it.
+quoted = '$(subst ','\'',$(value $(1)))'
+
 .PHONY: reproduce ui setup test test-all lint format pins schema docs
 
 reproduce: $(INSTALLED)
-	@$(BIN)/python -m hope reproduce --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+	@config=$(call quoted,CONFIG); \
+	if [ -e "$$config" ]; then set -- "$$config"; else set -- $$config; fi; \
+	$(BIN)/python -m hope reproduce --cores $(call quoted,CORES) $${1:+--configfile "$$@"}
 
 ui: $(INSTALLED)
-	@$(BIN)/python -m hope ui $(STUDY)
+	@$(BIN)/python -m hope ui $(call quoted,STUDY)
 
 setup: $(INSTALLED)
 
 # The stamp file is removed first and written last, so that an interrupted install is repeated.
 $(INSTALLED): requirements.lock
-	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON): not found; install Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+	@python=$(call quoted,PYTHON); wanted="Python 3.11 to 3.13"; \
+	command -v "$$python" > /dev/null || { echo "$$python: not found; install $$wanted, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "$$python is $$("$$python" --version 2>&1); $$wanted is needed: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	test -e $@ || "$$python" -m venv --clear $(VENV)
 	@rm -f $@
 	@echo "installing $$(grep -c == $<) packages into $(VENV): about 4 minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --requirement $<
@@ -72,6 +78,7 @@ schema: $(INSTALLED)
 	$(BIN)/python -m hope schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m hope defaults > config.yaml.new && mv config.yaml.new config.yaml
 
-# Write the page of encodings with its pictures.
+# Write the page of encodings with its pictures, and the table of errors.
 docs: $(INSTALLED)
 	$(BIN)/python -m hope atlas docs
+	$(BIN)/python -m tests.errors.kinds > docs/errors.md

@@ -22,10 +22,10 @@ def check_layout(study: Path) -> None:
     """
     config = StudyPaths(study).config
     content = read_json(config) if config.exists() else {}
-    if isinstance(content, dict) and content.get(FORMAT_KEY, FORMAT) > FORMAT:
+    written = content.get(FORMAT_KEY, FORMAT)
+    if not isinstance(written, int) or written > FORMAT:
         raise UserError(
-            f"{study}: has format {content[FORMAT_KEY]}, and this version reads {FORMAT}; install the newer version "
-            "that wrote it"
+            f"{study}: has format {written}, and this version reads {FORMAT}; install the newer version that wrote it"
         )
     if _is_without_arms(study):
         raise UserError(f"{study}: was made before studies had arms; take it over with: python -m hope adopt {study}")

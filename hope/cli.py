@@ -2,13 +2,16 @@
 
 import argparse
 import errno
+import io
 import os
+import re
 import sys
 import traceback
+from typing import NoReturn
 
 from hope import __version__
 from hope.commands import COMMANDS
-from hope.errors import UserError
+from hope.errors import UserError, nearest
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,11 +19,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     An error that the user can correct is printed as one line; only a defect of the program prints a traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8, or a file's name that is no text, must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         return COMMANDS[options.step].function(options) or 0
     except UserError as error:
-        return _fail(str(error))
+        return _fail(error.line)
     except BrokenPipeError:
         # The reader of the output, such as head, has closed it. Without this, Python prints an error when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -41,8 +48,18 @@ def _fail(line: str) -> int:
     return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a wrong command line in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"argument STEP: invalid choice: '(.*?)' \(choose from", message)
+        if unknown:
+            message = f"'{unknown[1]}' is no command{nearest(unknown[1], COMMANDS)}; --help lists them"
+        self.exit(2, f"hope: error: {message}; {' '.join(self.format_usage().split())}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m hope", description="Reproduction of HoPE, step by step.")
+    parser = _Parser(prog="python -m hope", description="Reproduction of HoPE, step by step.")
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     for name, declared in COMMANDS.items():

@@ -7,8 +7,13 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake in the user's input; its text is the one line that the user reads.
 
-    The text names the file or key, the expected value, and how to correct it.
+    The text names the file or key, the expected value, and how to correct it. What the user gave may stand in it.
     """
+
+    @property
+    def line(self) -> str:
+        """The text as one line: line breaks and control characters in it are escaped."""
+        return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(self))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -24,10 +24,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        # Some writers make a file that only its owner may read: it gets the mode that the user's umask gives.
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,18 +47,23 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object, as every JSON file of this project does.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, cannot be read, or is no JSON object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
-    except ValueError as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object in braces; delete it and run again")
+    return content
 
 
 def read_object(path: Path) -> dict[str, Any]:

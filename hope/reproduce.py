@@ -1,26 +1,36 @@
 """Run a whole study with one command: from wherever it was stopped, to its final report."""
 
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO, NamedTuple
 
 import psutil
 
 from hope.config import load_study, with_base
 from hope.errors import UserError
-from hope.files import exclusive_lock
+from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
+from hope.progress import TRAIN, Progress, growing_lines
 from hope.study_files import check_study
+from hope.words import duration, interval, signed, table
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
+FAILED = re.compile(r"^Error in rule \w+:\n(?:    .*\n)*?    log: (.*?) \(check log file", re.MULTILINE)
+"""The log of a failed job, in the output of snakemake."""
+LAUNCHER = re.compile("(LOCAL_|CROSS_|GROUP_|ROLE_)?(RANK|SIZE|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
+"""Variables that torchrun and DeepSpeed's launcher set: left over in a shell they are none of a study's."""
 
 
 def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
@@ -32,7 +42,7 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
     Args:
         configfiles: overlays of ``config.yaml``, in order.
         cores: number of cores to use, or ``all``.
-        rest: further options of snakemake.
+        rest: further options of snakemake; with some, its own output is shown.
 
     Returns:
         The exit status of snakemake.
@@ -48,47 +58,150 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
     paths = StudyPaths.named(study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
     configs = ["--configfile", *map(str, overlays)] if overlays else []
+    again = "make reproduce" + (f" CONFIG={shlex.quote(' '.join(map(str, overlays)))}" if overlays else "")
     with exclusive_lock(SNAKEMAKE / "reproduce.lock", wait=False):
         _wait_for_engines()
         if any((SNAKEMAKE / "locks").glob("*")):
             print("removing the lock of a run that was killed", flush=True)
             _snakemake(["--unlock", "--quiet", "all", *configs])
-        started = time.time()
-        with _heartbeat(paths.logs / "train_model"):
-            status = _snakemake(["--cores", cores, "--rerun-incomplete", *configs, *rest])
-        if status:
-            _explain(paths, started)
-            return status
-        if not {"-n", "--dry-run", "--dryrun"}.isdisjoint(rest):
-            return 0
+        command = ["--cores", cores, "--rerun-incomplete", *configs, *rest]
+        if rest:
+            ended = _snakemake(command)
+        else:
+            runs, arms = len(study.runs()), ", ".join(study.arms)
+            print(f"study {study.study}: {runs} models in the arms {arms}; results in {paths.root}/", flush=True)
+            ended = _watched(command, configs, paths, cores)
+        if ended.stopped:
+            print(f"stopped; to go on from here: {again}", flush=True)
+        elif ended.status and not rest:
+            _explain(paths, again)
+        if ended.status or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(rest):
+            return ended.status
         return _conclude(paths, configs)
 
 
-def _snakemake(options: list[str]) -> int:
-    """Run snakemake with this Python; return its exit status, or 128 plus the number of the signal that ended it.
+class _Ended(NamedTuple):
+    """How snakemake ended: with which exit status, and whether a signal to this process stopped it."""
+
+    status: int
+    stopped: bool
+
+
+def _snakemake(options: list[str], output: BinaryIO | None = None, watch: Callable[[], None] | None = None) -> _Ended:
+    """Run snakemake with this Python; its status is 128 plus the number of the signal that ended it, if one did.
 
     Ctrl-C reaches snakemake and its jobs through the process group, so this process only waits for them. SIGTERM is
     sent on to all of them, since snakemake would wait for its jobs to end by themselves.
+
+    Args:
+        options: of snakemake.
+        output: file of its output; None for this process's own. No pipe: snakemake goes on if this process is killed.
+        watch: called every second meanwhile.
     """
-    folder = os.path.dirname(sys.executable)
-    environment = {**os.environ, "PATH": os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])}
-    process = subprocess.Popen([sys.executable, "-m", "snakemake", *options], env=environment)
+    process = _python(["snakemake", *options], output)
+    received: list[int] = []
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                child.send_signal(signal.SIGTERM)
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if number == signal.SIGTERM:
+            for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    child.send_signal(signal.SIGTERM)
 
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: None),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
-    }
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        status = process.wait()
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                status = process.wait(1.0)
+                break
+            if watch and not received:
+                watch()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return 128 - status if status < 0 else status
+    status = 128 - status if status < 0 else status
+    return _Ended(status or (1 if received else 0), bool(received))
+
+
+def _python(module: list[str], output: BinaryIO | int | None) -> subprocess.Popen[bytes]:
+    """Start ``python -m MODULE`` with this Python, whose folder comes first on PATH."""
+    environment = {name: value for name, value in os.environ.items() if not LAUNCHER.fullmatch(name)}
+    folder = os.path.dirname(sys.executable)
+    environment["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
+    errors = subprocess.DEVNULL if output == subprocess.PIPE else subprocess.STDOUT if output else None
+    return subprocess.Popen([sys.executable, "-m", *module], env=environment, stdout=output, stderr=errors)
+
+
+def _watched(options: list[str], configs: list[str], paths: StudyPaths, cores: str) -> _Ended:
+    """Run snakemake with its output in a file, and print how far it is."""
+    log = _log(paths)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print(f"log: {log}; logs of the jobs: {paths.logs}/; stop it with Ctrl-C", flush=True)
+    display = _Display(paths, configs, Progress(len(os.sched_getaffinity(0)) if cores == "all" else int(cores)))
+    with open(log, "wb") as output, display:
+        return _snakemake(options, output, display.update)
+
+
+class _Display:
+    """Prints one line on the whole study every few seconds, rewritten in place on a terminal."""
+
+    def __init__(self, paths: StudyPaths, configs: list[str], progress: Progress) -> None:
+        self.paths, self.configs, self.progress = paths, configs, progress
+        self.seen: dict[Path, str] = {}
+        self.last = time.monotonic()
+        self.speed: subprocess.Popen[bytes] | None = None
+        growing_lines(paths.logs / "train_model", self.seen)
+
+    def __enter__(self) -> "_Display":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.speed and self.speed.poll() is None:
+            self.speed.kill()
+            self.speed.wait()
+        if sys.stdout.isatty() and self.progress.jobs:
+            print(flush=True)
+
+    def update(self) -> None:
+        """Take in the logs, and print what is new."""
+        progress, begun = self.progress, bool(self.progress.jobs)
+        if not begun or time.monotonic() - self.last >= HEARTBEAT_SECONDS:
+            lines = growing_lines(self.paths.logs / "train_model", self.seen)
+            progress.read(_log(self.paths).read_text(encoding="utf-8", errors="replace"), lines)
+        if progress.jobs and not begun:
+            models = sum(count for rule, count in progress.jobs.items() if rule.startswith(TRAIN))
+            print(f"to do: {sum(progress.jobs.values())} jobs, {models} of them trainings", flush=True)
+            if models:
+                self.speed = _python(["hope", "speed", "--json", *self.configs], subprocess.PIPE)
+        self._take_speed()
+        if begun and time.monotonic() - self.last >= HEARTBEAT_SECONDS:
+            self.last = time.monotonic()
+            print(f"\r\x1b[2K{progress.line}" if sys.stdout.isatty() else progress.line, end="", flush=True)
+            print("" if sys.stdout.isatty() else "\n", end="", flush=True)
+
+    def _take_speed(self) -> None:
+        """Print how long the study takes here, once the measurement of the speed has ended."""
+        if self.speed is None or self.speed.poll() is None or self.progress.measured:
+            return
+        assert self.speed.stdout
+        speeds: dict[str, dict[str, float]] = {}
+        text, self.speed = self.speed.stdout.read(), None
+        with suppress(ValueError):  # without a measurement, the jobs so far alone tell
+            speeds = json.loads(text)
+        if speeds:
+            self.progress.measured = {arm: (one["training"], one["measuring"]) for arm, one in speeds.items()}
+            measured = ", ".join(f"{arm} {one['tokens_per_second']:,.0f}" for arm, one in speeds.items())
+            seconds = self.progress.work / self.progress.cores
+            print(
+                f"about {duration(seconds)} on {self.progress.cores} cores, by the tokens per second of a training "
+                f"here: {measured}",
+                flush=True,
+            )
+
+
+def _log(paths: StudyPaths) -> Path:
+    """Return the file of snakemake's own output."""
+    return paths.logs / "snakemake.log"
 
 
 def _wait_for_engines() -> None:
@@ -114,57 +227,43 @@ def _engine() -> int | None:
     return None
 
 
-@contextmanager
-def _heartbeat(folder: Path) -> Iterator[None]:
-    """Print the last line of every log in ``folder`` that grows while the block runs."""
-    ended = threading.Event()
-    shown: dict[Path, str] = {path: _last_line(path) for path in folder.glob("*.log")}
+def _explain(paths: StudyPaths, again: str) -> None:
+    """Print why the study is not complete: the error of each job that failed, or else what snakemake said last."""
+    text = _log(paths).read_text(encoding="utf-8", errors="replace")
+    logs = dict.fromkeys(Path(name) for name in FAILED.findall(text))
+    reasons = [f"{log}: {_reason(log)}" for log in logs]
+    if not reasons:
+        reasons = [f"{_log(paths)}: {line}" for line in text.splitlines() if line.strip()][-5:]
+    print("\nThe study is not complete.", *reasons, sep="\n", flush=True)
+    print(f"Once that is mended, the same command goes on from here: {again}", flush=True)
 
-    def show() -> None:
-        while not ended.wait(HEARTBEAT_SECONDS):
-            for path in sorted(folder.glob("*.log")):
-                line = _last_line(path)
-                if line and line != shown.get(path):
-                    shown[path] = line
-                    print(f"{path.stem}: {line}", flush=True)
 
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
+def _reason(log: Path) -> str:
+    """Return why a job failed: its error line, or the last line of its traceback."""
     try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _last_line(path: Path) -> str:
-    """Return the last complete line of a log, or an empty string."""
-    try:
-        with open(path, "rb") as handle:
-            handle.seek(max(0, os.path.getsize(path) - 2000))
-            lines = handle.read().decode(errors="replace").rpartition("\n")[0].splitlines()
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     except OSError:
-        return ""
-    return lines[-1].strip() if lines else ""
-
-
-def _explain(paths: StudyPaths, started: float) -> None:
-    """Print the error line of each failed step again, after snakemake's output."""
-    print("\nThe study is not complete.", flush=True)
-    for log in sorted(paths.logs.rglob("*.log")):
-        if log.stat().st_mtime >= started:
-            for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-                if line.startswith("hope: error: "):
-                    print(f"{log}: {line.removeprefix('hope: error: ')}")
-    print("The same command goes on from here.", flush=True)
+        lines = []
+    errors = [line.removeprefix("hope: error: ") for line in lines if line.startswith("hope: error: ")]
+    if errors:
+        return errors[-1]
+    if any(line.startswith("Traceback ") for line in lines):
+        return f"{lines[-1]} (the traceback is there)"
+    return "it ended without an error of its own; if nobody stopped it, the machine's memory was full"
 
 
 def _conclude(paths: StudyPaths, configs: list[str]) -> int:
-    """Write Snakemake's own report into the study's folder and print the addresses of both reports."""
+    """Write Snakemake's own report into the study's folder; print the verdicts and the addresses of both reports."""
+    text = _log(paths).read_text(encoding="utf-8", errors="replace") if _log(paths).exists() else ""
+    print(*[line for line in text.splitlines() if line.startswith("Nothing to be done")], sep="\n", end="", flush=True)
     page = paths.root / "snakemake-report.html"
-    status = _snakemake(["--report", str(page), "--quiet", "all", *configs])
-    if status:
-        return status
+    with tempfile.TemporaryFile() as output:
+        ended = _snakemake(["--report", str(page), "--quiet", "all", *configs], output)
+        if ended.status:
+            output.seek(0)
+            print(output.read().decode(errors="replace"), end="", flush=True)
+            return ended.status
+    print("", *verdict_lines(paths.claims), sep="\n")
     print(
         f"\nreport:          {(paths.report / 'index.html').resolve().as_uri()}"
         f"\nworkflow report: {page.resolve().as_uri()}"
@@ -172,3 +271,14 @@ def _conclude(paths: StudyPaths, configs: list[str]) -> int:
         flush=True,
     )
     return 0
+
+
+def verdict_lines(claims: Path) -> list[str]:
+    """Return a table of the verdicts in ``claims.json``: one line per claim, with its effect."""
+    rows = [("claim", "", "verdict", "effect")]
+    with suppress(UserError):
+        for claim in read_json(claims)["claims"]:
+            value, unit = claim["estimate"], claim.get("unit") or ""
+            effect = f"{signed(value)} {interval(claim['low'], claim['high'], value)}".strip()
+            rows.append((claim["id"], claim["title"], claim["verdict"], "–" if value is None else f"{effect} {unit}"))
+    return table(rows, left=range(4))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from hope.adopt import check_layout
 from hope.config import Arm, Study
 from hope.data.sources.files import find_files
+from hope.errors import UserError
 from hope.paths import StudyPaths
 from hope.reporting.claims_check import checked_claims
 from hope.reporting.claims_file import ClaimsFile
@@ -50,14 +51,23 @@ def check_study(study: Study) -> StudyFiles:
     """Check that a study's claims fit it and that the user's own files exist; return both.
 
     Raises:
-        UserError: the study's results are of before there were arms, the claims file is wrong, a path of the corpus
-            leads to no file, or the file of an encoding or a task is missing.
+        UserError: the project's path has braces, the study's results are of before there were arms, the claims file is
+            wrong, a path of the corpus leads to no file, or a hostfile or the file of an encoding or a
+            task is missing.
     """
+    here = str(Path.cwd())
+    if {"{", "}"} & set(here):
+        raise UserError(f"{here}: Snakemake reads braces in a path as wildcards; move the project to a path without")
     check_layout(StudyPaths.named(study.study).root)
     return StudyFiles(checked_claims(study), {name: _files_of(arm) for name, arm in study.arms.items()})
 
 
 def _files_of(arm: Arm) -> ArmFiles:
+    hostfile = arm.training.hostfile
+    if hostfile is not None and not Path(hostfile).is_file():
+        raise UserError(
+            f"training.hostfile: there is no file '{hostfile}'; write one with a line HOST slots=N per node"
+        )
     corpus = find_files(arm.corpus.files.paths)[0] if arm.reads_text and arm.corpus.source == "files" else []
     sources = {name: arm.source(name) for name in arm.encodings}
     return ArmFiles(

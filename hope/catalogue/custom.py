@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +41,12 @@ def load_class(implementation: str, base: type[Base], key: str, public: str) -> 
             f"{key}: '{implementation}' cannot be loaded ({error}); "
             "name a module that Python finds from the project's root, and a class in it"
         ) from None
+    except Exception as error:
+        # Code of the user's own may raise anything when it is imported.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if isinstance(error, SyntaxError) else f" at {place.filename}:{place.lineno}"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{key}: '{implementation}' cannot be loaded ({reason}{where}); mend that file") from error
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise UserError(f"{key}: '{implementation}' is no subclass of {public}")
     return kind
@@ -55,9 +62,11 @@ def source_file(family: str) -> Path:
         A path relative to the current folder for a file in it, else an absolute one.
 
     Raises:
-        UserError: there is no such module.
+        UserError: it names no class, or there is no such module.
     """
-    module = family.partition(":")[0]
+    module, _, attribute = family.partition(":")
+    if not attribute.isidentifier():
+        raise UserError(f"'{family}' names no class; write module:Class")
     try:
         spec = _spec(module)
     except (ImportError, ValueError):

@@ -160,11 +160,12 @@ def init_tracking(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train one model."""
     from hope.config import Training, TrainStage, from_json
+    from hope.files import read_json
     from hope.training.launch import launch
     from hope.training.process import Job
 
     given = options.settings
-    settings = from_json(TrainStage, given if given.startswith("{") else Path(given).read_text(encoding="utf-8"))
+    settings = from_json(TrainStage, given if given.startswith("{") else json.dumps(read_json(Path(given))))
     training = {**settings.training.model_dump(), **json.loads(options.launch)}
     settings = settings.model_copy(update={"training": from_json(Training, json.dumps(training))})
     with _recorded(options, settings, [options.data / "train"], f"{SNAPSHOTS}/*.safetensors"):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from hope.commands.declaration import CONFIGFILE, STUDY, argument, command, positive
@@ -75,9 +76,43 @@ def plan(options: argparse.Namespace) -> None:
         print("\n\n\n".join(plan_text(study.arms[name], estimate) for name, estimate in plans.items()))
 
 
+@command(CONFIGFILE, argument("--json", action="store_true", help="print JSON, with the seconds of a model per arm"))
+def speed(options: argparse.Namespace) -> None:
+    """Measure how fast this machine trains the models of a study, in seconds."""
+    from hope.config import load_study, with_base
+    from hope.plan.compute import measuring_flops, training_flops
+    from hope.plan.sizes import count_parameters, vocabulary_of
+    from hope.training.speed import is_measured, training_speed
+
+    speeds = {}
+    for name, arm in load_study(with_base(options.configfile)).arms.items():
+        vocabulary, training = vocabulary_of(arm), arm.training
+        sizes = arm.model, arm.encoding(arm.encodings[0]), vocabulary, training.length
+        if not is_measured(count_parameters(*sizes).total):
+            print(f"{name}: its models are too large to measure on a CPU; see 'python -m hope plan'", file=sys.stderr)
+            continue
+        tokens_per_second = training_speed(arm, vocabulary)
+        seconds = training.steps * training.batch_windows * training.length / tokens_per_second
+        flops = sum(measuring_flops(arm, vocabulary, arm.is_rotary(encoding)) for encoding, _ in arm.runs())
+        measuring = seconds * flops / len(arm.runs()) / training_flops(arm, vocabulary)[1]
+        speeds[name] = {"tokens_per_second": tokens_per_second, "training": seconds, "measuring": measuring}
+    if options.json:
+        print(json.dumps(speeds))
+        return
+    for name, measured in speeds.items():
+        print(f"{name}: {measured['tokens_per_second']:,.0f} tokens/s in one training")
+
+
+def _cores(text: str) -> str:
+    """Read a number of cores, or ``all``."""
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of cores; give 1 or more, or all")
+    return text
+
+
 @command(
     CONFIGFILE,
-    argument("--cores", default="all", help="cores to use"),
+    argument("--cores", type=_cores, default="all", help="cores to use"),
     argument("rest", nargs=argparse.REMAINDER, help="after --: further options of snakemake"),
 )
 def reproduce(options: argparse.Namespace) -> int:

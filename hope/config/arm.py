@@ -23,12 +23,15 @@ from hope.section import Section
 from hope.tasks import TaskDefinition
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_LONGEST_NAME = 100
 EncodingName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": NAMES}, {"type": "string"}]})]
 """Any text, since definitions add names; an editor suggests the names of the catalogue."""
 
 
 def wrong_name(key: str, name: str) -> str:
     """Return an error if the name of a study, an arm or an encoding cannot name a folder, else an empty string."""
+    if len(name) > _LONGEST_NAME:
+        return f"{key}: '{name[:20]}...' has {len(name)} characters; at most {_LONGEST_NAME} can name a folder here"
     return "" if _NAME.fullmatch(name) else f"{key}: '{name}' must be letters, digits, '.', '_' and '-'"
 
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from hope.config.documents import read_document
 from hope.config.messages import describe
 from hope.config.study import Study, resolve
 from hope.errors import UserError
@@ -52,20 +52,14 @@ def load_study(paths: list[Path], over: dict[str, Any] | None = None) -> Study:
         over: keys from the command line, laid over the files.
 
     Raises:
-        UserError: a file is missing, is not YAML, or the study is wrong.
+        UserError: a file is missing, is empty, is not YAML, or the study is wrong.
     """
     layers = []
     for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8")
-            # YAML would read a number like 1e-05 in it as text.
-            content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        except FileNotFoundError:
-            raise UserError(f"{path}: there is no such config file") from None
-        except (yaml.YAMLError, ValueError) as error:
-            kind = "JSON" if path.suffix == ".json" else "YAML"
-            raise UserError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from None
-        layers.append((str(path), {} if content is None else _lines(content, str(path))))
+        content = read_document(path, "config file")
+        if content is None:
+            raise UserError(f"{path}: there is nothing in it; write 'key: value' lines, or leave the file out")
+        layers.append((str(path), _lines(content, str(path))))
     return resolve([*layers, *([("--config", over)] if over else [])])
 
 

@@ -1,5 +1,6 @@
 """Mistakes in a config, reported in one line."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, get_args, get_origin
 
@@ -35,11 +36,25 @@ def describe(error: ValidationError, kind: type[BaseModel], prefix: str = "", al
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
         value = first.get("input")
-        shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
+        if first["type"] in ("model_type", "dict_type"):
+            message = "expected 'key: value' lines below it"
+        elif first["type"] == "invalid_key":
+            message = "a key must be text; put it in quotes"
+        elif first["type"] == "secret":
+            return f"{key}: {message}"
+        shown = ""
+        if isinstance(value, bool) or value is None:
+            shown = f" (got {json.dumps(value)})"
+        elif isinstance(value, str | int | float):
+            shown = f" (got {_short(repr(value))})"
         if first["type"] == "float_type" and isinstance(value, str):
             shown += "; YAML reads 3e-3 as text, write 3.0e-3 or 0.003"
         text = f"{key}: {message}{shown}" if key else message
     return text + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _keys_at(kind: type[BaseModel], location: tuple) -> list[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from hope.config.arm import Arm, wrong_name
 from hope.config.messages import describe, first_error
@@ -19,6 +20,20 @@ class Tracking(Section):
 
     uri: str | None = Field(None, description="address of an MLflow server; null: the store in the study's folder")
     live: bool = Field(True, description="true: send metrics while a model trains; false: when the study ends")
+
+    @field_validator("uri")
+    @classmethod
+    def _is_of_a_server(cls, uri: str | None) -> str | None:
+        if uri is not None and not uri.startswith(("http://", "https://")):
+            raise ValueError("expected the address of an MLflow server, http://..., or null")
+        if uri is not None and "@" in uri.split("/")[2]:
+            # PydanticCustomError shows no input: the line must not repeat the password.
+            raise PydanticCustomError(
+                "secret",
+                "a user or password here would be written into the results; set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment",
+            )
+        return uri
 
 
 class Report(Section):

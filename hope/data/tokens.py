@@ -61,6 +61,10 @@ class TokenCorpus:
             dtype = np.dtype(manifest["dtype"]).newbyteorder("<")
             counts = [shard["tokens"] for shard in manifest["shards"]]
             for shard in manifest["shards"]:
+                if Path(shard["file"]).name != shard["file"]:
+                    raise UserError(
+                        f"{folder / 'manifest.json'}: names {shard['file']!r}, no file of its folder; {AGAIN}"
+                    )
                 _check_file(folder / shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"], verify)
             documents = folder / "documents.bin"
             _check_file(documents, (manifest["documents"] + 1) * 8, manifest["documents_sha256"], verify)

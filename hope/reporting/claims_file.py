@@ -6,10 +6,10 @@ No numerical library is imported, so that a mistake in the file is reported at o
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from hope.config import MAIN, Section, describe
+from hope.config.documents import read_document
 from hope.errors import UserError, nearest
 from hope.measures import KEYS, MEASURES, Endpoint, known
 from hope.measures.old_names import side_now
@@ -188,12 +188,7 @@ def load_claims(path: Path) -> ClaimsFile:
     Raises:
         UserError: the file is missing, is not YAML, or has a wrong key or value: one line that names the key.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such claims file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_document(path, "claims file")
     if not isinstance(content, dict) or not _is_list_of_maps(content.get("claims")):
         raise UserError(f"{path}: expected a key 'claims' with a list of claims, as in workflow/claims.yaml")
     try:

@@ -10,6 +10,7 @@ from hope.errors import UserError
 from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
 from hope.tracking import MLFLOW_DEFAULTS, MLFLOW_ENVIRONMENT
+from hope.tracking.address import sqlite_address
 
 # MLflow reads these at import. Its own first experiment would else keep the working directory's absolute path.
 os.environ.update(
@@ -68,7 +69,7 @@ def connect(study: Path, uri: str | None) -> Tracker:
     # Processes that migrate a new SQLite file at once would all fail.
     lock = exclusive_lock(folder / ".lock", wait=True, on_wait=lambda line: None, poll_seconds=0.1)
     with one_line_errors(study, uri), lock if uri is None else contextlib.nullcontext():
-        client = MlflowClient(tracking_uri=uri or f"sqlite:///{folder / 'mlflow.db'}?timeout={BUSY_SECONDS}")
+        client = MlflowClient(tracking_uri=uri or f"{sqlite_address(folder)}?timeout={BUSY_SECONDS}")
         return Tracker(client, _experiment(client, name, embedded=uri is None), folder, uri)
 
 

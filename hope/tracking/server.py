@@ -15,6 +15,7 @@ from pathlib import Path
 from hope.errors import UserError
 from hope.paths import StudyPaths
 from hope.tracking import MLFLOW_DEFAULTS, MLFLOW_ENVIRONMENT
+from hope.tracking.address import plain_path, sqlite_address
 from hope.tracking.store import find_study
 
 HOST = "127.0.0.1"
@@ -46,8 +47,8 @@ def serve(study: Path | str, port: int) -> None:
     port = _free_port(port)
     url = f"http://{HOST}:{port}"
     command = [*PROGRAM, "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(store / "artifacts")]
+    command += ["--backend-store-uri", sqlite_address(store)]
+    command += ["--artifacts-destination", str(plain_path(store) / "artifacts")]
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     print(f"{folder}: starting the MLflow UI", flush=True)

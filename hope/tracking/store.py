@@ -64,8 +64,9 @@ def sync(study: Path | str, uri: str | None = None) -> None:
     started, folder = time.monotonic(), find_study(study)
     check_layout(folder)
     with exclusive_lock(StudyPaths(folder).tracking / ".sync.lock", wait=True), one_line_errors(folder, uri):
+        contents = read_study(folder)
         tracker = connect(folder, uri)
-        contents, stored = read_study(folder), find_runs(tracker)
+        stored = find_runs(tracker)
         runs: dict[str | None, str] = {}
         changes = 0
         for content in contents:

@@ -81,7 +81,7 @@ def claimed_device(visible: list[str], number: int, locks: Path = LOCKS) -> Iter
         locks: folder of the lock files.
 
     Raises:
-        CannotRunHere: the node has fewer devices than processes.
+        CannotRunHere: the node has fewer devices than processes, or the folder is another user's.
     """
     if number >= len(visible):
         raise CannotRunHere(
@@ -89,6 +89,8 @@ def claimed_device(visible: list[str], number: int, locks: Path = LOCKS) -> Iter
             f"({VISIBLE}={os.environ.get(VISIBLE, 'not set')}); lower it, or ask for more GPUs"
         )
     locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if locks.lstat().st_uid != os.getuid():
+        raise CannotRunHere(f"{locks}: belongs to another user; have it removed")
     with ExitStack() as stack:
         for name in visible[number:] + visible[:number]:
             try:

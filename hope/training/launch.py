@@ -48,7 +48,7 @@ def launch(job: Job, rendezvous: str = "") -> bool:
     if world is not None and world != settings.world:
         raise CannotRunHere(
             f"training.processes: {settings.nodes} x {settings.processes} processes (nodes x processes), but "
-            f"the launcher started {world}; make them agree"
+            f"the launcher started {world}; make them agree, or unset TORCHELASTIC_RUN_ID and CROSS_RANK"
         )
     if world is not None or settings.world == 1:
         take_part(job, rank, settings.world)
@@ -79,7 +79,13 @@ def _place_among_processes() -> tuple[int, int | None]:
     """
     if not {"TORCHELASTIC_RUN_ID", "CROSS_RANK"} & os.environ.keys():
         return 0, None
-    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank, world, local = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if not (rank.isdecimal() and world.isdecimal() and local.isdecimal() and int(rank) < int(world)):
+        raise CannotRunHere(
+            f"TORCHELASTIC_RUN_ID or CROSS_RANK is set, as under a launcher, but with RANK '{rank}', WORLD_SIZE "
+            f"'{world}' and LOCAL_RANK '{local}'; unset them, or start with torchrun"
+        )
+    return int(rank), int(world)
 
 
 def _run_processes(job: Job) -> int:

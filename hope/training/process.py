@@ -98,7 +98,15 @@ def take_part(job: Job, rank: int, world: int) -> None:
         # DeepSpeed reads both: the first when it is imported; and each process sees one device.
         os.environ |= {"DS_ACCELERATOR": "cuda" if visible else "cpu", "LOCAL_RANK": "0"}
         alone: dict[str, Any] = {"store": HashStore(), "rank": 0, "world_size": 1} if world == 1 else {}
-        dist.init_process_group("nccl" if visible else "gloo", timeout=COLLECTIVE, **alone)
+        try:
+            dist.init_process_group("nccl" if visible else "gloo", timeout=COLLECTIVE, **alone)
+        except (dist.DistError, ValueError) as error:
+            place = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
+            reason = " ".join(str(error).split())[:200]
+            raise CannotRunHere(
+                f"MASTER_ADDR:MASTER_PORT: the processes cannot meet at {place} ({reason}); "
+                "choose a free port, or start with torchrun, which sets both"
+            ) from None
         held.callback(dist.destroy_process_group)
         requests = Requests()
         if requests.any(device is None):

@@ -60,6 +60,7 @@ def study_status(study: Path | None, configfiles: list[Path]) -> str:
         folder = RESULTS / name if name == Path(described.study) else find_study(name)
         return progress_table(study_progress(described, folder))
     folder = find_study(study)
+    check_layout(folder)
     resolved = StudyPaths(folder).config
     if not resolved.exists():
         raise UserError(f"{resolved}: not there yet; give the study's config with --configfile")

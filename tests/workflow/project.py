@@ -103,9 +103,10 @@ def make_project(root: Path) -> Project:
         shutil.copy(ROOT / name, root / name)
     for name in ("profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, root / name)
-    modules = ("__init__", "adopt", "cli", "errors", "files", "paths", "reproduce", "section", "seeding", "study_files")
+    modules = ["__init__", "adopt", "cli", "errors", "files", "paths", "progress", "reproduce", "section", "seeding"]
     reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file")]
-    for name in (*modules, *reporting, "data/__init__", "model/__init__", "model/registration"):
+    rest = ["study_files", "words", "data/__init__", "model/__init__", "model/registration"]
+    for name in (*modules, *reporting, *rest):
         (root / "hope" / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "hope" / f"{name}.py", root / "hope" / f"{name}.py")
     # Of the figures the text alone is read.

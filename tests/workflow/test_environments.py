@@ -69,3 +69,13 @@ def test_what_is_asked_for_by_name_is_in_the_lock() -> None:
 
 def test_reports_need_no_torch() -> None:
     assert "torch" not in pip_part(ROOT / "envs" / "report.yaml")
+
+
+def test_both_images_install_the_lock_as_everyone_does() -> None:
+    base, *stages = (ROOT / "Containerfile").read_text(encoding="utf-8").split("\nFROM ")[1:]
+    assert re.match(r"docker\.io/library/python:3\.1[1-3]\.\d+-\S+ AS base\n", base)
+    assert "COPY --chown=hope Makefile requirements.lock ./" in base and "USER 1000" in base
+    assert [re.match(r"base AS (\w+)\n", stage)[1] for stage in stages] == ["cpu", "cuda"]  # type: ignore[index]
+    for stage in stages:
+        assert "RUN make setup PIP_ARGS=" in stage and 'CMD ["make", "reproduce"]' in stage
+        assert "pip install" not in stage

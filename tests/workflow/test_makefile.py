@@ -88,3 +88,33 @@ def test_reproduce_takes_a_config(folder: Path) -> None:
     assert make(folder, "reproduce", "CONFIG=mine.yaml", "CORES=1").returncode == 0
     last = (folder / "calls.txt").read_text(encoding="utf-8").splitlines()[-1]
     assert last == ".venv/bin/python -m hope reproduce --cores 1 --configfile mine.yaml"
+
+
+ODD = """it's $(touch bad) `touch bad` "x" $HOME #;&.yaml"""
+ARGUMENTS = """#!/bin/sh
+for each in "$@"; do echo "<$each>" >> "$CALLS"; done
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("my study.yaml", ["my study.yaml"]),
+        (ODD, [ODD]),
+        ("one.yaml two.yaml", ["one.yaml", "two.yaml"]),
+        ("", []),
+    ],
+)
+def test_a_config_may_have_any_name(folder: Path, name: str, files: list[str]) -> None:
+    make(folder, "setup")
+    (folder / "calls.txt").unlink()
+    (folder / ".venv" / "bin" / "python").write_text(ARGUMENTS, encoding="utf-8")
+    for file in files:
+        (folder / file).touch()
+    assert make(folder, "reproduce", f"CONFIG={name}").returncode == 0
+    given = ["-m", "hope", "reproduce", "--cores", "all", *(["--configfile", *files] if files else [])]
+    assert (folder / "calls.txt").read_text(encoding="utf-8").splitlines() == [f"<{each}>" for each in given]
+    assert not (folder / "bad").exists()
+    (folder / "calls.txt").unlink()
+    assert make(folder, "ui", "STUDY=a b").returncode == 0
+    assert (folder / "calls.txt").read_text(encoding="utf-8").splitlines()[-1] == "<a b>"

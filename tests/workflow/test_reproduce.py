@@ -86,6 +86,7 @@ def test_a_signal_stops_everything_soon(project: Project, number: signal.Signals
     assert command.returncode != 0
     assert not psutil.wait_procs([engine, *trainers], timeout=5)[1], "something is still running"
     assert "Traceback" not in output
+    assert output.splitlines()[-1] == "stopped; to go on from here: make reproduce CONFIG=tiny.yaml"
     trained = [given["output"] for step, given in project.calls() if step == "train"]
     assert len(trained) == 2, "what was stopped is not tried again"
 

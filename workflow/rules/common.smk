@@ -21,7 +21,7 @@ def checked(function, *arguments):
     try:
         return function(*arguments)
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise WorkflowError(error.line) from None
 
 
 def outputs(step, folder, without=()):

@@ -48,6 +48,8 @@ def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]
     skipped: Counter[str] = Counter()
     for given in paths:
         matches = list(_expand(given))
+        if not matches and Path(given).expanduser().is_dir():
+            raise UserError(f"corpus.files.paths: '{given}' leads to no file: the folder has none; put texts into it")
         if not matches:
             raise UserError(f"corpus.files.paths: '{given}' leads to no file{_nearby(given)}")
         known = [match for match in matches if match[0].suffix.lower() in SUFFIXES]
@@ -84,9 +86,12 @@ def _expand(given: str) -> Iterator[tuple[Path, str]]:
     if path.exists():
         yield from _below(path, path.parent)
         return
-    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
-    root = Path(*fixed).parent
-    for match in sorted(glob.glob(str(path), recursive=True)):
+    # The path of the project's own folder is no pattern, whatever characters it has.
+    pattern = os.path.normpath(os.path.join(glob.escape(os.getcwd()), Path(given).expanduser()))
+    both = zip(path.parts, Path(pattern).parts, strict=True)
+    fixed = itertools.takewhile(lambda parts: glob.escape(parts[0]) == parts[1], both)
+    root = Path(*(part for part, _ in fixed)).parent
+    for match in sorted(glob.glob(pattern, recursive=True)):
         yield from _below(Path(match), root)
 
 

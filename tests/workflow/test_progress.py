@@ -1,0 +1,105 @@
+"""One line on a whole study, and what is printed when it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hope.paths import StudyPaths
+from hope.progress import JOB_SECONDS, Progress, growing_lines, planned_jobs
+from hope.reproduce import _explain, verdict_lines
+
+TABLE = """Using shell: /usr/bin/bash
+Job stats:
+job                 count
+----------------  -------
+all                     1
+prepare_corpus          1
+train_text              2
+train_retrieval         2
+write_report            1
+total                   7
+
+Select jobs to execute...
+"""
+JOBS = {"prepare_corpus": 1, "train_text": 2, "train_retrieval": 2, "write_report": 1}
+MEASURED = {"text": (80.0, 15.0), "retrieval": (30.0, 15.0)}
+
+
+def finished(*rules: str) -> str:
+    return "".join(f"Finished jobid: {number} (Rule: {rule})\n" for number, rule in enumerate(rules))
+
+
+def test_the_plan_is_read_from_the_log_once_it_is_whole() -> None:
+    assert planned_jobs(TABLE) == JOBS
+    assert planned_jobs(TABLE.partition("total")[0].partition("train_text")[0]) == {}
+    assert planned_jobs("") == {}
+
+
+def test_shares_and_time_left_follow_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = Progress(cores=2, started=now)
+    assert progress.seconds_left is None
+    progress.read(TABLE, [])
+    assert progress.seconds_left is None, "nothing is measured, nothing is done"
+    progress.measured = MEASURED
+    work = 2 * (100 + 50) + 2 * JOB_SECONDS
+    assert progress.work == work and progress.seconds_left == pytest.approx(work / 2)
+    progress.read(TABLE + finished("prepare_corpus", "train_text", "all"), ["step 5 of 10 (50%)  loss 1"])
+    # The training on its way is an average one of those that are open.
+    done = JOB_SECONDS + 100 + 0.5 * (100 + 50) / 2
+    assert progress.share == pytest.approx(done / work)
+    now += done / 2  # as fast as was expected
+    assert progress.seconds_left == pytest.approx((work - done) / 2)
+    slow = Progress(cores=2, measured=MEASURED, started=now - 2 * done)
+    slow.read(TABLE + finished("prepare_corpus", "train_text"), [])
+    assert slow.seconds_left > (work - done) / 2
+    assert progress.line == " 46%, 2 of 6 jobs, 1 of 4 models trained, 1 training (50%), about 84 s left"
+    progress.read(TABLE + finished(*(rule for rule, count in JOBS.items() for _ in range(count))), [])
+    assert progress.share == 1.0 and progress.seconds_left == 0.0
+
+
+def test_only_logs_that_grow_count(tmp_path: Path) -> None:
+    seen: dict[Path, str] = {}
+    (tmp_path / "a.log").write_text("step 1 of 2 \nhalf a li")
+    assert growing_lines(tmp_path, seen) == ["step 1 of 2"]
+    assert growing_lines(tmp_path, seen) == []
+
+
+def test_the_verdicts_are_a_table(tmp_path: Path) -> None:
+    claim = {"id": "1", "title": "U-shape", "verdict": "supported", "estimate": 0.5, "low": 0.25, "high": 0.75}
+    (tmp_path / "claims.json").write_text(json.dumps({"claims": [{**claim, "unit": "nats"}]}))
+    assert verdict_lines(tmp_path / "claims.json") == [
+        "claim           verdict    effect",
+        "1      U-shape  supported  +0.500 [0.250, 0.750] nats",
+    ]
+    assert len(verdict_lines(tmp_path / "none.json")) == 1
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("step 1\nhope: error: corpus: nothing in it; name another\n", "corpus: nothing in it; name another"),
+        ("Traceback (most recent call last):\n  File\nKeyError: 'x'\n", "KeyError: 'x' (the traceback is there)"),
+        (
+            "step 1\n",
+            "it ended without an error of its own; if nobody stopped it, the machine's memory was full",
+        ),
+    ],
+)
+def test_a_failure_is_told_with_what_fits_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, reason: str
+) -> None:
+    paths = StudyPaths(tmp_path)
+    paths.logs.mkdir()
+    job = paths.logs / "train.log"
+    job.write_text(log)
+    (paths.logs / "snakemake.log").write_text(
+        f"Error in rule train_text:\n    message: train\n    jobid: 3\n    log: {job} (check log file(s) for details)\n"
+    )
+    _explain(paths, "make reproduce")
+    assert capsys.readouterr().out == (
+        f"\nThe study is not complete.\n{job}: {reason}\n"
+        "Once that is mended, the same command goes on from here: make reproduce\n"
+    )
