@@ -17,7 +17,7 @@ from hope.analysis.text_windows import FEWEST, text_windows
 from hope.analysis.ushape import FEWEST_KEYS
 from hope.catalogue import FAMILIES
 from hope.config.data import Files
-from hope.data.sources.readers import collect
+from hope.data.sources import collect
 from hope.errors import UserError
 from hope.files import write_json, write_text
 from hope.interchange.opening import Opened, open_checkpoint
@@ -122,9 +122,9 @@ def name_of(checkpoint: Path) -> str:
 
 def _texts(paths: list[str], field: str) -> list[str]:
     """Return the texts of the documents in the user's files."""
-    asked = config.Corpus(source="files", files=Files(paths=paths, text_field=field))
+    asked = config.TextSource(source="files", files=Files(paths=paths, text_field=field))
     try:
-        return [document.text for document in collect(asked).documents]
+        return [document.text for document in collect(asked)]
     except UserError as error:
         said = str(error).replace("corpus.files.paths", "--text").replace("set corpus.files.text_field", "give --field")
         raise UserError(said) from None
