@@ -13,21 +13,18 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+
+from hope.data.columns import column, numbers
 
 COMMON = 20
 """Documents above which a passage is common (a licence, an import) and joins only neighbours in their order."""
-
-PASSAGES = pa.schema([("row", pa.int64()), ("hash", pa.uint64())])
-"""Columns of a file of passages: the number of a document within the file, and the hash of one of its passages."""
 
 
 class Passages(NamedTuple):
     """The passages of one kind of all documents of a corpus.
 
     Attributes:
-        files: with the columns of :data:`PASSAGES`.
+        files: with the columns of :data:`hope.data.parts.PASSAGES`.
         documents: by file, the number of the document of each row; below 0 for one that is left out.
         sizes: estimated number of distinct passages of each document [documents].
         rates: share of the passages that the files hold of each document [documents]. Where two documents have
@@ -73,11 +70,29 @@ def group_near_copies(kinds: Sequence[Passages], share: float, memory_mb: int, s
         wanted = kind.by_chance + (1 - kind.by_chance) * share
         near, unsure = _near_pairs(kind, wanted, memory_mb, spill)
         found.append(near)
+        if found:
+            # What other passages have joined needs no second look.
+            group = _connected(np.concatenate(found, axis=1), count)
+            unsure = unsure[:, group[unsure[0]] != group[unsure[1]]]
         if unsure.size and kind.finer:
             found.append(_confirmed(unsure, kind.finer(np.unique(unsure)), wanted, memory_mb, spill))
-    first, second = np.concatenate(found, axis=1)
-    links = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(count, count))
-    return connected_components(links, directed=False)[1].astype(np.int64)
+    return _connected(np.concatenate(found, axis=1), count)
+
+
+def _connected(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return the group of each document that chains of pairs make [documents], numbered by its first document."""
+    first = np.arange(count)
+    while True:
+        # Each document takes the lowest number that it or its partner leads to, and then follows it to its end.
+        lowest = first.copy()
+        for one, other in (pairs, pairs[::-1]):
+            np.minimum.at(lowest, first[one], first[other])
+        while (lowest[lowest] != lowest).any():
+            lowest = lowest[lowest]
+        lowest = lowest[first]
+        if (lowest == first).all():
+            return np.unique(first, return_inverse=True)[1]
+        first = lowest
 
 
 def shared_with_training(
@@ -91,16 +106,16 @@ def shared_with_training(
         memory_mb: what DuckDB may hold.
         spill: folder for what does not fit.
     """
-    with _opened(passages, memory_mb, spill, held_out=held_out) as connection:
-        found = connection.execute("""
-            WITH asked AS (SELECT hash, document FROM passages JOIN documents USING (document) WHERE held_out),
+    with _opened(passages, memory_mb, spill, held_out=held_out.astype(np.int8)) as connection:
+        found = connection.sql("""
+            WITH asked AS (SELECT hash, document FROM passages JOIN documents USING (document) WHERE held_out = 1),
             seen AS (
                 SELECT DISTINCT hash FROM passages JOIN documents USING (document)
-                WHERE NOT held_out AND hash IN (SELECT hash FROM asked))
+                WHERE held_out = 0 AND hash IN (SELECT hash FROM asked))
             SELECT document, count(seen.hash) / count(*) AS share FROM asked LEFT JOIN seen USING (hash) GROUP BY ALL
-            """).fetchnumpy()  # fmt: skip
+            """).to_arrow_table()  # fmt: skip
     shares = np.zeros(len(held_out))
-    shares[np.asarray(found["document"], dtype=np.int64)] = found["share"]
+    shares[numbers(found["document"], "<i8")] = numbers(found["share"], "<f8")
     return shares[held_out]
 
 
@@ -135,7 +150,7 @@ def _near_pairs(
             """)  # fmt: skip
         # The error is three standard deviations of the number of shared passages in a sample. Common passages are
         # compared only where they can reach the share.
-        found = connection.execute("""
+        found = connection.sql("""
             WITH commons AS (SELECT document, count(*) AS common FROM held WHERE common GROUP BY ALL),
             needs AS (
                 SELECT first, second, rare, least(coalesce(c.common, 0), coalesce(d.common, 0)) AS most,
@@ -151,11 +166,11 @@ def _near_pairs(
                 JOIN held a ON a.document = first JOIN held b ON b.document = second AND b.hash = a.hash
                 WHERE rare <= needed + error AND a.common
                 GROUP BY ALL)
-            SELECT first, second, rare + coalesce(common, 0) > needed + error AS sure
+            SELECT first, second, (rare + coalesce(common, 0) > needed + error)::TINYINT AS sure
             FROM needs LEFT JOIN shared USING (first, second)
             WHERE rare + coalesce(common, 0) > needed - error
-            """, [wanted]).fetchnumpy()  # fmt: skip
-    pairs, sure = np.array([found["first"], found["second"]], dtype=np.int64), np.asarray(found["sure"], dtype=bool)
+            """, params=[wanted]).to_arrow_table()  # fmt: skip
+    pairs, sure = _pairs(found), numbers(found["sure"], "i1") == 1
     return pairs[:, sure], pairs[:, ~sure]
 
 
@@ -164,8 +179,8 @@ def _confirmed(
 ) -> NDArray[np.int64]:
     """Return those of the pairs that share more than ``wanted`` of these passages [2, pairs]."""
     with _opened(passages, memory_mb, spill, size=passages.sizes, rate=passages.rates) as connection:
-        connection.register("pairs", pa.table({"first": pairs[0], "second": pairs[1]}))
-        found = connection.execute("""
+        connection.register("pairs", _table(first=pairs[0], second=pairs[1]))
+        found = connection.sql("""
             WITH shared AS (
                 SELECT first, second, count(*) AS shared
                 FROM pairs
@@ -174,8 +189,18 @@ def _confirmed(
             SELECT first, second
             FROM shared JOIN documents a ON a.document = first JOIN documents b ON b.document = second
             WHERE shared > $1 * least(a.size, b.size) * least(a.rate, b.rate)
-            """, [wanted]).fetchnumpy()  # fmt: skip
-    return np.array([found["first"], found["second"]], dtype=np.int64)
+            """, params=[wanted]).to_arrow_table()  # fmt: skip
+    return _pairs(found)
+
+
+def _pairs(found: pa.Table) -> NDArray[np.int64]:
+    """Return the pairs of documents in a table [2, pairs]."""
+    return np.stack([numbers(found[name], "<i8") for name in ("first", "second")])
+
+
+def _table(**columns: NDArray[Any]) -> pa.Table:
+    """Return arrays as a table that DuckDB reads."""
+    return pa.Table.from_arrays([column(values) for values in columns.values()], list(columns))
 
 
 @contextmanager
@@ -190,12 +215,11 @@ def _opened(
         "preserve_insertion_order": False,
     }
     with duckdb.connect(config=settings) as connection:
-        numbers = np.arange(len(passages.sizes))
-        connection.register("documents", pa.table({"document": numbers, **of_documents}))
+        connection.register("documents", _table(document=np.arange(len(passages.sizes)), **of_documents))
         parts = []
         for index, (path, documents) in enumerate(zip(passages.files, passages.documents, strict=True)):
             kept = np.flatnonzero(documents >= 0)
-            connection.register(f"rows{index}", pa.table({"row": kept, "document": documents[kept]}))
+            connection.register(f"rows{index}", _table(row=kept, document=documents[kept]))
             name = str(path).replace("'", "''")
             parts.append(f"SELECT hash, document FROM read_parquet('{name}') JOIN rows{index} USING (row)")
         connection.execute(f"CREATE TEMP VIEW passages AS {' UNION ALL '.join(parts)}")

@@ -2,10 +2,10 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,21 +14,16 @@ from numpy.typing import NDArray
 
 from hope import config
 from hope.data import sources
-from hope.data.duplicates import PASSAGES
+from hope.data.columns import column, digests, strings
+from hope.data.part_files import DESCRIPTION, LINES, PASSAGE_FILES, PHRASES, RUNS, TEXTS
 from hope.data.passages import line_hashes, sampled_runs
 from hope.data.progress import ProgressLines
 from hope.data.sources.document import Record, Shard
-from hope.files import read_json, sha256_of_file, whole_file, write_json
-
-TEXTS, DESCRIPTION = "texts.parquet", "part.json"
-"""Files of a part that stay; the description is written last."""
-
-LINES, RUNS, PHRASES = PASSAGE_FILES = ("lines.parquet", "runs.parquet", "phrases.parquet")
-"""Files of the passages of a part, which are needed until the corpus is split."""
+from hope.files import sha256_of_file, whole_file, write_json
 
 DOCUMENTS = pa.schema(
     [
-        ("name", pa.string()),
+        ("name", pa.large_string()),
         ("characters", pa.int64()),
         ("bytes", pa.int64()),
         ("digest", pa.binary(16)),
@@ -39,6 +34,9 @@ DOCUMENTS = pa.schema(
         ("text", pa.large_string()),
     ]
 )
+PASSAGES = pa.schema([("row", pa.int64()), ("hash", pa.uint64())])
+"""Columns of a file of passages: the number of a document within the file, and the hash of one of its passages."""
+
 ROW_GROUP_CHARACTERS = 16_000_000
 """Characters in a row group of the texts, the part that a reader holds at once."""
 
@@ -92,46 +90,18 @@ class DocumentPassages:
         return cls({LINES: line_hashes(text), RUNS: runs.hashes, PHRASES: runs.phrases}, runs.rate)
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part that has been read.
+class _Row(NamedTuple):
+    """One row of :data:`DOCUMENTS`, or all of a row group, field by field."""
 
-    Attributes:
-        folder: of its files.
-        description: content of ``part.json``.
-    """
-
-    folder: Path
-    description: dict[str, Any]
-
-    @classmethod
-    def open(cls, folder: Path) -> "Part":
-        """Return the part in ``folder``.
-
-        Raises:
-            UserError: it has not been read to its end.
-        """
-        return cls(folder, read_json(folder / DESCRIPTION))
-
-    @property
-    def documents(self) -> int:
-        """The number of documents."""
-        return int(self.description["documents"])
-
-    def columns(self, *names: str) -> list[pa.ChunkedArray]:
-        """Return columns of :data:`DOCUMENTS`."""
-        return pq.read_table(self.folder / TEXTS, columns=list(names)).columns
-
-    def texts(self, rows: NDArray[np.int64]) -> Iterator[str]:
-        """Yield the texts of these rows, which ascend, with one row group in memory at a time."""
-        with pq.ParquetFile(self.folder / TEXTS) as file:
-            first = 0
-            for group in range(file.num_row_groups):
-                end = first + file.metadata.row_group(group).num_rows
-                inside = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)]
-                if len(inside):
-                    yield from file.read_row_group(group, columns=["text"])["text"].take(inside - first).to_pylist()
-                first = end
+    name: Any
+    characters: Any
+    bytes: Any
+    digest: Any
+    lines: Any
+    runs: Any
+    phrases: Any
+    rate: Any
+    text: Any
 
 
 class _Writer:
@@ -140,7 +110,7 @@ class _Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bytes = 0
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[_Row] = []
         self._characters = self._number = 0
         self._files = [whole_file(folder / name) for name in (TEXTS, *PASSAGE_FILES)]
 
@@ -154,21 +124,12 @@ class _Writer:
         """Take the next document."""
         content = text.encode()
         passages = DocumentPassages.of(text)
-        self._rows.append(
-            {
-                "name": name,
-                "characters": len(text),
-                "bytes": len(content),
-                "digest": hashlib.blake2b(content, digest_size=16).digest(),
-                "lines": len(passages.hashes[LINES]),
-                "runs": len(passages.hashes[RUNS]),
-                "phrases": len(passages.hashes[PHRASES]),
-                "rate": passages.rate,
-                "text": text,
-            }
-        )
-        for writer, name in zip(self._passages, PASSAGE_FILES, strict=True):
-            writer.add(self._number, passages.hashes[name])
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        lines, runs, phrases = (len(passages.hashes[file]) for file in PASSAGE_FILES)
+        row = _Row(name.encode(), len(text), len(content), digest, lines, runs, phrases, passages.rate, content)
+        self._rows.append(row)
+        for writer, file in zip(self._passages, PASSAGE_FILES, strict=True):
+            writer.add(self._number, passages.hashes[file])
         self._number += 1
         self.bytes += len(content)
         self._characters += len(text)
@@ -176,7 +137,17 @@ class _Writer:
             self._write()
 
     def _write(self) -> None:
-        self._texts.write_table(pa.Table.from_pylist(self._rows, DOCUMENTS))
+        if self._rows:
+            rows = _Row(*zip(*self._rows, strict=True))
+            columns = [
+                strings(rows.name),
+                *(column(np.array(each, dtype=np.int64)) for each in (rows.characters, rows.bytes)),
+                digests(rows.digest),
+                *(column(np.array(each, dtype=np.int64)) for each in (rows.lines, rows.runs, rows.phrases)),
+                column(np.array(rows.rate)),
+                strings(rows.text),
+            ]
+            self._texts.write_table(pa.Table.from_arrays(columns, schema=DOCUMENTS))
         self._rows, self._characters = [], 0
 
     def __exit__(self, *error: Any) -> None:
@@ -221,8 +192,9 @@ class PassageWriter:
         rows = [row for row, _ in self._waiting]
         hashes = [part for _, part in self._waiting]
         if rows:
-            columns = [np.repeat(rows, [len(part) for part in hashes]), np.concatenate(hashes)]
-            self._file.write_table(pa.table(columns, schema=PASSAGES))
+            of_hashes = np.repeat(np.array(rows, dtype=np.int64), [len(part) for part in hashes])
+            columns = [column(of_hashes), column(np.concatenate(hashes))]
+            self._file.write_table(pa.Table.from_arrays(columns, schema=PASSAGES))
         self._waiting, self._count = [], 0
 
     def close(self) -> None:

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from hope import config
-from hope.data.corpus import read_corpus, read_texts
-from hope.data.parts import Part
+from hope.data.prepared import read_corpus, read_texts, sampled_places, texts_at
 from hope.data.progress import ProgressLines
 from hope.data.tokenizer import (
     encode,
@@ -69,7 +67,9 @@ def fit_on_corpus(settings: config.Tokens, corpus: Path, folder: Path) -> None:
     Of a large corpus the fit takes documents up to ``fit_characters``, in the order of the digests of their texts.
     """
     if settings.tokenizer == "bpe":
-        tokenizer = fit_tokenizer(_to_fit_on(corpus, settings.fit_characters), settings.vocabulary)
+        chosen = sampled_places(corpus, "train", settings.fit_characters)
+        print(f"fit the tokenizer: on {chosen.characters.sum():,} characters of the training side", flush=True)
+        tokenizer = fit_tokenizer(texts_at(corpus, chosen), settings.vocabulary)
     else:
         tokenizer = load_pretrained(settings)
     save_tokenizer(tokenizer, folder)
@@ -142,29 +142,6 @@ def _clear(output: Path) -> None:
         (output / split / "manifest.json").unlink(missing_ok=True)
         for path in (output / split).glob("shard-*.bin"):
             path.unlink()
-
-
-def _to_fit_on(corpus: Path, most: int) -> Iterator[str]:
-    """Yield texts of the training side in document order, in all about ``most`` characters."""
-    chosen = pq.read_table(
-        corpus / "documents.parquet", columns=["part", "row", "characters"], filters=[("split", "=", "train")]
-    )
-    part, row, characters = (column.to_numpy() for column in chosen.columns)
-    if characters.sum() <= most:
-        yield from read_texts(corpus, "train")
-        return
-    digests = np.empty(len(row), dtype="S16")
-    for number in np.unique(part):
-        column = Part.open(part_folder(corpus, int(number))).columns("digest")[0]
-        digests[part == number] = np.array(column.take(row[part == number]).to_pylist(), dtype="S16")
-    order = np.argsort(digests, kind="stable")
-    taken = np.zeros(len(row), dtype=bool)
-    taken[order[: int(np.searchsorted(np.cumsum(characters[order]), most)) + 1]] = True
-    print(f"fit the tokenizer: on {characters[taken].sum():,} of {characters.sum():,} characters", flush=True)
-    for number in np.unique(part[taken]):
-        mine = taken & (part == number)
-        texts = Part.open(part_folder(corpus, int(number))).texts(row[mine])
-        yield from (text[:length] for text, length in zip(texts, characters[mine], strict=True))
 
 
 def _check_unknown(settings: config.Tokens, folders: Sequence[Path], output: Path) -> None:

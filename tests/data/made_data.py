@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hope.data.corpus import read_texts
+from hope.data.prepared import read_texts
 
 WORDS = ["wave", "angle", "turn", "head", "query", "key", "value", "past", "near", "far", "light", "stone", "river"]
 
@@ -19,7 +19,7 @@ def prose(seed: int, sentences: int) -> str:
 
 def table_of(corpus: Path) -> pd.DataFrame:
     """Return the table of the documents of a prepared corpus, with their texts."""
-    table = pd.read_parquet(corpus / "documents.parquet").astype({"split": str, "source": str})
+    table = pd.read_parquet(corpus / "documents.parquet")
     for split in ("train", "validation"):
         table.loc[table.split == split, "text"] = list(read_texts(corpus, split))
     return table

@@ -12,8 +12,9 @@ import pytest
 from made_data import prose, table_of
 
 from hope.config import Corpus, Files, Tokens, Validation, to_json
-from hope.data.corpus import prepare_corpus, read_corpus, read_texts
+from hope.data.corpus import prepare_corpus
 from hope.data.parts import read_part
+from hope.data.prepared import read_corpus, read_texts
 from hope.data.tokenize import tokenize_corpus
 from hope.errors import UserError
 from hope.paths import part_folder
