@@ -115,15 +115,17 @@ class Corpus(Section):
 
     @property
     def sources(self) -> dict[str, TextSource]:
-        """The sources by name, in order; a corpus of one source has one of that name."""
+        """The sources by name, in the order of their names; a corpus of one source has one of that name."""
         if self.source == "mixture":
-            return dict(self.mixture)
+            return dict(sorted(self.mixture.items()))
         return {self.source: TextSource(source=self.source, files=self.files, hub=self.hub)}
 
     @property
     def weights(self) -> list[float] | None:
         """The weights of the sources of a mixture; None for a single source, which is taken whole."""
-        return [source.weight for source in self.mixture.values()] if self.source == "mixture" else None
+        if self.source != "mixture":
+            return None
+        return [source.weight for _, source in sorted(self.mixture.items())]
 
     @property
     def parts(self) -> int:
