@@ -6,6 +6,7 @@ from hope.config import Arm
 from hope.plan.devices import DEVICES, GIB, TERA
 from hope.plan.disk import CHECKPOINTS
 from hope.plan.estimate import Hours, Plan
+from hope.plan.preparation import Preparation
 
 PARTS = {
     "weights": "weights",
@@ -28,6 +29,8 @@ NOT_COUNTED = {
 def plan_text(arm: Arm, plan: Plan) -> str:
     """Return the plan of an arm as text."""
     blocks = [_model(arm, plan), _work(arm, plan), _memory(arm, plan), _disk(plan), _hours(arm, plan)]
+    if plan.preparation:
+        blocks.insert(1, _preparation(plan.preparation))
     if plan.notes:
         blocks.append(_labelled("left out", plan.notes))
     return "\n\n".join("\n".join(block) for block in blocks)
@@ -50,6 +53,18 @@ def _model(arm: Arm, plan: Plan) -> list[str]:
             ],
         ),
     ]
+
+
+def _preparation(text: Preparation) -> list[str]:
+    return _labelled(
+        "the text",
+        [
+            f"{_size(text.text)} in about {_count(text.documents)} documents: {_time(text.core_hours)} processor hours "
+            f"to prepare, in up to {_plural(text.jobs, 'job')} at once",
+            f"{_size(text.memory)} of memory for the largest job, {_size(text.stays)} of disk, and "
+            f"{_size(text.meanwhile)} meanwhile",
+        ],
+    )
 
 
 def _work(arm: Arm, plan: Plan) -> list[str]:
@@ -108,7 +123,7 @@ def _disk(plan: Plan) -> list[str]:
             f"{_size(disk.models)} models, {_size(disk.snapshots)} snapshots of them (training.snapshots)",
             f"{_size(disk.checkpoints)} checkpoints of "
             f"{_plural(plan.at_once, 'running training')} ({CHECKPOINTS} of {_size(disk.checkpoint)} each)",
-            f"{_size(disk.tokens)} tokens, if each is seen once; not counted: text, tables and report",
+            f"{_size(disk.tokens)} tokens, if each is seen once; not counted: the text (above), tables and report",
         ],
     )
 

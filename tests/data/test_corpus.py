@@ -158,7 +158,7 @@ def test_the_number_of_shards_changes_no_document_no_side_and_no_token(tmp_path:
     }
     for name, given in (("one", {}), ("mixed", mixed)):
         found = []
-        for shards in (1, 2, 7):
+        for shards in (1, 2, 30):
             output = tmp_path / name / str(shards)
             settings = Corpus.model_validate(
                 corpus_of(folder).model_dump() | given | {"shards": shards, "max_document_share": 0.05}

@@ -19,8 +19,6 @@ rule read_part:
     wildcard_constraints:
         data=one_of(SHARDED),
     priority: 1000
-    # A hub or a network may be out of reach for a while.
-    retries: 2
     conda:
         "../../envs/torch.yaml"
     resources:
