@@ -18,8 +18,8 @@ PIP = "pip=25.3"
 ENVIRONMENTS = {
     "torch": (
         "Steps that read text or compute with models.",
-        "torch deepspeed transformers tokenizers datasets safetensors numpy pandas pyarrow scipy psutil pydantic "
-        "pyyaml mlflow nvidia-ml-py",
+        "torch deepspeed transformers tokenizers datasets duckdb charset-normalizer safetensors numpy pandas pyarrow "
+        "scipy psutil pydantic pyyaml mlflow nvidia-ml-py",
     ),
     "report": (
         "Tables, claims, figures, notebooks, the report and the tracking store; no torch.",

@@ -20,6 +20,16 @@ def snapshot_files(model: Path, steps: Iterable[int]) -> list[Path]:
     return [snapshot_file(model / SNAPSHOTS, step) for step in steps]
 
 
+def part_folder(folder: Path, part: int | str) -> Path:
+    """Return the folder of one part of a corpus or of its tokens.
+
+    Args:
+        folder: of the corpus, or of the tokens.
+        part: its number, or a wildcard.
+    """
+    return folder / "parts" / (f"{part:05d}" if isinstance(part, int) else part)
+
+
 def cost_file(folder: Path, step: str, name: str = "") -> Path:
     """Return the file of the cost of a step without a record, beside its outputs.
 
@@ -95,7 +105,7 @@ class StudyPaths:
         return self.root / "data" / key
 
     def corpus(self, key: str) -> Path:
-        """Folder with ``documents.parquet`` and ``corpus.json``: the split text from which :meth:`data` is made."""
+        """Folder with the texts, ``documents.parquet`` and ``corpus.json``: what :meth:`data` is made from."""
         return self.data(key) / "corpus"
 
     def theory(self, arm: str) -> Path:

@@ -12,13 +12,18 @@ from hope.commands.declaration import COMMANDS, argument, at_least, command, req
 from hope.paths import SNAPSHOTS, StudyPaths, cost_file
 
 if TYPE_CHECKING:
-    from hope.config.section import Section
+    from hope.config import Corpus, Section
 
 SETTINGS = required("--settings", "this step's part of the config, as JSON", str)
 DATA = required("--data", "the study's folder of tokens")
 STUDY_FOLDER = required("--study", "folder of the study's results")
 FOLDER = required("--output", "folder of the results")
 FILE = required("--output", "the file to write")
+CORPUS = required("--corpus", "folder of the split documents")
+PART = required("--part", "number of the part, from 0", int)
+PREPARATION = argument("--preparation", default="{}", help="settings that change no document, as JSON")
+SPLITS = {"train": "train/manifest.json", "validation": "validation/manifest.json"}
+"""What every writer of tokens writes."""
 ON_MODEL = (SETTINGS, required("--model", "folder of a trained model"), DATA, FOLDER)
 
 ROTARY_TABLES = {
@@ -81,24 +86,89 @@ def resolve(options: argparse.Namespace) -> None:
     write_json(options.output, as_config(from_json(Study, options.settings)))
 
 
-@command(SETTINGS, FOLDER, documents="documents.parquet", corpus="corpus.json")
+@command(
+    SETTINGS,
+    PREPARATION,
+    PART,
+    FOLDER,
+    texts="texts.parquet",
+    lines="lines.parquet",
+    runs="runs.parquet",
+    phrases="phrases.parquet",
+    description="part.json",
+)
+def read_part(options: argparse.Namespace) -> None:
+    """Read and clean one part of the documents."""
+    from hope.data.parts import read_part
+
+    with _timed(options, options.output):
+        read_part(_corpus(options), options.part, options.output)
+
+
+@command(SETTINGS, PREPARATION, FOLDER, documents="documents.parquet", corpus="corpus.json")
 def prepare_corpus(options: argparse.Namespace) -> None:
-    """Collect, clean and split the documents."""
-    from hope.config import Corpus, from_json
+    """Clean and split the documents; read them first if that has not been done."""
     from hope.data.corpus import prepare_corpus
 
     with _timed(options, options.output):
-        prepare_corpus(from_json(Corpus, options.settings), options.output)
+        prepare_corpus(_corpus(options), options.output)
+
+
+def _corpus(options: argparse.Namespace) -> "Corpus":
+    """Return the corpus that the command line gives, with how it is prepared."""
+    from hope.config import Corpus, from_json
+
+    given = json.loads(options.settings) | json.loads(options.preparation)
+    return from_json(Corpus, json.dumps(given))
+
+
+@command(SETTINGS, CORPUS, FOLDER, tokenizer="tokenizer.json", tokenizer_config="tokenizer_config.json")
+def fit_tokenizer(options: argparse.Namespace) -> None:
+    """Fit or load a tokenizer."""
+    from hope.config import Tokens, from_json
+    from hope.data.tokenize import fit_on_corpus
+
+    with _timed(options, options.output):
+        fit_on_corpus(from_json(Tokens, options.settings), options.corpus, options.output)
+
+
+@command(
+    CORPUS,
+    required("--tokenizer", "folder of the tokenizer"),
+    PART,
+    FOLDER,
+    train="train.bin",
+    train_lengths="train.lengths.bin",
+    validation="validation.bin",
+    validation_lengths="validation.lengths.bin",
+    description="tokens.json",
+)
+def tokenize_part(options: argparse.Namespace) -> None:
+    """Tokenize one part of the documents."""
+    from hope.data.tokenize import tokenize_part
+
+    with _timed(options, options.output):
+        tokenize_part(options.corpus, options.part, options.tokenizer, options.output)
+
+
+@command(SETTINGS, CORPUS, FOLDER, unknown="unknown.json", **SPLITS)
+def join_tokens(options: argparse.Namespace) -> None:
+    """Join the tokens of all parts and write token shards."""
+    from hope.config import Tokens, from_json
+    from hope.data.tokenize import join_parts
+
+    with _timed(options, options.output):
+        join_parts(from_json(Tokens, options.settings), options.corpus, options.output)
 
 
 @command(
     SETTINGS,
-    required("--corpus", "folder of the split documents"),
+    CORPUS,
     FOLDER,
     tokenizer="tokenizer/tokenizer.json",
     tokenizer_config="tokenizer/tokenizer_config.json",
-    train="train/manifest.json",
-    validation="validation/manifest.json",
+    unknown="unknown.json",
+    **SPLITS,
 )
 def tokenize(options: argparse.Namespace) -> None:
     """Fit or load a tokenizer and write token shards."""
@@ -114,8 +184,7 @@ def tokenize(options: argparse.Namespace) -> None:
     FOLDER,
     tokenizer="tokenizer/tokenizer.json",
     tokenizer_config="tokenizer/tokenizer_config.json",
-    train="train/manifest.json",
-    validation="validation/manifest.json",
+    **SPLITS,
 )
 def write_symbols(options: argparse.Namespace) -> None:
     """Write a vocabulary of symbols, for models that read no text."""

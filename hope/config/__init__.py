@@ -16,7 +16,7 @@ from hope.config.arm import (
     TrainStage,
     wrong_name,
 )
-from hope.config.data import Corpus, Files, Hub, Tokens, Validation, Windows
+from hope.config.data import Corpus, Files, Hub, TextSource, Tokens, Validation, WeighedSource, Windows
 from hope.config.encodings import EncodingDefinition, EncodingSpec
 from hope.config.extensions import Extension
 from hope.config.load import BASE, from_json, load_study, parse_study, to_json, with_base
@@ -58,12 +58,14 @@ __all__ = [
     "TASKS",
     "TaskDefinition",
     "Tasks",
+    "TextSource",
     "TheoryStage",
     "Tokens",
     "Tracking",
     "TrainStage",
     "Training",
     "Validation",
+    "WeighedSource",
     "Windows",
     "as_config",
     "describe",

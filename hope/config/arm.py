@@ -279,7 +279,9 @@ class Arm(Section):
         """The name of the folder of the arm's tokens; arms with the same settings share one."""
         if not self.reads_text:
             return f"symbols-{self.symbols}"
-        settings = json.dumps([part.model_dump(mode="json") for part in (self.corpus, self.tokens)], sort_keys=True)
+        settings = json.dumps(
+            [part.model_dump(mode="json") for part in (self.corpus.what_it_holds(), self.tokens)], sort_keys=True
+        )
         return f"{self.corpus.source}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
     @property

@@ -1,7 +1,9 @@
 """Prepare a corpus: drop exact copies, keep near copies on one side of the split, cut long documents."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import shutil
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,95 +13,69 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hope import config
-from hope.data.duplicates import content_lines, group_near_duplicates
-from hope.data.progress import ProgressLines
-from hope.data.sources import collect
-from hope.data.sources.document import Document
+from hope.data import sources
+from hope.data.columns import column, strings
+from hope.data.duplicates import group_near_copies, shared_with_training
+from hope.data.part_files import DESCRIPTION, LINES, PASSAGE_FILES, PHRASES, RUNS, Part
+from hope.data.parts import read_part
+from hope.data.prepared import DOCUMENTS
+from hope.data.progress import beating
+from hope.data.rows import EXAMPLES, Rows, cut_long, drop_copies, weigh
+from hope.data.sources.document import Record
 from hope.data.split import held_out
 from hope.errors import UserError
-from hope.files import read_json, sha256_of_file, whole_file, write_json
+from hope.files import sha256_of_file, whole_file, write_json
+from hope.paths import part_folder
 
 DOCUMENT_SCHEMA = pa.schema(
     [
         ("document", pa.int64()),
-        ("name", pa.string()),
-        ("split", pa.string()),
+        ("name", pa.large_string()),
+        ("source", pa.large_string()),
+        ("split", pa.large_string()),
         ("group", pa.int64()),
         ("characters", pa.int64()),
-        ("text", pa.large_string()),
+        ("bytes", pa.int64()),
+        ("part", pa.int64()),
+        ("row", pa.int64()),
     ]
 )
-ROW_GROUP_CHARACTERS = 16_000_000
-"""Characters in a row group of the Parquet file, the part that a reader holds at once."""
+LENGTHS = (0, 0.1, 0.5, 0.9, 1)
+"""Quantiles of the lengths of documents that are recorded."""
+
+OVERLAPS = (0.0, 0.01, 0.1, 0.5, 1.0)
+"""Ends of the classes in which held-out documents are counted by what they share with the training side."""
 
 
 def prepare_corpus(settings: config.Corpus, output: Path) -> None:
-    """Collect, clean and split a corpus into ``output``: ``documents.parquet``, then ``corpus.json``.
+    """Read, clean and split a corpus into ``output``: the parts, ``documents.parquet``, then ``corpus.json``.
 
-    The whole text is held in memory once.
+    Every number and choice depends on the documents, their order and the settings' seed alone, not on the number of
+    shards. In memory are some numbers of each document, and one part's row group of text at a time.
 
     Args:
-        settings: the corpus and its validation side.
+        settings: the corpus, its validation side, and how it is prepared. Of several shards, those that
+            :func:`hope.data.parts.read_part` has read are taken as they are; a single one is always read again.
         output: a folder; made if missing.
 
     Raises:
-        UserError: the source cannot be read, is empty, or cannot be split as the settings ask.
+        UserError: a source cannot be read, the corpus is empty, or it cannot be split as the settings ask.
     """
     (output / "corpus.json").unlink(missing_ok=True)  # An older file must not describe newer documents.
-    collection = collect(settings)
-    documents = _without_copies(collection.documents)
-    dropped = len(collection.documents) - len(documents)
-    documents, cut = _cut_long(documents, settings.max_document_share)
-    groups = group_near_duplicates(list(_lines(documents)), settings.near_duplicate_share)
-    characters = np.array([len(document.text) for document in documents], dtype=np.int64)
-    validation = held_out(characters, groups, settings.validation, settings.seed)
-    _write_documents(output / "documents.parquet", documents, groups, validation)
-    is_long = characters >= settings.validation.long_characters
-    write_json(
-        output / "corpus.json",
-        {
-            "source": settings.source,
-            "origin": collection.origin,
-            "documents": len(documents),
-            "characters": int(characters.sum()),
-            "digest": digest_of(document.text for document in documents),
-            "documents_sha256": sha256_of_file(output / "documents.parquet"),
-            "dropped_empty": collection.empty,
-            "dropped_duplicates": dropped,
-            "groups": int(groups.max()) + 1,
-            "largest_group": int(np.bincount(groups).max()),
-            "cut_documents": cut,
-            "split": {
-                "train": _counts(characters, is_long, ~validation),
-                "validation": _counts(characters, is_long, validation),
-            },
-        },
-    )
-
-
-def read_corpus(folder: Path) -> dict[str, Any]:
-    """Return ``corpus.json`` of a prepared corpus after checking its documents against it.
-
-    Raises:
-        UserError: a file is missing, or the documents are not those that ``corpus.json`` describes.
-    """
-    description = read_json(folder / "corpus.json")
-    documents = folder / "documents.parquet"
-    if not documents.is_file():
-        raise UserError(f"{documents}: there is no such file; prepare the corpus again")
-    if sha256_of_file(documents) != description.get("documents_sha256"):
-        raise UserError(f"{documents}: altered since corpus.json was written; prepare the corpus again")
-    return description
-
-
-def read_texts(folder: Path, split: str) -> Iterator[str]:
-    """Yield the texts of one side of the split in document order, with one row group in memory at a time."""
-    with pq.ParquetFile(folder / "documents.parquet") as file:
-        for index in range(file.num_row_groups):
-            part = file.read_row_group(index, columns=["split", "text"])
-            for side, text in zip(part["split"].to_pylist(), part["text"].to_pylist(), strict=True):
-                if side == split:
-                    yield text
+    folders = [part_folder(output, part) for part in range(settings.parts)]
+    for folder in set((output / "parts").glob("*")) - set(folders):
+        shutil.rmtree(folder)
+    own = [index for index, folder in enumerate(folders) if settings.shards == 1 or not (folder / DESCRIPTION).exists()]
+    for index in own:
+        read_part(settings, index, folders[index])
+    spill = output / ".spill"
+    try:
+        _split([Part.open(folder) for folder in folders], settings, output, spill)
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+    for index in own:
+        for name in PASSAGE_FILES:
+            (folders[index] / name).unlink()
 
 
 def digest_of(texts: Iterable[str]) -> str:
@@ -112,37 +88,107 @@ def digest_of(texts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _without_copies(documents: list[Document]) -> list[Document]:
-    """Return the first of each set of documents with the same text."""
-    first: dict[str, Document] = {}
-    for document in documents:
-        first.setdefault(document.text, document)
-    return list(first.values())
+def _split(parts: list[Part], settings: config.Corpus, output: Path, spill: Path) -> None:
+    """Clean and split what was read, and write it down."""
+    spill.mkdir(parents=True, exist_ok=True)
+    names = list(settings.sources)
+    record = Record()
+    for part in parts:
+        record.add(part.description)
+    rows = Rows.of(parts, names)
+    if not len(rows.kept):
+        raise UserError(sources.no_text(record))
+    copies = drop_copies(rows)
+    left_out = weigh(rows, names, settings.weights)
+    cut = cut_long(rows, settings.max_document_share)
+    kept = np.flatnonzero(rows.kept)
+    # DuckDB gets half of the memory: the numbers of the documents, and what it does not count, need the rest.
+    memory = settings.memory_mb // 2
+    with beating("corpus near copies"):
+        kinds = [rows.passages_of(name, spill) for name in (LINES, RUNS)]
+        groups = group_near_copies(kinds, settings.near_duplicate_share, memory, spill)
+    validation = held_out(rows.characters[kept], groups, settings.validation, settings.seed)
+    with beating("corpus overlap of the sides"):
+        shared = shared_with_training(rows.passages_of(PHRASES, spill), validation, memory, spill)
+    _write_documents(output / DOCUMENTS, rows, names, groups, validation)
+    is_long = rows.characters[kept] >= settings.validation.long_characters
+    origins = {name: sources.origin(source) for name, source in settings.sources.items()}
+    write_json(
+        output / "corpus.json",
+        {
+            "source": settings.source,
+            "origin": origins if settings.source == "mixture" else origins[names[0]],
+            "sources": _of_sources(rows, names, validation),
+            "documents": len(kept),
+            "characters": int(rows.characters[kept].sum()),
+            "bytes": int(rows.bytes[kept].sum()),
+            "digest": digest_of(rows.texts(kept)),
+            "documents_sha256": sha256_of_file(output / DOCUMENTS),
+            "parts": [part.description["texts_sha256"] for part in parts],
+            "dropped_empty": record.empty,
+            "dropped_unreadable": record.unreadable,
+            "dropped_duplicates": copies["count"],
+            "dropped_by_weight": int(left_out),
+            "duplicates": copies["examples"],
+            "encodings": record.as_json()["encodings"],
+            "remarks": record.remarks,
+            "remarked": record.remarked,
+            "groups": int(groups.max()) + 1,
+            "largest_group": int(np.bincount(groups).max()),
+            "near_copies": _near_examples(rows, kept, groups),
+            "cut_documents": len(cut),
+            "cut": rows.names(cut[:EXAMPLES]),
+            "overlap": _overlap(rows, kept[validation], shared),
+            "split": {
+                "train": _counts(rows.characters[kept], is_long, ~validation),
+                "validation": _counts(rows.characters[kept], is_long, validation),
+            },
+        },
+    )
 
 
-def _cut_long(documents: list[Document], share: float) -> tuple[list[Document], int]:
-    """Cut each document to ``share`` of all characters; return the documents and how many were cut.
-
-    The limit is at least twice the mean length: each of a few documents is a large share, and cutting them all
-    would only discard text. A cut falls after the last whole line if that keeps more than half of the limit.
-    """
-    total = sum(len(document.text) for document in documents)
-    limit = int(max(share * total, 2 * total / len(documents)))
-    shortened = []
-    for name, text in documents:
-        if len(text) > limit:
-            line_end = text.rfind("\n", 0, limit) + 1
-            text = text[: line_end if line_end > limit / 2 else limit]
-        shortened.append(Document(name, text))
-    return shortened, sum(len(document.text) > limit for document in documents)
+def _near_examples(rows: Rows, kept: NDArray[np.int64], groups: NDArray[np.int64]) -> list[list[str]]:
+    """Return the names of the first documents of the largest groups of near copies."""
+    sizes = Counter(groups.tolist()).most_common(EXAMPLES)
+    return [rows.names(kept[groups == group][:EXAMPLES]) for group, size in sizes if size > 1]
 
 
-def _lines(documents: list[Document]) -> Iterator[NDArray[np.uint64]]:
-    """Yield the digests of each document's lines, with a progress line every few seconds."""
-    progress = ProgressLines("corpus near copies")
-    for number, document in enumerate(documents):
-        yield content_lines(document.text)
-        progress.report(f"lines of {number + 1:,} of {len(documents):,} documents")
+def _overlap(rows: Rows, held: NDArray[np.int64], shared: NDArray[np.float64]) -> dict[str, Any]:
+    """Return what the held-out documents share with the training side, for ``corpus.json``."""
+    most = np.argsort(-shared, kind="stable")[:EXAMPLES]
+    most = most[shared[most] > 0]
+    ends = [str(end) for end in OVERLAPS]
+    classes = np.bincount(np.searchsorted(OVERLAPS, shared), minlength=len(OVERLAPS))
+    return {
+        "mean": float(shared.mean()),
+        "most": [
+            {"document": name, "share": round(float(shared[index]), 4)}
+            for index, name in zip(most, rows.names(held[most]), strict=True)
+        ],
+        "documents_up_to": dict(zip(ends, classes.tolist(), strict=True)),
+    }
+
+
+def _of_sources(rows: Rows, names: list[str], validation: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
+    """Return the counts of each source: what was read, and what is kept on each side."""
+    kept = np.flatnonzero(rows.kept)
+    counts = {}
+    for number, name in enumerate(names):
+        read, mine = rows.source == number, rows.source[kept] == number
+        lengths = np.sort(rows.characters[kept[mine]])
+        characters = int(lengths.sum())
+        counts[name] = {
+            "documents_read": int(read.sum()),
+            "documents": int(mine.sum()),
+            "characters": characters,
+            "share": characters / int(rows.characters[kept].sum()),
+            "bytes": int(rows.bytes[kept[mine]].sum()),
+            "validation_documents": int((mine & validation).sum()),
+            "lengths": [int(lengths[round(q * (len(lengths) - 1))]) for q in (0, 0.1, 0.5, 0.9, 1)]
+            if characters
+            else [],
+        }
+    return counts
 
 
 def _counts(characters: NDArray[np.int64], is_long: NDArray[np.bool_], side: NDArray[np.bool_]) -> dict[str, int]:
@@ -155,24 +201,22 @@ def _counts(characters: NDArray[np.int64], is_long: NDArray[np.bool_], side: NDA
 
 
 def _write_documents(
-    path: Path, documents: list[Document], groups: NDArray[np.int64], validation: NDArray[np.bool_]
+    path: Path, rows: Rows, names: list[str], groups: NDArray[np.int64], validation: NDArray[np.bool_]
 ) -> None:
-    """Write the table of documents in row groups of about ``ROW_GROUP_CHARACTERS`` characters."""
+    """Write the table of documents, one row group per part."""
+    kept, number = np.flatnonzero(rows.kept), 0
     with whole_file(path) as temporary, pq.ParquetWriter(temporary, DOCUMENT_SCHEMA, compression="zstd") as writer:
-        rows: list[dict[str, Any]] = []
-        pending = 0
-        for index, (name, text) in enumerate(documents):
-            rows.append(
-                {
-                    "document": index,
-                    "name": name,
-                    "split": "validation" if validation[index] else "train",
-                    "group": int(groups[index]),
-                    "characters": len(text),
-                    "text": text,
-                }
-            )
-            pending += len(text)
-            if pending >= ROW_GROUP_CHARACTERS or index == len(documents) - 1:
-                writer.write_table(pa.Table.from_pylist(rows, DOCUMENT_SCHEMA))
-                rows, pending = [], 0
+        for part, inside in rows.by_part(kept):
+            numbers = np.arange(number, number + len(inside))
+            local = inside - rows.starts[part]
+            columns = [
+                column(numbers),
+                rows.parts[part].names(local).combine_chunks(),
+                strings([name.encode() for name in names]).take(column(rows.source[inside])),
+                strings([b"train", b"validation"]).take(column(validation[numbers].astype(np.int64))),
+                *map(column, (groups[numbers], rows.characters[inside], rows.bytes[inside])),
+                column(np.full(len(inside), part)),
+                column(local),
+            ]
+            writer.write_table(pa.Table.from_arrays(columns, schema=DOCUMENT_SCHEMA))
+            number += len(inside)

@@ -1,94 +1,226 @@
-"""Near copies: documents that share lines, found without comparing every pair."""
+"""Near copies: documents that share passages, found without comparing every pair.
 
-import hashlib
-import re
+DuckDB does the joins, within a bounded memory: what does not fit goes to the disk.
+"""
 
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, triu
-from scipy.sparse.csgraph import connected_components
 
-SHORTEST_LINE = 16
-"""Characters below which a line is trivial: two documents with ``return None`` or ``Thank you.`` are no copies."""
+from hope.data.columns import column, numbers
 
-LONGEST_LINE = 200
-"""Characters above which a line is a paragraph and is cut at the ends of its sentences."""
-
-COMMON_LINE = 20
-"""Documents above which a line is common (a licence, an import) and joins only neighbours in their order."""
-
-SENTENCE_END = re.compile(r"(?<=[.!?;]) ")
+COMMON = 20
+"""Documents above which a passage is common (a licence, an import) and joins only neighbours in their order."""
 
 
-def content_lines(text: str) -> NDArray[np.uint64]:
-    """Return the sorted 64-bit digests of the distinct lines of ``text`` that have content.
+class Passages(NamedTuple):
+    """The passages of one kind of all documents of a corpus.
 
-    White space is folded. A line of fewer than ``SHORTEST_LINE`` characters, or without a letter or digit, is
-    left out. A line of more than ``LONGEST_LINE`` characters is a paragraph, and its sentences count as lines:
-    otherwise one changed word would hide that the rest of a paragraph is the same.
+    Attributes:
+        files: with the columns of :data:`hope.data.parts.PASSAGES`.
+        documents: by file, the number of the document of each row; below 0 for one that is left out.
+        sizes: estimated number of distinct passages of each document [documents].
+        rates: share of the passages that the files hold of each document [documents]. Where two documents have
+            different rates, the passages of the lower one are among those of the higher one.
+        by_chance: share of their passages that unrelated documents may have in common.
+        finer: returns a larger sample of the passages of the documents whose numbers it is given, for pairs that this
+            sample leaves undecided; None if the files hold all passages.
     """
-    pieces: set[str] = set()
-    for line in text.splitlines():
-        folded = " ".join(line.split())
-        if len(folded) < SHORTEST_LINE:
-            continue
-        parts = SENTENCE_END.split(folded) if len(folded) > LONGEST_LINE else (folded,)
-        pieces.update(part for part in parts if len(part) >= SHORTEST_LINE)
-    digests = [
-        hashlib.blake2b(piece.encode(), digest_size=8).digest() for piece in pieces if any(map(str.isalnum, piece))
-    ]
-    return np.sort(np.frombuffer(b"".join(digests), dtype="<u8"))
+
+    files: Sequence[Path]
+    documents: Sequence[NDArray[np.int64]]
+    sizes: NDArray[np.float64]
+    rates: NDArray[np.float64]
+    by_chance: float = 0.0
+    finer: "Callable[[NDArray[np.int64]], Passages] | None" = None
 
 
-def group_near_duplicates(lines: list[NDArray[np.uint64]], share: float) -> NDArray[np.int64]:
-    """Group documents that share more than ``share`` of the distinct lines of the shorter of the two.
+def group_near_copies(kinds: Sequence[Passages], share: float, memory_mb: int, spill: Path) -> NDArray[np.int64]:
+    """Group documents that have more than ``share`` of the shorter of the two in common, by any kind of passage.
 
-    The shorter document is the measure, so that an excerpt is grouped with its source. Groups are closed over
-    chains: with A near B and B near C, all three are one group.
+    What unrelated documents have in common by chance counts for nothing. Since the shorter document is the measure, an
+    excerpt is grouped with its source. Groups are closed over chains: with A near B and B near C, all three are one
+    group.
 
-    Two documents are compared only if they share a line that at most ``COMMON_LINE`` documents hold, or follow one
-    another among the holders of a more common line. So the work grows with the number of lines, not with the square
-    of the number of documents. All lines of a compared pair count, common ones too. A pair is missed only if it
-    shares nothing but common lines and no chain of near copies joins it.
+    Two documents are compared only if they share a passage that at most :data:`COMMON` documents hold, or follow one
+    another among the holders of a more common passage. So the work grows with the number of passages, not with the
+    square of the number of documents. All passages of a compared pair count, common ones too.
 
     Args:
-        lines: sorted digests of each document's lines, from :func:`content_lines`.
-        share: between 0 and 1.
+        kinds: passages of the same documents.
+        share: between 0 and 1; with 1, each document is a group.
+        memory_mb: what DuckDB may hold.
+        spill: folder for what does not fit.
 
     Returns:
         The group of each document [documents]; groups are numbered by their first document.
     """
-    count = len(lines)
-    sizes = np.array([len(of_document) for of_document in lines], dtype=np.int64)
-    distinct, columns = np.unique(np.concatenate(lines), return_inverse=True)
-    starts = np.r_[0, np.cumsum(sizes)]
-    held = csr_array((np.ones(len(columns), dtype=np.int64), columns, starts), shape=(count, len(distinct)))
-    is_common = held.sum(axis=0) > COMMON_LINE
-    rare, common = held[:, ~is_common], held[:, is_common]
-    shared_rare, neighbours = triu(rare @ rare.T, 1).tocoo(), _neighbours(common)
-    # A neighbour that shares rare lines too occurs twice; the count of 0 then adds nothing.
-    first, second = np.concatenate([shared_rare.coords, neighbours.coords], axis=1)
-    shared = np.r_[shared_rare.data, np.zeros(neighbours.nnz, dtype=np.int64)]
-    needed, common_lines = share * np.minimum(sizes[first], sizes[second]), common.sum(axis=1)
-    # Common lines are compared only where they can reach the share: this bounds the memory.
-    possible = np.flatnonzero(shared + np.minimum(common_lines[first], common_lines[second]) > needed)
-    first, second = first[possible], second[possible]
-    shared_common = common[first].multiply(common[second]).sum(axis=1)
-    near = shared[possible] + shared_common > needed[possible]
-    links = coo_array((near[near], (first[near], second[near])), shape=(count, count))
-    return connected_components(links, directed=False)[1].astype(np.int64)
+    count = len(kinds[0].sizes)
+    if share >= 1.0:
+        return np.arange(count)
+    found = []
+    for kind in kinds:
+        wanted = kind.by_chance + (1 - kind.by_chance) * share
+        near, unsure = _near_pairs(kind, wanted, memory_mb, spill)
+        found.append(near)
+        if found:
+            # What other passages have joined needs no second look.
+            group = _connected(np.concatenate(found, axis=1), count)
+            unsure = unsure[:, group[unsure[0]] != group[unsure[1]]]
+        if unsure.size and kind.finer:
+            found.append(_confirmed(unsure, kind.finer(np.unique(unsure)), wanted, memory_mb, spill))
+    return _connected(np.concatenate(found, axis=1), count)
 
 
-def _neighbours(common: csr_array) -> coo_array:
-    """Return the pairs of documents that follow one another among the holders of a line [documents, documents].
+def _connected(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return the group of each document that chains of pairs make [documents], numbered by its first document."""
+    first = np.arange(count)
+    while True:
+        # Each document takes the lowest number that it or its partner leads to, and then follows it to its end.
+        lowest = first.copy()
+        for one, other in (pairs, pairs[::-1]):
+            np.minimum.at(lowest, first[one], first[other])
+        while (lowest[lowest] != lowest).any():
+            lowest = lowest[lowest]
+        lowest = lowest[first]
+        if (lowest == first).all():
+            return np.unique(first, return_inverse=True)[1]
+        first = lowest
+
+
+def shared_with_training(
+    passages: Passages, held_out: NDArray[np.bool_], memory_mb: int, spill: Path
+) -> NDArray[np.float64]:
+    """Return the share of the passages of each held-out document that a training document has too [held out].
 
     Args:
-        common: 1 where a document holds a line [documents, lines].
+        passages: of all documents.
+        held_out: True for held-out documents [documents].
+        memory_mb: what DuckDB may hold.
+        spill: folder for what does not fit.
     """
-    by_line = common.tocsc()
-    line = np.repeat(np.arange(by_line.shape[1]), np.diff(by_line.indptr))
-    follows = np.flatnonzero(line[1:] == line[:-1])
-    pairs = by_line.indices[follows], by_line.indices[follows + 1]
-    neighbours = coo_array((np.ones(len(follows), dtype=bool), pairs), shape=(common.shape[0],) * 2)
-    neighbours.sum_duplicates()
-    return neighbours
+    with _opened(passages, memory_mb, spill, held_out=held_out.astype(np.int8)) as connection:
+        found = connection.sql("""
+            WITH asked AS (SELECT hash, document FROM passages JOIN documents USING (document) WHERE held_out = 1),
+            seen AS (
+                SELECT DISTINCT hash FROM passages JOIN documents USING (document)
+                WHERE held_out = 0 AND hash IN (SELECT hash FROM asked))
+            SELECT document, count(seen.hash) / count(*) AS share FROM asked LEFT JOIN seen USING (hash) GROUP BY ALL
+            """).to_arrow_table()  # fmt: skip
+    shares = np.zeros(len(held_out))
+    shares[numbers(found["document"], "<i8")] = numbers(found["share"], "<f8")
+    return shares[held_out]
+
+
+def _near_pairs(
+    passages: Passages, wanted: float, memory_mb: int, spill: Path
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs of documents that share more than ``wanted``, and those that the sample leaves undecided.
+
+    Returns:
+        Two arrays [2, pairs].
+    """
+    with _opened(passages, memory_mb, spill, size=passages.sizes, rate=passages.rates) as connection:
+        connection.execute("""
+            CREATE TEMP TABLE held AS
+            SELECT hash, document, row_number() OVER holders AS place, count(*) OVER (PARTITION BY hash) > $1 AS common
+            FROM passages
+            WHERE hash IN (SELECT hash FROM passages GROUP BY hash HAVING count(*) > 1)
+            WINDOW holders AS (PARTITION BY hash ORDER BY document)
+            """, [COMMON])  # fmt: skip
+        connection.execute("""
+            CREATE TEMP TABLE pairs AS
+            SELECT first, second, count(*) FILTER (NOT common) AS rare
+            FROM (
+                SELECT a.document AS first, b.document AS second, a.common
+                FROM held a JOIN held b ON a.hash = b.hash AND a.document < b.document
+                WHERE NOT a.common AND NOT b.common
+                UNION ALL
+                SELECT a.document, b.document, a.common
+                FROM held a JOIN held b ON a.hash = b.hash AND a.place + 1 = b.place
+                WHERE a.common AND b.common)
+            GROUP BY ALL
+            """)  # fmt: skip
+        # The error is three standard deviations of the number of shared passages in a sample. Common passages are
+        # compared only where they can reach the share.
+        found = connection.sql("""
+            WITH commons AS (SELECT document, count(*) AS common FROM held WHERE common GROUP BY ALL),
+            needs AS (
+                SELECT first, second, rare, least(coalesce(c.common, 0), coalesce(d.common, 0)) AS most,
+                       $1 * least(a.size, b.size) * least(a.rate, b.rate) AS needed,
+                       CASE WHEN least(a.rate, b.rate) < 1 THEN 3 * sqrt(needed * (1 - $1)) ELSE 0 END AS error
+                FROM pairs
+                JOIN documents a ON a.document = first JOIN documents b ON b.document = second
+                LEFT JOIN commons c ON c.document = first LEFT JOIN commons d ON d.document = second
+                WHERE rare + most > needed - error),
+            shared AS (
+                SELECT first, second, count(*) AS common
+                FROM needs
+                JOIN held a ON a.document = first JOIN held b ON b.document = second AND b.hash = a.hash
+                WHERE rare <= needed + error AND a.common
+                GROUP BY ALL)
+            SELECT first, second, (rare + coalesce(common, 0) > needed + error)::TINYINT AS sure
+            FROM needs LEFT JOIN shared USING (first, second)
+            WHERE rare + coalesce(common, 0) > needed - error
+            """, params=[wanted]).to_arrow_table()  # fmt: skip
+    pairs, sure = _pairs(found), numbers(found["sure"], "i1") == 1
+    return pairs[:, sure], pairs[:, ~sure]
+
+
+def _confirmed(
+    pairs: NDArray[np.int64], passages: Passages, wanted: float, memory_mb: int, spill: Path
+) -> NDArray[np.int64]:
+    """Return those of the pairs that share more than ``wanted`` of these passages [2, pairs]."""
+    with _opened(passages, memory_mb, spill, size=passages.sizes, rate=passages.rates) as connection:
+        connection.register("pairs", _table(first=pairs[0], second=pairs[1]))
+        found = connection.sql("""
+            WITH shared AS (
+                SELECT first, second, count(*) AS shared
+                FROM pairs
+                JOIN passages a ON a.document = first JOIN passages b ON b.document = second AND b.hash = a.hash
+                GROUP BY ALL)
+            SELECT first, second
+            FROM shared JOIN documents a ON a.document = first JOIN documents b ON b.document = second
+            WHERE shared > $1 * least(a.size, b.size) * least(a.rate, b.rate)
+            """, params=[wanted]).to_arrow_table()  # fmt: skip
+    return _pairs(found)
+
+
+def _pairs(found: pa.Table) -> NDArray[np.int64]:
+    """Return the pairs of documents in a table [2, pairs]."""
+    return np.stack([numbers(found[name], "<i8") for name in ("first", "second")])
+
+
+def _table(**columns: NDArray[Any]) -> pa.Table:
+    """Return arrays as a table that DuckDB reads."""
+    return pa.Table.from_arrays([column(values) for values in columns.values()], list(columns))
+
+
+@contextmanager
+def _opened(
+    passages: Passages, memory_mb: int, spill: Path, **of_documents: Any
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database with the passages and, as the table ``documents``, what is known of each document."""
+    settings: dict[str, Any] = {
+        "memory_limit": f"{memory_mb}MB",
+        "threads": len(os.sched_getaffinity(0)),
+        "temp_directory": str(spill),
+        "preserve_insertion_order": False,
+    }
+    with duckdb.connect(config=settings) as connection:
+        connection.register("documents", _table(document=np.arange(len(passages.sizes)), **of_documents))
+        parts = []
+        for index, (path, documents) in enumerate(zip(passages.files, passages.documents, strict=True)):
+            kept = np.flatnonzero(documents >= 0)
+            connection.register(f"rows{index}", _table(row=kept, document=documents[kept]))
+            name = str(path).replace("'", "''")
+            parts.append(f"SELECT hash, document FROM read_parquet('{name}') JOIN rows{index} USING (row)")
+        connection.execute(f"CREATE TEMP VIEW passages AS {' UNION ALL '.join(parts)}")
+        yield connection

@@ -51,6 +51,7 @@ def held_out(
             f"{settings.long_characters:,} characters; of {len(characters):,} documents "
             f"{choice.long_documents.sum():,} are as long, and {choice.held_long:,} of these can be held out (near "
             "copies together, at most half of the text); lower long_documents or long_characters, or add long documents"
+            + _remedy(len(characters), len(choice.sizes))
         )
     choice.take(order, choice.enough, choice.has_share)
     choice.take(by_size, np.inf, choice.has_share)
@@ -58,10 +59,19 @@ def held_out(
         raise UserError(
             f"corpus.validation.share: asks for {settings.share} of the text, but only "
             f"{choice.held / choice.sizes.sum():.3f} can be held out: of {len(characters):,} documents in "
-            f"{len(choice.sizes):,} groups of near copies, one group must be left to train on; lower share, raise "
-            "corpus.near_duplicate_share, or add documents"
+            f"{len(choice.sizes):,} groups of near copies, one group must be left to train on; lower share, or add "
+            f"documents{_remedy(len(characters), len(choice.sizes))}"
         )
     return choice.taken[groups]
+
+
+def _remedy(documents: int, groups: int) -> str:
+    """Return what else helps: for a file that holds everything, and for documents that share a template."""
+    if documents == 1:
+        return "; the whole corpus is one document: split it into several documents"
+    if groups <= documents / 2:
+        return "; many documents share most of their text: raise corpus.near_duplicate_share, or remove what they share"
+    return ""
 
 
 class _Choice:

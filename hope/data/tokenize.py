@@ -1,6 +1,8 @@
 """Tokenize a split corpus: write the tokenizer and, for each side, token shards with their manifest."""
 
-from collections.abc import Iterable, Iterator
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +11,36 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from hope import config
-from hope.data.corpus import read_corpus, read_texts
+from hope.data.prepared import read_corpus, read_texts, sampled_places, texts_at
 from hope.data.progress import ProgressLines
-from hope.data.tokenizer import encode, fit_tokenizer, load_pretrained, save_tokenizer, special_ids, vocabulary_size
+from hope.data.tokenizer import (
+    encode,
+    fit_tokenizer,
+    load_pretrained,
+    save_tokenizer,
+    special_ids,
+    spells_all,
+    unknown_characters,
+    vocabulary_size,
+)
 from hope.data.tokens import FORMAT, shard_name
-from hope.files import sha256_of_file, sha256_of_json, whole_file, write_json
+from hope.errors import UserError
+from hope.files import read_json, sha256_of_file, sha256_of_json, whole_file, write_json
+from hope.paths import part_folder
 
 SPLITS = ("train", "validation")
 
 BATCH_CHARACTERS = 4_000_000
 """Characters encoded at once: keeps every core busy, and the memory below some hundred MB."""
 
+PIECE_TOKENS = 1 << 22
+"""Tokens that are copied at once."""
+
 
 def tokenize_corpus(settings: config.Tokens, corpus: Path, output: Path) -> None:
     """Write ``tokenizer/``, ``train/`` and ``validation/`` under ``output``, each ``manifest.json`` last.
 
-    The tokenizer is fitted on the training side alone. Documents are joined in order, each followed by the end
-    token. A shard ends after ``shard_tokens`` tokens, even within a document.
+    This is :func:`fit_on_corpus`, :func:`tokenize_part` for each part, and :func:`join_parts`.
 
     Args:
         settings: the tokenizer and the size of shards.
@@ -35,41 +50,116 @@ def tokenize_corpus(settings: config.Tokens, corpus: Path, output: Path) -> None
     Raises:
         UserError: the corpus is missing or altered, or the pretrained tokenizer cannot be used.
     """
-    for split in SPLITS:
-        _clear(output / split)
-    description = read_corpus(corpus)
+    _clear(output)
+    parts = len(read_corpus(corpus)["parts"])
+    fit_on_corpus(settings, corpus, output / "tokenizer")
+    try:
+        for part in range(parts):
+            tokenize_part(corpus, part, output / "tokenizer", part_folder(output, part))
+        join_parts(settings, corpus, output)
+    finally:
+        shutil.rmtree(output / "parts", ignore_errors=True)
+
+
+def fit_on_corpus(settings: config.Tokens, corpus: Path, folder: Path) -> None:
+    """Write the tokenizer into ``folder``: fitted on the training side, or the pretrained one.
+
+    Of a large corpus the fit takes documents up to ``fit_characters``, in the order of the digests of their texts.
+    """
     if settings.tokenizer == "bpe":
-        tokenizer = fit_tokenizer(read_texts(corpus, "train"), settings.vocabulary)
+        chosen = sampled_places(corpus, "train", settings.fit_characters)
+        print(f"fit the tokenizer: on {chosen.characters.sum():,} characters of the training side", flush=True)
+        tokenizer = fit_tokenizer(texts_at(corpus, chosen), settings.vocabulary)
     else:
         tokenizer = load_pretrained(settings)
-    save_tokenizer(tokenizer, output / "tokenizer")
+    save_tokenizer(tokenizer, folder)
+
+
+def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path) -> None:
+    """Write the tokens of one part of a corpus into ``folder``, each document followed by the end token.
+
+    Args:
+        corpus: its folder.
+        part: its number.
+        tokenizer: folder of the tokenizer.
+        folder: gets ``train.bin`` and ``validation.bin`` with the tokens, ``*.lengths.bin`` with the number of tokens
+            of each document, and, last, ``tokens.json``.
+    """
+    description = read_corpus(corpus, parts=[part])
+    read = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    dtype, knows_all = _dtype(vocabulary_size(read)), spells_all(read)
+    unknown, characters = Counter[str](), 0
     for split in SPLITS:
-        _write_split(settings, tokenizer, corpus, description, split, output)
+        lengths: list[int] = []
+        progress = ProgressLines(f"tokenize {split}, part {part + 1} of {len(description['parts'])}")
+        with whole_file(folder / f"{split}.bin") as temporary, open(temporary, "wb") as handle:
+            for batch in _batches(read_texts(corpus, split, parts=[part])):
+                if not knows_all:
+                    unknown += unknown_characters(read, batch)
+                characters += sum(map(len, batch))
+                for ids in _encoded(read, batch, lengths):
+                    ids.astype(dtype).tofile(handle)
+                progress.report(f"{len(lengths):,} documents, {sum(lengths):,} tokens")
+        _write_array(folder / f"{split}.lengths.bin", np.array(lengths, dtype="<i8"))
+    write_json(folder / "tokens.json", {"characters": characters, "unknown": dict(unknown.most_common())})
 
 
-def _clear(folder: Path) -> None:
-    """Delete an older manifest and its shards, so that no manifest describes files that are being replaced."""
-    (folder / "manifest.json").unlink(missing_ok=True)
-    for path in folder.glob("shard-*.bin"):
-        path.unlink()
+def join_parts(settings: config.Tokens, corpus: Path, output: Path) -> None:
+    """Join the tokens of all parts, in order, and cut them into shards; write each ``manifest.json`` last.
+
+    A shard ends after ``shard_tokens`` tokens, even within a document. The number of parts changes no byte.
+
+    Args:
+        settings: the size of shards, and how many characters may be unknown.
+        corpus: folder of the corpus.
+        output: the study's folder of tokens, with ``tokenizer/`` and what :func:`tokenize_part` wrote.
+
+    Raises:
+        UserError: the tokenizer has no token for more than ``unknown_share`` of the characters.
+    """
+    _clear(output)
+    description = read_corpus(corpus, parts=[])
+    folders = [part_folder(output, part) for part in range(len(description["parts"]))]
+    tokenizer = Tokenizer.from_file(str(output / "tokenizer" / "tokenizer.json"))
+    _check_unknown(settings, folders, output)
+    dtype = _dtype(vocabulary_size(tokenizer))
+    for split in SPLITS:
+        pieces = (piece for folder in folders for piece in _read_pieces(folder / f"{split}.bin", dtype))
+        shards = []
+        for index, shard in enumerate(_recut(pieces, settings.shard_tokens)):
+            path = output / split / shard_name(index)
+            _write_array(path, shard)
+            shards.append({"file": path.name, "tokens": len(shard), "sha256": sha256_of_file(path)})
+        lengths = np.concatenate([np.fromfile(folder / f"{split}.lengths.bin", dtype="<i8") for folder in folders])
+        _write_array(output / split / "documents.bin", np.concatenate([[0], np.cumsum(lengths)]).astype("<i8"))
+        characters = description["split"][split]["characters"]
+        write_manifest(output, split, tokenizer, shards, lengths, characters, description["digest"])
 
 
-def _write_split(
-    settings: config.Tokens, tokenizer: Tokenizer, corpus: Path, description: dict[str, Any], split: str, output: Path
-) -> None:
-    """Write one side: first its shards, then the document offsets, then the manifest."""
-    folder, dtype = output / split, _dtype(vocabulary_size(tokenizer))
-    expected = description["split"][split]
-    lengths: list[int] = []
-    encoded = _encoded(tokenizer, read_texts(corpus, split), lengths, f"tokenize {split}", expected["documents"])
-    shards = []
-    for index, shard in enumerate(_recut((ids.astype(dtype) for ids in encoded), settings.shard_tokens)):
-        path = folder / shard_name(index)
-        _write_array(path, shard)
-        shards.append({"file": path.name, "tokens": len(shard), "sha256": sha256_of_file(path)})
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("<i8")
-    _write_array(folder / "documents.bin", offsets)
-    write_manifest(output, split, tokenizer, shards, lengths, expected["characters"], description["digest"])
+def _clear(output: Path) -> None:
+    """Delete older manifests and their shards, so that no manifest describes files that are being replaced."""
+    for split in SPLITS:
+        (output / split / "manifest.json").unlink(missing_ok=True)
+        for path in (output / split).glob("shard-*.bin"):
+            path.unlink()
+
+
+def _check_unknown(settings: config.Tokens, folders: Sequence[Path], output: Path) -> None:
+    """Count the characters that the tokenizer has no token for, and refuse too many."""
+    characters, unknown = 0, Counter[str]()
+    for folder in folders:
+        part = read_json(folder / "tokens.json")
+        characters += part["characters"]
+        unknown.update(part["unknown"])
+    share = unknown.total() / max(characters, 1)
+    examples = dict(unknown.most_common(20))
+    write_json(output / "unknown.json", {"characters": unknown.total(), "share": share, "examples": examples})
+    if share > settings.unknown_share:
+        raise UserError(
+            f"tokens.pretrained: this tokenizer has no token for {unknown.total():,} of {characters:,} characters "
+            f"({share:.1%}), such as {' '.join(list(examples)[:5])}; use a tokenizer for this text, or raise "
+            "tokens.unknown_share"
+        )
 
 
 def write_manifest(
@@ -77,7 +167,7 @@ def write_manifest(
     split: str,
     tokenizer: Tokenizer,
     shards: list[dict[str, Any]],
-    lengths: list[int],
+    lengths: Sequence[int] | NDArray[np.int64],
     characters: int,
     corpus_digest: str,
 ) -> None:
@@ -99,7 +189,7 @@ def write_manifest(
         "dtype": _dtype(vocabulary).name,
         "vocabulary": vocabulary,
         "special": special_ids(tokenizer),
-        "tokens": sum(lengths),
+        "tokens": int(sum(lengths)),
         "documents": len(lengths),
         "characters": characters,
         "shards": shards,
@@ -115,17 +205,19 @@ def _dtype(vocabulary: int) -> np.dtype[Any]:
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
 
 
-def _encoded(
-    tokenizer: Tokenizer, texts: Iterable[str], lengths: list[int], label: str, documents: int
-) -> Iterator[NDArray[np.int64]]:
+def _encoded(tokenizer: Tokenizer, texts: list[str], lengths: list[int]) -> Iterator[NDArray[np.int64]]:
     """Yield the tokens of each text, the end token last; append their number to ``lengths``."""
-    progress = ProgressLines(label)
     end = special_ids(tokenizer)["end"]
-    for batch in _batches(texts):
-        for ids in encode(tokenizer, batch):
-            lengths.append(len(ids) + 1)
-            yield np.append(ids, end)
-        progress.report(f"{len(lengths):,} of {documents:,} documents, {sum(lengths):,} tokens")
+    for ids in encode(tokenizer, texts):
+        lengths.append(len(ids) + 1)
+        yield np.append(ids, end)
+
+
+def _read_pieces(path: Path, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the tokens of a file in pieces."""
+    with open(path, "rb") as handle:
+        while len(piece := np.fromfile(handle, dtype=dtype, count=PIECE_TOKENS)):
+            yield piece
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -11,6 +11,7 @@ from hope.plan.compute import forward, measuring_flops, training_flops
 from hope.plan.devices import DEVICES, GIB, ROOM, UTILISATION, Device, find_device
 from hope.plan.disk import Disk, disk_space
 from hope.plan.memory import Memory, fullest, training_memory
+from hope.plan.preparation import Preparation, preparation
 from hope.plan.sizes import Parameters, count_parameters, vocabulary_of
 
 ZERO_STAGES = (0, 1, 2, 3)
@@ -84,6 +85,7 @@ class Plan:
         kind: the device that the memory is for.
         memory: the fullest moment of a training, by ZeRO stage.
         disk: space on disk.
+        preparation: what preparing the text takes; None without text.
         devices: number of devices.
         at_once: trainings that run at once.
         utilisation: assumed share of the peak.
@@ -103,6 +105,7 @@ class Plan:
     kind: Kind
     memory: dict[int, Memory]
     disk: Disk
+    preparation: Preparation | None
     devices: int
     at_once: int
     utilisation: float
@@ -168,6 +171,7 @@ def estimate_plan(title: str, arm: Arm, asked: PlanOptions) -> Plan:
         kind=kind,
         memory=memory,
         disk=disk_space(arm, vocabulary, {name: counts.total for name, counts in parameters.items()}, at_once),
+        preparation=preparation(arm),
         devices=devices,
         at_once=at_once,
         utilisation=asked.utilisation or UTILISATION,

@@ -6,6 +6,7 @@ from hope.config import Arm
 from hope.plan.devices import DEVICES, GIB, TERA
 from hope.plan.disk import CHECKPOINTS
 from hope.plan.estimate import Hours, Plan
+from hope.plan.preparation import Preparation
 from hope.words import plural, short, size, table
 
 PARTS = {
@@ -29,6 +30,8 @@ NOT_COUNTED = {
 def plan_text(arm: Arm, plan: Plan) -> str:
     """Return the plan of an arm as text."""
     blocks = [_model(arm, plan), _work(arm, plan), _memory(arm, plan), _disk(plan), _hours(arm, plan)]
+    if plan.preparation:
+        blocks.insert(1, _preparation(plan.preparation))
     if plan.notes:
         blocks.append(_labelled("left out", plan.notes))
     return "\n\n".join("\n".join(block) for block in blocks)
@@ -51,6 +54,18 @@ def _model(arm: Arm, plan: Plan) -> list[str]:
             ],
         ),
     ]
+
+
+def _preparation(text: Preparation) -> list[str]:
+    return _labelled(
+        "the text",
+        [
+            f"{size(text.text)} in about {short(text.documents)} documents: {_time(text.core_hours)} processor hours "
+            f"to prepare, in up to {plural(text.jobs, 'job')} at once",
+            f"{size(text.memory)} of memory for the largest job, {size(text.stays)} of disk, and "
+            f"{size(text.meanwhile)} meanwhile",
+        ],
+    )
 
 
 def _work(arm: Arm, plan: Plan) -> list[str]:
@@ -109,7 +124,7 @@ def _disk(plan: Plan) -> list[str]:
             f"{size(disk.models)} models, {size(disk.snapshots)} snapshots of them (training.snapshots)",
             f"{size(disk.checkpoints)} checkpoints of "
             f"{plural(plan.at_once, 'running training')} ({CHECKPOINTS} of {size(disk.checkpoint)} each)",
-            f"{size(disk.tokens)} tokens, if each is seen once; not counted: text, tables and report",
+            f"{size(disk.tokens)} tokens, if each is seen once; not counted: the text (above), tables and report",
         ],
     )
 

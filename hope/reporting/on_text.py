@@ -16,7 +16,7 @@ from hope import config
 from hope.analysis.text_windows import text_windows
 from hope.catalogue import FAMILIES
 from hope.config.data import Files
-from hope.data.sources.readers import collect
+from hope.data.sources import collect
 from hope.errors import UserError
 from hope.files import exclusive_lock, sha256_of_json, write_text
 from hope.interchange.causal_lm import CausalLM
@@ -100,9 +100,9 @@ def read_texts(paths: list[str], field: str, output: Path) -> list[str]:
     """
     if os.path.lexists(output):
         raise UserError(f"{output}: is there already, and is not overwritten; name another folder with --output")
-    asked = config.Corpus(source="files", files=Files(paths=paths, text_field=field))
+    asked = config.TextSource(source="files", files=Files(paths=paths, text_field=field))
     try:
-        return [document.text for document in collect(asked).documents]
+        return [document.text for document in collect(asked)]
     except UserError as error:
         said = str(error).replace("corpus.files.paths", "--text").replace("set corpus.files.text_field", "give --field")
         raise UserError(said) from None

@@ -30,6 +30,7 @@ class RunContent:
     tags: dict[str, str] = field(default_factory=dict)
     note: str = ""  # in Markdown
     artifacts: dict[str, Path] = field(default_factory=dict)
+    datasets: list[dict[str, str]] = field(default_factory=list)  # that the run reads; see read_datasets
     started: int = 0
     ended: int = 0
 
@@ -92,8 +93,34 @@ def read_models(study: Path) -> list[RunContent]:
         # The model's own row carries what its stages found: the UI compares rows, and folds nested ones away.
         model.points = [*curve, duration, *(point for stage in stages for point in stage.points)]
         model.note = _model_note(paths, model)
+        model.datasets = read_datasets(StudyPaths(study), arm.data_key) if arm else []
         runs += [model, *stages]
     return runs
+
+
+def read_datasets(study: StudyPaths, key: str) -> list[dict[str, str]]:
+    """Return the corpus and the tokens in the data folder ``key`` as MLflow's datasets: empty without a prepared one.
+
+    A dataset is named after its folder, and has a digest (MLflow keeps 36 characters of it), the place it came from as
+    ``source``, and its counts as ``profile``, both as JSON.
+    """
+    path = study.corpus(key) / "corpus.json"
+    corpus = read_json(path) if path.is_file() else {}
+    if "digest" not in corpus:
+        return []
+    counts = {name: corpus[name] for name in ("documents", "characters", "bytes", "sources", "split") if name in corpus}
+    for split in ("train", "validation"):
+        manifest = study.data(key) / split / "manifest.json"
+        if manifest.is_file():
+            counts[f"{split}_tokens"] = read_json(manifest).get("tokens")
+    return [
+        {
+            "name": key,
+            "digest": str(corpus["digest"])[:36],
+            "source": json.dumps(corpus.get("origin", {}), sort_keys=True),
+            "profile": json.dumps(counts, sort_keys=True),
+        }
+    ]
 
 
 def _read_stage(paths: RunPaths, path: Path, arm: Arm | None) -> RunContent:

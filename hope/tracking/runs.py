@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
 from hope.files import sha256_of_file, sha256_of_json, write_json
 from hope.paths import RunPaths
@@ -72,6 +72,8 @@ def _write(tracker: Tracker, content: RunContent, parent: str | None, digest: st
             tags[name] = value
     tracker.client.log_batch(identifier, tags=[RunTag(*tag) for tag in tags.items()])
     _log_points(tracker, identifier, content.points)
+    if content.datasets:
+        tracker.client.log_inputs(identifier, [_as_input(dataset) for dataset in content.datasets])
     if folder := tracker.artifact_folder(run):
         _lay_out(folder, content.artifacts)
     else:
@@ -89,6 +91,11 @@ def _create(tracker: Tracker, content: RunContent, started: int) -> Run:
     run = tracker.client.create_run(tracker.experiment, start_time=started, tags=tags, run_name=content.name)
     tracker.client.log_batch(run.info.run_id, params=[Param(*param) for param in content.params.items()])
     return run
+
+
+def _as_input(dataset: dict[str, str]) -> DatasetInput:
+    """Return a dataset as what a run was trained on."""
+    return DatasetInput(Dataset(**dataset, source_type="local"), [InputTag("mlflow.data.context", "training")])
 
 
 def _log_points(tracker: Tracker, identifier: str, points: Sequence[Point]) -> None:

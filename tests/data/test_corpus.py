@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_data import prose
+from made_data import prose, table_of
 
-from hope.config import Corpus, Files, Validation, to_json
-from hope.data.corpus import prepare_corpus, read_corpus, read_texts
+from hope.config import Corpus, Files, Tokens, Validation, to_json
+from hope.data.corpus import prepare_corpus
+from hope.data.parts import read_part
+from hope.data.prepared import read_corpus, read_texts
+from hope.data.tokenize import tokenize_corpus
 from hope.errors import UserError
+from hope.paths import part_folder
 
 
 def corpus_of(folder: Path, **over: object) -> Corpus:
@@ -22,7 +26,7 @@ def corpus_of(folder: Path, **over: object) -> Corpus:
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, dict]:
-    return pd.read_parquet(folder / "documents.parquet"), json.loads((folder / "corpus.json").read_text())
+    return table_of(folder), json.loads((folder / "corpus.json").read_text())
 
 
 def prepared(settings: Corpus, output: Path) -> tuple[pd.DataFrame, dict]:
@@ -32,10 +36,12 @@ def prepared(settings: Corpus, output: Path) -> tuple[pd.DataFrame, dict]:
 
 def test_the_table_and_the_description_agree(data: Path, texts: Path) -> None:
     table, description = read(data / "corpus")
-    assert table.columns.tolist() == ["document", "name", "split", "group", "characters", "text"]
+    numbers = ["group", "characters", "bytes", "part", "row"]
+    assert table.columns.tolist() == ["document", "name", "source", "split", *numbers, "text"]
     assert table.document.tolist() == list(range(40))
     assert table.text.tolist() == [path.read_text() for path in sorted(texts.glob("*.txt"))]
     assert (table.characters == table.text.str.len()).all()
+    assert (table.bytes == [len(text.encode()) for text in table.text]).all()
     for side in ("train", "validation"):
         part = table[table.split == side]
         assert description["split"][side] == {
@@ -96,7 +102,7 @@ def test_another_interpreter_writes_the_same_bytes(settings: Corpus, data: Path,
     )
     command = [sys.executable, "-c", program, to_json(settings), str(tmp_path)]
     subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": "1"}, check=True, timeout=60)
-    for name in ("documents.parquet", "corpus.json"):
+    for name in ("documents.parquet", "corpus.json", "parts/00000/texts.parquet"):
         assert (tmp_path / name).read_bytes() == (data / "corpus" / name).read_bytes()
 
 
@@ -105,13 +111,16 @@ def test_altered_or_unfinished_documents_are_refused(
 ) -> None:
     prepare_corpus(settings, tmp_path)
     assert read_corpus(tmp_path)["documents"] == 40
-    path = tmp_path / "documents.parquet"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(UserError, match=r"^[^\n]*documents\.parquet: altered[^\n]*$"):
-        read_corpus(tmp_path)
-    path.unlink()
-    with pytest.raises(UserError, match=r"documents\.parquet: there is no such file"):
-        read_corpus(tmp_path)
+    for name in ("documents.parquet", "parts/00000/texts.parquet"):
+        path = tmp_path / name
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"x")
+        with pytest.raises(UserError, match=rf"^[^\n]*{path.name}: altered[^\n]*$"):
+            read_corpus(tmp_path)
+        path.unlink()
+        with pytest.raises(UserError, match=rf"{path.name}: there is no such file"):
+            read_corpus(tmp_path)
+        path.write_bytes(content)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -119,6 +128,112 @@ def test_altered_or_unfinished_documents_are_refused(
     monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
     with pytest.raises(OSError, match="No space left"):
         prepare_corpus(settings, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix == ".json"]
     with pytest.raises(UserError, match=r"corpus\.json: there is no such file"):
         read_corpus(tmp_path)
+
+
+def test_the_number_of_shards_changes_no_document_no_side_and_no_token(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for index in range(12):
+        (folder / f"{index:02d}.txt").write_text(prose(index, 10 + 5 * (index % 4)))
+    rows = [{"text": prose(index, 8)} for index in range(100, 130)]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    pd.DataFrame(rows[:5] + [{"text": prose(index, 8)} for index in range(200, 230)]).to_parquet(
+        folder / "table.parquet", row_group_size=4
+    )
+    (folder / "zz.jsonl").write_text(json.dumps({"text": prose(3, 9) + "and more."}))
+    (tmp_path / "other.txt").write_text(prose(300, 20))
+    (tmp_path / "others.jsonl").write_text("\n".join(json.dumps({"text": prose(seed, 8)}) for seed in range(310, 330)))
+    mixed = {
+        "source": "mixture",
+        "mixture": {
+            "all": {"source": "files", "files": {"paths": [str(folder)]}, "weight": 3.0},
+            "some": {
+                "source": "files",
+                "files": {"paths": [str(tmp_path / "other.txt"), str(tmp_path / "others.jsonl")]},
+            },
+        },
+    }
+    for name, given in (("one", {}), ("mixed", mixed)):
+        found = []
+        for shards in (1, 2, 30):
+            output = tmp_path / name / str(shards)
+            settings = Corpus.model_validate(
+                corpus_of(folder).model_dump() | given | {"shards": shards, "max_document_share": 0.05}
+            )
+            prepare_corpus(settings, output / "corpus")
+            tokenize_corpus(Tokens(vocabulary=400, fit_characters=9_000), output / "corpus", output)
+            table, description = read(output / "corpus")
+            assert len(description["parts"]) == shards * len(settings.sources)
+            for different in ("parts", "documents_sha256"):
+                del description[different]
+            tokens = [(output / side / "manifest.json").read_text() for side in ("train", "validation")]
+            found.append((table.drop(columns=["part", "row"]).to_dict(), description, tokens))
+        assert found[0] == found[1] == found[2]
+
+
+def test_parts_that_were_read_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for index in range(12):
+        (folder / f"{index:02d}.txt").write_text(prose(index, 10))
+    settings = corpus_of(folder, shards=3)
+    for part in (0, 2):
+        read_part(settings, part, part_folder(tmp_path / "corpus", part))
+    done = []
+    monkeypatch.setattr("hope.data.corpus.read_part", lambda *asked: (done.append(asked[1]), read_part(*asked)))
+    prepare_corpus(settings, tmp_path / "corpus")
+    assert done == [1]
+
+
+def test_a_mixture_has_the_shares_of_its_weights(tmp_path: Path) -> None:
+    for name, first, count in (("web", 0, 40), ("code", 100, 20)):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            (tmp_path / name / f"{index:02d}.txt").write_text(prose(first + index, 10))
+    mixture = {
+        name: {"source": "files", "files": {"paths": [str(tmp_path / name)]}, "weight": weight}
+        for name, weight in (("web", 1.0), ("code", 4.0))
+    }
+    settings = Corpus.model_validate(
+        {"source": "mixture", "mixture": mixture, "validation": corpus_of(tmp_path).validation}
+    )
+    table, description = prepared(settings, tmp_path / "corpus")
+    shares = table.groupby("source").characters.sum() / table.characters.sum()
+    assert shares["code"] == pytest.approx(0.8, abs=0.03)
+    assert (table.source == "code").sum() == 20, "the source that limits the others is kept whole"
+    for name, of in description["sources"].items():
+        assert of["share"] == pytest.approx(shares[name]) and of["documents"] == (table.source == name).sum()
+    assert description["dropped_by_weight"] == 60 - len(table)
+
+
+def test_what_the_sides_share_is_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for index in range(30):
+        (folder / f"{index:02d}.txt").write_text(prose(index, 30) + (prose(999, 10) if index % 3 == 0 else ""))
+    table, description = prepared(corpus_of(folder), tmp_path / "corpus")
+    held = table[table.split == "validation"]
+    sharing = held.name.str.extract(r"(\d+)\.txt")[0].astype(int) % 3 == 0
+    overlap = description["overlap"]
+    assert sum(overlap["documents_up_to"].values()) == len(held)
+    assert {one["document"] for one in overlap["most"] if one["share"] > 0.1} == set(held.name[sharing])
+    assert overlap["mean"] == pytest.approx(0.25 * sharing.mean(), abs=0.05)
+
+
+def test_remedies_name_what_helps(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "whole.txt").write_text(prose(0, 50))
+    with pytest.raises(UserError, match=r"^corpus\.validation[^\n]*split it into several documents[^\n]*$"):
+        prepare_corpus(corpus_of(folder), tmp_path / "corpus")
+    for index in range(20):
+        (folder / f"{index}.txt").write_text(prose(7, 30) + prose(index, 8))
+    (folder / "whole.txt").unlink()
+    with pytest.raises(UserError, match=r"^corpus\.validation[^\n]*raise corpus\.near_duplicate_share[^\n]*$"):
+        prepare_corpus(corpus_of(folder), tmp_path / "corpus")
+    with pytest.raises(UserError, match=r"whole\.txt: holds a document of more than 62 MB[^\n]*split it into several"):
+        (folder / "whole.txt").write_bytes(b"word " * 13_000_000)
+        prepare_corpus(corpus_of(folder, memory_mb=500), tmp_path / "corpus")

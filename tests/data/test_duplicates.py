@@ -1,16 +1,27 @@
-"""Near copies, against a comparison of every pair."""
+"""Near copies, against a comparison of every pair, and by script and edit."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hope.data.duplicates import COMMON_LINE, content_lines, group_near_duplicates
+from benchmarks.near_copies import SCRIPTS, measure
+from hope.data.duplicates import COMMON, Passages, group_near_copies, shared_with_training
+from hope.data.parts import write_passages
 
 
-def lines_of(documents: list[set[int]]) -> list[np.ndarray]:
-    return [np.array(sorted(document), dtype=np.uint64) for document in documents]
+def passages_of(documents: list[set[int]], folder: Path, **over: object) -> Passages:
+    hashes = [np.array(sorted(document), dtype=np.uint64) for document in documents]
+    write_passages(folder / "passages.parquet", hashes)
+    sizes = np.array([len(document) for document in documents], dtype=float)
+    return Passages([folder / "passages.parquet"], [np.arange(len(sizes))], sizes, np.ones(len(sizes)), **over)
+
+
+def groups_of(documents: list[set[int]], share: float, folder: Path) -> list[int]:
+    return group_near_copies([passages_of(documents, folder)], share, 200, folder).tolist()
 
 
 def by_every_pair(documents: list[set[int]], share: float) -> list[int]:
@@ -26,42 +37,71 @@ def by_every_pair(documents: list[set[int]], share: float) -> list[int]:
 
 
 @given(
-    st.lists(st.sets(st.integers(0, 30), max_size=12), min_size=1, max_size=COMMON_LINE),
+    st.lists(st.sets(st.integers(0, 30), max_size=12), min_size=1, max_size=COMMON),
     st.sampled_from([0.1, 0.3, 0.5, 0.75, 1.0]),
 )
-@settings(deadline=None, max_examples=75)
-def test_groups_equal_those_of_every_pair_while_no_line_is_common(documents: list[set[int]], share: float) -> None:
-    assert group_near_duplicates(lines_of(documents), share).tolist() == by_every_pair(documents, share)
+@settings(deadline=None, max_examples=25)
+def test_groups_equal_those_of_every_pair_while_no_passage_is_common(
+    tmp_path_factory: pytest.TempPathFactory, documents: list[set[int]], share: float
+) -> None:
+    assert groups_of(documents, share, tmp_path_factory.mktemp("pairs")) == by_every_pair(documents, share)
 
 
-def test_common_lines_join_copies_but_a_shared_licence_joins_nothing() -> None:
+def test_common_passages_join_copies_but_a_shared_licence_joins_nothing(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     own = [set(range(100 * index, 100 * index + 10)) for index in range(200)]
     licence = set(range(90_000, 90_005))
-    copies = [{100_000 + line for line in range(40) if rng.random() < 0.9} for _ in range(4 * COMMON_LINE)]
+    copies = [{100_000 + line for line in range(40) if rng.random() < 0.9} for _ in range(4 * COMMON)]
     documents = [document | licence for document in [*own, *copies]]
     order = rng.permutation(len(documents))
-    groups = group_near_duplicates(lines_of([documents[index] for index in order]), 0.5)
+    groups = np.array(groups_of([documents[index] for index in order], 0.5, tmp_path))
     assert len(set(groups[order >= len(own)])) == 1
     assert len(set(groups)) == len(own) + 1
-    # Neighbours by the licence share 5 of 20 lines, exactly the share; every second document shares 5 more.
+    # Neighbours by the licence share 5 of 20 passages, exactly the share; every second document shares 5 more.
     halves = [document | licence | set(range(80_000 + index % 2, 80_010, 2)) for index, document in enumerate(own)]
-    assert group_near_duplicates(lines_of(halves), 0.25).tolist() == [0, 1] * (len(own) // 2)
+    assert groups_of(halves, 0.25, tmp_path) == [0, 1] * (len(own) // 2)
 
 
-def test_white_space_repeats_and_trivial_lines_do_not_count() -> None:
-    for text, same_as in (
-        ("    return compute(this, that)\n", "return compute(this,  that)"),
-        ("a line that says much\nelse:\n#---------------------\n\n", "a line that says much"),
-        ("a line that says much\na line that says much\n", "a line that says much"),
-        ("short", ""),
-    ):
-        assert content_lines(text).tolist() == content_lines(same_as).tolist()
+def test_a_sample_that_leaves_a_pair_undecided_is_followed_by_a_finer_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.choice(2**40, 400, replace=False)
+    documents = []
+    for share in (0.3, 0.45, 0.55, 0.8):  # in common with the first one of each pair
+        other = rng.choice(2**40, 400, replace=False) + 2**41
+        documents += [set(base.tolist()), {*base[: int(share * 400)].tolist(), *other[int(share * 400) :].tolist()}]
+        base = base + 2**42
+    rate, asked = 0.1, []
+
+    def finer(numbers: np.ndarray) -> Passages:
+        asked.extend(numbers.tolist())
+        (tmp_path / "finer").mkdir()
+        whole = passages_of(documents, tmp_path / "finer")
+        return whole
+
+    sampled = [{passage for passage in document if hash((passage, 7)) % 10 == 0} for document in documents]
+    sample = passages_of(sampled, tmp_path, finer=finer)._replace(sizes=np.full(8, 400.0), rates=np.full(8, rate))
+    assert group_near_copies([sample], 0.5, 200, tmp_path).tolist() == [0, 1, 2, 3, 4, 4, 5, 5]
+    assert {2, 3, 4, 5} <= set(asked)
 
 
-def test_a_paragraph_counts_by_its_sentences() -> None:
-    sentences = [f"Sentence number {index} says something of its own." for index in range(8)]
-    changed = [*sentences[:6], "Quite another one stands here.", "And one more, to end the paragraph."]
-    first, second = content_lines(" ".join(sentences)), content_lines(" ".join(changed))
-    assert len(first) == len(second) == 8
-    assert len(np.intersect1d(first, second)) == 6
+def test_what_chance_shares_does_not_count(tmp_path: Path) -> None:
+    documents = [set(range(100)), set(range(45, 145))]  # 55 of 100
+    for by_chance, groups in ((0.0, [0, 0]), (0.2, [0, 1])):  # 0.2 + 0.8 * 0.5 is asked for
+        passages = passages_of(documents, tmp_path, by_chance=by_chance)
+        assert group_near_copies([passages], 0.5, 200, tmp_path).tolist() == groups
+
+
+def test_overlap_is_the_share_of_passages_that_the_training_side_has(tmp_path: Path) -> None:
+    documents = [{1, 2, 3, 4}, {3, 4, 5}, {6, 7}, {1, 6}, {9}]
+    held_out = np.array([True, False, False, True, True])
+    shared = shared_with_training(passages_of(documents, tmp_path), held_out, 200, tmp_path)
+    assert shared.tolist() == [0.5, 0.5, 0.0]
+
+
+def test_copies_in_six_scripts_and_in_source_code_are_found_and_templates_are_none() -> None:
+    found = measure([*SCRIPTS, "code"], 12)
+    assert list(found) == [*SCRIPTS, "code"]
+    for script, shares in found.items():
+        recall = {edit: share for edit, share in shares.items() if edit != "precision"}
+        assert len(recall) >= 5 and min(recall.values()) == 1.0, (script, recall)
+        assert shares["precision"] >= (0.9 if script == "code" else 1.0), script

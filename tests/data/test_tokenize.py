@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from made_data import prose
+from made_data import prose, table_of
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from hope.config import Corpus, Files, Tokens, Validation
@@ -26,7 +25,7 @@ def sha256(path: Path) -> str:
 
 
 def test_tokens_decode_to_the_documents_of_their_side(data: Path) -> None:
-    table = pd.read_parquet(data / "corpus" / "documents.parquet")
+    table = table_of(data / "corpus")
     tokenizer = Tokenizer.from_file(str(data / "tokenizer" / "tokenizer.json"))
     for side in SIDES:
         texts = table[table.split == side].text.tolist()
@@ -77,7 +76,7 @@ def test_tokens_are_learned_from_the_training_side_alone(tmp_path: Path) -> None
     prepare_corpus(Corpus(source="files", files=Files(paths=[str(folder)]), validation=validation), tmp_path / "corpus")
     tokenize_corpus(Tokens(vocabulary=1_000), tmp_path / "corpus", tmp_path)
     words = set(Tokenizer.from_file(str(tmp_path / "tokenizer" / "tokenizer.json")).get_vocab())
-    table = pd.read_parquet(tmp_path / "corpus" / "documents.parquet")
+    table = table_of(tmp_path / "corpus")
     assert set(table.split) == set(SIDES)
     for row in table.itertuples():
         assert (f"Ġ{row.text.split()[0]}" in words) == (row.split == "train"), row.name
@@ -93,7 +92,7 @@ def test_a_large_pretrained_vocabulary_takes_four_bytes_a_token(data: Path, tmp_
     tokenize_corpus(asked, data / "corpus", tmp_path / "data")
     corpus = TokenCorpus.open(tmp_path / "data" / "train")
     assert corpus.manifest["dtype"] == "uint32" and corpus.vocabulary == len(words) + 4
-    table = pd.read_parquet(data / "corpus" / "documents.parquet")
+    table = table_of(data / "corpus")
     first = table[table.split == "train"].text.iloc[0]
     assert tokenizer.decode(corpus.document(0)[:-1].tolist()) == first
 
@@ -118,3 +117,17 @@ def test_a_failure_leaves_nothing_that_passes_for_whole(
             TokenCorpus.open(tmp_path / side)
     with pytest.raises(UserError, match=r"corpus\.json: there is no such file"):
         tokenize_corpus(Tokens(), tmp_path / "nowhere", tmp_path)
+
+
+def test_text_that_a_tokenizer_cannot_spell_is_refused_above_a_share(data: Path, tmp_path: Path) -> None:
+    Tokenizer(models.BPE(vocab={"e": 0, "a": 1}, merges=[])).save(str(tmp_path / "tokenizer.json"))
+    asked = {"tokenizer": "pretrained", "pretrained": str(tmp_path)}
+    with pytest.raises(UserError, match=r"^tokens\.pretrained: [^\n]*no token for [^\n]*raise tokens\.unknown_share$"):
+        tokenize_corpus(Tokens(**asked), data / "corpus", tmp_path / "refused")
+    assert not (tmp_path / "refused" / "train" / "manifest.json").exists()
+    tokenize_corpus(Tokens(**asked, unknown_share=1.0), data / "corpus", tmp_path / "kept")
+    counts = json.loads((tmp_path / "kept" / "unknown.json").read_text())
+    text = "".join(table_of(data / "corpus").text)
+    missing = [character for character in text if character not in "ea" and not character.isspace()]
+    assert counts["characters"] == len(missing) and counts["share"] == len(missing) / len(text)
+    assert json.loads((data / "unknown.json").read_text()) == {"characters": 0, "examples": {}, "share": 0.0}

@@ -1,6 +1,8 @@
 """Tokenizers: lossless, deterministic, and deaf to special tokens in a text."""
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_data import prose
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from hope.config import Tokens
-from hope.data.tokenizer import SPECIAL, encode, fit_tokenizer, load_pretrained, save_tokenizer, special_ids
+from hope.data.tokenizer import (
+    SPECIAL,
+    _pieces,
+    encode,
+    fit_tokenizer,
+    load_pretrained,
+    save_tokenizer,
+    special_ids,
+    spells_all,
+    token_ids,
+    unknown_characters,
+)
 from hope.errors import UserError
 
 FITTED = fit_tokenizer([prose(seed, 40) for seed in range(10)], 400)
@@ -59,10 +72,7 @@ def test_transformers_loads_the_folder_and_agrees(tmp_path: Path) -> None:
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
     """A tokenizer of another make: cuts, pads and marks texts, and has an end token of its own."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer.model = models.BPE(vocab=alphabet, merges=[])
+    tokenizer = byte_level()
     tokenizer.add_special_tokens(["[CLS]", "<|end|>"])
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 256)])
     tokenizer.enable_truncation(8)
@@ -78,6 +88,109 @@ def test_a_pretrained_tokenizer_neither_cuts_nor_marks_and_gets_our_tokens(forei
         [long, short] = encode(tokenizer, ["a long text that is not cut", "[CLS]<|end|>"])
         assert len(long) == len("a long text that is not cut")
         assert len(short) == len("[CLS]<|end|>") and short.max() < 256
+
+
+def byte_level(**settings: object) -> Tokenizer:
+    """Return a byte-level BPE without merges, as made elsewhere."""
+    alphabet = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=alphabet, merges=[], **settings))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def llama3() -> Tokenizer:
+    """Return a tokenizer that begins each text with a mark."""
+    tokenizer = byte_level(ignore_merges=True)
+    tokenizer.add_special_tokens(["<|begin_of_text|>"])
+    mark = ("<|begin_of_text|>", tokenizer.token_to_id("<|begin_of_text|>"))
+    template = processors.TemplateProcessing(single="<|begin_of_text|> $A", special_tokens=[mark])
+    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+    return tokenizer
+
+
+def bert() -> Tokenizer:
+    """Return a tokenizer that marks both ends, and folds case and accents."""
+    words = [
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        *"abcdefghijklmnopqrstuvwxyz",
+        *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
+    ]
+    tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    tokenizer.add_special_tokens(["[UNK]", "[CLS]", "[SEP]"])
+    return tokenizer
+
+
+def unigram() -> Tokenizer:
+    """Return a SentencePiece tokenizer, which writes a space as a letter and begins each text with one."""
+    pieces = [("<unk>", 0.0), ("\u2581", -2.0), *((c, -3.0) for c in "abcdefghijklmnopqrstuvwxyz"), ("\u2581the", -1.0)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    return tokenizer
+
+
+@pytest.mark.parametrize("made", [llama3, bert, unigram, lambda: byte_level(dropout=0.5)])
+def test_an_exported_tokenizer_gives_the_ids_of_the_training_by_default(
+    made: Callable[[], Tokenizer], tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    made().save(str(tmp_path / "tokenizer.json"))
+    tokenizer = load_pretrained(Tokens(tokenizer="pretrained", pretrained=str(tmp_path)))
+    save_tokenizer(tokenizer, tmp_path / "saved")
+    text = "The quick Brown fox,  jumps over\nthe lazy dog. Caf\u00e9"
+    ids = encode(tokenizer, [text])[0].tolist()
+    assert ids == encode(tokenizer, [text])[0].tolist()
+    assert Tokenizer.from_file(str(tmp_path / "saved" / "tokenizer.json")).encode(text).ids == ids
+    assert AutoTokenizer.from_pretrained(tmp_path / "saved")(text)["input_ids"] == ids
+
+
+def test_what_a_tokenizer_has_no_token_for_is_counted() -> None:
+    assert spells_all(byte_level()) and spells_all(FITTED) and spells_all(llama3())
+    few = Tokenizer(models.BPE(vocab={"a": 0, "b": 1, "ab": 2}, merges=[("a", "b")]))
+    for tokenizer, text, expected in (
+        (few, "ab c ab\nd\u00e9", {"c": 1, "d": 1, "\u00e9": 1}),  # dropped without a word
+        (bert(), "abc \u0434\u0430 abc", {"\u0434": 1, "\u0430": 1}),
+        (unigram(), "the \u0434 cat", {"\u0434": 1}),
+        (unigram(), "the cat", {}),
+    ):
+        assert not spells_all(tokenizer)
+        assert unknown_characters(tokenizer, [text]) == expected
+    without = Tokenizer(models.WordLevel({"a": 0}))
+    without.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    with pytest.raises(
+        UserError, match=r"^tokens\.pretrained: this tokenizer cannot encode [^\n]*unknown words[^\n]*$"
+    ):
+        token_ids(without, ["a b"])
+
+
+def test_a_path_of_the_users_home_is_expanded(foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(foreign.parent))
+    settings = Tokens(tokenizer="pretrained", pretrained=f"~/{foreign.name}")
+    assert settings.local == foreign
+    assert load_pretrained(settings).get_vocab_size() == 261
+
+
+def test_words_without_an_end_are_fitted_on_in_pieces(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    alphabets = ("acgt", "0123456789", "=+*", "\u0e01\u0e02\u0e03")
+    runs = ["".join(rng.choice(list(letters), 60_000)) for letters in alphabets]
+    started = time.process_time()
+    tokenizer = fit_tokenizer([*runs, " " * 60_000, prose(0, 20)], 600)
+    assert time.process_time() - started < 20, "an unbounded fit takes minutes"
+    assert "words of more than 256 characters are fitted on in pieces" in capsys.readouterr().out
+    for text in runs:
+        [ids] = encode(tokenizer, [text])
+        assert tokenizer.decode(ids.tolist()) == text and len(ids) < 0.75 * len(text.encode())
+    assert [len(piece) for piece in _pieces(["a" * 1_000])] == [256, 256, 256, 232]
+    assert list(_pieces([prose(0, 20)])) == [prose(0, 20)]
 
 
 def test_a_tokenizer_that_takes_a_mark_for_a_word_is_refused(tmp_path: Path) -> None:

@@ -41,6 +41,17 @@ def test_every_preset_is_planned(preset: Path, monkeypatch: pytest.MonkeyPatch, 
             assert sum(parts) == pytest.approx(total, abs=0.04)
 
 
+def test_the_preparation_of_the_text_follows_from_the_number_of_documents(tiny_files: Path) -> None:
+    hub = {"source": "hub", "hub": {"dataset": "a/b", "revision": "0" * 40, "documents": 10_000_000}, "shards": 50}
+    arm = tiny_arm(tiny_files, corpus=hub)
+    text = estimate_plan("a study", arm, PlanOptions()).preparation
+    assert text is not None and (text.documents, text.jobs) == (1e7, 50)
+    assert text.text == pytest.approx(43e9, rel=0.1) and text.memory > 2e9
+    few = estimate_plan("a study", tiny_arm(tiny_files), PlanOptions())
+    assert few.preparation is not None and few.preparation.memory == 2e9
+    assert "processor hours to prepare" in plan_text(arm, estimate_plan("a study", arm, PlanOptions()))
+
+
 def test_the_plan_as_json(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(ROOT)
     assert main(["plan", "--json"]) == 0

@@ -324,3 +324,12 @@ for thread in threading.enumerate():
     assert "0 changed" in done.stdout
     assert "REACHED OUT" not in done.stdout
     assert not list((tmp_path / "home").rglob("telemetry*"))
+
+
+def test_a_model_has_its_corpus_as_a_dataset(synced: Path, arm: config.Arm) -> None:
+    store = Store(synced)
+    (dataset,) = store.rows("SELECT dataset_uuid, name, digest FROM datasets")
+    assert dataset[1:] == (arm.data_key, "c" * 36)
+    inputs = store.rows("SELECT destination_id FROM inputs WHERE source_id = ?", dataset[0])
+    assert {run for (run,) in inputs} == {store.runs()[model] for model in MODELS}
+    assert store.rows("SELECT DISTINCT name, value FROM input_tags") == [("mlflow.data.context", "training")]

@@ -11,7 +11,7 @@ from hope.commands import COMMANDS
 from hope.commands.steps import ROTARY_TABLES
 from hope.config import load_study, to_json
 from hope.errors import UserError
-from hope.paths import StudyPaths, snapshot_files
+from hope.paths import StudyPaths, part_folder, snapshot_files
 from hope.reporting.figures.declaration import study_figures
 from hope.study_files import check_study
 

@@ -20,60 +20,6 @@ rule resolve_config:
         "python -m hope resolve --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
-rule prepare_corpus:
-    """Collect, clean and split the documents."""
-    input:
-        files=lambda wildcards: FILES[first_arm(wildcards)].watched,
-    output:
-        **outputs("prepare-corpus", CORPUS),
-    log:
-        PATHS.logs / "prepare_corpus" / "{data}.log",
-    priority: 1000
-    conda:
-        "../../envs/torch.yaml"
-    resources:
-        mem_mb=4000,
-        disk_mb=4000,
-        runtime=120,
-    params:
-        settings=settings(lambda arm: arm.corpus),
-        folder=subpath(output.corpus, parent=True),
-    message:
-        "prepare the corpus {wildcards.data}"
-    shell:
-        "python -m hope prepare-corpus --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"
-
-
-rule tokenize_corpus:
-    """Fit or load the tokenizer and write the token shards."""
-    input:
-        documents=rules.prepare_corpus.output.documents,
-        corpus=rules.prepare_corpus.output.corpus,
-    output:
-        **outputs("tokenize", DATA),
-    log:
-        PATHS.logs / "tokenize_corpus" / "{data}.log",
-    wildcard_constraints:
-        data=one_of(TEXTS),
-    priority: 1000
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1024
-    resources:
-        mem_mb=8000,
-        disk_mb=8000,
-        runtime=240,
-    params:
-        settings=settings(lambda arm: arm.tokens),
-        corpus=subpath(input.corpus, parent=True),
-        folder=subpath(output.train, ancestor=2),
-    message:
-        "tokenize the corpus {wildcards.data}"
-    shell:
-        "python -m hope tokenize --settings {params.settings:q} --corpus {params.corpus:q}"
-        " --output {params.folder:q} > {log:q} 2>&1"
-
-
 rule write_symbols:
     """Write a vocabulary of symbols, for models that read no text."""
     output:
@@ -102,7 +48,7 @@ rule write_symbols:
 rule check_lengths:
     """Check that the held-out documents are long enough, before any model is trained."""
     input:
-        validation=of_arm(rules.tokenize_corpus.output.validation),
+        validation=of_arm(DATA / "validation" / "manifest.json"),
     output:
         PATHS.root / "data" / "lengths" / "{arm}.json",
     log:

@@ -1,14 +1,17 @@
-"""Documents, and how bytes and table rows become their text."""
+"""Documents, the record of what a source gave, and how a source is cut into shards."""
 
-import codecs
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from hope.errors import UserError, nearest
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+NAMED = 20
+"""Number of remarks that are kept; all are counted."""
 
 
 class Document(NamedTuple):
@@ -18,42 +21,99 @@ class Document(NamedTuple):
     text: str
 
 
-@dataclass
-class Collection:
-    """The documents of a source in a fixed order, and the record of their origin for ``corpus.json``."""
+class Shard(NamedTuple):
+    """One of several parts of a source.
 
-    documents: list[Document] = field(default_factory=list)
-    origin: dict[str, Any] = field(default_factory=dict)
-    empty: int = 0
-
-    def add(self, name: str, text: str) -> None:
-        """Add a document, or count it as empty if it has only white space.
-
-        Halves of surrogate pairs, which are valid in JSON but not in UTF-8, become U+FFFD.
-        """
-        if text and not text.isspace():
-            self.documents.append(Document(LONE_SURROGATE.sub("\ufffd", name), LONE_SURROGATE.sub("\ufffd", text)))
-        else:
-            self.empty += 1
-
-
-def decode(content: bytes) -> tuple[str, str] | None:
-    r"""Return the text of a file and the name of its character encoding; None if the file is no text.
-
-    The encoding is UTF-8 with or without a byte order mark, or UTF-16 with one. Other bytes are read as Windows code
-    page 1252, or as Latin-1 if a byte is undefined there. Line ends become ``\n``. A file with a NUL character is no
-    text.
+    Attributes:
+        number: of the part, from 0.
+        of: the number of parts.
     """
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252", "latin-1"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text:
+
+    number: int
+    of: int
+
+    def span(self, size: int) -> tuple[int, int]:
+        """Return the first element of this part of ``size`` elements, and the first one after it."""
+        return size * self.number // self.of, size * (self.number + 1) // self.of
+
+    def pieces(self, sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+        """Yield (file, start, stop) for the bytes of this part: all files end to end, cut into equal parts.
+
+        Args:
+            sizes: bytes of each file; an empty file counts as one byte, so that it belongs to a part too.
+        """
+        low, high = self.span(sum(max(size, 1) for size in sizes))
+        begin = 0
+        for index, size in enumerate(sizes):
+            end = begin + max(size, 1)
+            if begin < high and end > low:
+                yield index, max(low - begin, 0), min(high, end) - begin
+            begin = end
+
+
+WHOLE = Shard(0, 1)
+"""A source in one part."""
+
+
+@dataclass
+class Record:
+    """What was read, for ``corpus.json``; the records of all parts are added up.
+
+    Attributes:
+        limit: bytes of the largest document that fits the memory of a job.
+        bytes: size of the text in UTF-8.
+        empty: documents without text, which are left out.
+        unreadable: files that cannot be opened, which are left out.
+        encodings: number of files by character encoding.
+        remarks: texts that may not be what was meant, the first :data:`NAMED` of them, each with its place.
+        remarked: their number.
+    """
+
+    limit: int = 250_000_000
+    bytes: int = 0
+    empty: int = 0
+    unreadable: int = 0
+    encodings: Counter[str] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
+    remarked: int = 0
+
+    def remark(self, place: str, words: str) -> None:
+        """Print and keep one line about a text that may not be what was meant."""
+        self.remarked += 1
+        if self.remarked <= NAMED:
+            line = f"{printable(place)}: {words}"
+            print(f"corpus: {line}", flush=True)
+            self.remarks.append(line)
+
+    def document(self, name: str, text: str) -> Document | None:
+        """Return a document, or None and count it as empty if its text has only white space.
+
+        Halves of surrogate pairs, which are valid in JSON and in names of files but not in UTF-8, become U+FFFD.
+        """
+        if not text or text.isspace():
+            self.empty += 1
             return None
-        return text.replace("\r\n", "\n").replace("\r", "\n"), encoding.removesuffix("-sig")
-    return None
+        return Document(printable(name), printable(text))
+
+    def add(self, other: Mapping[str, Any]) -> None:
+        """Add the content of another record."""
+        self.bytes += other["bytes"]
+        self.empty += other["empty"]
+        self.unreadable += other["unreadable"]
+        self.encodings.update(other["encodings"])
+        self.remarks = (self.remarks + other["remarks"])[:NAMED]
+        self.remarked += other["remarked"]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain values."""
+        content = asdict(self) | {"encodings": dict(sorted(self.encodings.items()))}
+        del content["limit"]
+        return content
+
+
+def printable(text: str) -> str:
+    """Return a text that can be written as UTF-8: halves of surrogate pairs become U+FFFD."""
+    return LONE_SURROGATE.sub("\ufffd", text)
 
 
 def text_of(row: Mapping[str, Any], text_field: str, where: str, key: str) -> str:

@@ -12,14 +12,20 @@ from hope.errors import UserError, nearest
 SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
 """Suffixes of the files that are read: .txt and .md hold one document, .jsonl and .parquet one document per row."""
 
+PACKED = (".gz", ".zst")
+"""Suffixes of compressed files, after one of the others; Parquet compresses by itself."""
+
+IRREGULAR = "no regular file"
+"""What is counted in place of a suffix for a pipe, a socket or a device, from which nothing is read."""
+
 REMEDIES = {
     ".json": "write one JSON object per line and name it .jsonl",
     ".ndjson": "name it .jsonl",
     ".csv": "convert it to .jsonl or .parquet",
     ".tsv": "convert it to .jsonl or .parquet",
     ".arrow": "convert it to .parquet",
-    ".gz": "decompress it first",
-    ".zst": "decompress it first",
+    ".gz": "name it after what is in it, such as a.jsonl.gz",
+    ".zst": "name it after what is in it, such as a.jsonl.zst",
     ".bz2": "decompress it first",
     ".xz": "decompress it first",
     ".zip": "unpack it and name the folder",
@@ -32,17 +38,25 @@ REMEDIES = {
 }
 
 
+def kind_of(path: Path) -> str:
+    """Return the one of :data:`SUFFIXES` that says what is in a file, or an empty string if none does."""
+    packed = path.suffix.lower() in PACKED
+    suffix = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
+    return suffix if suffix in SUFFIXES and not (packed and suffix == ".parquet") else ""
+
+
 def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]]:
     """Return the files of ``paths``, each once, and the number of skipped files per suffix.
 
-    A folder gives all files below it except hidden ones; their names begin with the folder's. A glob gives the
-    files and folders that it matches; their names begin with its last folder without a wildcard.
+    A folder gives all files below it except hidden ones; their names begin with the folder's. Links to folders are
+    followed. A glob gives the files and folders that it matches; their names begin with its last folder without a
+    wildcard.
 
     Returns:
         (path, name) of each file, and the counts by suffix of the files of other kinds.
 
     Raises:
-        UserError: a path matches nothing, or no file of a known kind.
+        UserError: a path matches nothing, or no file of a known kind; a folder cannot be listed; a link leads nowhere.
     """
     files: dict[Path, tuple[Path, str]] = {}
     skipped: Counter[str] = Counter()
@@ -52,8 +66,14 @@ def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]
             raise UserError(f"corpus.files.paths: '{given}' leads to no file: the folder has none; put texts into it")
         if not matches:
             raise UserError(f"corpus.files.paths: '{given}' leads to no file{_nearby(given)}")
-        known = [match for match in matches if match[0].suffix.lower() in SUFFIXES]
-        others = Counter(path.suffix.lower() for path, _ in matches if path.suffix.lower() not in SUFFIXES)
+        known, others = [], Counter[str]()
+        for match in matches:
+            if kind_of(match[0]) and match[0].is_file():
+                known.append(match)
+            elif kind_of(match[0]) and not match[0].exists():
+                raise UserError(f"{match[0]}: a link that leads to no file; repair or remove it")
+            else:
+                others[match[0].suffix.lower() if match[0].is_file() else IRREGULAR] += 1
         if not known:
             suffix = others.most_common(1)[0][0]
             raise UserError(
@@ -99,8 +119,15 @@ def _below(path: Path, root: Path) -> list[tuple[Path, str]]:
     """Return ``path``, or the files below it if it is a folder, with their names relative to ``root``."""
     if not path.is_dir():
         return [(path, path.relative_to(root).as_posix())]
-    files = []
-    for folder, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    files: list[Path] = []
+    seen = {path.resolve()}  # A link to a folder above it would lead round in a circle.
+    for folder, folders, names in os.walk(path, followlinks=True, onerror=_cannot_list):
+        below = [(name, Path(folder, name).resolve()) for name in sorted(folders) if not name.startswith(".")]
+        folders[:] = [name for name, real in below if real not in seen]
+        seen.update(real for _, real in below)
         files += [Path(folder, name) for name in names if not name.startswith(".")]
     return sorted(((file, file.relative_to(root).as_posix()) for file in files), key=lambda pair: pair[1])
+
+
+def _cannot_list(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be listed ({error.strerror}); make it readable or leave it out")

@@ -3,10 +3,13 @@
 import os
 import platform
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from hope.config import Corpus
-from hope.data.sources.document import Collection, decode
+from hope.config import TextSource
+from hope.data.sources.document import Document, Record, Shard
+from hope.data.sources.encoding import decode
 from hope.errors import UserError
 
 LEFT_OUT_FOLDERS = {
@@ -19,39 +22,44 @@ MADE_BY_BUILD = ("_sysconfigdata", "config-")
 """First characters of the names of files that each build of Python writes, with paths of its machine."""
 
 
-def collect(settings: Corpus) -> Collection:
-    """Return the library's modules in the order of their paths.
+def read(source: TextSource, record: Record, shard: Shard) -> Iterator[Document]:
+    """Yield the library's modules in the order of their paths.
 
     Raises:
         UserError: this Python has no source code of its library.
     """
-    return collect_folder(Path(sysconfig.get_path("stdlib")))
+    return read_folder(Path(sysconfig.get_path("stdlib")), record, shard)
 
 
-def collect_folder(root: Path) -> Collection:
-    """Return the modules of the standard library in the folder ``root``."""
-    collection = Collection()
-    unreadable = 0
-    for path in sorted(_modules(root), key=lambda path: path.relative_to(root).as_posix()):
+def origin(source: TextSource) -> dict[str, Any]:
+    """Return the version of this Python."""
+    return {"python": platform.python_version(), "implementation": platform.python_implementation()}
+
+
+def read_folder(root: Path, record: Record, shard: Shard) -> Iterator[Document]:
+    """Yield the modules of the standard library in the folder ``root``."""
+    paths = sorted(_modules(root), key=lambda path: path.relative_to(root).as_posix())
+    if not paths:
+        raise UserError(
+            f"corpus.source: this Python ({platform.python_version()}) has no source code of its standard library; "
+            "use another Python, or corpus.source 'files'"
+        )
+    for index, start, _ in shard.pieces([path.stat().st_size for path in paths]):
+        if start:
+            continue  # a module that begins in the shard before
+        path = paths[index]
         try:
             decoded = decode(path.read_bytes())
         except OSError:
             decoded = None
         if decoded is None:
-            unreadable += 1
+            record.unreadable += 1
             continue
-        collection.add(path.relative_to(root).as_posix(), decoded[0])
-    if not collection.documents:
-        raise UserError(
-            f"corpus.source: this Python ({platform.python_version()}) has no source code of its standard library; "
-            "use another Python, or corpus.source 'files'"
-        )
-    collection.origin = {
-        "python": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "unreadable_files": unreadable,
-    }
-    return collection
+        name = path.relative_to(root).as_posix()
+        if decoded.remark:
+            record.remark(name, decoded.remark)
+        if document := record.document(name, decoded.text):
+            yield document
 
 
 def _modules(root: Path) -> list[Path]:

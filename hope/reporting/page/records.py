@@ -12,7 +12,11 @@ from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "read-part": ("parts of the corpus", ("read_part",)),
     "prepare-corpus": ("corpus", ("prepare_corpus",)),
+    "fit-tokenizer": ("tokenizer", ("fit_tokenizer",)),
+    "tokenize-part": ("tokens of the parts", ("tokenize_part",)),
+    "join-tokens": ("joined tokens", ("join_tokens",)),
     "tokenize": ("tokens", ("tokenize_corpus",)),
     "train": ("training", ("train_",)),
     "analyze-attention": ("attention analysis", ("analyze_attention", "analyze_components")),

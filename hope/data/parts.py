@@ -1,0 +1,203 @@
+"""The parts of a corpus: the documents of one shard of one source, with what is needed to compare them with others."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hope import config
+from hope.data import sources
+from hope.data.columns import column, digests, strings
+from hope.data.part_files import DESCRIPTION, LINES, PASSAGE_FILES, PHRASES, RUNS, TEXTS
+from hope.data.passages import line_hashes, sampled_runs
+from hope.data.progress import ProgressLines
+from hope.data.sources.document import Record, Shard
+from hope.files import sha256_of_file, whole_file, write_json
+
+DOCUMENTS = pa.schema(
+    [
+        ("name", pa.large_string()),
+        ("characters", pa.int64()),
+        ("bytes", pa.int64()),
+        ("digest", pa.binary(16)),
+        ("lines", pa.int64()),
+        ("runs", pa.int64()),
+        ("phrases", pa.int64()),
+        ("rate", pa.float64()),
+        ("text", pa.large_string()),
+    ]
+)
+PASSAGES = pa.schema([("row", pa.int64()), ("hash", pa.uint64())])
+"""Columns of a file of passages: the number of a document within the file, and the hash of one of its passages."""
+
+ROW_GROUP_CHARACTERS = 16_000_000
+"""Characters in a row group of the texts, the part that a reader holds at once."""
+
+ROW_GROUP_PASSAGES = 4_000_000
+"""Passages that are held before they are written."""
+
+
+def read_part(settings: config.Corpus, part: int, folder: Path) -> None:
+    """Read one part of a corpus into ``folder``: its texts and their passages, one row group in memory at a time.
+
+    Parts are numbered through the shards of the first source, then through those of the next, so that the order of
+    the documents does not depend on the number of shards.
+
+    Raises:
+        UserError: the source or a part of it is missing or unreadable.
+    """
+    shutil.rmtree(folder, ignore_errors=True)  # Older files must not be taken for newer ones.
+    names = list(settings.sources)
+    name, shard = names[part // settings.shards], Shard(part % settings.shards, settings.shards)
+    # The bytes of a document, its text and the letters of it are in memory at once.
+    record = Record(limit=settings.memory_mb * 1_000_000 // 8)
+    progress = ProgressLines(f"corpus part {part + 1} of {settings.parts}")
+    documents = characters = 0
+    with _Writer(folder) as writer:
+        for document in sources.read(settings.sources[name], record, shard):
+            writer.add(document.name, document.text)
+            documents += 1
+            characters += len(document.text)
+            progress.report(f"{documents:,} documents, {characters:,} characters of '{name}'")
+    record.bytes = writer.bytes
+    content = {"part": part, "source": name, "documents": documents, "characters": characters, **record.as_json()}
+    write_json(folder / DESCRIPTION, content | {"texts_sha256": sha256_of_file(folder / TEXTS)})
+
+
+@dataclass(frozen=True)
+class DocumentPassages:
+    """The passages of one document.
+
+    Attributes:
+        hashes: of each kind, by the file that it lies in; sorted and distinct [passages].
+        rate: of the sample of runs and phrases.
+    """
+
+    hashes: dict[str, NDArray[np.uint64]]
+    rate: float
+
+    @classmethod
+    def of(cls, text: str) -> "DocumentPassages":
+        """Return the passages of a text."""
+        runs = sampled_runs(text)
+        return cls({LINES: line_hashes(text), RUNS: runs.hashes, PHRASES: runs.phrases}, runs.rate)
+
+
+class _Row(NamedTuple):
+    """One row of :data:`DOCUMENTS`, or all of a row group, field by field."""
+
+    name: Any
+    characters: Any
+    bytes: Any
+    digest: Any
+    lines: Any
+    runs: Any
+    phrases: Any
+    rate: Any
+    text: Any
+
+
+class _Writer:
+    """Writes the files of a part while documents come in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bytes = 0
+        self._rows: list[_Row] = []
+        self._characters = self._number = 0
+        self._files = [whole_file(folder / name) for name in (TEXTS, *PASSAGE_FILES)]
+
+    def __enter__(self) -> "_Writer":
+        paths = [file.__enter__() for file in self._files]
+        self._texts = pq.ParquetWriter(paths[0], DOCUMENTS, compression="zstd")
+        self._passages = [PassageWriter(path) for path in paths[1:]]
+        return self
+
+    def add(self, name: str, text: str) -> None:
+        """Take the next document."""
+        content = text.encode()
+        passages = DocumentPassages.of(text)
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        lines, runs, phrases = (len(passages.hashes[file]) for file in PASSAGE_FILES)
+        row = _Row(name.encode(), len(text), len(content), digest, lines, runs, phrases, passages.rate, content)
+        self._rows.append(row)
+        for writer, file in zip(self._passages, PASSAGE_FILES, strict=True):
+            writer.add(self._number, passages.hashes[file])
+        self._number += 1
+        self.bytes += len(content)
+        self._characters += len(text)
+        if self._characters >= ROW_GROUP_CHARACTERS:
+            self._write()
+
+    def _write(self) -> None:
+        if self._rows:
+            rows = _Row(*zip(*self._rows, strict=True))
+            columns = [
+                strings(rows.name),
+                *(column(np.array(each, dtype=np.int64)) for each in (rows.characters, rows.bytes)),
+                digests(rows.digest),
+                *(column(np.array(each, dtype=np.int64)) for each in (rows.lines, rows.runs, rows.phrases)),
+                column(np.array(rows.rate)),
+                strings(rows.text),
+            ]
+            self._texts.write_table(pa.Table.from_arrays(columns, schema=DOCUMENTS))
+        self._rows, self._characters = [], 0
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if not error[0]:
+                self._write()
+            for writer in (self._texts, *self._passages):
+                writer.close()
+        finally:
+            for file in self._files:
+                file.__exit__(*error)
+
+
+def write_passages(path: Path, documents: Iterable[NDArray[np.uint64]]) -> list[int]:
+    """Write the passages of documents, numbered from 0, into a file; return the number of passages of each."""
+    writer, counts = PassageWriter(path), []
+    for number, hashes in enumerate(documents):
+        writer.add(number, hashes)
+        counts.append(len(hashes))
+    writer.close()
+    return counts
+
+
+class PassageWriter:
+    """Writes a file of passages."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at ``path``."""
+        # Hashes have no pattern that a compression could use.
+        self._file = pq.ParquetWriter(path, PASSAGES, compression="none", use_dictionary=False)
+        self._waiting: list[tuple[int, NDArray[np.uint64]]] = []
+        self._count = 0
+
+    def add(self, row: int, hashes: NDArray[np.uint64]) -> None:
+        """Take the passages of a document."""
+        self._waiting.append((row, hashes))
+        self._count += len(hashes)
+        if self._count >= ROW_GROUP_PASSAGES:
+            self._write()
+
+    def _write(self) -> None:
+        rows = [row for row, _ in self._waiting]
+        hashes = [part for _, part in self._waiting]
+        if rows:
+            of_hashes = np.repeat(np.array(rows, dtype=np.int64), [len(part) for part in hashes])
+            columns = [column(of_hashes), column(np.concatenate(hashes))]
+            self._file.write_table(pa.Table.from_arrays(columns, schema=PASSAGES))
+        self._waiting, self._count = [], 0
+
+    def close(self) -> None:
+        """Write what waits and close the file."""
+        self._write()
+        self._file.close()
