@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hope import __version__
+from hope import __version__, words
 from hope.measures.interventions import SETS
-from hope.reporting import words
 from hope.reporting.figures.declaration import figure_named
 from hope.reporting.page.tables import Cell, TableView
 from hope.reporting.page.templating import environment
