@@ -13,7 +13,7 @@ from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.rotary import Rotary, turn
 from hope.errors import UserError
 from hope.interchange.attention_calls import IMPLEMENTATION, attending, showing, way_into
-from hope.interchange.rotation_found import PROBES, Shown, Turn, find_turns
+from hope.interchange.rotation_found import PROBES, Shown, Turn, find_turns, has_spectra
 from hope.model.attention import LayerAttention, LayerEncoding, LayerWeights, Observer, attend
 from hope.model.bounded_passes import report_within
 
@@ -98,6 +98,24 @@ class CausalLM(nn.Module):
     def device(self) -> torch.device:
         """Where the model computes."""
         return self.stock.get_input_embeddings().weight.device
+
+    @property
+    def no_components(self) -> str:
+        """The reason why no frequency components are known, in words; empty if they are."""
+        if self.turned_layers:
+            return ""
+        if self.way == "weights":
+            return "the architecture hands out attention weights alone, neither queries nor keys"
+        if has_spectra(self.stock):
+            return "its rotation of queries and keys is none that is known here"
+        return "it turns no queries and keys"
+
+    @property
+    def learns_positions(self) -> bool:
+        """Whether it has a table of positions."""
+        tables = [module for module in self.stock.modules() if isinstance(module, nn.Embedding)]
+        words = self.stock.get_input_embeddings()
+        return any(table is not words and table.num_embeddings >= self.training_length for table in tables)
 
     def untrained(self, seed: int = 0) -> "CausalLM":
         """Return a model of the same config with the first weights that transformers gives it."""

@@ -141,7 +141,7 @@ def facts_of(opened: Opened, given: Text) -> dict[str, Any]:
         "documents_used": len(set(given.sources.tolist())),
         "tokens": given.tokens,
         "turned": len(opened.model.turned_layers),
-        "shows": not isinstance(opened.model, CausalLM) or opened.model.way != "weights",
+        "no_components": opened.model.no_components if isinstance(opened.model, CausalLM) else "",
     }
 
 

@@ -4,10 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from hope import __version__
+from hope import __version__, words
 from hope.measures import length_name
 from hope.measures.losses import per_token
-from hope.reporting import words
 from hope.reporting.figures.declaration import figure_named
 from hope.reporting.page.checkpoint import spread, with_error
 from hope.reporting.page.tables import Cell, TableView
