@@ -1,7 +1,7 @@
 """The attention analysis of one model: where its heads attend, and which components cause it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +83,13 @@ def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) ->
     """
     trained, corpus = open_model_with_data(model, data, settings.threads)
     query_ends(settings, trained.training_length)
-    windows = config.Windows.model_validate(read_description(model)["windows"])
+    description = read_description(model)
+    windows = config.Windows.model_validate(description["windows"])
     reach = analysis_length(settings, trained.training_length)
     cut, documents = evaluation_windows(corpus, settings.documents, 1, reach, windows, seed=WINDOW_SEED)
     subject = AnalyzedModel(model, trained, lambda: initial_model(model))
+    if "imported" in description:
+        subject = replace(subject, remedy="the checkpoint that it was imported from is damaged: import another copy")
     analyze_windows(settings, subject, cut, windows.start_token, documents, output)
 
 

@@ -25,16 +25,21 @@ def cost_of_passes(model: LanguageModel, kept: Kept) -> Callable[[int], float]:
     def measure() -> Arrays:
         limit = min(end for end in (model.encoding.longest, 2 * model.training_length) if end is not None)
         sizes = [max(2, min(size, limit)) for size in SIZES]
-        seconds = []
-        for size in (sizes[0], *sizes):  # the first pass of all is slower
-            tokens = torch.arange(size + 1, device=model.device)[None] % model.vocabulary
-            started = time.monotonic()
-            float(token_losses(model, tokens).sum())
-            seconds.append(time.monotonic() - started)
-        return {"sizes": np.array(sizes), "seconds": np.array(seconds[1:])}
+        return {"sizes": np.array(sizes), "seconds": np.array([min(_seconds(model, size)) for size in sizes])}
 
     found = kept.get("cost", measure)
     (small, large), (quick, slow) = found["sizes"].tolist(), found["seconds"].tolist()
     square = max(0.0, (slow / large - quick / small) / (large - small)) if large > small else 0.0
     linear = max(slow / large - square * large, 1e-9)
     return lambda tokens: linear * tokens + square * tokens**2
+
+
+def _seconds(model: LanguageModel, size: int) -> list[float]:
+    """Return the seconds of two passes over a row: the first pass of all is slower, and other work slows some."""
+    seconds = []
+    for _ in range(2):
+        tokens = torch.arange(size + 1, device=model.device)[None] % model.vocabulary
+        started = time.monotonic()
+        float(token_losses(model, tokens).sum())
+        seconds.append(time.monotonic() - started)
+    return seconds

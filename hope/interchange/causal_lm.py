@@ -13,7 +13,7 @@ from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.rotary import Rotary, turn
 from hope.errors import UserError
 from hope.interchange.attention_calls import IMPLEMENTATION, attending, showing, way_into
-from hope.interchange.rotation_found import PROBES, Shown, Turn, find_turns
+from hope.interchange.rotation_found import PROBES, Shown, Turn, find_turns, has_spectra
 from hope.model.attention import LayerAttention, LayerEncoding, LayerWeights, Observer, attend
 from hope.model.bounded_passes import report_within
 
@@ -38,6 +38,7 @@ class CausalLM(nn.Module):
         turns: the rotation of each layer; empty where it is not known.
         turned_layers: the layers that turn by the frequencies of the encoding; others turn by other ones, or not.
         encoding: the rotation of these layers; an encoding without hooks where none is known.
+        plain: an encoding without hooks, for layers that are left as they are.
     """
 
     def __init__(self, stock: PreTrainedModel, length: int, turns: list[Turn] | None = None) -> None:
@@ -62,15 +63,15 @@ class CausalLM(nn.Module):
             raise UserError(f"shows the attention of {len(at_start)} of its {layers} layers")
         heads, kv_heads, head_dim = _sizes(at_start, width)
         self.shape = EncodingShape(layers, width, heads, kv_heads, head_dim, length)
-        self._plain = Encoding(self.shape)
+        self.plain = Encoding(self.shape)
         if turns is None and self.way != "weights":
             turns = find_turns(stock, {0: at_start} | {position: self._heads_at(position) for position in PROBES})
         self.turns = turns or []
         main = _main_turn(self.turns, getattr(config, "layer_types", None))
         self.turned_layers = [layer for layer, one in enumerate(self.turns) if main and one.same_as(main)]
-        self.encoding = self._own = self._plain if main is None else Rotary(self.shape, main.frequencies.clone())
+        self.encoding = self._own = self.plain if main is None else Rotary(self.shape, main.frequencies.clone())
         if main is None and not self._reads(2 * length - 1):
-            self._plain.longest = length
+            self.plain.longest = length
 
     @property
     def inner(self) -> nn.Module:
@@ -98,6 +99,24 @@ class CausalLM(nn.Module):
     def device(self) -> torch.device:
         """Where the model computes."""
         return self.stock.get_input_embeddings().weight.device
+
+    @property
+    def no_components(self) -> str:
+        """The reason why no frequency components are known, in words; empty if they are."""
+        if self.turned_layers:
+            return ""
+        if self.way == "weights":
+            return "the architecture hands out attention weights alone, neither queries nor keys"
+        if has_spectra(self.stock):
+            return "its rotation of queries and keys is none that is known here"
+        return "it turns no queries and keys"
+
+    @property
+    def learns_positions(self) -> bool:
+        """Whether it has a table of positions."""
+        tables = [module for module in self.stock.modules() if isinstance(module, nn.Embedding)]
+        words = self.stock.get_input_embeddings()
+        return any(table is not words and table.num_embeddings >= self.training_length for table in tables)
 
     def untrained(self, seed: int = 0) -> "CausalLM":
         """Return a model of the same config with the first weights that transformers gives it."""
@@ -171,7 +190,7 @@ class CausalLM(nn.Module):
         finally:
             config._attn_implementation = IMPLEMENTATION[self.way]
 
-    def turned(self, queries: Tensor, keys: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+    def ordered(self, queries: Tensor, keys: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Return queries and keys with the dimensions of a head in the order of this project."""
         if not self.turns:
             return queries, keys
@@ -183,7 +202,7 @@ class CausalLM(nn.Module):
         frequencies = self.turns[layer].frequencies.float().to(queries.device)
         # Angles in float32, as transformers computes them: what it turned is turned back.
         angles = torch.arange(queries.shape[2], device=queries.device).float()[:, None] * frequencies
-        queries, keys = self.turned(queries, keys, layer)
+        queries, keys = self.ordered(queries, keys, layer)
         return turn(queries, angles.cos(), -angles.sin()), turn(keys, angles.cos(), -angles.sin())
 
     @property
@@ -194,10 +213,6 @@ class CausalLM(nn.Module):
         return isinstance(self._own, Rotary) and not torch.equal(
             self._own.frequencies.cpu(), self.turns[self.turned_layers[0]].frequencies
         )
-
-    def layer_encoding(self, layer: int) -> Encoding:
-        """Return the encoding that a layer gets: the model's, or none where its own is left as it is."""
-        return self.encoding if self.changed and layer in self.turned_layers else self._plain
 
     def _stepwise(self, tokens: Tensor, observe: Observer | None) -> Tensor:
         """Return the last hidden state of a model that hands out weights alone."""
@@ -249,21 +264,21 @@ class _Pass:
         """Begin before the first layer."""
         self.model, self.observe, self.calls = model, observe, 0
         self.positions = torch.arange(tokens.shape[1], device=tokens.device)
-        self.prepared = model.encoding.prepare(self.positions) if model.changed else None
+        self.changed = model.turned_layers if model.changed else []
+        self.prepared = model.encoding.prepare(self.positions) if self.changed else None
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, softcap: float | None
     ) -> Tensor:
         """Return what the heads of the next layer read, after its queries and keys were shown."""
-        model, layer = self.model, self.calls
+        model, layer, changed = self.model, self.calls, self.calls in self.changed
         self.calls += 1
-        encoding = model.layer_encoding(layer)
-        where = LayerEncoding(encoding, layer, self.positions, softcap, mask)
-        if encoding is model.encoding and model.changed:
+        where = LayerEncoding(model.encoding if changed else model.plain, layer, self.positions, softcap, mask)
+        if changed:
             query, key = model.turned_back(query, key, layer)
-            query, key = encoding.rotate(query, key, self.prepared, query, layer)
+            query, key = model.encoding.rotate(query, key, self.prepared, query, layer)
         if self.observe is not None:
-            shown = (query, key) if model.changed and layer in model.turned_layers else model.turned(query, key, layer)
+            shown = (query, key) if changed else model.ordered(query, key, layer)
             self.observe(LayerAttention(*shown, where, scale))
         read = attend(query, key, value, where, scale)
         report_within(self.calls / (model.shape.layers + 1))
@@ -308,7 +323,7 @@ def _main_turn(turns: list[Turn], kinds: list[str] | None) -> Turn | None:
         turns: the rotation of each layer.
         kinds: the kind of attention of each layer, if the config names it.
     """
-    full = [one for one, kind in zip(turns, kinds or [""] * len(turns), strict=True) if kind == "full_attention"]
+    full = [one for one, kind in zip(turns, kinds or [], strict=False) if kind == "full_attention"]
     for some in (full, turns):
         moving = [one for one in some if not one.still]
         if moving:

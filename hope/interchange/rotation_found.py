@@ -48,11 +48,7 @@ def find_turns(model: nn.Module, at: dict[int, Shown]) -> list[Turn] | None:
         model: of transformers; its rotary modules hold frequencies in buffers named ``inv_freq``.
         at: queries and keys of one token by its position: 0 and :data:`PROBES`.
     """
-    spectra = {
-        tuple(buffer.tolist())
-        for name, buffer in model.named_buffers()
-        if name.endswith("inv_freq") and "original" not in name and buffer.dim() == 1
-    }
+    spectra = _spectra(model)
     if not spectra:
         return None
     turns = []
@@ -64,6 +60,20 @@ def find_turns(model: nn.Module, at: dict[int, Shown]) -> list[Turn] | None:
             return None
         turns.append(turn)
     return turns
+
+
+def has_spectra(model: nn.Module) -> bool:
+    """Return whether a model of transformers has a rotary module."""
+    return bool(_spectra(model))
+
+
+def _spectra(model: nn.Module) -> set[tuple[float, ...]]:
+    """Return the frequencies of its rotary modules."""
+    return {
+        tuple(buffer.tolist())
+        for name, buffer in model.named_buffers()
+        if name.endswith("inv_freq") and "original" not in name and buffer.dim() == 1
+    }
 
 
 def _candidates(spectra: Sequence[tuple[float, ...]], head_dim: int) -> Iterator[Turn]:

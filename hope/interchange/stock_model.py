@@ -19,6 +19,7 @@ from hope.interchange.attention_calls import IMPLEMENTATION, way_into
 from hope.interchange.causal_lm import CausalLM
 from hope.interchange.importing import encoding_with
 from hope.interchange.rotation import Prefix, prefix_of
+from hope.interchange.rotation_found import has_spectra
 from hope.interchange.stock_config import check_numbers, refuse_quantised, rotations_of
 from hope.interchange.weights import checked_length, is_recomputed, refuse_not_finite, weight_files
 
@@ -70,8 +71,9 @@ def encoding_of(model: CausalLM) -> config.EncodingSpec:
     if not isinstance(model.encoding, Rotary):
         kind = model.stock.config.model_type
         alibi = kind in LINEAR_BIAS or bool(getattr(model.stock.config, "alibi", False))
-        family = "alibi" if alibi else "learned" if model.encoding.longest else "none"
-        return config.EncodingSpec(name=family if family != "learned" else "absolute", family=family, settings={})
+        family = "alibi" if alibi else "learned" if model.learns_positions else "none"
+        unknown = family == "none" and (model.way == "weights" or has_spectra(model.stock))
+        return config.EncodingSpec(name="unknown" if unknown else family, family=family, settings={})
     frequencies, shape = model.encoding.frequencies, model.shape
     kept = int((frequencies != 0).sum())
     prefix = prefix_of(frequencies)

@@ -89,6 +89,15 @@ def read_description(folder: Path) -> dict[str, Any]:
             raise UserError(
                 f"{folder / 'config.json'}: {key} is {description.get(key)!r}; get the file that the training wrote"
             )
+    for key, section in (("shape", config.Model), ("encoding", config.EncodingSpec)):
+        try:
+            section.model_validate(description[key])
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, (key, *first["loc"])))
+            raise UserError(
+                f"{folder / 'config.json'}: {where}: {first['msg']}; get the file that the training wrote"
+            ) from None
     return description
 
 
@@ -184,14 +193,12 @@ def _see_to_the_source(description: dict[str, Any], folder: Path) -> None:
 
 
 def _make(description: dict[str, Any]) -> Decoder:
-    try:
-        shape = config.Model.model_validate(description["shape"])
-        encoding = config.EncodingSpec.model_validate(description["encoding"])
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"config.json of the model: {where}: {first['msg']}; get the file of the training") from None
-    return Decoder(shape, description["vocab_size"], description["training_length"], encoding)
+    return Decoder(
+        config.Model.model_validate(description["shape"]),
+        description["vocab_size"],
+        description["training_length"],
+        config.EncodingSpec.model_validate(description["encoding"]),
+    )
 
 
 def on_best_device(model: Decoder) -> Decoder:

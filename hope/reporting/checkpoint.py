@@ -59,7 +59,7 @@ def analyze_checkpoint(
     limit = min((end for end in limits if end is not None), default=2 * trained)
     looked = _length(length, min(trained, limit))
     reaches = [2 * looked, looked] if looked == trained and limit >= 2 * trained else [looked]
-    given = windows_of(opened, texts, documents, reaches, FEWEST)
+    given = windows_of(opened, texts, documents, reaches, FEWEST, ", or lower --length")
     past = given.length > looked
     # The analysis reads L from the model; here L is the analysed length.
     opened.model.training_length = looked

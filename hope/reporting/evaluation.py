@@ -38,7 +38,7 @@ CONTEXTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 SHORTEST, TARGETS, PROMPTS = 64, 64, 20
 """Shortest length in tokens, fixed target tokens of a window, and prompts per task and length."""
 TASKS = ("copy_text", "induction", "recall", "passkey", "needle")
-PROMPT_LENGTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+PROMPT_LENGTHS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
 DEPTHS = [0.0, 0.25, 0.5, 0.75, 1.0]
 REMEDY = "its weights are finite, so it overflows on this text: give another text, or lower --minutes for shorter ones"
 LOSSES, EXTENSIONS, RETRIEVAL = 0.5, 0.25, 0.25

@@ -108,8 +108,18 @@ def read_texts(paths: list[str], field: str, output: Path) -> list[str]:
         raise UserError(said) from None
 
 
-def windows_of(opened: Opened, texts: list[str], count: int, reaches: Sequence[int], fewest: int) -> Text:
+def windows_of(
+    opened: Opened, texts: list[str], count: int, reaches: Sequence[int], fewest: int, remedy: str = ""
+) -> Text:
     """Return windows of the longest of the ``reaches``, in tokens and falling, that the text has ``fewest`` of.
+
+    Args:
+        opened: the model.
+        texts: documents.
+        count: windows wanted.
+        reaches: lengths of windows.
+        fewest: windows needed.
+        remedy: what helps besides more text, for the error.
 
     Raises:
         UserError: the text has too few windows even of the last.
@@ -122,8 +132,7 @@ def windows_of(opened: Opened, texts: list[str], count: int, reaches: Sequence[i
     longest = max(map(len, encoded))
     raise UserError(
         f"--text: {fewest} windows of {reaches[-1] + 1 - len(opened.start):,} tokens are needed, each within a "
-        f"document, but the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them, or "
-        "lower --length"
+        f"document, but the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them{remedy}"
     )
 
 
@@ -141,7 +150,7 @@ def facts_of(opened: Opened, given: Text) -> dict[str, Any]:
         "documents_used": len(set(given.sources.tolist())),
         "tokens": given.tokens,
         "turned": len(opened.model.turned_layers),
-        "shows": not isinstance(opened.model, CausalLM) or opened.model.way != "weights",
+        "no_components": opened.model.no_components if isinstance(opened.model, CausalLM) else "",
     }
 
 

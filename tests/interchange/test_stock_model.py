@@ -132,6 +132,8 @@ def test_an_extension_is_that_of_transformers(opened):
         ("bloom", "alibi", {}),
         ("mpt", "alibi", {}),
         ("falcon-alibi", "alibi", {}),
+        ("opt", "learned", {}),
+        ("gptj", "none", {}),
     ],
 )
 def test_the_encoding_is_named(name, family, settings, opened):

@@ -15,10 +15,11 @@ from hope.analysis.text_windows import text_windows
 from hope.cli import main
 from hope.errors import UserError
 from hope.interchange.stock_model import open_stock
+from hope.model.loading import load_model
 from hope.reporting import evaluation
 from hope.reporting.evaluation import Texts, evaluate_checkpoint
 from tests.interchange.architectures import LENGTH, OTHERS, ROTARY, VOCABULARY, made
-from tests.reporting.page.test_checkpoint import page, words_of
+from tests.reporting.page.test_checkpoint import page, study_model, words_of
 
 WORDS = [f"w{number}" for number in range(VOCABULARY - 2)]
 
@@ -185,3 +186,16 @@ def test_a_tokenizer_without_an_unknown_token_is_one_line(text, tmp_path):
             evaluate_checkpoint(folder, [str(text)], tmp_path / "out")
         assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["llama"]
+
+
+@pytest.mark.parametrize("name", ["hope", "alibi", "learned"])
+def test_a_model_of_a_study_is_evaluated_with_its_own_tokenizer(name, tiny_files, tmp_path, no_pictures):
+    model = study_model(tmp_path, tiny_files, name)
+    evaluate_checkpoint(model, [str(tiny_files / "00.txt")], tmp_path / "out", minutes=5, documents=2)
+    frame, retrieval = (table(tmp_path / "out", one) for one in ("extrapolation", "retrieval"))
+    length = load_model(model).training_length
+    assert frame["end"].max() == (length if name == "learned" else 8 * length)
+    assert {"recall", "needle"} <= set(retrieval["task"])
+    assert (set(frame["extension"]) != {"none"}) == (name == "hope")
+    said = words_of(page(tmp_path / "out"))
+    assert f"{name}-seed0 : a model of a study" in said and "A line break and a question mark" not in said
