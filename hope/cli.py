@@ -13,7 +13,6 @@ from hope import __version__
 from hope.commands import COMMANDS
 from hope.errors import UserError, nearest
 
-
 REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "your share of the disk is full; free some space",
