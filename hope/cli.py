@@ -13,6 +13,19 @@ from hope import __version__
 from hope.commands import COMMANDS
 from hope.errors import UserError, nearest
 
+REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "your share of the disk is full; free some space",
+    errno.EACCES: "not writable; change its permissions",
+    errno.EPERM: "not writable; change its permissions",
+    errno.EROFS: "not writable, since its disk is read-only; mount it for writing",
+    errno.EIO: "the disk reports an error; check it",
+    errno.ESTALE: "the file server has lost it; mount it again",
+    errno.ENAMETOOLONG: "the path is too long; move the project to a shorter one",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+}
+"""What is wrong, and what a user can do, by the number of an error of the operating system."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status: 0, 1 for an error, 2 for a wrong command line.
@@ -33,12 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(f"{error.filename or 'the results folder'}: the disk is full; free some space and run again")
-        if error.errno in (errno.EACCES, errno.EROFS):
-            return _fail(f"{error.filename}: not writable; change its permissions and run again")
+        if error.errno in REMEDIES:
+            return _fail(f"{error.filename or 'the results folder'}: {REMEDIES[error.errno]} and run again")
         traceback.print_exc()
         return 1
+    except MemoryError:
+        return _fail("the memory is full; close other programs, or lower the number of --cores, and run again")
     except KeyboardInterrupt:
         return _fail("stopped by the keyboard; run again to continue")
 

@@ -104,9 +104,11 @@ def _snakemake(options: list[str], output: BinaryIO | None = None, watch: Callab
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if number == signal.SIGTERM:
-            for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess):
-                    child.send_signal(signal.SIGTERM)
+            with suppress(psutil.NoSuchProcess):
+                engine = psutil.Process(process.pid)
+                for child in [engine, *engine.children(recursive=True)]:
+                    with suppress(psutil.NoSuchProcess):
+                        child.send_signal(signal.SIGTERM)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -121,3 +121,24 @@ def test_wrong_settings_and_a_full_disk_are_one_clear_line(monkeypatch, tmp_path
     assert main(["prepare-corpus", "--settings", "{}", "--output", str(output)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "documents.parquet: the disk is full" in error
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (OSError(errno.EIO, "Input/output error", "x.parquet"), "x.parquet: the disk reports an error; check it and"),
+        (
+            OSError(errno.EROFS, "Read-only file system"),
+            "the results folder: not writable, since its disk is read-only",
+        ),
+        (MemoryError(), "the memory is full; close other programs"),
+    ],
+)
+def test_what_the_machine_lacks_is_one_line(monkeypatch, tmp_path, capsys, raised, words):
+    def fail(*arguments):
+        raise raised
+
+    monkeypatch.setattr("hope.data.corpus.prepare_corpus", fail)
+    assert main(["prepare-corpus", "--settings", "{}", "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and words in error
