@@ -108,7 +108,9 @@ def read_datasets(study: StudyPaths, key: str) -> list[dict[str, str]]:
     corpus = read_json(path) if path.is_file() else {}
     if "digest" not in corpus:
         return []
-    counts: dict[str, Any] = {name: corpus[name] for name in ("documents", "characters", "bytes", "sources", "split") if name in corpus}
+    counts: dict[str, Any] = {
+        name: corpus[name] for name in ("documents", "characters", "bytes", "sources", "split") if name in corpus
+    }
     for split in ("train", "validation"):
         manifest = study.data(key) / split / "manifest.json"
         if manifest.is_file():
