@@ -1,7 +1,7 @@
 """The memory that `hope plan` estimates, against the memory of real trainings, on a CPU.
 
 Each case is trained for three steps in processes of its own, in the way a user starts it. The measurement is the
-largest resident memory of these processes at their peak (`ru_maxrss`), minus that of a minimal training with the
+largest resident memory of any of these processes until its last step, minus that of a minimal training with the
 same settings, which is Python with its libraries. The estimate is the fullest moment of `hope.plan`: what PyTorch
 holds. By default the C library keeps much of the freed memory. So each case is measured twice: with freed memory
 returned to the system (MALLOC_TRIM_THRESHOLD_), which the goal refers to, and with default settings.
@@ -15,15 +15,18 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks.report import report
 from hope import config
 from hope.files import sha256_of_file, sha256_of_json, write_json
 from hope.plan.estimate import PlanOptions, estimate_plan
+from hope.training.heartbeat import last_heartbeat
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN = 0.15
@@ -132,23 +135,32 @@ def largest_memory(arm: config.Arm, environment: dict[str, str]) -> int:
         command = [sys.executable, "-m", "hope", "train", "--settings", config.to_json(arm.train_stage("hope", 0))]
         for flag in ("data", "output", "checkpoints"):
             command += [f"--{flag}", str(Path(folder) / flag)]
-        # A process in between, so that its children are those of this training alone.
-        code = (
-            "import resource, subprocess, sys\n"
-            "done = subprocess.run(sys.argv[1:], stdout=sys.stderr)\n"
-            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-            "sys.exit(done.returncode)"
-        )
-        run = subprocess.run(
-            [sys.executable, "-c", code, *command],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-        )
+        checkpoints = Path(folder) / "checkpoints"
+        with psutil.Popen(
+            command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as run:
+            largest = 0
+            while run.poll() is None and not _has_trained(checkpoints):
+                largest = max([largest, *map(_peak, [run, *run.children(recursive=True)])])
+                time.sleep(0.01)
+            errors = run.stderr.read().decode()
         if run.returncode:
-            raise RuntimeError(f"the training failed:\n{run.stderr}")
-        return int(run.stdout) * 1024
+            raise RuntimeError(f"the training failed:\n{errors}")
+        return largest
+
+
+def _has_trained(checkpoints: Path) -> bool:
+    """Return whether the last step is done: what follows, writing the results, is not part of the measurement."""
+    return any((beat := last_heartbeat(key)) and beat["step"] == STEPS for key in checkpoints.glob("*/"))
+
+
+def _peak(process: psutil.Process) -> int:
+    """Return the largest resident memory of a process so far, in bytes; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
 
 
 def write_tokens(folder: Path, vocabulary: int, tokens: int) -> None:

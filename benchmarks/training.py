@@ -44,7 +44,7 @@ class ContestantProcess:
         """Start it; it builds its model at its first steps."""
         self.name = name
         self.rates: list[float] = []  # tokens a second, by round
-        self.work: list[float] = []  # CPU seconds a token, by round
+        self.work: list[float] = []  # CPU seconds per token, by round
         self.first: dict[str, Any] = {}
         command = [sys.executable, "-m", "benchmarks.training_sides", name, str(time.time()), setting.to_json()]
         root = Path(__file__).parents[1]

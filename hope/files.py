@@ -58,6 +58,24 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a file that the user gave.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or holds something other than an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); get a whole copy of the file") from None
+    if not isinstance(content, dict):
+        kind = {list: "a list", str: "a text", type(None): "null"}.get(type(content), "a single value")
+        raise UserError(f"{path}: holds {kind}, not a JSON object; get the file from where the others come from")
+    return content
+
+
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's content as hexadecimal digits."""
     with open(path, "rb") as handle:

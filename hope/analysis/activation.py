@@ -54,7 +54,7 @@ def activation_columns(components: Components, share: float) -> Columns:
         axes: Axes = {
             "rule": [rule],
             "threshold": np.array(thresholds, dtype=np.float64),
-            "layer": range(ALL_LAYERS, len(by_layer)),
+            "layer": [ALL_LAYERS, *components.layers],
             "component": numbers,
         }
         values = {

@@ -1,11 +1,12 @@
 """The attention analysis of one model: where its heads attend, and which components cause it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hope import config
@@ -14,15 +15,18 @@ from hope.analysis.columns import stacked
 from hope.analysis.component_sets import component_sets
 from hope.analysis.components import Components
 from hope.analysis.divergence import Divergence
-from hope.analysis.intervention import write_intervention
+from hope.analysis.intervened_model import REACH
+from hope.analysis.intervention import measures_of, runs_of, write_intervention
 from hope.analysis.profile import Profile
-from hope.analysis.stream import Scope, observe_attention
+from hope.analysis.stream import Accumulator, Scope, observe_attention
 from hope.analysis.trained_kernels import trained_kernel_columns
 from hope.analysis.ushape import FEWEST_KEYS, UShape
 from hope.data.windows import analysis_length, evaluation_windows
 from hope.encodings.rotary import Rotary
 from hope.errors import UserError
-from hope.model.decoder import Decoder
+from hope.model.bounded_passes import whole_work
+from hope.model.kept import Kept
+from hope.model.language_model import LanguageModel
 from hope.model.loading import initial_model, open_model_with_data, read_description
 from hope.seeding import generator
 from hope.tables import write_table
@@ -40,11 +44,13 @@ class AnalyzedModel:
         name: its folder, which errors name.
         trained: the model.
         initial: returns the model as it is before any training.
+        remedy: what to do if its attention is not finite.
     """
 
     name: Path
-    trained: Decoder
-    initial: Callable[[], Decoder]
+    trained: LanguageModel
+    initial: Callable[[], LanguageModel]
+    remedy: str = "the training diverged: lower training.learning_rate and train again"
 
 
 def analyze(settings: config.Analysis, model: Path, data: Path, output: Path) -> None:
@@ -91,8 +97,11 @@ def analyze_windows(
     start_token: bool,
     documents: np.ndarray,
     output: Path,
+    kept: Kept | None = None,
 ) -> None:
     """Write the tables of :func:`analyze` for a loaded model and given windows.
+
+    One line every few seconds reports the progress of the whole.
 
     Args:
         settings: of the analysis.
@@ -101,10 +110,12 @@ def analyze_windows(
         start_token: whether each begins with a start token.
         documents: the windows' numbers.
         output: folder of the tables.
+        kept: keeps the result of every pass, and has those of an earlier call with the same arguments.
 
     Raises:
         UserError: as :func:`analyze`.
     """
+    kept = kept or Kept()
     trained = subject.trained
     length, encoding = trained.training_length, trained.encoding
     ends = query_ends(settings, length)
@@ -120,21 +131,59 @@ def analyze_windows(
     divergence, components = Divergence(scope, length), _components(trained, scope, half)
     profiles = {subject: Profile(scope) for subject in SUBJECTS}
     ushapes = {subject: UShape(scope) for subject in profiles}
-    alone = [divergence] if components is None else [divergence, components]
-    observe_attention(trained, tokens, scope, [profiles["trained"], ushapes["trained"], *alone])
-    if not all(np.isfinite(profiles["trained"].mass(end, "key")).all() for end in ends):
-        raise UserError(
-            f"{subject.name}: the attention is not finite; the training diverged: lower training.learning_rate and "
-            "train again"
-        )
-    observe_attention(subject.initial(), tokens, scope, [profiles["initial"], ushapes["initial"]])
-    observe_attention(trained, permuted, scope, [profiles["shuffled"], ushapes["shuffled"]])
-
-    write_table(output / "profile.parquet", stacked([part.columns(name) for name, part in profiles.items()]))
-    write_table(output / "ushape.parquet", stacked([part.columns(name, documents) for name, part in ushapes.items()]))
-    write_table(output / "divergence.parquet", divergence.columns(documents))
+    added: dict[str, dict[str, Accumulator]] = {
+        subject: {"profile": profiles[subject], "ushape": ushapes[subject]} for subject in SUBJECTS
+    }
+    added["trained"]["divergence"] = divergence
     if components is not None:
-        write_rotary(settings, trained, components, tokens, documents, output)
+        added["trained"]["components"] = components
+    # The windows' own cost is the unit, so that the time left is right.
+    reach, windows = tokens.shape[1] - 1, len(tokens)
+    changed = 0 if components is None else (runs_of(kept) * (windows - half) + half) * min(reach, REACH * length)
+    passes = [name for name in SUBJECTS if not kept.has(name)]
+    with whole_work("analysis", len(passes) * windows * ends[-1] + changed):
+        losses = _pass(kept, "trained", lambda: trained, tokens, scope, added, components is not None)
+        if not all(np.isfinite(profiles["trained"].mass(end, "key")).all() for end in ends):
+            raise UserError(f"{subject.name}: the attention is not finite; {subject.remedy}")
+        _pass(kept, "initial", subject.initial, tokens, scope, added)
+        _pass(kept, "shuffled", lambda: trained, permuted[:, : tokens.shape[1]], scope, added)
+
+        write_table(output / "profile.parquet", stacked([part.columns(name) for name, part in profiles.items()]))
+        rows = [part.columns(name, documents) for name, part in ushapes.items()]
+        write_table(output / "ushape.parquet", stacked(rows))
+        write_table(output / "divergence.parquet", divergence.columns(documents))
+        if components is not None:
+            index = ushapes["trained"].measures()["index_without_sink"][ends.index(length), ..., half:]
+            unchanged = measures_of(index, torch.from_numpy(losses)[half:], length)
+            write_rotary(settings, trained, components, tokens, documents, unchanged, output, kept)
+
+
+def _pass(
+    kept: Kept,
+    name: str,
+    model: Callable[[], LanguageModel],
+    tokens: Tensor,
+    scope: Scope,
+    added: Mapping[str, Mapping[str, Accumulator]],
+    losses: bool = False,
+) -> np.ndarray:
+    """Fill the accumulators of one subject from a pass, or from what was kept of it.
+
+    Returns:
+        The losses of the pass, float32 ``[windows, tokens]``; empty if they were not asked for.
+    """
+    accumulators = added[name]
+
+    def compute() -> dict[str, np.ndarray]:
+        found = observe_attention(model(), tokens, scope, list(accumulators.values()), losses)
+        sums = {f"{key} {part}": array for key, one in accumulators.items() for part, array in one.sums().items()}
+        return sums | {"losses": np.empty(0) if found is None else found.numpy()}
+
+    result = kept.get(name, compute)
+    for key, one in accumulators.items():
+        for part, array in one.sums().items():
+            array[...] = result[f"{key} {part}"]
+    return result["losses"]
 
 
 def query_ends(settings: config.Analysis, training_length: int) -> list[int]:
@@ -170,20 +219,23 @@ def shuffled(windows: np.ndarray, start_token: bool) -> np.ndarray:
     return np.concatenate([windows[:, :start_token], body], axis=1)
 
 
-def _components(model: Decoder, scope: Scope, chosen_from: int) -> Components | None:
+def _components(model: LanguageModel, scope: Scope, chosen_from: int) -> Components | None:
     """Return an empty accumulator of frequency components, or None where the encoding has none."""
     if not isinstance(model.encoding, Rotary):
         return None
-    return Components(scope, model.encoding.frequencies.cpu().numpy(), model.training_length, chosen_from)
+    frequencies = model.encoding.frequencies.cpu().numpy()
+    return Components(scope, frequencies, model.training_length, chosen_from, model.turned_layers)
 
 
 def write_rotary(
     settings: config.Analysis,
-    model: Decoder,
+    model: LanguageModel,
     components: Components,
     tokens: Tensor,
     documents: np.ndarray,
+    unchanged: dict[str, NDArray[np.float64]],
     output: Path,
+    kept: Kept,
 ) -> None:
     """Write the tables that only rotary encodings have.
 
@@ -193,7 +245,9 @@ def write_rotary(
         components: measured on it; its first documents choose the sets of the intervention.
         tokens: int64 ``[documents, tokens + 1]``, those measured.
         documents: their numbers.
+        unchanged: the measures of an intervention for the unchanged model, on the second half of the documents.
         output: folder of the tables.
+        kept: keeps the result of every intervention.
     """
     share, half = settings.active_share, components.chosen_from
     activated, _ = activated_components(components.spread(), components.frequencies, share)
@@ -202,4 +256,5 @@ def write_rotary(
     write_table(output / "kernel_trained.parquet", trained_kernel_columns(components))
     groups = component_sets(components, share)
     tested = tokens[half:], documents[half:]
-    write_intervention(output / "intervention.parquet", model, tokens[:half], *tested, settings.queries, groups)
+    path = output / "intervention.parquet"
+    write_intervention(path, model, tokens[:half], *tested, settings.queries, groups, unchanged, kept)

@@ -1,5 +1,7 @@
 """The contribution of each frequency component of a rotary encoding to the logits, over distance."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,22 +22,31 @@ class Components:
     summed separately, so that components are chosen on them and tested on others.
     """
 
-    def __init__(self, scope: Scope, frequencies: NDArray[np.float64], length: int, chosen_from: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        frequencies: NDArray[np.float64],
+        length: int,
+        chosen_from: int,
+        layers: Sequence[int] | None = None,
+    ) -> None:
         """Start with no attention seen.
 
         Args:
-            scope: the layers, queries and documents; one of the ends is ``length``.
+            scope: the queries and documents; one of the ends is ``length``.
             frequencies: theta_j, in radians per token, ``[d/2]``.
             length: the training length L.
             chosen_from: number of leading documents on which components are chosen.
+            layers: those whose queries and keys turn by these frequencies; None for all. Others are not measured.
         """
         self.scope, self.length, self.chosen_from = scope, length, chosen_from
+        self.layers = list(range(scope.layers) if layers is None else layers)
         self.frequencies = frequencies
         self.edges = bin_edges(length, FINE_BINS)
         # Every query has the distances up to length - queries; each farther distance has one query less.
         pairs = np.minimum(scope.queries, length - np.arange(length))
         self.pairs = np.add.reduceat(pairs, self.edges[:-1])
-        shape = scope.layers, scope.heads, len(frequencies)
+        shape = len(self.layers), scope.heads, len(frequencies)
         self.total = np.zeros((*shape, len(self.pairs)))
         self.centred, self.squared = np.zeros((2, *shape, len(self.pairs)))
         self.query_norm, self.key_norm, self.covariance, self.early_covariance = np.zeros((4, *shape))
@@ -44,25 +55,32 @@ class Components:
 
     def add(self, seen: Observed) -> None:
         """Add the contributions of a batch, if it ends at the training length."""
-        if seen.end != self.length:
+        if seen.end != self.length or seen.layer not in self.layers:
             return
+        assert seen.queries is not None and seen.keys is not None, "a model with a rotary encoding shows both"
+        layer = self.layers.index(seen.layer)
         keys = seen.keys.repeat_interleave(seen.queries.shape[1] // seen.keys.shape[1], dim=1)
         products = pair_products(seen.queries, keys, seen.scale)
         sums = products.by_distance.cpu().numpy()
-        self.turned_back[seen.layer] += np.einsum("bhkc,kc->hc", sums, self._back)
+        self.turned_back[layer] += np.einsum("bhkc,kc->hc", sums, self._back)
         early_rows = slice(0, max(0, self.chosen_from - seen.rows.start))
         covariance = products.covariance.double().cpu().numpy()
-        self.covariance[seen.layer] += covariance.sum(axis=0)
-        self.early_covariance[seen.layer] += covariance[early_rows].sum(axis=0)
+        self.covariance[layer] += covariance.sum(axis=0)
+        self.early_covariance[layer] += covariance[early_rows].sum(axis=0)
         binned = np.add.reduceat(sums.real.astype(np.float64), self.edges[:-1], axis=2)
         binned = np.moveaxis(binned / self.pairs[:, None], 2, 3)
-        self.total[seen.layer] += binned.sum(axis=0)
+        self.total[layer] += binned.sum(axis=0)
         early = binned[early_rows]
         early = early - np.average(early, axis=-1, weights=self.widths, keepdims=True)
-        self.centred[seen.layer] += early.sum(axis=0)
-        self.squared[seen.layer] += (early**2).sum(axis=0)
+        self.centred[layer] += early.sum(axis=0)
+        self.squared[layer] += (early**2).sum(axis=0)
         for norms, heads in ((self.query_norm, seen.queries), (self.key_norm, keys)):
-            norms[seen.layer] += as_pairs(heads).abs().mean(dim=2).sum(dim=0).cpu().numpy()
+            norms[layer] += as_pairs(heads).abs().mean(dim=2).sum(dim=0).cpu().numpy()
+
+    def sums(self) -> dict[str, NDArray]:
+        """Return the arrays that :meth:`add` changes."""
+        names = ("total", "centred", "squared", "query_norm", "key_norm", "covariance", "early_covariance")
+        return {name: getattr(self, name) for name in (*names, "turned_back")}
 
     @property
     def widths(self) -> NDArray[np.int64]:
@@ -128,7 +146,7 @@ class Components:
         """
         components = np.arange(len(self.frequencies))
         axes: Axes = {
-            "layer": range(self.scope.layers),
+            "layer": self.layers,
             "head": range(self.scope.heads),
             "component": components,
             "distance": self.edges[:-1],

@@ -42,6 +42,10 @@ class Divergence:
         mass = pooled(seen.weights, self._tables[seen.end]).transpose(0, 1).cpu().numpy()
         self.distributions[self.ends.index(seen.end), seen.layer, :, seen.rows] = mass
 
+    def sums(self) -> dict[str, NDArray]:
+        """Return the arrays that :meth:`add` changes."""
+        return {"distributions": self.distributions}
+
     def divergences(self) -> NDArray[np.float64]:
         """Return the divergence ``[ends past L, layers, heads, documents]``."""
         within, past = self.distributions[:1], self.distributions[1:]

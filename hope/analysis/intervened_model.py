@@ -18,9 +18,9 @@ from torch import Tensor
 from hope.analysis.pair_products import as_pairs
 from hope.encodings.base import Encoding
 from hope.encodings.rotary import Rotary
-from hope.model.attention import LayerEncoding
+from hope.model.attention import LayerAttention, LayerWeights
 from hope.model.bounded_passes import row_slices
-from hope.model.decoder import Decoder
+from hope.model.language_model import LanguageModel
 
 Mode = Literal["freeze", "mean", "remove"]
 MODES: tuple[Mode, ...] = ("freeze", "mean", "remove")
@@ -58,7 +58,7 @@ class Stripped(Encoding):
 
 
 @contextmanager
-def intervened(model: Decoder, chosen: Sequence[int], mode: Mode, means: Tensor | None = None) -> Iterator[None]:
+def intervened(model: LanguageModel, chosen: Sequence[int], mode: Mode, means: Tensor | None = None) -> Iterator[None]:
     """Change components of a model within the block.
 
     Args:
@@ -84,7 +84,7 @@ def intervened(model: Decoder, chosen: Sequence[int], mode: Mode, means: Tensor 
 
 
 @torch.inference_mode()
-def mean_contributions(model: Decoder, tokens: Tensor, sets: Sequence[Sequence[int]]) -> Tensor:
+def mean_contributions(model: LanguageModel, tokens: Tensor, sets: Sequence[Sequence[int]]) -> Tensor:
     """Return the contribution of sets of components to the logits at each distance, mean over documents and pairs.
 
     At distances below L the mean is over all queries within L, as in training; from L on, over all queries up to 2 L
@@ -97,8 +97,9 @@ def mean_contributions(model: Decoder, tokens: Tensor, sets: Sequence[Sequence[i
 
     Returns:
         float32 ``[sets, layers, heads, distances]``, in logits, on the model's device; one distance per token read.
+        Layers that the encoding does not turn have 0.
     """
-    length, shape, device = model.training_length, model.shape, next(model.parameters()).device
+    length, shape, device = model.training_length, model.shape, model.device
     tokens = tokens[:, : REACH * length]
     reach = tokens.shape[1]
     member = torch.zeros(len(sets), shape.head_dim // 2, device=device)
@@ -106,18 +107,22 @@ def mean_contributions(model: Decoder, tokens: Tensor, sets: Sequence[Sequence[i
         member[row, list(chosen)] = 1.0
     sums = torch.zeros(len(sets), shape.layers, shape.heads, reach, device=device)
 
-    def add(layer: int, queries: Tensor, keys: Tensor, layer_encoding: LayerEncoding) -> None:
+    def add(attention: LayerAttention | LayerWeights) -> None:
+        if attention.layer not in model.turned_layers:
+            return
+        assert isinstance(attention, LayerAttention)
+        queries, keys = attention.queries, attention.keys
         keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
         for start, stop in ((0, min(length, reach)), (length, reach)):
             if start < stop:
-                contributions = by_distance(queries[:, :, :stop], keys[:, :, :stop])[:, start:]
-                sums[:, layer, :, start:stop] += torch.einsum("sc,hkc->shk", member, contributions)
+                contributions = by_distance(queries[:, :, :stop], keys[:, :, :stop])[:, start:] * attention.scale
+                sums[:, attention.layer, :, start:stop] += torch.einsum("sc,hkc->shk", member, contributions)
 
     for rows in row_slices(len(tokens), reach, device, "mean contributions"):
         model(tokens[rows].to(device), observe=add)
     distance = torch.arange(reach, device=device)
     pairs = torch.where(distance < length, min(length, reach), reach) - distance
-    return sums * (shape.head_dim**-0.5 / len(tokens)) / pairs
+    return sums / len(tokens) / pairs
 
 
 def by_distance(queries: Tensor, keys: Tensor) -> Tensor:

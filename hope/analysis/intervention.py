@@ -1,11 +1,14 @@
 """Interventions on a trained model's frequency components: their effect on the U-shape and the loss."""
 
+import itertools
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,8 +16,9 @@ from hope.analysis.component_sets import COMPONENT_SETS, DRAWS, ComponentSet
 from hope.analysis.intervened_model import MODES, REACH, Mode, intervened, mean_contributions
 from hope.analysis.stream import Scope, observe_attention
 from hope.analysis.ushape import UShape
-from hope.model.decoder import Decoder
-from hope.model.loss import losses_of_rows
+from hope.model.bounded_passes import leave_out
+from hope.model.kept import Arrays, Kept
+from hope.model.language_model import LanguageModel
 from hope.tables import write_table
 
 MOST_RUNS = 1 + len(MODES) * (len(COMPONENT_SETS) - 2 + 2 * DRAWS)
@@ -23,7 +27,7 @@ INTERVENTION_COLUMNS = ("document", "mode", "set", "components", "variance_share
 
 
 def intervene(
-    model: Decoder,
+    model: LanguageModel,
     tokens: Tensor,
     queries: int,
     chosen: Sequence[int] = (),
@@ -50,25 +54,45 @@ def intervene(
     ushape = UShape(scope)
     tokens = tokens[:, : REACH * length + 1]
     with intervened(model, chosen, mode, means) if chosen else nullcontext():
-        observe_attention(model, tokens, scope, [ushape])
-        losses = losses_of_rows(model, tokens, "loss with components changed").double().numpy()
-    measures = {
-        "index_without_sink": ushape.measures()["index_without_sink"].mean(axis=(0, 1, 2)),
-        "loss_within": losses[:, :length].mean(axis=1),
-    }
-    if losses.shape[1] > length:
-        measures["loss_past"] = losses[:, length:].mean(axis=1)
+        losses = observe_attention(model, tokens, scope, [ushape], losses=True)
+    assert losses is not None
+    return measures_of(ushape.measures()["index_without_sink"][0], losses, length)
+
+
+def measures_of(index: NDArray[np.float64], losses: Tensor, length: int) -> dict[str, NDArray[np.float64]]:
+    """Return the measures of :func:`intervene`.
+
+    Args:
+        index: the U-shape index without the first token, at the last queries within L, ``[layers, heads, documents]``.
+        losses: in nats, ``[documents, tokens]``.
+        length: the training length L.
+    """
+    values = losses[:, : REACH * length].double().numpy()
+    measures = {"index_without_sink": index.mean(axis=(0, 1)), "loss_within": values[:, :length].mean(axis=1)}
+    if values.shape[1] > length:
+        measures["loss_past"] = values[:, length:].mean(axis=1)
     return measures
+
+
+def runs_of(kept: Kept) -> int:
+    """Return the most runs over the tested documents that are still to do, of the changed models."""
+    return MOST_RUNS - 1 - sum(kept.has(_name(number)) for number in range(MOST_RUNS))
+
+
+def _name(number: int) -> str:
+    return f"intervention-{number:02d}"
 
 
 def write_intervention(
     path: Path,
-    model: Decoder,
+    model: LanguageModel,
     chosen_from: Tensor,
     tokens: Tensor,
     documents: NDArray[np.int64],
     queries: int,
     groups: Sequence[ComponentSet],
+    unchanged: dict[str, NDArray[np.float64]] | None = None,
+    kept: Kept | None = None,
 ) -> None:
     """Write ``intervention.parquet``: one row per mode, set, measure and document.
 
@@ -83,10 +107,13 @@ def write_intervention(
         documents: numbers of the tested documents.
         queries: neighbouring queries of the U-shape index.
         groups: the sets to change (:func:`hope.analysis.component_sets.component_sets`).
+        unchanged: the measures of the unchanged model; None to measure them.
+        kept: keeps the result of every run.
     """
+    kept = kept or Kept()
     columns: dict[str, list] = {name: [] for name in INTERVENTION_COLUMNS}
 
-    def add(mode: str, group: ComponentSet, runs: list[dict[str, NDArray[np.float64]]]) -> None:
+    def add(mode: str, group: ComponentSet, runs: list[Arrays]) -> None:
         for measure in runs[0]:
             labels = mode, group.name, group.labels(), group.variance_share, measure
             for name, label in zip(INTERVENTION_COLUMNS[1:-1], labels, strict=True):
@@ -94,15 +121,23 @@ def write_intervention(
             columns["document"] += documents.tolist()
             columns["value"] += np.mean([run[measure] for run in runs], axis=0).tolist()
 
-    add("none", ComponentSet("none", [[]]), [intervene(model, tokens, queries)])
-    means = iter(mean_contributions(model, chosen_from[:, :-1], [chosen for group in groups for chosen in group.sets]))
+    add("none", ComponentSet("none", [[]]), [unchanged or intervene(model, tokens, queries)])
+    sets = [chosen for group in groups for chosen in group.sets]
+
+    def contributions() -> Arrays:
+        return {"means": mean_contributions(model, chosen_from[:, :-1], sets).cpu().numpy()}
+
+    means = iter(torch.from_numpy(kept.get("means", contributions)["means"]).to(model.device))
+    numbers = itertools.count()
+    fewer = MOST_RUNS - 1 - len(MODES) * len(sets)
+    leave_out(fewer * len(tokens) * min(tokens.shape[1] - 1, REACH * model.training_length))
     for group in groups:
         for mode in MODES:
-            given = [next(means) if mode == "mean" else None for _ in group.sets]
-            runs = [
-                intervene(model, tokens, queries, chosen, mode, mean)
-                for chosen, mean in zip(group.sets, given, strict=True)
-            ]
+            runs = []
+            for chosen in group.sets:
+                mean = next(means) if mode == "mean" else None
+                run = partial(intervene, model, tokens, queries, chosen, mode, mean)
+                runs.append(kept.get(_name(next(numbers)), run))
             add(mode, group, runs)
     # The type is given because an empty list does not show it.
     texts = pyarrow.array(columns["components"], pyarrow.list_(pyarrow.string()))

@@ -21,7 +21,7 @@ class Profile:
     def __init__(self, scope: Scope) -> None:
         """Start with no attention seen."""
         self.scope = scope
-        self.sums = {
+        self.masses = {
             end: {axis: np.zeros((scope.layers, scope.heads, end)) for axis in ("distance", "key")}
             for end in scope.ends
         }
@@ -29,20 +29,24 @@ class Profile:
     def add(self, seen: Observed) -> None:
         """Add the weights of a batch."""
         weights = seen.weights.sum(dim=0).double().cpu().numpy()
-        sums = self.sums[seen.end]
+        sums = self.masses[seen.end]
         sums["key"][seen.layer] += weights.sum(axis=1)
         for query in range(self.scope.queries):
             keys = seen.end - self.scope.queries + query + 1
             sums["distance"][seen.layer, :, :keys] += weights[:, query, keys - 1 :: -1]
 
+    def sums(self) -> dict[str, NDArray]:
+        """Return the arrays that :meth:`add` changes."""
+        return {f"{axis} {end}": mass for end, axes in self.masses.items() for axis, mass in axes.items()}
+
     def mass(self, end: int, axis: str) -> NDArray[np.float64]:
         """Return the mean mass of a query at each distance or key, ``[layers, heads, end]``."""
-        return self.sums[end][axis] / (self.scope.queries * self.scope.documents)
+        return self.masses[end][axis] / (self.scope.queries * self.scope.documents)
 
     def columns(self, subject: str) -> Columns:
         """Return the rows of ``profile.parquet``: the mass in bins."""
         parts = []
-        for end, sums in self.sums.items():
+        for end, sums in self.masses.items():
             for axis in sums:
                 edges = bin_edges(end, FINE_BINS)
                 mass = np.add.reduceat(self.mass(end, axis), edges[:-1], axis=2)

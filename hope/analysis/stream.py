@@ -7,14 +7,16 @@ once.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hope.model.attention import LayerEncoding, causal_logits
+from hope.model.attention import LayerAttention, LayerWeights
 from hope.model.bounded_passes import row_slices
-from hope.model.decoder import Decoder
+from hope.model.language_model import LanguageModel
+from hope.model.loss import token_losses
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,22 @@ class Observed:
         layer: index of the layer, from 0.
         end: one more than the position of the last query, and the number of keys that it sees.
         rows: the batch's rows in the whole set of documents.
-        queries: after the encoding, float32 ``[documents, heads, Q, dim]``.
-        keys: after the encoding, float32 ``[documents, kv_heads, end, dim]``.
-        scale: factor of the inner products in the logits.
-        logits: scaled, with the encoding's bias, -inf at keys after the query, float32
+        logits: scaled, with the encoding's bias, -inf at keys that a query does not see, float32
             ``[documents, heads, Q, end]``.
         weights: their softmax.
+        queries: after the encoding, float32 ``[documents, heads, Q, dim]``; None of a model that does not show them.
+        keys: after the encoding, float32 ``[documents, kv_heads, end, dim]``; None likewise.
+        scale: factor of the inner products in the logits.
     """
 
     layer: int
     end: int
     rows: slice
-    queries: Tensor
-    keys: Tensor
-    scale: float
     logits: Tensor
     weights: Tensor
+    queries: Tensor | None = None
+    keys: Tensor | None = None
+    scale: float = 1.0
 
 
 class Accumulator(Protocol):
@@ -70,39 +72,52 @@ class Accumulator(Protocol):
     def add(self, seen: Observed) -> None:
         """Add the attention of one layer, group and batch."""
 
+    def sums(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that :meth:`add` changes, by name: the whole state."""
 
-def observe_attention(model: Decoder, tokens: Tensor, scope: Scope, accumulators: Sequence[Accumulator]) -> None:
+
+def observe_attention(
+    model: LanguageModel, tokens: Tensor, scope: Scope, accumulators: Sequence[Accumulator], losses: bool = False
+) -> Tensor | None:
     """Run the model over documents and add the attention of each group of queries to every accumulator.
 
     Args:
         model: the language model.
-        tokens: int64 ``[documents, tokens]``, at least up to the last end; later ones are not read.
+        tokens: int64 ``[documents, tokens]``, at least up to the last end.
         scope: the queries.
         accumulators: each is called per layer, group and batch of documents.
+        losses: return the loss of every token given those before it too, from the same pass. Otherwise tokens after
+            the last end are not read.
+
+    Returns:
+        The losses in nats, float32 ``[documents, tokens - 1]`` on the CPU, or None.
     """
-    device = next(model.parameters()).device
-    tokens = tokens[:, : scope.ends[-1]]
+    read = tokens.shape[1] - 1 if losses else scope.ends[-1]
+    parts = []
     with torch.inference_mode():
-        for rows in row_slices(len(tokens), tokens.shape[1], device, "attention"):
-            observe = partial(_observe_layer, rows, model.shape.head_dim**-0.5, scope, accumulators)
-            model(tokens[rows].to(device), observe=observe)
+        for rows in row_slices(len(tokens), read, model.device, "attention"):
+            observe = partial(_observe_layer, rows, scope, accumulators)
+            if losses:
+                parts.append(token_losses(model, tokens[rows].to(model.device), observe).cpu())
+            else:
+                model(tokens[rows, :read].to(model.device), observe=observe)
+    return torch.cat(parts) if losses else None
 
 
 def _observe_layer(
-    rows: slice,
-    scale: float,
-    scope: Scope,
-    accumulators: Sequence[Accumulator],
-    layer: int,
-    queries: Tensor,
-    keys: Tensor,
-    layer_encoding: LayerEncoding,
+    rows: slice, scope: Scope, accumulators: Sequence[Accumulator], attention: LayerAttention | LayerWeights
 ) -> None:
     for end in scope.ends:
         start = end - scope.queries
-        some, seen = queries[:, :, start:end].float(), keys[:, :, :end].float()
-        logits = causal_logits(some, seen, layer_encoding, scale)
-        observed = Observed(layer, end, rows, some, seen, scale, logits, logits.softmax(dim=-1))
+        logits = attention.logits(start, end)
+        shown: dict[str, Any] = {}
+        if isinstance(attention, LayerAttention):
+            shown = {
+                "queries": attention.queries[:, :, start:end].float(),
+                "keys": attention.keys[:, :, :end].float(),
+                "scale": attention.scale,
+            }
+        observed = Observed(attention.layer, end, rows, logits, logits.softmax(dim=-1), **shown)
         for accumulator in accumulators:
             accumulator.add(observed)
 

@@ -27,7 +27,7 @@ def trained_kernel_columns(components: Components) -> Columns:
     pairs, distance = components.mean_pairs(), kernel_distances(components.length)
     phases = np.exp(1j * distance[:, None] * components.frequencies)
     axes: Axes = {
-        "layer": range(components.scope.layers),
+        "layer": components.layers,
         "head": range(components.scope.heads),
         "distance": distance,
     }

@@ -62,6 +62,10 @@ class UShape:
             index = densities[..., :2].amin(dim=-1, keepdim=True) - densities[..., 2:]
             self.means[(sink, *where)] = torch.cat((densities, index), dim=-1).mean(dim=2).cpu().numpy()
 
+    def sums(self) -> dict[str, NDArray]:
+        """Return the arrays that :meth:`add` changes."""
+        return {"means": self.means}
+
     def _table(self, keys: int) -> Tensor:
         if keys not in self._tables:
             self._tables[keys] = region_table(keys, self.scope.queries)

@@ -32,19 +32,44 @@ def import_(options: argparse.Namespace) -> None:
     print(import_checkpoint(options.checkpoint, options.output, options.length, options.data))
 
 
+CHECKPOINT = argument("checkpoint", type=Path, help="folder of a trained model, or with config.json and safetensors")
+TEXT = argument("--text", nargs="+", required=True, help="files, folders or globs: .txt .md .jsonl .parquet")
+FIELD = argument("--field", default="text", help="field that holds the text in .jsonl and .parquet (text)")
+
+
 @command(
-    argument("checkpoint", type=Path, help="folder of a trained model, or with config.json and safetensors"),
-    argument("--text", nargs="+", required=True, help="files, folders or globs: .txt .md .jsonl .parquet"),
+    CHECKPOINT,
+    TEXT,
     argument("--output", type=Path, help="the new folder (analysis-NAME)"),
     argument("--length", type=positive(int), help="tokens per window (the training length, at most 512)"),
-    argument("--field", default="text", help="field that holds the text in .jsonl and .parquet (text)"),
+    FIELD,
     argument("--documents", type=at_least(2), default=8, help="windows of text to analyze (8)"),
 )
 def analyze(options: argparse.Namespace) -> None:
-    """Analyze the attention of any model of the Llama kind, or of a study's, on texts of your own."""
-    from hope.reporting.checkpoint import analyze_checkpoint, name_of
+    """Analyze the attention of any causal language model on texts of your own."""
+    from hope.reporting.checkpoint import analyze_checkpoint
+    from hope.reporting.on_text import name_of
 
     output = options.output or Path(f"analysis-{name_of(options.checkpoint)}")
     print(
         analyze_checkpoint(options.checkpoint, options.text, output, options.length, options.documents, options.field)
     )
+
+
+@command(
+    CHECKPOINT,
+    TEXT,
+    argument("--output", type=Path, help="the new folder (evaluation-NAME)"),
+    argument("--minutes", type=positive(float), default=20.0, help="time that the passes may take, about (20)"),
+    argument("--documents", type=at_least(2), default=4, help="windows of text (4)"),
+    argument("--length", type=positive(int), help="training length in tokens, if config.json names none"),
+    FIELD,
+)
+def evaluate(options: argparse.Namespace) -> None:
+    """Evaluate the losses and the retrieval of any causal language model on texts of your own."""
+    from hope.reporting.evaluation import evaluate_checkpoint
+    from hope.reporting.on_text import name_of
+
+    output = options.output or Path(f"evaluation-{name_of(options.checkpoint)}")
+    asked = options.minutes, options.documents, options.length, options.field
+    print(evaluate_checkpoint(options.checkpoint, options.text, output, *asked))

@@ -58,6 +58,15 @@ def _recorded(options: argparse.Namespace, settings: "Section", inputs: list[Pat
 
 
 @contextmanager
+def _measured(options: argparse.Namespace, settings: "Section", inputs: list[Path]) -> Iterator[None]:
+    """Run a step that computes with a trained model, on one GPU if there is one, and write its provenance."""
+    from hope.training.devices import spare_device
+
+    with spare_device(), _recorded(options, settings, inputs):
+        yield
+
+
+@contextmanager
 def _timed(options: argparse.Namespace, folder: Path, name: str = "") -> Iterator[None]:
     """Run a step without a record and, if it succeeds, write its cost into ``folder``."""
     from hope.files import write_json
@@ -247,7 +256,7 @@ def analyze_attention(options: argparse.Namespace) -> None:
     from hope.config import Analysis, from_json
 
     settings = from_json(Analysis, options.settings)
-    with _recorded(options, settings, [options.model, options.data]):
+    with _measured(options, settings, [options.model, options.data]):
         analyze(settings, options.model, options.data, options.output)
 
 
@@ -259,7 +268,7 @@ def analyze_dynamics(options: argparse.Namespace) -> None:
 
     settings = from_json(DynamicsStage, options.settings)
     snapshots = sorted((options.model / SNAPSHOTS).glob("*.safetensors"))
-    with _recorded(options, settings, [options.model, *snapshots, options.data]):
+    with _measured(options, settings, [options.model, *snapshots, options.data]):
         write_dynamics(settings, options.model, options.data, options.output)
 
 
@@ -294,7 +303,7 @@ def extrapolate(options: argparse.Namespace) -> None:
     from hope.evaluation.extrapolation import extrapolate
 
     settings = from_json(ExtrapolationStage, options.settings)
-    with _recorded(options, settings, [options.model, options.data]):
+    with _measured(options, settings, [options.model, options.data]):
         extrapolate(settings.extrapolation, settings.windows, options.model, options.data, options.output)
 
 
@@ -305,7 +314,7 @@ def retrieve(options: argparse.Namespace) -> None:
     from hope.evaluation.retrieval import retrieve
 
     settings = from_json(RetrievalStage, options.settings)
-    with _recorded(options, settings, [options.model, options.data]):
+    with _measured(options, settings, [options.model, options.data]):
         retrieve(settings, options.model, options.data, options.output)
 
 

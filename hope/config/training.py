@@ -44,6 +44,7 @@ WHERE_IT_RUNS = (
     "snapshots",
     "spike_factor",
     "bad_steps",
+    "retries",
 )
 """Settings of a training that do not change the model; the number of processes changes only rounding."""
 
@@ -101,7 +102,21 @@ class Training(Section):
         description="end the training after so many such steps in a row (ours); a loss that is not finite ends it at "
         "once",
     )
+    retries: int = Field(
+        2,
+        ge=0,
+        description="how often the workflow starts a training again that was stopped; a job limit shorter than the "
+        "training costs one each time",
+    )
     windows: Windows = Windows()
+
+    @model_serializer(mode="wrap")
+    def _without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``retries`` at its default: the fingerprints of models older than this key lack it."""
+        content: dict[str, Any] = handler(self)
+        if self.retries == Training.model_fields["retries"].default:
+            content.pop("retries", None)
+        return content
 
     @model_validator(mode="after")
     def _divides(self) -> "Training":

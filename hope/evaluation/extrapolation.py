@@ -18,7 +18,8 @@ from hope.data.windows import evaluation_windows, extrapolation_length
 from hope.encodings.extensions import extended, refusal
 from hope.errors import UserError
 from hope.evaluation.window_losses import Losses, TokenIds, context_losses, strided_losses, window_losses
-from hope.model.decoder import Decoder
+from hope.model.kept import Arrays, Kept
+from hope.model.language_model import LanguageModel
 from hope.model.loading import open_model_with_data
 from hope.tables import write_table
 
@@ -61,29 +62,64 @@ def extrapolate(settings: config.Extrapolation, windows: config.Windows, model: 
         windows,
     )
     start = corpus.special["start"] if windows.start_token else None
-    places = {"document": documents, "window": _numbers_within(documents)}
+    write_extrapolation(settings, decoder, model, tokens, documents, start, output)
 
+
+def write_extrapolation(
+    settings: config.Extrapolation,
+    model: LanguageModel,
+    name: Path,
+    tokens: TokenIds,
+    documents: np.ndarray,
+    start: int | None,
+    output: Path,
+    kept: Kept | None = None,
+    remedy: str = "if training diverged, lower training.learning_rate, else lower extrapolation.longest",
+) -> None:
+    """Write the tables of :func:`extrapolate` for a loaded model and given windows.
+
+    Args:
+        settings: of the evaluation.
+        model: the model.
+        name: its folder, which errors name.
+        tokens: windows, int64 ``[windows, positions + 1]``.
+        documents: the document of each.
+        start: the start token, where windows begin with it.
+        output: folder of the tables.
+        kept: keeps what is measured of the model as trained, and with each extension.
+        remedy: what to do if a loss is not finite.
+
+    Raises:
+        UserError: a loss is not finite.
+    """
+    kept = kept or Kept()
+    places = {"document": documents, "window": _numbers_within(documents)}
     parts: dict[str, list[Columns]] = {name: [] for name in _TABLES}
     for extension in (None, *settings.extensions):
         label = "none" if extension is None else extension.label
         if extension is not None:
-            reason = refusal(decoder.encoding, extension)
+            reason = refusal(model.encoding, extension)
             if reason is not None:
                 print(f"extension {label} is left out: {reason}", flush=True)
                 continue
             print(f"extension {label}", flush=True)
-        with extended(decoder, extension):
-            tables = _measure(settings, decoder, tokens, start)
-        for name, columns in tables.items():
+
+        def measure(extension: config.Extension | None = extension) -> Arrays:
+            with extended(model, extension):
+                tables = _measure(settings, model, tokens, start)
+            return {f"{table} {key}": column for table, columns in tables.items() for key, column in columns.items()}
+
+        measured = kept.get(f"losses-{label}", measure)
+        for table in _TABLES:
+            columns = {
+                key.removeprefix(f"{table} "): column for key, column in measured.items() if key.startswith(f"{table} ")
+            }
             if not np.isfinite(columns["nll"]).all():
-                raise UserError(
-                    f"{model}: the loss is not finite on the held-out text (extension {label}); if training "
-                    "diverged, lower training.learning_rate, else lower extrapolation.longest"
-                )
-            parts[name].append(_rows(label, places, columns))
-    for name, schema in _TABLES.items():
-        joined = {column: np.concatenate([part[column] for part in parts[name]]) for column in schema}
-        write_table(output / f"{name}.parquet", joined, schema)
+                raise UserError(f"{name}: the loss is not finite on the held-out text (extension {label}); {remedy}")
+            parts[table].append(_rows(label, places, columns))
+    for table, schema in _TABLES.items():
+        joined = {column: np.concatenate([part[column] for part in parts[table]]) for column in schema}
+        write_table(output / f"{table}.parquet", joined, schema)
 
 
 def position_edges(settings: config.Extrapolation, training_length: int) -> np.ndarray:
@@ -111,7 +147,9 @@ def context_lengths(settings: config.Extrapolation, training_length: int) -> lis
     return contexts
 
 
-def _measure(settings: config.Extrapolation, model: Decoder, tokens: TokenIds, start: int | None) -> dict[str, Columns]:
+def _measure(
+    settings: config.Extrapolation, model: LanguageModel, tokens: TokenIds, start: int | None
+) -> dict[str, Columns]:
     """Return the columns of each table that vary within a window, ``[windows, rows of a window]``."""
     length, targets = model.training_length, settings.targets
     whole, contexts = tokens.shape[1] - 1, context_lengths(settings, length)

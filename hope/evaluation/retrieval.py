@@ -6,6 +6,7 @@ predicted from the right tokens before it, not from the model's own predictions.
 """
 
 import hashlib
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import read_json
 from hope.model.bounded_passes import pass_over
-from hope.model.decoder import Decoder
+from hope.model.kept import Arrays, Kept
+from hope.model.language_model import LanguageModel
 from hope.model.loading import open_model_with_data, trained_tasks
 from hope.model.loss import CHUNK_LOGITS
 from hope.seeding import generator
 from hope.tables import write_table
-from hope.tasks import Example, Task, Vocabulary, build_task
+from hope.tasks import Example, Source, Task, Vocabulary, build_task
 
 PROMPT_SCHEMA = {
     "task": "string",
@@ -60,14 +62,45 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
     vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
     trained = trained_tasks(model)
     seen = seen_in_training(model, data) if trained else set()
-    longest = decoder.encoding.longest
-    lengths = [round(multiple * decoder.training_length) for multiple in settings.retrieval.multiples]
+    write_retrieval(settings, decoder, model, vocabulary, corpus, output, trained, seen)
+
+
+def write_retrieval(
+    settings: config.RetrievalStage,
+    model: LanguageModel,
+    name_of_model: Path,
+    vocabulary: Vocabulary,
+    text: Source,
+    output: Path,
+    trained: Sequence[str] = (),
+    seen: Set[int] = frozenset(),
+    kept: Kept | None = None,
+) -> None:
+    """Write the table of :func:`retrieve` for a loaded model.
+
+    Args:
+        settings: tasks, prompt lengths and seed.
+        model: the model.
+        name_of_model: its folder, which errors name.
+        vocabulary: tokens that tasks draw from.
+        text: real text for prompts.
+        output: folder of the table.
+        trained: tasks that were part of the model's training.
+        seen: digests of the examples of its training.
+        kept: keeps the scores of every task and length.
+
+    Raises:
+        UserError: as :func:`retrieve`.
+    """
+    kept = kept or Kept()
+    longest = model.encoding.longest
+    lengths = [round(multiple * model.training_length) for multiple in settings.retrieval.multiples]
     lengths = [length for length in dict.fromkeys(lengths) if longest is None or length <= longest]
 
     table: dict[str, list] = {column: [] for column in PROMPT_SCHEMA}
     for name in settings.retrieval.tasks:
         definition = settings.tasks[name]
-        task = build_task(name, definition, vocabulary, corpus)
+        task = build_task(name, definition, vocabulary, text)
         depths = task.depths or (None,)
         count = -(-settings.retrieval.prompts // len(depths))
         for length in lengths:
@@ -77,9 +110,13 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
             if known:
                 raise UserError(
                     f"retrieval.tasks: {known} of {len(examples)} prompts of {name} at {length} tokens were part of "
-                    f"the training of {model}; raise the task's sizes, or leave out that multiple"
+                    f"the training of {name_of_model}; raise the task's sizes, or leave out that multiple"
                 )
-            accuracy, margin = score(decoder, examples, f"{name} at {length} tokens")
+
+            def scores(examples: list[Example] = examples, what: str = f"{name} at {length} tokens") -> Arrays:
+                return dict(zip(("accuracy", "margin"), score(model, examples, what), strict=True))
+
+            accuracy, margin = kept.get(f"retrieval-{name}-{length}", scores).values()
             table["task"] += [name] * len(examples)
             table["trained"] += [name in trained or definition.task in trained] * len(examples)
             table["length"] += [length] * len(examples)
@@ -129,7 +166,7 @@ def prompt_digest(examples: list[Example]) -> str:
     return summed.hexdigest()
 
 
-def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tuple[np.ndarray, np.ndarray]:
+def score(model: LanguageModel, examples: list[Example], what: str = "prompts") -> tuple[np.ndarray, np.ndarray]:
     """Return the teacher-forced accuracy and margin of each prompt.
 
     The accuracy is the share of answer tokens that are the argmax over the whole vocabulary; of equal logits the
@@ -145,7 +182,7 @@ def score(model: Decoder, examples: list[Example], what: str = "prompts") -> tup
     Returns:
         Accuracy and margin, float64 ``[examples]``.
     """
-    device = model.embedding.weight.device
+    device = model.device
     tokens = np.stack([example.tokens for example in examples])
     answers = np.stack([example.answer for example in examples])
     candidates = _padded([example.candidates for example in examples])

@@ -6,15 +6,15 @@ from numpy.typing import NDArray
 
 from hope.encodings.extensions import Resized
 from hope.model.bounded_passes import pass_over
-from hope.model.decoder import Decoder
+from hope.model.language_model import LanguageModel
 from hope.model.long_pass import last_hidden
-from hope.model.loss import losses_of_rows, weighted_loss
+from hope.model.loss import losses_of_hidden, losses_of_rows
 
 Losses = NDArray[np.float32]
 TokenIds = NDArray[np.int64]
 
 
-def window_losses(model: Decoder, tokens: TokenIds) -> Losses:
+def window_losses(model: LanguageModel, tokens: TokenIds) -> Losses:
     """Return the loss at each position of each window, in nats, float32 ``[windows, positions]``.
 
     Column t is the loss on token t + 1 given tokens 0 to t. One pass over the windows gives all positions, except
@@ -36,7 +36,7 @@ def window_losses(model: Decoder, tokens: TokenIds) -> Losses:
     return losses
 
 
-def pass_lengths(model: Decoder, length: int) -> list[int]:
+def pass_lengths(model: LanguageModel, length: int) -> list[int]:
     """Return the number of tokens of each pass that the losses at positions 0 to ``length - 1`` need.
 
     Usually it is one pass over all tokens. Where angles depend on the number of tokens read, passes read L, 2L, 4L, ...
@@ -55,7 +55,7 @@ def pass_lengths(model: Decoder, length: int) -> list[int]:
 
 
 def context_losses(
-    model: Decoder, tokens: TokenIds, targets: int, contexts: list[int], start: int | None
+    model: LanguageModel, tokens: TokenIds, targets: int, contexts: list[int], start: int | None
 ) -> dict[int, Losses]:
     """Return, for each context, the loss on the last ``targets`` tokens of each window, in nats.
 
@@ -82,7 +82,7 @@ def context_losses(
     return result
 
 
-def strided_losses(model: Decoder, tokens: TokenIds, size: int, stride: int, start: int | None) -> Losses:
+def strided_losses(model: LanguageModel, tokens: TokenIds, size: int, stride: int, start: int | None) -> Losses:
     """Return the loss at each position, read in windows of ``size`` tokens that slide by ``stride``.
 
     Every position is scored once, in the first sliding window that holds it, so that each token has the same weight
@@ -115,15 +115,15 @@ def strided_losses(model: Decoder, tokens: TokenIds, size: int, stride: int, sta
     return losses
 
 
-def _target_losses(model: Decoder, inputs: TokenIds, targets: TokenIds) -> Losses:
+def _target_losses(model: LanguageModel, inputs: TokenIds, targets: TokenIds) -> Losses:
     """Return the loss on ``targets``, the last of which follows ``inputs``, from one pass per row."""
-    device, (count, context) = model.embedding.weight.device, inputs.shape
+    device, (count, context) = model.device, inputs.shape
     first = context - targets.shape[1]
 
     def work(rows: slice) -> Losses:
         hidden = last_hidden(model, torch.from_numpy(inputs[rows]).to(device), first)
         asked = torch.from_numpy(targets[rows]).to(device)
-        return weighted_loss(model, hidden, asked, torch.ones(asked.shape, device=device))[1].cpu().numpy()
+        return losses_of_hidden(model, hidden.flatten(0, 1), asked.flatten()).view(asked.shape).cpu().numpy()
 
     return np.concatenate(pass_over(work, count, context, device, f"loss with {context:,} tokens of context"))
 

@@ -12,6 +12,7 @@ from hope.interchange.gguf_file import write_gguf
 from hope.interchange.rotation import prefix_of, rotation_of
 from hope.interchange.stock import describe_rotation, stock_llama, stock_partial_rotary
 from hope.interchange.tokenizer import ModelTokenizer, find_tokenizer
+from hope.interchange.weights import refuse_not_finite
 from hope.interchange.whole_folder import whole_folder
 from hope.model.decoder import Decoder
 from hope.model.loading import load_model, read_description
@@ -36,6 +37,7 @@ def export_model(folder: Path, output: Path, kind: str = "llama", tokenizer: str
     """
     description = read_description(folder)
     model = load_model(folder).to("cpu")
+    refuse_not_finite(model.state_dict(), folder)
     name = description["encoding"]["name"]
     frequencies = rotation_of(model.encoding, name)
     model_tokenizer = find_tokenizer(folder, tokenizer, model.vocabulary)

@@ -1,6 +1,7 @@
 """Write a byte-level BPE into a GGUF file."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hope.errors import UserError
@@ -54,14 +55,37 @@ def add_tokenizer(
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre_tokenizer)
     writer.add_token_list(tokens)
-    writer.add_token_types(kinds)
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]])
-    if model_tokenizer.start is not None:
-        writer.add_bos_token_id(model_tokenizer.start)
-    if model_tokenizer.end is not None:
-        writer.add_eos_token_id(model_tokenizer.end)
+    start, end = _ends(model_tokenizer, kinds, where)
+    if kinds[end] == TokenType.UNUSED:
+        kinds[end] = TokenType.CONTROL
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(start)
+    writer.add_eos_token_id(end)
     writer.add_add_bos_token(start_token and model_tokenizer.start is not None)
     writer.add_add_eos_token(False)
+
+
+def _ends(model_tokenizer: ModelTokenizer, kinds: list, where: Path) -> tuple[int, int]:
+    """Return the ids of the start and the end token that the file names.
+
+    llama.cpp takes token 11, whatever it is, for one that a file does not name, and ends every text there. So a
+    missing one is the other, or an id without a token: no model writes its start token or such an id.
+
+    Raises:
+        UserError: there is neither of them, and every id has a token.
+    """
+    from gguf import TokenType
+
+    unused = next((index for index, kind in enumerate(kinds) if kind == TokenType.UNUSED), None)
+    start, end = model_tokenizer.start, model_tokenizer.end
+    for known in (start, end, unused):
+        if known is not None:
+            return (known if start is None else start), (known if end is None else end)
+    raise UserError(
+        f"{where}: has no end token, for which llama.cpp would take token 11; name one as eos_token in "
+        "tokenizer_config.json, or use --tokenizer none"
+    )
 
 
 def _pre_tokenizer(steps: dict[str, Any] | None, merges_ignored: bool) -> str | None:

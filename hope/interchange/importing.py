@@ -1,5 +1,6 @@
 """Import a stock checkpoint of the Llama kind into a model folder of this project."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,15 @@ from hope import config
 from hope.catalogue import family_settings
 from hope.encodings.registry import build_encoding
 from hope.encodings.rotary import Rotary
-from hope.encodings.shape import encoding_shape
+from hope.encodings.shape import EncodingShape, encoding_shape
 from hope.errors import UserError
 from hope.files import sha256_of_file, sha256_of_json, write_json
-from hope.interchange.rotation import FREQUENCY_TOLERANCE, prefix_of, rotary_share
+from hope.interchange.rotation import FREQUENCY_TOLERANCE, Prefix, prefix_of, rotary_share
 from hope.interchange.stock import partial_rotary_order, reorder_heads
 from hope.interchange.stock_config import StockConfig, read_stock_config
 from hope.interchange.tokenizer import open_tokenizer
 from hope.interchange.vocabulary import fit_vocabulary
-from hope.interchange.weights import read_weights, weight_files
+from hope.interchange.weights import HEAD, read_weights, weight_files
 from hope.interchange.whole_folder import whole_folder
 from hope.model.decoder import Decoder
 from hope.model.llama import decoder_weights
@@ -50,7 +51,7 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
     length = length or stock_config.longest
     encoding = matching_encoding(stock_config, length)
     with whole_folder(output) as temporary:
-        weights = _read_decoder_weights(files, stock_config)
+        stock_config, weights = _read_decoder_weights(files, stock_config)
         vocabulary = stock_config.vocabulary
         if data is not None:
             vocabulary = fit_vocabulary(weights, folder, data, stock_config.start, stock_config.end)
@@ -68,24 +69,6 @@ def import_checkpoint(folder: Path, output: Path, length: int | None = None, dat
     )
 
 
-def open_stock(folder: Path) -> tuple[Decoder, config.EncodingSpec, StockConfig]:
-    """Return the model of a stock checkpoint on the CPU, its encoding, and its config.
-
-    The training length is the checkpoint's ``max_position_embeddings``.
-
-    Raises:
-        UserError: the checkpoint is of another kind, is a pickle or is damaged.
-    """
-    files = weight_files(folder)
-    stock_config = read_stock_config(folder / "config.json")
-    encoding = matching_encoding(stock_config, stock_config.longest)
-    weights = _read_decoder_weights(files, stock_config)
-    _check_shapes(weights, stock_config.shape, stock_config.vocabulary, folder)
-    model = Decoder(stock_config.shape, stock_config.vocabulary, stock_config.longest, encoding)
-    model.load_state_dict(weights)
-    return model, encoding, stock_config
-
-
 def matching_encoding(stock_config: StockConfig, length: int) -> config.EncodingSpec:
     """Return the encoding with the checkpoint's frequencies, of the simplest family that has them.
 
@@ -93,33 +76,50 @@ def matching_encoding(stock_config: StockConfig, length: int) -> config.Encoding
         stock_config: of the checkpoint.
         length: the training length L.
     """
-    shape, prefix = stock_config.shape, prefix_of(stock_config.frequencies)
+    shape, frequencies = encoding_shape(stock_config.shape, length), stock_config.frequencies
+    return encoding_with(frequencies, shape, length, prefix_of(frequencies), FREQUENCY_TOLERANCE)
+
+
+def encoding_with(
+    frequencies: Tensor, shape: EncodingShape, length: int, prefix: Prefix | None, tolerance: float
+) -> config.EncodingSpec:
+    """Return an encoding with given frequencies, of the simplest family that has them.
+
+    Args:
+        frequencies: radians per token, float64 ``[d/2]``.
+        shape: sizes of the model.
+        length: the training length L.
+        prefix: base and number of turning components, if the frequencies are those of RoPE up to some component.
+        tolerance: relative difference below which two frequencies are equal.
+    """
     candidates: list[tuple[str, dict[str, Any]]] = []
     if prefix is not None:
         base = {"base": prefix.base}
         share = rotary_share(shape.head_dim, shape.heads, prefix.kept)
         candidates = [("none", {}), ("rope", base), ("hope", base), ("p_rope", base | {"p": share})]
-    candidates.append(("rotary", {"frequencies": stock_config.frequencies.tolist()}))
+    candidates.append(("rotary", {"frequencies": frequencies.tolist()}))
     for family, settings in candidates:
         encoding = config.EncodingSpec(name=family, family=family, settings=family_settings(family, settings))
-        if _has_frequencies(encoding, stock_config, length):
+        built = build_encoding(encoding, replace(shape, length=length))
+        same = not frequencies.any()
+        if isinstance(built, Rotary):
+            same = torch.allclose(built.frequencies, frequencies, rtol=tolerance, atol=0)
+        if same:
             return encoding
     raise AssertionError("family `rotary` does not have the frequencies that it was given")
 
 
-def _has_frequencies(encoding: config.EncodingSpec, stock_config: StockConfig, length: int) -> bool:
-    built = build_encoding(encoding, encoding_shape(stock_config.shape, length))
-    if not isinstance(built, Rotary):
-        return not stock_config.frequencies.any()
-    return torch.allclose(built.frequencies, stock_config.frequencies, rtol=FREQUENCY_TOLERANCE, atol=0)
+def _read_decoder_weights(files: list[Path], stock_config: StockConfig) -> tuple[StockConfig, dict[str, Tensor]]:
+    """Return the weights of a checkpoint by their names in a decoder of this project, and its config as they make it.
 
-
-def _read_decoder_weights(files: list[Path], stock_config: StockConfig) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint by their names in a decoder of this project."""
+    A head of its own makes a model whose config ties it to the embedding one that is not tied.
+    """
     weights = read_weights(files, stock_config.kind, stock_config.shape)
+    shape = stock_config.shape.model_copy(update={"tied_embeddings": HEAD not in weights})
+    stock_config = replace(stock_config, shape=shape)
     if stock_config.kind == "phi3":
         _split_phi3(weights, stock_config)
-    return decoder_weights(weights, stock_config.shape)
+    return stock_config, decoder_weights(weights, shape)
 
 
 def _split_phi3(weights: dict[str, Tensor], stock_config: StockConfig) -> None:

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from hope import config
 from hope.data.tokenizer import SPECIAL, token_ids
 from hope.errors import UserError
-from hope.files import read_json, sha256_of_file
-from hope.interchange.importing import open_stock
-from hope.interchange.tokenizer import find_tokenizer
-from hope.interchange.weights import weight_files
-from hope.model.decoder import Decoder
-from hope.model.loading import initial_model, load_model, on_best_device, read_description
+from hope.files import read_object, sha256_of_file
+from hope.interchange.stock_model import encoding_of, open_stock
+from hope.interchange.tokenizer import ModelTokenizer, find_tokenizer
+from hope.interchange.weights import refuse_not_finite, weight_files
+from hope.model.language_model import LanguageModel
+from hope.model.loading import initial_model, load_model, read_description
 from hope.model.registration import MODEL_TYPE
 
 
@@ -25,74 +26,109 @@ class Opened:
     """A model that is ready to read text.
 
     Attributes:
+        folder: the checkpoint.
         model: the model, for evaluation.
         encoding: its encoding, by name and with its settings.
         kind: the kind of model, in words.
+        sizes: of the model, as a config of a study has them: ``width`` is heads times head dimension.
+        parameters: number of its weights.
         trained_here: True for a model of a study.
         initial: makes the untrained model: with its own seed, or for a stock checkpoint, whose initial weights are
-            not known, with seed 0 and the initialisation of this project.
+            not known, with seed 0 and the initialisation of transformers.
         tokenizer: the model's tokenizer.
         start: the start token in a list if the model was trained with one before every text; otherwise empty.
         files: SHA-256 of the model's files, by name.
     """
 
-    model: Decoder
+    folder: Path
+    model: LanguageModel
     encoding: config.EncodingSpec
     kind: str
+    sizes: config.Model
+    parameters: int
     trained_here: bool
-    initial: Callable[[], Decoder]
+    initial: Callable[[], LanguageModel]
     tokenizer: Tokenizer
     start: list[int]
     files: dict[str, str]
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Return the token ids of each text, as :func:`hope.data.tokenizer.token_ids` does."""
+        """Return the token ids of each text, as :func:`hope.data.tokenizer.token_ids` does.
+
+        Raises:
+            UserError: the tokenizer cannot encode a text.
+        """
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        return token_ids(self.tokenizer, texts)
+        try:
+            return token_ids(self.tokenizer, texts)
+        except Exception as error:  # The library raises bare Exception.
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{self.folder / 'tokenizer.json'}: cannot encode the text ({reason}); a tokenizer needs a token for "
+                "what it does not know, or one for every byte"
+            ) from None
 
 
-def open_checkpoint(folder: Path) -> Opened:
-    """Open a model of a study, or a stock checkpoint of the Llama kind.
+def open_checkpoint(folder: Path, length: int | None = None) -> Opened:
+    """Open a model of a study, or a stock checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        length: the training length in tokens, for a stock checkpoint whose config names none.
 
     Raises:
-        UserError: there is no such folder; it is a pickle, damaged or of another kind; or it has no tokenizer.
+        UserError: there is no such folder; it is a pickle, damaged or of a kind that cannot be looked into; or it has
+            no tokenizer.
     """
     files = [folder / "config.json", *weight_files(folder)]
-    trained_here = read_json(folder / "config.json").get("model_type") == MODEL_TYPE
+    trained_here = read_object(folder / "config.json").get("model_type") == MODEL_TYPE
+    model: LanguageModel
     if trained_here:
         description = read_description(folder)
-        model, encoding = load_model(folder), config.EncodingSpec.model_validate(description["encoding"])
-        tokenizer = _tokenizer(folder, model.vocabulary)
-        start = tokenizer.token_to_id(SPECIAL["start"]) if description["windows"]["start_token"] else None
-        kind, initial = "a model of a study", lambda: initial_model(folder)
-    else:
-        stock, encoding, stock_config = open_stock(folder)
-        model = on_best_device(stock)
-        tokenizer = _tokenizer(folder, stock_config.vocabulary)
-        # If the tokenizer adds a start token itself, the model has seen no text without one.
-        added = tokenizer.encode("").ids
-        start = stock_config.start if added[:1] == [stock_config.start] else None
-        kind = f"a stock checkpoint, model_type {stock_config.kind}"
+        decoder, encoding = load_model(folder), config.EncodingSpec.model_validate(description["encoding"])
+        refuse_not_finite(decoder.state_dict(), folder)
+        tokenizer = _tokenizer(folder, decoder.vocabulary)
+        start = tokenizer.tokenizer.token_to_id(SPECIAL["start"]) if description["windows"]["start_token"] else None
+        kind, model, sizes = "a model of a study", decoder, decoder.shape
+        parameters = sum(parameter.numel() for parameter in decoder.parameters())
 
-        def initial() -> Decoder:
-            decoder = Decoder(stock_config.shape, stock_config.vocabulary, stock_config.longest, encoding)
-            return on_best_device(decoder.initialise(0))
+        def initial() -> LanguageModel:
+            return initial_model(folder)
+    else:
+        stock = open_stock(folder, length)
+        encoding = encoding_of(stock)
+        tokenizer = _tokenizer(folder, stock.vocabulary)
+        # If the tokenizer adds its start token itself, the model has seen no text without one.
+        added = tokenizer.tokenizer.encode("").ids
+        start = added[0] if added and added[0] in (tokenizer.start, stock.stock.config.bos_token_id) else None
+        kind = f"a stock checkpoint, model_type {stock.stock.config.model_type}"
+        model = stock.to("cuda" if torch.cuda.is_available() else "cpu")
+        parameters, shape = sum(parameter.numel() for parameter in stock.parameters()), stock.shape
+        sizes = config.Model(
+            layers=shape.layers, width=shape.heads * shape.head_dim, heads=shape.heads, kv_heads=shape.kv_heads
+        )
+
+        def initial() -> LanguageModel:
+            return stock.untrained().to(stock.device)
 
     return Opened(
+        folder=folder,
         model=model,
         encoding=encoding,
         kind=kind,
+        sizes=sizes,
+        parameters=parameters,
         trained_here=trained_here,
         initial=initial,
-        tokenizer=tokenizer,
+        tokenizer=tokenizer.tokenizer,
         start=[] if start is None else [start],
         files={path.name: sha256_of_file(path) for path in files},
     )
 
 
-def _tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
+def _tokenizer(folder: Path, vocabulary: int) -> ModelTokenizer:
     tokenizer = find_tokenizer(folder, None, vocabulary)
     if tokenizer is None:
         raise UserError(f"{folder}: holds no tokenizer.json, which is needed to read text; put the model's there")
-    return tokenizer.tokenizer
+    return tokenizer

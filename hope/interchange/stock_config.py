@@ -11,8 +11,9 @@ from torch import Tensor
 from hope import config
 from hope.encodings.rotary import rope_frequencies
 from hope.errors import UserError
-from hope.files import read_json
+from hope.files import read_object
 from hope.interchange.rotation import STILL
+from hope.interchange.weights import checked_length
 
 ARCHITECTURES = ("llama", "mistral", "phi3")
 """Values of ``model_type`` that a decoder of this project may express; the other keys are checked too."""
@@ -50,25 +51,35 @@ def read_stock_config(path: Path) -> StockConfig:
     Raises:
         UserError: the checkpoint is of another architecture, or needs parts that a decoder of this project lacks.
     """
-    raw = read_json(path)
+    raw = read_object(path)
     kind = raw.get("model_type")
     if kind not in ARCHITECTURES:
         raise UserError(f"{path}: model_type '{kind}' cannot be imported; {', '.join(ARCHITECTURES)} can")
-    if raw.get("quantization_config"):
-        raise UserError(f"{path}: the weights are quantised; import the checkpoint before quantisation")
+    refuse_quantised(raw, path)
     parsed = _parse(kind, raw, path)
+    check_numbers(parsed, path)
     shape = _shape(parsed, path)
     frequencies, turning = _rotation(parsed, shape.head_dim, path)
     return StockConfig(
         kind=kind,
         shape=shape,
         vocabulary=parsed.vocab_size,
-        longest=parsed.max_position_embeddings,
+        longest=checked_length(parsed.max_position_embeddings, "max_position_embeddings", path),
         frequencies=frequencies,
         turning=turning,
         start=parsed.bos_token_id,
         end=_first_id(parsed.eos_token_id),
     )
+
+
+def refuse_quantised(raw: dict[str, Any], path: Path) -> None:
+    """Refuse the config of a quantised checkpoint.
+
+    Raises:
+        UserError: it is one.
+    """
+    if raw.get("quantization_config"):
+        raise UserError(f"{path}: the weights are quantised; give the checkpoint from before quantisation")
 
 
 def _parse(kind: str, raw: dict[str, Any], path: Path) -> Any:
@@ -80,6 +91,55 @@ def _parse(kind: str, raw: dict[str, Any], path: Path) -> Any:
         return kinds[kind].from_dict(raw)
     except Exception as error:  # Its checks raise many types.
         raise UserError(f"{path}: transformers cannot read it: {' '.join(str(error).split())[:200]}") from None
+
+
+SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "head_dim",
+)  # fmt: skip
+NUMBERS = ("rope_theta", "factor")
+
+
+def check_numbers(parsed: Any, path: Path) -> None:
+    """Check the numbers of a config of transformers that are computed with, as far as it has them.
+
+    Raises:
+        UserError: one is of another type, or out of its range.
+    """
+    for key in SIZES:
+        value = getattr(parsed, key, None)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UserError(f"{path}: {key} is {value!r}; it should be a whole number above 0")
+    for rope in rotations_of(parsed):
+        for key in NUMBERS:
+            value = rope.get(key, 1.0)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                raise UserError(f"{path}: {key} is {value!r}; it should be a number above 0")
+        share = rope.get("partial_rotary_factor", 1.0)
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+            raise UserError(f"{path}: partial_rotary_factor is {share!r}; it should be a number from 0 to 1")
+
+
+def rotations_of(parsed: Any) -> list[dict[str, Any]]:
+    """Return the parameters of the rotations of a config: one, or one per kind of layer."""
+    rope = getattr(parsed, "rope_parameters", None)
+    if not isinstance(rope, dict):
+        return []
+    parts = [part for part in rope.values() if isinstance(part, dict)]
+    return parts or [rope]
+
+
+def _factors(rope: dict[str, Any], key: str, count: int, path: Path) -> Tensor:
+    """Return a list of factors, float64 ``[count]``.
+
+    Raises:
+        UserError: it is no list of so many numbers.
+    """
+    given = rope.get(key)
+    if not isinstance(given, list) or not all(type(one) in (int, float) for one in given) or len(given) != count:
+        shown = f"has {len(given)} entries" if isinstance(given, list) else f"is {given!r}"
+        raise UserError(f"{path}: {key} {shown}; it should be {count} numbers, one per rotary component")
+    return torch.tensor(given, dtype=torch.float64)
 
 
 def _shape(parsed: Any, path: Path) -> config.Model:
@@ -121,9 +181,7 @@ def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | Non
     Raises:
         UserError: the frequencies change with the length of the text, or need an attention temperature.
     """
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-
-    rope = parsed.rope_parameters
+    (rope,) = rotations_of(parsed)
     kind, base, half = rope["rope_type"], rope["rope_theta"], head_dim // 2
     # Llama and Mistral ignore this key and rotate whole heads.
     partial = parsed.model_type == "phi3"
@@ -135,14 +193,13 @@ def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | Non
     elif kind == "linear":
         frequencies = frequencies / rope["factor"]
     elif kind == "longrope":
-        short, long = (torch.tensor(rope[f"{name}_factor"], dtype=torch.float64) for name in ("short", "long"))
+        short, long = (_factors(rope, f"{name}_factor", len(frequencies), path) for name in ("short", "long"))
         if not torch.equal(short, long):
             raise UserError(f"{path}: rope_type 'longrope' changes its frequencies with the length of the text")
         frequencies = torch.where(short.abs() < STILL, frequencies / short, 0.0)
-        attention = ROPE_INIT_FUNCTIONS[kind](parsed, "cpu")[1]
+        attention = _of_transformers(parsed, path)[1]
     elif kind in ("llama3", "yarn"):
-        scaled, attention = ROPE_INIT_FUNCTIONS[kind](parsed, "cpu")
-        frequencies = scaled.double()
+        frequencies, attention = _of_transformers(parsed, path)
     elif kind != "default":
         raise UserError(f"{path}: rope_type '{kind}' cannot be imported: its frequencies are not fixed, or not known")
     if attention != 1.0:
@@ -154,6 +211,22 @@ def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | Non
     whole = torch.zeros(half, dtype=torch.float64)
     whole[: len(frequencies)] = frequencies
     return whole, len(frequencies) if partial else None
+
+
+def _of_transformers(parsed: Any, path: Path) -> tuple[Tensor, float]:
+    """Return the frequencies that transformers computes, in float64, and the attention temperature.
+
+    Raises:
+        UserError: it cannot compute them.
+    """
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    try:
+        frequencies, attention = ROPE_INIT_FUNCTIONS[parsed.rope_parameters["rope_type"]](parsed, "cpu")
+    except Exception as error:  # It checks little, and so raises many types.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(f"{path}: rope_parameters do not yield frequencies ({reason}); see the keys there") from None
+    return frequencies.double(), attention
 
 
 def _first_id(ids: int | list[int] | None) -> int | None:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from hope.config import parse_study
 from hope.data.tokenizer import vocabulary_size
 from hope.errors import UserError
-from hope.files import read_json
+from hope.files import read_json, read_object
 from hope.paths import RunPaths, StudyPaths
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
@@ -97,7 +97,7 @@ def open_tokenizer(folder: Path) -> ModelTokenizer:
     except Exception as error:  # The library raises bare Exception.
         raise UserError(f"{path}: not a tokenizer ({' '.join(str(error).split())[:200]})") from None
     beside = folder / "tokenizer_config.json"
-    settings: dict[str, Any] = read_json(beside) if beside.is_file() else {}
+    settings = read_object(beside) if beside.is_file() else {}
     return ModelTokenizer(
         folder, tokenizer, *(_id_of(tokenizer, settings.get(key)) for key in ("bos_token", "eos_token"))
     )

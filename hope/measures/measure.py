@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hope.config import Arm
 
-NATS = "nats a token"
+NATS = "nats per token"
 Unit = Literal["document", "prompt", "model", "formula"]
 Value = str | float
 Compute = Callable[..., Any]

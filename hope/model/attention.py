@@ -1,5 +1,6 @@
 """Causal self-attention: the fused kernel where there is no bias on the logits, others where there is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,17 +21,23 @@ LEAST_FLEX_DIM = 16
 
 @dataclass(frozen=True)
 class LayerEncoding:
-    """Where the queries and keys of one layer stand.
+    """Where the queries and keys of one layer stand, and what else makes logits of their products.
 
     Attributes:
         encoding: the model's encoding.
         layer: index of the layer, from 0.
         positions: of the keys, int64 ``[keys]``, rising; the queries stand at the last of them.
+        softcap: c of ``c tanh(logit / c)``, which keeps logits between -c and c; None for none (Gemma 2,
+            arXiv 2408.00118).
+        mask: what a stock model adds to the logits, ``[batch or 1, heads or 1, keys, keys]``, or which keys a query
+            sees, as bool; None for all keys up to the query. With a mask there are as many queries as keys.
     """
 
     encoding: Encoding
     layer: int
     positions: Tensor
+    softcap: float | None = None
+    mask: Tensor | None = None
 
     def bias(self, heads: int) -> BlockBias | None:
         """Return the encoding's bias for all of a layer's ``heads`` query heads; None if it has none."""
@@ -57,6 +64,57 @@ class LayerEncoding:
         return self.encoding.bias(head, query, key, self.layer)
 
 
+@dataclass(frozen=True)
+class LayerAttention:
+    """The attention of one layer, as an observer of a pass gets it.
+
+    Attributes:
+        queries: after the encoding, ``[batch, heads, tokens, dim]``.
+        keys: after the encoding, ``[batch, kv_heads, tokens, dim]``.
+        layer_encoding: where they stand.
+        scale: factor of the inner products.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    layer_encoding: LayerEncoding
+    scale: float
+
+    @property
+    def layer(self) -> int:
+        """Index of the layer, from 0."""
+        return self.layer_encoding.layer
+
+    def logits(self, start: int, stop: int) -> Tensor:
+        """Return the logits of queries ``start`` to ``stop - 1`` on keys up to the last of them.
+
+        Returns:
+            float32 ``[batch, heads, stop - start, stop]``, -inf at keys that a query does not see.
+        """
+        return causal_logits(self.queries[:, :, start:stop], self.keys[:, :, :stop], self.layer_encoding, self.scale)
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """The attention of one layer of a model that shows neither queries nor keys.
+
+    Attributes:
+        layer: index of the layer, from 0.
+        weights: of all queries and keys, ``[batch, heads, tokens, tokens]``.
+    """
+
+    layer: int
+    weights: Tensor
+
+    def logits(self, start: int, stop: int) -> Tensor:
+        """Return logits with these weights, in the form of :meth:`LayerAttention.logits`."""
+        return self.weights[:, :, start:stop, :stop].float().log()
+
+
+Observer = Callable[[LayerAttention | LayerWeights], None]
+"""Is called with the attention of each layer of a pass, in order."""
+
+
 def attend(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerEncoding, scale: float) -> Tensor:
     """Return causal attention ``[batch, heads, queries, value_dim]``.
 
@@ -73,9 +131,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerE
     """
     batch, heads, count, dim = queries.shape
     total, encoding, on_cpu = keys.shape[2], layer_encoding.encoding, queries.device.type == "cpu"
-    if encoding.has_logits:
+    bias, mask = layer_encoding.bias(heads), layer_encoding.mask
+    if encoding.has_logits or layer_encoding.softcap is not None or (bias is not None and mask is not None):
         return _own_logits(queries, keys, values, layer_encoding, scale)
-    bias = layer_encoding.bias(heads)
     if bias is not None and queries.is_cuda and count == total and flexible(encoding, dim):
         from hope.model.flex import attend_flex
 
@@ -84,7 +142,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerE
     if on_cpu and width != dim:
         # The CPU's fused kernel knows equal widths alone; without it all logits would be held.
         queries, keys, values = (F.pad(one, (0, max(width, dim) - one.shape[3])) for one in (queries, keys, values))
-    if bias is None and count in (1, total):
+    if mask is not None:
+        attended = _fused(queries, keys, values, scale, mask=mask)
+    elif bias is None and count in (1, total):
         attended = _fused(queries, keys, values, scale, causal=count == total)
     elif on_cpu and batch * heads * count * total <= WHOLE:
         mask = causal_bias(bias, layer_encoding.positions, total - count, total)
@@ -104,7 +164,7 @@ def _fused(
     queries: Tensor, keys: Tensor, values: Tensor, scale: float, mask: Tensor | None = None, causal: bool = False
 ) -> Tensor:
     grouped = queries.shape[1] != keys.shape[1]
-    if mask is not None:
+    if mask is not None and mask.dtype != torch.bool:
         # A mask narrower than the queries gives wrong numbers on a CPU, without an error.
         mask = mask.to(torch.promote_types(queries.dtype, torch.float32))
     return F.scaled_dot_product_attention(
@@ -117,7 +177,7 @@ def _no_bias(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def _own_logits(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: LayerEncoding, scale: float) -> Tensor:
-    """Return attention with the encoding's own logits, a block of queries at a time."""
+    """Return attention with logits that no fused kernel makes, a block of queries at a time."""
     (batch, heads, count, _), total = queries.shape, keys.shape[2]
     held = HELD_ON_CPU if queries.device.type == "cpu" else HELD_ON_GPU
     step = max(1, held // (batch * heads * total))
@@ -140,7 +200,7 @@ def _explicit(queries: Tensor, keys: Tensor, values: Tensor, layer_encoding: Lay
 
 
 def causal_logits(queries: Tensor, keys: Tensor, layer_encoding: LayerEncoding, scale: float) -> Tensor:
-    """Return the attention logits, whole: float32 ``[batch, heads, queries, keys]``, -inf at later keys.
+    """Return the attention logits, whole: float32 ``[batch, heads, queries, keys]``, -inf at keys not seen.
 
     Args:
         queries: ``[batch, heads, queries, dim]``, at the last of the keys' positions.
@@ -150,7 +210,7 @@ def causal_logits(queries: Tensor, keys: Tensor, layer_encoding: LayerEncoding, 
         scale: factor of the inner products.
     """
     batch, heads, count, dim = queries.shape
-    stop = keys.shape[2]
+    stop, softcap, mask = keys.shape[2], layer_encoding.softcap, layer_encoding.mask
     if layer_encoding.encoding.has_logits:
         repeated = _for_each_head(keys, heads)
         products = layer_encoding.encoding.logits(
@@ -159,7 +219,16 @@ def causal_logits(queries: Tensor, keys: Tensor, layer_encoding: LayerEncoding, 
     else:
         grouped = queries.float().reshape(batch, keys.shape[1], -1, dim)
         products = (grouped @ keys.float().transpose(2, 3)).view(batch, heads, count, stop)
-    return products * scale + causal_bias(layer_encoding.bias(heads), layer_encoding.positions, stop - count, stop)
+    logits = products * scale + causal_bias(layer_encoding.bias(heads), layer_encoding.positions, stop - count, stop)
+    if softcap is not None:
+        # A key after the query is at -inf, and stays there.
+        logits = torch.where(logits == float("-inf"), logits, softcap * torch.tanh(logits / softcap))
+    if mask is None:
+        return logits
+    mask = mask[..., stop - count : stop, :stop]
+    if mask.dtype == torch.bool:
+        return logits.masked_fill(~mask, float("-inf"))
+    return logits + mask.float()
 
 
 def causal_bias(bias: BlockBias | None, positions: Tensor, start: int, stop: int) -> Tensor:

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -16,6 +18,75 @@ TOKENS_ON_GPU = 16_384
 TOKENS_ON_CPU = 2_048
 
 Result = TypeVar("Result")
+
+
+class WholeWork:
+    """Work of many passes, with one line of progress over all of them."""
+
+    def __init__(self, label: str, total: float, cost: Callable[[int], float]) -> None:
+        """Start the clock.
+
+        Args:
+            label: first words of each line.
+            total: cost of the whole work, in any unit.
+            cost: of a row, from its tokens.
+        """
+        self.lines, self.started = ProgressLines(label), time.monotonic()
+        self.total, self.cost, self.done, self.current = total, cost, 0.0, 0.0
+
+    def begin(self, rows: int, length: int) -> None:
+        """Begin a pass."""
+        self.current = rows * self.cost(length)
+
+    def report(self, share: float) -> None:
+        """Print how far the whole is, with this share of the current pass done; a whole one is counted as finished."""
+        done = self.done + share * self.current
+        left = (time.monotonic() - self.started) * max(0.0, self.total / done - 1) if done else 0.0
+        self.lines.report(f"{min(99, int(100 * done / max(self.total, done, 1e-9)))}%, {_clock(left)} left")
+        if share == 1:
+            self.done, self.current = done, 0.0
+
+
+_whole: ContextVar[WholeWork | None] = ContextVar("_whole", default=None)
+
+
+@contextmanager
+def whole_work(label: str, total: float, cost: Callable[[int], float] = float) -> Iterator[None]:
+    """Report passes within the block as parts of one piece of work.
+
+    Args:
+        label: first words of each line.
+        total: cost of all passes together.
+        cost: of a row of so many tokens; their number by default.
+    """
+    token = _whole.set(WholeWork(label, total, cost))
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
+def report_within(share: float) -> bool:
+    """Report that a share of the current pass is done; return False if there is no whole work to report on."""
+    whole = _whole.get()
+    if whole is None:
+        return False
+    whole.report(share)
+    return True
+
+
+def leave_out(cost: float) -> None:
+    """Take work off the whole that turns out not to be needed."""
+    whole = _whole.get()
+    if whole is not None:
+        whole.total -= cost
+
+
+def _clock(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def row_slices(rows: int, length: int, device: torch.device, what: str) -> Iterator[slice]:
@@ -65,9 +136,13 @@ def _slices(rows: int, length: int, device: torch.device) -> list[slice]:
 
 def _reported(slices: list[slice], rows: int, length: int, what: str) -> Iterator[slice]:
     """Yield ``slices`` of ``rows`` rows, and print how far the work on them is."""
-    progress, started = ProgressLines(what), time.monotonic()
+    progress, started, whole = ProgressLines(what), time.monotonic(), _whole.get()
     for piece in slices:
+        if whole is not None:
+            whole.begin(piece.stop - piece.start, length)
         yield piece
+        if report_within(1.0):
+            continue
         rate = piece.stop * length / (time.monotonic() - started)
         left = (rows - piece.stop) * length / rate
         progress.report(f"{100 * piece.stop // rows}%, {rate:,.0f} tokens/s, {left:.0f} s left")

@@ -3,7 +3,6 @@
 RMSNorm is that of Zhang and Sennrich 2019 (arXiv 1910.07467), SwiGLU that of Shazeer 2020 (arXiv 2002.05202).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +16,9 @@ from hope.encodings.base import Encoding
 from hope.encodings.registry import build_encoding
 from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
-from hope.model.attention import LayerEncoding, attend
+from hope.model.attention import LayerAttention, LayerEncoding, Observer, attend
 from hope.model.cache import Cache
 from hope.seeding import seed_of
-
-Observer = Callable[[int, Tensor, Tensor, LayerEncoding], None]
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Attention(nn.Module):
             queries, keys = encoding.rotate(queries, keys, frame.prepared, rows, self.layer)
         layer_encoding = LayerEncoding(encoding, self.layer, frame.positions)
         if observe is not None:
-            observe(self.layer, queries, keys, layer_encoding)
+            observe(LayerAttention(queries, keys, layer_encoding, self.head_dim**-0.5))
         return attend(queries, keys, values, layer_encoding, self.head_dim**-0.5)
 
 
@@ -196,7 +193,7 @@ class Decoder(nn.Module):
         Args:
             tokens: int64 ``[batch, tokens]``.
             positions: int64 ``[tokens]``, rising by one; they go on from the cache's, or from 0, if None.
-            observe: is told of each layer's queries and keys after the encoding, and where they stand.
+            observe: is called with each layer's queries and keys after the encoding.
             cache: keys and values of the tokens before these; takes in those of these.
             first: index of the first token whose hidden state is asked for: in the last layer, tokens before it
                 are keys and values alone.
@@ -237,6 +234,16 @@ class Decoder(nn.Module):
             seen = whole[: past + stop]
             frames.append(Frame(start, stop, seen, encoding.prepare(seen)))
         return frames
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.embedding.weight.device
+
+    @property
+    def turned_layers(self) -> list[int]:
+        """The layers whose queries and keys a rotary encoding turns: all."""
+        return list(range(self.shape.layers))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits ``[..., vocabulary]`` of hidden states ``[..., width]``."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
@@ -12,10 +13,16 @@ from hope.catalogue import is_custom
 from hope.catalogue.custom import source_digest, source_file
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
-from hope.files import read_json, whole_file, write_json
+from hope.files import read_object, whole_file, write_json
 from hope.model.decoder import Decoder
 from hope.model.registration import MODEL_TYPE
 from hope.paths import SNAPSHOTS, snapshot_file
+
+_DESCRIBED = {
+    "vocab_size": int, "training_length": int, "seed": int, "shape": dict, "encoding": dict, "windows": dict,
+    "trained_tasks": list, "fingerprint": str,
+}  # fmt: skip
+"""The keys of ``config.json`` that a model is made from, and their types."""
 
 
 def save_model(
@@ -74,9 +81,14 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, or of another kind of model.
     """
-    description = read_json(folder / "config.json")
+    description = read_object(folder / "config.json")
     if description.get("model_type") != MODEL_TYPE:
         raise UserError(f"{folder / 'config.json'}: model_type is not '{MODEL_TYPE}': not a model trained here")
+    for key, kind in _DESCRIBED.items():
+        if not isinstance(description.get(key), kind):
+            raise UserError(
+                f"{folder / 'config.json'}: {key} is {description.get(key)!r}; get the file that the training wrote"
+            )
     return description
 
 
@@ -172,12 +184,14 @@ def _see_to_the_source(description: dict[str, Any], folder: Path) -> None:
 
 
 def _make(description: dict[str, Any]) -> Decoder:
-    return Decoder(
-        config.Model.model_validate(description["shape"]),
-        description["vocab_size"],
-        description["training_length"],
-        config.EncodingSpec.model_validate(description["encoding"]),
-    )
+    try:
+        shape = config.Model.model_validate(description["shape"])
+        encoding = config.EncodingSpec.model_validate(description["encoding"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"config.json of the model: {where}: {first['msg']}; get the file of the training") from None
+    return Decoder(shape, description["vocab_size"], description["training_length"], encoding)
 
 
 def on_best_device(model: Decoder) -> Decoder:

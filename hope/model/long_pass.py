@@ -16,13 +16,15 @@ from hope.encodings.base import Encoding
 from hope.encodings.extensions import Resized
 from hope.model import bounded_passes
 from hope.model.decoder import Block, Decoder, Frame
+from hope.model.language_model import LanguageModel
 
 
 @torch.inference_mode()
-def last_hidden(model: Decoder, tokens: Tensor, first: int = 0) -> Tensor:
+def last_hidden(model: LanguageModel, tokens: Tensor, first: int = 0) -> Tensor:
     """Return what ``model(tokens, first=first)`` returns, within rounding: ``[batch, tokens - first, width]``.
 
-    Up to as many tokens as one pass of an evaluation holds it is the plain forward pass itself.
+    Up to as many tokens as one pass of an evaluation holds it is the plain forward pass itself, and for a stock model
+    always.
 
     Args:
         model: the model, in evaluation.
@@ -30,7 +32,7 @@ def last_hidden(model: Decoder, tokens: Tensor, first: int = 0) -> Tensor:
         first: index of the first token whose hidden state is asked for.
     """
     at_once = bounded_passes.TOKENS_ON_CPU if tokens.device.type == "cpu" else bounded_passes.TOKENS_ON_GPU
-    if tokens.numel() <= at_once:
+    if tokens.numel() <= at_once or not isinstance(model, Decoder):
         return model(tokens, first=first)
     return in_pieces(model, tokens, max(1, at_once // len(tokens)))[:, first:]
 
@@ -57,7 +59,8 @@ def in_pieces(model: Decoder, tokens: Tensor, size: int) -> Tensor:
             rows = rows + block.attention.output(mixed[:, :, piece].transpose(1, 2).flatten(2))
             hidden[:, piece] = rows + block.mlp(block.mlp_norm(rows))
         del mixed  # or the next layer's would stand beside it
-        progress.report(f"layer {number} of {len(model.blocks)}")
+        if not bounded_passes.report_within(number / (len(model.blocks) + 1)):
+            progress.report(f"layer {number} of {len(model.blocks)}")
     for piece in pieces:
         hidden[:, piece] = model.norm(hidden[:, piece])
     return hidden

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from hope.model.attention import Observer
 from hope.model.bounded_passes import pass_over
 from hope.model.decoder import Decoder
+from hope.model.language_model import LanguageModel
 from hope.model.long_pass import last_hidden
 
 CHUNK_LOGITS = 2**26
@@ -58,7 +60,7 @@ def weighted_loss(
         total, losses = _WeightedLoss.apply(rows, model.output_weight, targets, flat, supervised, made)
         return total, losses.view_as(weights)
     losses = torch.zeros_like(flat)
-    losses[supervised] = _losses(model, rows[supervised], targets[supervised])
+    losses[supervised] = losses_of_hidden(model, rows[supervised], targets[supervised])
     return losses @ flat, losses.view_as(weights)
 
 
@@ -120,20 +122,23 @@ def chunk_rows(vocabulary: int, device: torch.device) -> int:
 
 
 @torch.inference_mode()
-def token_losses(model: Decoder, tokens: Tensor) -> Tensor:
+def token_losses(model: LanguageModel, tokens: Tensor, observe: Observer | None = None) -> Tensor:
     """Return the loss of every token given those before it, in nats, float32 ``[batch, tokens]``.
 
-    The logits are held for a chunk of positions only, and a long text is read in pieces (:mod:`hope.model.long_pass`).
+    The logits are held for a chunk of positions only, and a long text is read in pieces (:mod:`hope.model.long_pass`),
+    unless its attention is observed.
 
     Args:
         model: the language model.
         tokens: int64 ``[batch, tokens + 1]``.
+        observe: is called with the attention of each layer.
     """
-    hidden = last_hidden(model, tokens[:, :-1]).flatten(0, 1)
-    return _losses(model, hidden, tokens[:, 1:].flatten()).view(tokens.shape[0], -1)
+    read = tokens[:, :-1]
+    hidden = (last_hidden(model, read) if observe is None else model(read, observe=observe)).flatten(0, 1)
+    return losses_of_hidden(model, hidden, tokens[:, 1:].flatten()).view(tokens.shape[0], -1)
 
 
-def losses_of_rows(model: Decoder, tokens: Tensor, what: str) -> Tensor:
+def losses_of_rows(model: LanguageModel, tokens: Tensor, what: str) -> Tensor:
     """Return :func:`token_losses` of many rows, a pass of bounded size at a time; on the CPU.
 
     Args:
@@ -141,15 +146,14 @@ def losses_of_rows(model: Decoder, tokens: Tensor, what: str) -> Tensor:
         tokens: int64 ``[rows, tokens + 1]``.
         what: names the work in the progress line.
     """
-    device = model.embedding.weight.device
 
     def work(rows: slice) -> Tensor:
-        return token_losses(model, tokens[rows].to(device)).cpu()
+        return token_losses(model, tokens[rows].to(model.device)).cpu()
 
-    return torch.cat(pass_over(work, len(tokens), tokens.shape[1] - 1, device, what))
+    return torch.cat(pass_over(work, len(tokens), tokens.shape[1] - 1, model.device, what))
 
 
-def _losses(model: Decoder, hidden: Tensor, targets: Tensor) -> Tensor:
+def losses_of_hidden(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
     """Return the losses ``[rows]``, in float32, of ``hidden`` ``[rows, width]``; no gradient."""
     # One row of logits a token: over a middle dimension the softmax would stride through memory.
     size = chunk_rows(model.vocabulary, hidden.device)

@@ -83,7 +83,6 @@ def measuring_flops(arm: Arm, vocabulary: int, rotary: bool) -> float:
     analysis = arm.analysis
     flops += 2 * passes(analysis.multiples[-1], analysis.documents)
     if rotary:
-        # Each run is one pass over L for the attention, and one over 2 L for the loss.
-        reach = min(2.0, analysis.multiples[-1])
-        flops += INTERVENTION_RUNS * (passes(1.0, analysis.documents / 2) + passes(reach, analysis.documents / 2))
+        # Each run is one pass up to 2 L, for attention and loss together.
+        flops += INTERVENTION_RUNS * passes(min(2.0, analysis.multiples[-1]), analysis.documents / 2)
     return flops

@@ -7,6 +7,7 @@ from hope.plan.devices import DEVICES, GIB, TERA
 from hope.plan.disk import CHECKPOINTS
 from hope.plan.estimate import Hours, Plan
 from hope.plan.preparation import Preparation
+from hope.words import plural, short, size, table
 
 PARTS = {
     "weights": "weights",
@@ -39,9 +40,9 @@ def plan_text(arm: Arm, plan: Plan) -> str:
 def _model(arm: Arm, plan: Plan) -> list[str]:
     shape, counts = arm.model, plan.parameters[plan.largest]
     runs = ", ".join(f"{count} {name}" for name, count in plan.runs.items())
-    embedding = f"{_count(counts.embedding)} embedding"
-    embedding += f" and {_count(counts.head)} output projection" if counts.head else " (tied)"
-    encoding = f", {_count(counts.encoding)} encoding ({plan.largest})" if counts.encoding else ""
+    embedding = f"{short(counts.embedding)} embedding"
+    embedding += f" and {short(counts.head)} output projection" if counts.head else " (tied)"
+    encoding = f", {short(counts.encoding)} encoding ({plan.largest})" if counts.encoding else ""
     return [
         f"{plan.title}: {sum(plan.runs.values())} models ({runs})",
         *_labelled(
@@ -49,7 +50,7 @@ def _model(arm: Arm, plan: Plan) -> list[str]:
             [
                 f"{shape.layers} layers, {shape.width} wide, {shape.heads} heads of {shape.head_dim}, "
                 f"{plan.vocabulary:,} token ids",
-                f"{_count(counts.total)} parameters: {embedding}, {_count(counts.layers)} layers{encoding}",
+                f"{short(counts.total)} parameters: {embedding}, {short(counts.layers)} layers{encoding}",
             ],
         ),
     ]
@@ -59,10 +60,10 @@ def _preparation(text: Preparation) -> list[str]:
     return _labelled(
         "the text",
         [
-            f"{_size(text.text)} in about {_count(text.documents)} documents: {_time(text.core_hours)} processor hours "
-            f"to prepare, in up to {_plural(text.jobs, 'job')} at once",
-            f"{_size(text.memory)} of memory for the largest job, {_size(text.stays)} of disk, and "
-            f"{_size(text.meanwhile)} meanwhile",
+            f"{size(text.text)} in about {short(text.documents)} documents: {_time(text.core_hours)} processor hours "
+            f"to prepare, in up to {plural(text.jobs, 'job')} at once",
+            f"{size(text.memory)} of memory for the largest job, {size(text.stays)} of disk, and "
+            f"{size(text.meanwhile)} meanwhile",
         ],
     )
 
@@ -76,8 +77,8 @@ def _work(arm: Arm, plan: Plan) -> list[str]:
         *_labelled(
             "a training",
             [
-                f"{_count(seen)} tokens, {plan.steps:,} steps of {_plural(training.batch_windows, 'window')} of "
-                f"{training.length:,}: {_count(training.batch_windows * training.length)} tokens per step",
+                f"{short(seen)} tokens, {plan.steps:,} steps of {plural(training.batch_windows, 'window')} of "
+                f"{training.length:,}: {short(training.batch_windows * training.length)} tokens per step",
                 f"{model:.3g} FLOPs{again}, {plan.flops['attention'] / model:.0%} in attention, "
                 f"{plan.flops['head'] / model:.0%} in the output projection",
             ],
@@ -98,21 +99,21 @@ def _memory(arm: Arm, plan: Plan) -> list[str]:
     recompute = "recomputed" if training.activation_checkpointing else "kept"
     away = ", optimiser in the host's memory" if training.offload else ""
     most = max(held.total for held in plan.memory.values())
-    unit, size = ("GiB", GIB) if most >= GIB else ("MiB", GIB / 1024)
+    unit, divisor = ("GiB", GIB) if most >= GIB else ("MiB", GIB / 1024)
     title = (
-        f"memory per {what}, {unit} ({training.precision}, {_plural(training.world, what)} per training, "
+        f"memory per {what}, {unit} ({training.precision}, {plural(training.world, what)} per training, "
         f"micro-batches of {training.micro_windows} x {training.length:,}, activations {recompute}{away})"
     )
     rows = [["ZeRO", *PARTS.values(), "total", "fullest in"]]
     for stage, held in plan.memory.items():
         chosen = " *" if stage == training.zero_stage else ""
-        parts = [f"{getattr(held, part) / size:.2f}" for part in PARTS]
-        rows.append([f"{stage}{chosen}", *parts, f"{held.total / size:.2f}", held.moment])
+        parts = [f"{getattr(held, part) / divisor:.2f}" for part in PARTS]
+        rows.append([f"{stage}{chosen}", *parts, f"{held.total / divisor:.2f}", held.moment])
     lines = [f"  * as configured; not counted: {NOT_COUNTED[plan.kind]}"]
     host = plan.memory[training.zero_stage].host
     if host:
         lines.append(f"  and {host * training.processes / GIB:.2f} GiB of the host's memory on each node")
-    return [title, *_table(rows), *lines]
+    return [title, *_indented(table(rows, left=(0, len(rows[0]) - 1))), *lines]
 
 
 def _disk(plan: Plan) -> list[str]:
@@ -120,10 +121,10 @@ def _disk(plan: Plan) -> list[str]:
     return _labelled(
         "disk",
         [
-            f"{_size(disk.models)} models, {_size(disk.snapshots)} snapshots of them (training.snapshots)",
-            f"{_size(disk.checkpoints)} checkpoints of "
-            f"{_plural(plan.at_once, 'running training')} ({CHECKPOINTS} of {_size(disk.checkpoint)} each)",
-            f"{_size(disk.tokens)} tokens, if each is seen once; not counted: the text (above), tables and report",
+            f"{size(disk.models)} models, {size(disk.snapshots)} snapshots of them (training.snapshots)",
+            f"{size(disk.checkpoints)} checkpoints of "
+            f"{plural(plan.at_once, 'running training')} ({CHECKPOINTS} of {size(disk.checkpoint)} each)",
+            f"{size(disk.tokens)} tokens, if each is seen once; not counted: the text (above), tables and report",
         ],
     )
 
@@ -140,10 +141,10 @@ def _hours(arm: Arm, plan: Plan) -> list[str]:
         )
     measured = plan.hours[0].peak is None
     at = "at the speed given" if measured else f"at {plan.utilisation:.0%} of the peak (assumed; --utilisation)"
-    title = f"hours with {_plural(plan.devices, 'device')}, {_plural(plan.at_once, 'training')} at once, {at}"
+    title = f"hours with {plural(plan.devices, 'device')}, {plural(plan.at_once, 'training')} at once, {at}"
     rows = [["", "TFLOP/s", "memory", "training", "all trainings", "measuring", "in all"]]
     rows += [_hours_row(row) for row in plan.hours]
-    return [title, *_table(rows)]
+    return [title, *_indented(table(rows))]
 
 
 def _hours_row(row: Hours) -> list[str]:
@@ -163,35 +164,8 @@ def _labelled(label: str, lines: Iterable[str]) -> list[str]:
     return [f"{label if number == 0 else '':<{LABEL}}{line}" for number, line in enumerate(lines)]
 
 
-def _table(rows: list[list[str]]) -> list[str]:
-    """Return rows as lines with aligned columns: words to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column == 0 or rows[1][column][:1].isalpha() else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(f"  {'  '.join(cells)}".rstrip())
-    return lines
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}{'es' if what.endswith('s') else 's'}"
-
-
-def _count(number: float) -> str:
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}" if number / size < 999.5 else f"{number / size:.0f}{letter}"
-    return f"{number:.0f}"
-
-
-def _size(bytes_: float) -> str:
-    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
-        if bytes_ >= size:
-            return f"{bytes_ / size:.3g} {unit}"
-    return f"{bytes_ / 1e3:.0f} kB"
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 def _time(hours: float) -> str:

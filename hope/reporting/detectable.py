@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import hope
+from hope import words
 from hope.config import Study
 from hope.files import read_json
 from hope.measures import KEYS
-from hope.reporting import words
 from hope.reporting.claims_check import shared_seeds
 from hope.reporting.claims_file import ClaimsFile, Part, Side
 from hope.statistics import Estimate, Noise

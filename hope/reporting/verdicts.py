@@ -7,8 +7,8 @@ from typing import Literal
 from hope.measures import known
 from hope.reporting.claims_file import Part
 from hope.reporting.estimates import Difference, in_familiar_units
-from hope.reporting.words import plural
 from hope.statistics import Estimate
+from hope.words import plural
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 WITHIN_ROUNDING = 1e-12

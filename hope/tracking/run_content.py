@@ -156,7 +156,7 @@ def _model_note(paths: RunPaths, model: RunContent) -> str:
     lines = [f"Decoder with `{paths.encoding}` positions, seed {paths.seed}."]
     seconds = (model.ended - model.started) / 1000
     for point in [point for point in model.points if point.name == "text_loss"][-1:]:
-        lines.append(f"Step {point.step} after {seconds:.0f} s; text loss {point.value:.3f} nats a token.")
+        lines.append(f"Step {point.step} after {seconds:.0f} s; text loss {point.value:.3f} nats per token.")
     scalars = [point for point in model.points if "/" in point.name and not point.name.startswith("by_")]
     if scalars:
         lines += ["", "| measure | value |", "|---|---|"]

@@ -118,7 +118,7 @@ def _encodings(models: list[RunContent]) -> list[str]:
         cells = ["" if math.isnan(mean) else f"{mean:.3g}" for mean in means]
         rows.append([str(arm), str(encoding), str(len(seeds)), *cells])
     header = ["arm", "encoding", "seeds", *(endpoint.words for endpoint in shown)]
-    last = "Losses in nats a token, accuracy by token, means over seeds."
+    last = "Losses in nats per token, accuracy by token, means over seeds."
     return ["**Encodings**", "", *_table(header, rows), "", last, ""]
 
 

@@ -3,7 +3,7 @@
 Each endpoint of a model as it was trained is one number, the mean over its documents or prompts, under the name
 ``<table>/<measure>`` with its qualifiers (:attr:`hope.measures.Endpoint.metric`). A name under ``by_position``,
 ``by_context``, ``by_length``, ``by_query`` or ``by_tokens_seen`` is a curve with tokens as steps, which the store's
-plots draw. Losses are in nats a token, multiples are of the training length L. Intervals and verdicts are made from
+plots draw. Losses are in nats per token, multiples are of the training length L. Intervals and verdicts are made from
 the same tables by ``hope.reporting``.
 """
 

@@ -1,5 +1,7 @@
 """GPUs of this machine: each process of a training locks the one that it computes on, for its life.
 
+What measures a trained model takes a free one too, where there are several.
+
 Snakemake counts GPUs but assigns none. The kernel drops a lock when its process dies, however it dies. The locks lie on
 the machine itself, in a folder of the user: they keep the trainings of this project apart and know nothing of other
 programs.
@@ -96,3 +98,18 @@ def claimed_device(visible: list[str], number: int, locks: Path = LOCKS) -> Iter
             yield name
             return
         yield None
+
+
+@contextmanager
+def spare_device(locks: Path = LOCKS) -> Iterator[None]:
+    """Make this process see one GPU for the length of the block: a free one if there is one, and never wait for it.
+
+    On a machine with a single GPU it does nothing: measuring shares that one with a training.
+    """
+    visible = visible_devices(installed_devices(), os.environ.get(VISIBLE))
+    if len(visible) < 2:
+        yield
+        return
+    with claimed_device(visible, 0, locks) as free:
+        os.environ[VISIBLE] = free or visible[os.getpid() % len(visible)]
+        yield

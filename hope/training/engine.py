@@ -18,6 +18,7 @@ from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.loss import softmax_gradient, weighted_loss
 from hope.training.devices import CannotRunHere
+from hope.training.step import clipped_here
 
 # Of the collectives that DeepSpeed calls; nothing that a user could mend.
 warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
@@ -145,15 +146,6 @@ def engine_config(settings: config.Training) -> dict[str, Any]:
         # It would wait for the device at every step.
         "timers": {"throughput": {"enabled": False, "synchronized": False}},
     }
-
-
-def clipped_here(settings: config.Training) -> bool:
-    """Return whether :class:`~hope.training.step.Steps` clips the gradient, and not DeepSpeed.
-
-    In float32 without ZeRO, DeepSpeed would take the norm parameter by parameter, look for the parameters anew at each
-    step, and keep the norm to itself.
-    """
-    return settings.zero_stage == 0 and settings.precision == "float32"
 
 
 def full_weights(engine: deepspeed.DeepSpeedEngine) -> dict[str, Tensor]:

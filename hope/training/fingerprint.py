@@ -26,7 +26,7 @@ def identity(stage: config.TrainStage, data_digest: str) -> dict[str, Any]:
     """Return what a fingerprint is made of."""
     content = stage.model_dump(mode="json", by_alias=True)
     for key in WHERE_IT_RUNS:
-        del content["training"][key]
+        content["training"].pop(key, None)
     made_of = {"stage": content, "data": data_digest}
     if is_custom(stage.encoding.family):
         made_of["encoding_source"] = source_digest(stage.encoding.family)

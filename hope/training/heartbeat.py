@@ -14,6 +14,7 @@ from typing import Any
 from hope import config
 from hope.errors import UserError
 from hope.files import read_json, write_json
+from hope.words import duration
 
 BEAT_SECONDS = 5.0
 FIRST_SECONDS = 600.0
@@ -81,13 +82,3 @@ def last_heartbeat(folder: Path) -> dict[str, Any] | None:
     except UserError:
         return None
     return content if isinstance(content, dict) and "silent_after" in content else None
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words of at most two units."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes / 60 / 24:.1f} days"

@@ -9,7 +9,8 @@ import os
 import shutil
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -180,11 +181,8 @@ def _take_lock(job: Job, held: ExitStack, wait: bool) -> str:
 def _train(job: Job, rank: int, device: torch.device, requests: Requests) -> None:
     """Run the training loop, with live metrics on the first process."""
     # DeepSpeed's autotuner imports MLflow if it can, which costs every process two seconds.
-    hidden = sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]
-    from hope.training.train import train
-
-    if hidden is None:
-        del sys.modules["mlflow"]
+    with _hidden("mlflow"):
+        from hope.training.train import train
     live: Any = None
     try:
         if rank == 0 and job.tracking:
@@ -204,6 +202,17 @@ def _train(job: Job, rank: int, device: torch.device, requests: Requests) -> Non
     finally:
         if live is not None:
             live.close()
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Make ``module`` look as if it were not installed, unless it is imported already."""
+    before = sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules[module]
 
 
 def _name_others(job: Job) -> None:

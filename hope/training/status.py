@@ -13,7 +13,8 @@ from hope.paths import RESULTS, RunPaths, StudyPaths, snapshot_files
 from hope.tracking.store import find_study
 from hope.training.failures import circumstances, failure_note, noted_failure
 from hope.training.fingerprint import fingerprint, run_name
-from hope.training.heartbeat import duration, last_heartbeat
+from hope.training.heartbeat import last_heartbeat
+from hope.words import duration, table
 
 STATES = ("done", "training", "starting", "silent", "stopped", "failed", "waiting")
 
@@ -157,14 +158,7 @@ def progress_table(trainings: list[Progress]) -> str:
                 one.remark,
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        lines.append("  ".join([*cells, row[6]]).rstrip())
+    lines = table(rows, left=(0, 1, 6))
     counts = {state: sum(one.state == state for one in trainings) for state in STATES}
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     lines.append(f"{len(trainings)} models: {summary}")

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from hope import config
 from hope.training.batches import Batch, Batches
-from hope.training.engine import clipped_here
 
 LIKELY = math.log(2.0)
 """A token with a loss below this, in nats, had more than half of the probability, and so more than any other."""
@@ -24,6 +23,15 @@ def learning_rate(settings: config.Training, step: int) -> float:
     progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
     span = settings.learning_rate - settings.final_learning_rate
     return settings.final_learning_rate + 0.5 * span * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def clipped_here(settings: config.Training) -> bool:
+    """Return whether :class:`Steps` clips the gradient, and not DeepSpeed.
+
+    In float32 without ZeRO, DeepSpeed would take the norm parameter by parameter, look for the parameters anew at each
+    step, and keep the norm to itself.
+    """
+    return settings.zero_stage == 0 and settings.precision == "float32"
 
 
 class Steps:

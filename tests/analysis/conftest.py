@@ -16,7 +16,7 @@ from hope.encodings.rotary import Rotary
 from hope.encodings.shape import encoding_shape
 from hope.files import read_json, write_json
 from hope.interchange.stock import stock_llama
-from hope.model.attention import LayerEncoding
+from hope.model.attention import LayerAttention, LayerEncoding
 from hope.model.decoder import Decoder
 from hope.model.loading import save_model
 from tests.token_folder import write_held_out
@@ -80,7 +80,7 @@ class Planted(nn.Module):
     def __init__(self, queries: Tensor, keys: Tensor) -> None:
         """Keep ``[documents, heads, tokens, dim]``."""
         super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
+        self.device = torch.device("cpu")
         self.queries, self.keys = queries, keys
         self.shape = config.Model(layers=1, width=queries.shape[1] * queries.shape[3], heads=queries.shape[1])
 
@@ -88,7 +88,8 @@ class Planted(nn.Module):
         """Show the planted vectors of the documents that ``tokens`` holds the numbers of."""
         rows, length = tokens[:, 0], tokens.shape[1]
         layer_encoding = LayerEncoding(Encoding(encoding_shape(self.shape, length)), 0, torch.arange(length))
-        observe(0, self.queries[rows, :, :length], self.keys[rows, :, :length], layer_encoding)
+        seen = self.queries[rows, :, :length], self.keys[rows, :, :length]
+        observe(LayerAttention(*seen, layer_encoding, self.queries.shape[3] ** -0.5))
 
     def scope(self, ends: list[int], queries: int) -> Scope:
         """Return a scope over all that is planted."""

@@ -42,7 +42,7 @@ class Planted(nn.Module):
     def __init__(self, rule: Callable[[list[int]], int]) -> None:
         super().__init__()
         self.rule, self.vocabulary = rule, VOCABULARY
-        self.embedding = nn.Embedding(1, 1)
+        self.device = torch.device("cpu")
 
     def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
         named = [[self.rule(row[: place + 1]) for place in range(first, len(row))] for row in tokens.tolist()]

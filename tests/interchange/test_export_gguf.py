@@ -1,6 +1,7 @@
 """GGUF files: by hand as llama.cpp's source computes them, and, where it is there, by llama.cpp itself."""
 
 import json
+import shutil
 import sys
 
 import gguf
@@ -178,3 +179,45 @@ def test_llama_cpp_computes_and_generates_the_same(make, tokenizer, tmp_path):
         assert answer["generated"].tolist() == model.greedy(job["prompt"], end=-1)
         for index, text in enumerate(TEXTS):
             assert answer[f"text{index}"].tolist() == tokenizer.encode(text).ids
+
+
+def test_the_end_token_is_never_left_to_llama_cpp(make, tmp_path):
+    """It would be token 11, an ordinary one; a file without start and end names an id that no text has."""
+    made = make("rope", {}, head_dim=16)
+    content = json.loads((made.data / "tokenizer" / "tokenizer_config.json").read_text())
+    tokenizer = Tokenizer.from_file(str(made.data / "tokenizer" / "tokenizer.json"))
+    start, end = (tokenizer.token_to_id(content[key]) for key in ("bos_token", "eos_token"))
+    unused = tokenizer.get_vocab_size()
+    for number, (left_out, expected) in enumerate(
+        [((), (start, end)), (("eos_token",), (start, start)), (("bos_token",), (end, end)),
+         (("bos_token", "eos_token"), (unused, unused))]
+    ):  # fmt: skip
+        folder = tmp_path / f"tokenizer{number}"
+        shutil.copytree(made.data / "tokenizer", folder)
+        kept = {key: value for key, value in content.items() if key not in left_out}
+        (folder / "tokenizer_config.json").write_text(json.dumps(kept))
+        if unused == made.model.vocabulary and expected[0] == unused:
+            with pytest.raises(UserError, match="has no end token, for which llama.cpp would take token 11"):
+                export_model(made.folder, tmp_path / f"out{number}", "gguf", str(folder))
+            continue
+        export_model(made.folder, tmp_path / f"out{number}", "gguf", str(folder))
+        fields = gguf.GGUFReader(tmp_path / f"out{number}" / "model.gguf").fields
+        ids = [fields[f"tokenizer.ggml.{role}_token_id"].contents() for role in ("bos", "eos")]
+        assert tuple(ids) == expected
+        kinds = fields["tokenizer.ggml.token_type"].contents()
+        assert {kinds[one] for one in ids} == {gguf.TokenType.CONTROL}
+
+
+def test_a_model_with_a_value_that_is_not_finite_is_not_exported(make, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    made = make("rope", {}, head_dim=16)
+    folder = tmp_path / "model"
+    shutil.copytree(made.folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["blocks.0.mlp.down.weight"][0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for kind in ("llama", "partial-rotary", "gguf"):
+        with pytest.raises(UserError, match="blocks.0.mlp.down.weight has 1 of"):
+            export_model(folder, tmp_path / kind, kind, "none")
+    assert not (tmp_path / "gguf").exists()

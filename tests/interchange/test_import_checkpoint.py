@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Phi3Config, Phi3ForCausalLM
 
 from hope.cli import main
@@ -192,6 +193,18 @@ UNFIT = [
     ({"rope_parameters": LONGROPE | {"long_factor": [2.0] * 8}}, "changes its frequencies with the length"),
     ({"rope_parameters": LONGROPE | {"factor": 4.0}}, "attention temperature of 1.142"),
     (rope("llama3"), "transformers cannot read it"),
+    ({"vocab_size": -1}, "vocab_size is -1; it should be a whole number above 0"),
+    ({"head_dim": 0}, "head_dim is 0; it should be a whole number above 0"),
+    ({"max_position_embeddings": 0}, "max_position_embeddings is 0; it should be the training length"),
+    ({"max_position_embeddings": -1}, "max_position_embeddings is -1"),
+    (rope("default", rope_theta=None), "rope_theta is None; it should be a number above 0"),
+    (rope("default", rope_theta=[1e4]), r"rope_theta is \[10000.0\]"),
+    (rope("linear", factor="4"), "factor is '4'; it should be a number above 0"),
+    (rope("proportional", partial_rotary_factor="half"), "partial_rotary_factor is 'half'"),
+    (rope("llama3", **LLAMA3 | {"low_freq_factor": "1"}), "transformers cannot read it"),
+    ({"rope_parameters": LONGROPE | {"long_factor": [2.0] * 7}}, "long_factor has 7 entries; it should be 8 numbers"),
+    ({"rope_parameters": LONGROPE | {"short_factor": "one"}}, "short_factor is 'one'; it should be 8 numbers"),
+    ({"rope_parameters": LONGROPE | {"short_factor": [1.0] * 7 + ["2"]}}, "short_factor"),
     ({"vocab_size": 131}, r"do not fit config.json: embedding.weight should be \[131, 64\], but is \["),
     ({"num_hidden_layers": 3}, r"in: model.layers.2.input_layernorm.weight is missing, and 8 more"),
     ({"num_hidden_layers": 1}, r"model.layers.1.\S+ has no place in a decoder without biases and extra norms"),
@@ -248,6 +261,61 @@ def test_files_that_are_missing_damaged_or_elsewhere_are_one_clear_line(checkpoi
     save_file(weights, path)
     (checkpoint / "config.json").unlink()
     refused(checkpoint, "config.json: there is no such file")
+
+
+def test_a_json_file_that_holds_something_else_is_one_clear_line(checkpoint):
+    shutil.copy(checkpoint / "config.json", checkpoint.parent / "config.json")
+    for content in ("[]", "null", '"text"', "3", "{", ""):
+        (checkpoint / "config.json").write_text(content)
+        with pytest.raises(UserError, match=r"config\.json: (holds|not valid JSON)") as caught:
+            import_checkpoint(checkpoint, checkpoint.parent / "out")
+        assert "delete" not in str(caught.value)
+    shutil.copy(checkpoint.parent / "config.json", checkpoint / "config.json")
+    weights = checkpoint / "model.safetensors"
+    weights.rename(checkpoint / "part.safetensors")
+    index = checkpoint / "model.safetensors.index.json"
+    for content, words in (
+        ("[]", "index.json: holds a list, not a JSON object"),
+        ('{"weight_map": ["part.safetensors"]}', "names no files"),
+        ('{"weight_map": {"a": ["part.safetensors"]}}', r"names \['part.safetensors'\], which is no file"),
+        ('{"weight_map": {"a": null}}', "names None, which is no file"),
+    ):
+        index.write_text(content)
+        refused(checkpoint, words)
+    index.unlink()
+    (checkpoint / "part.safetensors").rename(weights)
+    Tokenizer(models.WordLevel({"a": 0}, unk_token="a")).save(str(checkpoint / "tokenizer.json"))
+    (checkpoint / "tokenizer_config.json").write_text("[]")
+    refused(checkpoint, "tokenizer_config.json: holds a list, not a JSON object")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["model.norm.weight", "model.layers.1.mlp.up_proj.weight", "lm_head.weight"])
+def test_weights_that_are_not_finite_do_not_come_in(value, name, checkpoint):
+    path = checkpoint / "model.safetensors"
+    weights = load_file(path)
+    weights[name].view(-1)[3] = value
+    save_file(weights, path)
+    refused(checkpoint, rf"{name} has 1 of [\d,]+ values that are NaN or infinite")
+
+
+def test_a_head_that_differs_from_the_embedding_stays_whatever_the_config_says(checkpoint):
+    path = checkpoint / "model.safetensors"
+    content = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(content | {"tie_word_embeddings": True}))
+    out = checkpoint.parent / "out"
+    import_checkpoint(checkpoint, out)
+    assert_comes_in(LlamaForCausalLM, checkpoint, out)
+    assert not read_description(out)["shape"]["tied_embeddings"]
+    # One that equals it says nothing new, and an embedding may be written under either name.
+    weights = load_file(path)
+    same = weights | {"lm_head.weight": weights["model.embed_tokens.weight"].clone()}
+    without = {name: weight for name, weight in same.items() if name != "model.embed_tokens.weight"}
+    for number, written in enumerate((same, without)):
+        save_file(written, path, metadata={"format": "pt"})
+        import_checkpoint(checkpoint, checkpoint.parent / f"tied{number}")
+        assert_comes_in(LlamaForCausalLM, checkpoint, checkpoint.parent / f"tied{number}")
+        assert read_description(checkpoint.parent / f"tied{number}")["shape"]["tied_embeddings"]
 
 
 def test_older_checkpoints_hold_tables_that_are_computed_anew(checkpoint):

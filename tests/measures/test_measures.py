@@ -20,7 +20,7 @@ def small(longest: int) -> Arm:
 
 
 def windows(*rows: tuple[int, int, int, float]) -> pd.DataFrame:
-    """Return an extrapolation table from (document, start, end, nats a token)."""
+    """Return an extrapolation table from (document, start, end, nats per token)."""
     columns = {"document": [row[0] for row in rows], "start": [row[1] for row in rows], "end": [row[2] for row in rows]}
     frame = pd.DataFrame(columns).assign(extension="none", window=0)
     return frame.assign(

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from hope import words
 from hope.config import to_json
 from hope.measures import Endpoint
-from hope.reporting import words
+from hope.reporting import effects
 from hope.reporting.claims import judge
 from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.comparisons import COLUMNS, comparisons, pairs
@@ -148,18 +149,18 @@ def test_the_report_shows_the_smallest_detectable_effects(study, table):
     write_report(study)
     text = Page((study / "report" / "index.html").read_text(encoding="utf-8")).text
     within = json.loads((study / "claims.json").read_text())["claims"][6]
-    assert f"the smallest effect that this study could have seen is {words.detectable(within)}" in text
+    assert f"the smallest effect that this study could have seen is {effects.detectable(within)}" in text
     assert text.count("could have seen") > 8 and "figures/text/loss_by_position.svg" in text
 
 
 def test_effects_in_familiar_units():
     loss = {"percent": -1.5, "percent_low": -30.0, "percent_high": 4.0, "percent_detectable": 12.3}
-    assert words.familiar(loss) == "−1.50% [−30%, +4.0%] in perplexity"
-    assert words.familiar({"points": 4.0, "points_low": None, "points_high": None, "percent": None}) == "+4.0 points"
-    assert words.familiar({"percent": math.nan, "points": math.nan}) == words.familiar({}) == ""
-    assert words.detectable(loss) == "12% in perplexity"
-    assert words.detectable({"points_detectable": 8.0, "detectable": 0.08}) == "8.0 points"
-    assert words.detectable({"detectable": 0.08}) == "0.080" and words.detectable({"detectable": None}) == ""
+    assert effects.familiar(loss) == "−1.50% [−30%, +4.0%] in perplexity"
+    assert effects.familiar({"points": 4.0, "points_low": None, "points_high": None, "percent": None}) == "+4.0 points"
+    assert effects.familiar({"percent": math.nan, "points": math.nan}) == effects.familiar({}) == ""
+    assert effects.detectable(loss) == "12% in perplexity"
+    assert effects.detectable({"points_detectable": 8.0, "detectable": 0.08}) == "8.0 points"
+    assert effects.detectable({"detectable": 0.08}) == "0.080" and effects.detectable({"detectable": None}) == ""
 
 
 def test_sixteen_encodings_make_thirty_pairs_but_for_those_that_coincide(tmp_path):

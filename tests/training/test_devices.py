@@ -1,6 +1,7 @@
 """Which GPUs a training gets, on machines that are made up."""
 
 import multiprocessing
+import os
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hope.training.devices import CannotRunHere, claimed_device, installed_devices, visible_devices
+from hope.training.devices import CannotRunHere, claimed_device, installed_devices, spare_device, visible_devices
 
 FOUR = [f"GPU-{letter * 8}" for letter in "abcd"]
 
@@ -111,3 +112,17 @@ def test_a_driver_that_fails_has_no_devices(broken, monkeypatch):
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="needs a machine without an NVIDIA GPU")
 def test_without_a_driver_there_are_none():
     assert installed_devices() == []
+
+
+def test_measuring_takes_a_free_device_and_shares_one_where_none_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr("hope.training.devices.installed_devices", lambda: FOUR)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    with claimed_device(FOUR[1:3], 0, tmp_path), spare_device(tmp_path):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == FOUR[2]
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+        with spare_device(tmp_path):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] in FOUR[1:3]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with spare_device(tmp_path):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+        assert not (tmp_path / f"{FOUR[3]}.lock").exists()

@@ -29,7 +29,7 @@ def own(tiny_files: Path, tmp_path: Path) -> config.TrainStage:
     return with_training(tiny_arm(tiny_files, **content).train_stage("mine", 0), tokens=256 * 100)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_model_bears_the_name_of_the_code_that_trained_it(processes, own, preloaded: Preloaded, tiny_data, tmp_path):
     own, source = with_training(own, processes=processes), tmp_path / "edited_encoding.py"
     before = sha256_of_file(source)

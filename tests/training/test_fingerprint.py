@@ -32,6 +32,7 @@ OTHERS = {
     "snapshots": 5,
     "spike_factor": 3.0,
     "bad_steps": 9,
+    "retries": 5,
 }
 
 

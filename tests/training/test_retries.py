@@ -147,6 +147,7 @@ class Wild(Encoding):
 """
 
 
+@pytest.mark.slow
 def test_the_rule_retries_what_was_stopped_and_no_hopeless_training(
     tiny_files: Path, tiny_data: Path, tmp_path: Path
 ) -> None:

@@ -33,3 +33,33 @@ def test_another_profile_plans_the_same_jobs(project: Project, path: Path) -> No
     plan = project.planned("--workflow-profile", str(path.parent.relative_to(ROOT)))
     assert plan == project.planned()
     assert (plan["train_text"], plan["train_retrieval"]) == (3, 1)
+
+
+@pytest.mark.parametrize("name", ["gpu-node", "slurm-gpu"])
+def test_every_job_that_computes_with_a_model_asks_for_a_gpu(name: str, project: Project) -> None:
+    resources = read(ROOT / "workflow" / "profiles" / name / "config.yaml")["set-resources"]
+    on_models = {rule for rule in project.planned() if rule.startswith(("train_", "analyze_", "evaluate_"))}
+    assert on_models | {"train_main"} == {rule for rule, wanted in resources.items() if wanted["gpu"] == 1}
+
+
+QSUB = """#!/bin/sh
+# Stands in for a scheduler: runs the script, its last argument, in the background and prints an id.
+for script; do :; done
+sh "$script" > "$script.log" 2>&1 &
+echo "$@" >> submitted.txt
+echo $!
+"""
+
+
+@pytest.mark.slow
+def test_jobs_go_to_a_generic_cluster_and_come_back(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    commands = tmp_path_factory.mktemp("commands")
+    (commands / "qsub").write_text(QSUB, encoding="utf-8")
+    (commands / "qsub").chmod(0o755)
+    path = f"{commands}:{project.environment['PATH']}"
+    profile = "workflow/profiles/cluster-generic"
+    done = project.snakemake("--workflow-profile", profile, "--latency-wait", "5", "--until", "train_text", PATH=path)
+    assert done.returncode == 0, done.stdout
+    assert [step for step, _ in project.calls()].count("train") == 3
+    submitted = (project.root / "submitted.txt").read_text(encoding="utf-8")
+    assert submitted.count("-l walltime=1440:00 ") == 3 and "select=1:ncpus=1:mem=4000mb" in submitted

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -19,17 +20,24 @@ def parts(command: int) -> tuple[psutil.Process, list[psutil.Process]]:
     return engine, [process for process in below if "train" in process.cmdline()]
 
 
-def completes(project: Project) -> str:
+def completes(project: Project, command: subprocess.Popen[str] | None = None) -> str:
     """Run to the end, and see that it was reached."""
-    command = project.reproduce()
+    command = command or project.reproduce()
     output, _ = command.communicate(timeout=120)
     assert command.returncode == 0, output
     assert (project.results / "report" / "index.html").exists()
     return str(output)
 
 
-def test_a_whole_run_says_where_to_look(project: Project) -> None:
-    output = completes(project)
+def test_a_whole_run_refuses_another_beside_it_and_says_where_to_look(project: Project) -> None:
+    first = project.reproduce(STAND_IN_SECONDS="4")
+    project.wait_for_training()
+    second = project.reproduce()
+    refusal, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    (line,) = refusal.splitlines()
+    assert f"held by process {first.pid} on " in line
+    output = completes(project, first)
     page = project.results / "snakemake-report.html"
     assert f"report:          {(project.results / 'report' / 'index.html').as_uri()}" in output
     assert page.as_uri() in output
@@ -40,7 +48,7 @@ def test_a_whole_run_says_where_to_look(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "killed", ["all", "command", *(pytest.param(part, marks=pytest.mark.slow) for part in ("engine", "trainers"))]
+    "killed", ["all", *(pytest.param(part, marks=pytest.mark.slow) for part in ("command", "engine", "trainers"))]
 )
 def test_a_run_killed_anywhere_is_completed(project: Project, killed: str) -> None:
     command = project.reproduce(STAND_IN_SECONDS="2")
@@ -80,18 +88,6 @@ def test_a_signal_stops_everything_soon(project: Project, number: signal.Signals
     assert "Traceback" not in output
     trained = [given["output"] for step, given in project.calls() if step == "train"]
     assert len(trained) == 2, "what was stopped is not tried again"
-
-
-def test_a_second_run_beside_the_first_is_refused(project: Project) -> None:
-    first = project.reproduce(STAND_IN_SECONDS="4")
-    project.wait_for_training()
-    second = project.reproduce()
-    output, _ = second.communicate(timeout=60)
-    assert second.returncode == 1
-    (line,) = output.splitlines()
-    assert f"held by process {first.pid} on " in line
-    first.communicate(timeout=60)
-    assert first.returncode == 0
 
 
 def test_no_folder_of_the_project_is_one_line(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:

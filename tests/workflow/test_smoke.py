@@ -191,6 +191,9 @@ def test_a_change_of_its_file_trains_it_anew_and_nothing_else(finished):
     root, _ = finished
     source = root / "examples" / "my_encoding.py"
     before = source.read_text()
+    later = time.time() + 100
+    os.utime(source, (later, later))
+    assert "Nothing to be done" in dry_run(root)
     try:
         source.write_text(before.replace("free: int = 8", "free: int = 9"))
         planned = dry_run(root)

@@ -17,7 +17,8 @@ for ARM, SETTINGS in STUDY.arms.items():
             PATHS.logs / "train_model" / "{arm}" / "{encoding}-seed{seed}.log",
         wildcard_constraints:
             arm=one_of([ARM]),
-        retries: 2
+        # A job that was submitted to a cluster is started again by the snakemake that submitted it.
+        retries: 0 if workflow.remote_exec else SETTINGS.training.retries
         conda:
             "../../envs/torch.yaml"
         threads: SETTINGS.training.processes * SETTINGS.training.threads

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
+from hope import words
 from hope.measures import length_name
 from hope.measures.losses import loss_between
-from hope.reporting import words
 from hope.reporting.articles.findings_rotary import components, decay, intervention, slow_components
 from hope.reporting.articles.findings_training import activation_over_time, ushape_over_time
-from hope.reporting.articles.sentences import estimate, present, said
+from hope.reporting.articles.sentences import by_encoding, estimate, said
 from hope.reporting.study_tables import ArmTables
 
 
@@ -25,8 +25,7 @@ def ushape(tables: ArmTables) -> list[str]:
         return []
     frame = frame[frame["query"] == tables.length - 1]
     found = []
-    for encoding in present(tables, frame):
-        own = frame[frame["encoding"] == encoding]
+    for encoding, own in by_encoding(tables, frame):
         trained = own[own["subject"] == "trained"]
         nulls = {
             named: estimate(tables, trained, "index_without_sink", own[own["subject"] == subject])
@@ -59,7 +58,7 @@ def sink(tables: ArmTables) -> list[str]:
     mass = frame.groupby(["encoding", "subject"])["mass"].mean()
     parts = [
         f"{mass[name, 'trained']:.1%} in {tables.label(name)} ({mass[name, 'initial']:.1%} before training)"
-        for name in present(tables, frame)
+        for name, _ in by_encoding(tables, frame)
     ]
     return [f"The first token draws {words.listed(parts)}; an even share would be {1 / tables.length:.1%}."]
 
@@ -71,9 +70,7 @@ def divergence(tables: ArmTables) -> list[str]:
         return ["No query past the training length was analysed."]
     nearest = int(frame["query"].min())
     frame = frame[frame["query"] == nearest]
-    departs = {
-        name: estimate(tables, frame[frame["encoding"] == name], "divergence") for name in present(tables, frame)
-    }
+    departs = {name: estimate(tables, own, "divergence") for name, own in by_encoding(tables, frame)}
     order = sorted(departs, key=lambda name: departs[name]["estimate"])
     at = length_name((nearest + 1) / tables.length)
     parts = [f"{departs[name]['estimate']:.1%}{_limits(departs[name])} in {tables.label(name)}" for name in order]
@@ -99,7 +96,7 @@ def _limits(row: pd.Series) -> str:
 
 
 def _rises(tables: ArmTables) -> dict[str, float]:
-    """Return the mean loss at L to 2 L minus that at 0 to L, in nats a token, of each encoding that has both."""
+    """Return the mean loss at L to 2 L minus that at 0 to L, in nats per token, of each encoding that has both."""
     frame, length = tables.read("extrapolation"), tables.length
     if frame.empty:
         return {}

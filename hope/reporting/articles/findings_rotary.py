@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from hope import words
 from hope.measures import length_name
-from hope.reporting import words
-from hope.reporting.articles.sentences import estimate, present, said
+from hope.reporting.articles.sentences import by_encoding, estimate, said
 from hope.reporting.study_tables import ArmTables
 
 _ALL_LAYERS = -1
@@ -15,8 +15,8 @@ def components(tables: ArmTables) -> list[str]:
     """Return the activated components: numbers, wavelengths, agreement of the seeds, and share of the variance."""
     frame = tables.read("components")
     found = []
-    for encoding in present(tables, frame):
-        own = frame[frame["encoding"] == encoding].groupby(["seed", "component"])
+    for encoding, rows in by_encoding(tables, frame):
+        own = rows.groupby(["seed", "component"])
         share = own["activated"].first().groupby("component").mean()
         chosen = [int(component) for component in share[share > 0.5].index]
         if not chosen:
@@ -48,8 +48,8 @@ def _sensitivity(tables: ArmTables) -> list[str]:
     """Return the number of activated components by thresholds in logits."""
     frame = tables.read("activation")
     found = []
-    for encoding in present(tables, frame):
-        own = frame[(frame["encoding"] == encoding) & (frame["layer"] == _ALL_LAYERS) & (frame["rule"] == "logits")]
+    for encoding, rows in by_encoding(tables, frame):
+        own = rows[(rows["layer"] == _ALL_LAYERS) & (rows["rule"] == "logits")]
         counts = own.groupby(["threshold", "seed"])["activated"].sum().groupby("threshold").mean()
         parts = [f"{words.number(count)} at {threshold:g}" for threshold, count in counts.items()]
         found.append(
@@ -63,8 +63,7 @@ def intervention(tables: ArmTables) -> list[str]:
     """Return the effect of freezing the activated components, beside as many others and others of that variance."""
     frame = tables.read("intervention")
     found = []
-    for encoding in present(tables, frame):
-        own = frame[frame["encoding"] == encoding]
+    for encoding, own in by_encoding(tables, frame):
         for measure, named in (("index_without_sink", "the U-shape index"), ("loss_past", "the loss past L")):
             cells = {name: _change(tables, own, measure, "freeze", name) for name in ("activated", "random", "matched")}
             known = {name: row for name, row in cells.items() if row is not None}
@@ -82,8 +81,7 @@ def slow_components(tables: ArmTables) -> list[str]:
     """Return the cost within L of freezing the slow components, and of removing them."""
     frame = tables.read("intervention")
     found = []
-    for encoding in present(tables, frame):
-        own = frame[frame["encoding"] == encoding]
+    for encoding, own in by_encoding(tables, frame):
         frozen, removed = (_change(tables, own, "loss_within", mode, "slow") for mode in ("freeze", "remove"))
         if frozen is not None and removed is not None:
             found.append(
@@ -104,8 +102,8 @@ def decay(tables: ArmTables) -> list[str]:
     """Return the mean kernel of each rotary encoding within and past L, and its floor."""
     frame = tables.theory("kernel")
     found = []
-    for encoding in present(tables, frame):
-        own = frame[frame["encoding"] == encoding].sort_values("distance")
+    for encoding, rows in by_encoding(tables, frame):
+        own = rows.sort_values("distance")
         parts = []
         for low, high in ((0.5, 1.0), (2.0, 4.0), (8.0, 16.0)):
             octave = own[(own["distance"] > low * tables.length) & (own["distance"] <= high * tables.length)]

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from hope.reporting import words
-from hope.reporting.articles.sentences import estimate, present, said
+from hope import words
+from hope.reporting.articles.sentences import by_encoding, estimate, said
 from hope.reporting.study_tables import ArmTables
 
 MOST = 0.75
@@ -15,8 +15,7 @@ def ushape_over_time(tables: ArmTables) -> list[str]:
     """Return by encoding the moment from which on the index differs from its start, and the loss at that moment."""
     frame = tables.read("dynamics")
     found = []
-    for encoding in present(tables, frame):
-        own = frame[frame["encoding"] == encoding]
+    for encoding, own in by_encoding(tables, frame):
         index, loss = (own[own["measure"] == measure] for measure in ("index_without_sink", "loss"))
         steps, start = sorted(set(own["step"])), index[index["step"] == 0]
         changes = {step: estimate(tables, index[index["step"] == step], "value", start) for step in steps[1:]}
@@ -48,8 +47,8 @@ def activation_over_time(tables: ArmTables) -> list[str]:
     """Return by encoding when most of the finally activated components are, and when they have half of their spread."""
     frame = tables.read("dynamics")
     found = []
-    for encoding in present(tables, frame):
-        own = frame[(frame["encoding"] == encoding) & (frame["component"] >= 0) & (frame["layer"] == -1)]
+    for encoding, rows in by_encoding(tables, frame):
+        own = rows[(rows["component"] >= 0) & (rows["layer"] == -1)]
         if own.empty:
             continue
         keys = ["seed", "step", "component"]

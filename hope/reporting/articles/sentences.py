@@ -1,8 +1,10 @@
 """An estimate from a table, and its text: code shared by the findings."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 
-from hope.reporting import words
+from hope import words
 from hope.reporting.estimates import summarize
 from hope.reporting.study_tables import ArmTables
 
@@ -28,6 +30,9 @@ def said(row: pd.Series) -> str:
     return f"{words.signed(row['estimate'])} {limits}".strip()
 
 
-def present(tables: ArmTables, frame: pd.DataFrame) -> list[str]:
-    """Return the encodings that a table has rows of, in the study's order."""
-    return [name for name in tables.encodings if len(frame) and name in set(frame["encoding"])]
+def by_encoding(tables: ArmTables, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the encodings that a table has rows of, in the study's order, each with its rows."""
+    for name in tables.encodings if len(frame) else []:
+        own = frame[frame["encoding"] == name]
+        if len(own):
+            yield name, own

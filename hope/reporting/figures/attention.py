@@ -12,6 +12,8 @@ from hope.reporting.figures.style import MUTED, length_axis, new_figure, plain_l
 from hope.reporting.study_tables import ArmTables
 
 KEY_BINS = 40
+_WIDEST, _LABELS = 9.2, 12
+"""Width of a figure in inches, and most labels on the axis of layers; with more layers, a line joins their means."""
 DISTANCES_PER_OCTAVE = 3
 
 
@@ -135,11 +137,12 @@ def ushape_heads(tables: ArmTables) -> Drawing | None:
     by = ["encoding", "subject", "seed", "layer", "head"]
     data = frame.groupby(by)["index_without_sink"].mean().rename("index").reset_index()
     present = [name for name in tables.encodings if name in set(data["encoding"])]
-    figure, rows, panels = panel_grid(
-        len(present), 5 if len(present) <= 5 else 4, panel=(2.1, 2.7), margin=(1.0, 0.4), sharey=True
-    )
-    figure.set_figwidth(min(9.2, figure.get_figwidth()))
     layers = sorted(set(data["layer"]))
+    wide, most = max(2.1, 0.26 * len(layers)), 5 if len(present) <= 5 else 4
+    across = max(1, min(most, int(_WIDEST / wide)))
+    figure, rows, panels = panel_grid(len(present), across, panel=(wide, 2.7), margin=(1.0, 0.4), sharey=True)
+    figure.set_figwidth(min(_WIDEST, figure.get_figwidth()))
+    every = -(-len(layers) // _LABELS)
     for axes, encoding in zip(panels, present, strict=True):
         style = tables.styles[encoding]
         for subject, shift, look in (
@@ -150,9 +153,14 @@ def ushape_heads(tables: ArmTables) -> Drawing | None:
             own = data[(data["encoding"] == encoding) & (data["subject"] == subject)]
             spread = 0.12 * (own["head"] / max(1, own["head"].max()) - 0.5)
             axes.scatter(own["layer"] + shift + spread, own["index"], linewidths=0.7, **look)
+        if every > 1:
+            means = (
+                data[(data["encoding"] == encoding) & (data["subject"] == "trained")].groupby("layer")["index"].mean()
+            )
+            axes.plot(means.index, means, color=style.color, linewidth=1.4, zorder=4)
         axes.axhline(0.0, color=MUTED, linewidth=1.0)
         axes.set_title(tables.label(encoding))
-        axes.set_xticks(layers, [str(layer + 1) for layer in layers])
+        axes.set_xticks(layers[::every], [str(layer + 1) for layer in layers[::every]])
         axes.set_xlabel("layer")
     for row in rows:
         row[0].set_ylabel("U-shape index of a head")

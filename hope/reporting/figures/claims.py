@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from hope.files import read_json
+from hope.reporting.effects import familiar, threshold
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.style import INK, MUTED, RULE, SYMBOLS, VERDICTS
 from hope.reporting.study_tables import StudyTables
-from hope.reporting.words import familiar, interval, signed, threshold
+from hope.words import interval, signed
 
 _WRAP = 60
 """Most characters in a line of a part's statement."""

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hope.measures import Endpoint
 from hope.reporting.figures.data import Drawing
@@ -15,7 +15,7 @@ from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.style import INK, MUTED, RULE, EncodingStyle, new_figure
 from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
-from hope.reporting.words import MINUS
+from hope.words import MINUS, short
 
 _LINE = 0.155
 """Height of a row, in inches."""
@@ -163,6 +163,7 @@ def _scale(axes: Axes, block: pd.DataFrame, unit: str) -> None:
         room = 0.06 * (high - low) or 0.1
         low, high = low - room, high + room
         axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     axes.set_xlim(low, high)
 
 

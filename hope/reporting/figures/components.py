@@ -90,9 +90,11 @@ def _ranges(axes: Axes, tables: ArmTables, encoding: str, rows: pd.DataFrame) ->
     """Draw the range of each component of one encoding."""
     style = tables.styles[encoding]
     spread = 0.3 * (rows["head"] / max(1, rows["head"].max()) - 0.5)
-    axes.scatter(rows["component"] + spread, rows["range"], s=7, color=style.color, alpha=0.3, linewidths=0)
+    # Many heads are a cloud, on which the line of their mean must be seen.
+    alpha = float(np.clip(15 * rows["component"].nunique() / len(rows), 0.08, 0.3))
+    axes.scatter(rows["component"] + spread, rows["range"], s=7, color=style.color, alpha=alpha, linewidths=0)
     mean = rows.groupby("component")["range"].mean()
-    axes.plot(mean.index, mean, **style.line(markersize=3.6), label=encoding)
+    axes.plot(mean.index, mean, **style.line(markersize=3.6), label=encoding, zorder=4)
     if "activated" in rows:
         share = rows.groupby("component")["activated"].mean()
         chosen = share[share > 0.5].index

@@ -15,6 +15,7 @@ from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import MUTED, encoding_styles, length_axis, new_figure
 from hope.reporting.study_tables import ArmTables
+from hope.words import short
 
 _FLOORS = 4
 """Up to this many floors are named in the panel of the kernel, more of them in the legend."""
@@ -168,7 +169,7 @@ def kernel_sweep(tables: ArmTables) -> Drawing | None:
             for place, base in enumerate(bases):
                 shade = to_hex(matplotlib.colormaps[colors](0.4 + 0.55 * place / max(1, len(bases) - 1)))
                 own = data[(data["encoding"] == family) & (data["base"] == base)]
-                look = styles[family].line(color=shade, markeredgecolor="white", label=f"{family}, {_base_name(base)}")
+                look = styles[family].line(color=shade, markeredgecolor="white", label=f"{family}, base {short(base)}")
                 _curve(line[0], own, column, look)
         for name in [*_SWEPT, *others]:
             own = data[data["encoding"] == name]
@@ -190,14 +191,6 @@ def _curve(axes: Axes, rows: pd.DataFrame, column: str, look: dict[str, Any]) ->
     """Draw one smoothed curve."""
     marks = {"markevery": _MARKS, "linewidth": 1.6}
     axes.plot(rows["distance_in_lengths"], rows[f"{column}_smoothed"], **(look | marks))
-
-
-def _base_name(base: float) -> str:
-    """Return a base in short form: 10k, 1M."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if base >= size:
-            return f"base {base / size:g}{letter}"
-    return f"base {base:g}"
 
 
 @figure(

@@ -21,6 +21,8 @@ from hope.reporting.study_tables import ArmTables
 
 _ACROSS = 5
 """Most panels side by side."""
+_NARROWEST = 5.0
+"""Width in inches that the axis label of a single panel needs."""
 _COLORS = "cividis"
 """Perceptually uniform, so that it reads the same in grey and for any colour vision."""
 
@@ -82,7 +84,7 @@ def retrieval_depth(tables: ArmTables) -> Drawing | None:
     lines = math.ceil(len(encodings) / columns)
     depths = max(data.groupby("task")["depth"].nunique())
     height = len(tasks) * lines * (0.15 * depths + 0.75) + 0.6
-    figure, rows = new_figure(1.1 + 1.75 * columns, height, len(tasks) * lines, columns)
+    figure, rows = new_figure(max(_NARROWEST, 1.1 + 1.75 * columns), height, len(tasks) * lines, columns)
     for number, task in enumerate(tasks):
         grid = [axes for row in rows[number * lines : (number + 1) * lines] for axes in row]
         for axes, encoding in zip(grid, encodings, strict=False):

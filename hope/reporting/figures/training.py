@@ -17,6 +17,7 @@ from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.lines import encoding_rows
 from hope.reporting.figures.style import INK, MUTED, new_figure
 from hope.reporting.study_tables import ArmTables
+from hope.words import short
 
 CURVES = {
     "index_without_sink": "U-shape index,\nfirst token left out",
@@ -188,17 +189,9 @@ def training_loss(tables: ArmTables) -> Drawing | None:
             axes.plot(mean.index, mean, label=tables.label(encoding), markevery=every, **style.line())
         axes.set_title(names[column])
         axes.set_xlabel("tokens seen")
-        axes.xaxis.set_major_formatter(FuncFormatter(_tokens_in_words))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         high = np.nanquantile(part["loss"], 0.995)
         axes.set_ylim(max(0.0, part["loss"].min() * 0.95), high * 1.05)
     rows[0][0].set_ylabel("loss (nats/token)")
     add_legend(figure)
     return Drawing(figure, long.sort_values(["part", "encoding", "seed", "step"], ignore_index=True))
-
-
-def _tokens_in_words(value: float, _: object) -> str:
-    """Return a number of tokens with its unit: 1.6M, 20k."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hope import __version__
+from hope import __version__, words
 from hope.measures.interventions import SETS
-from hope.reporting import words
 from hope.reporting.figures.declaration import figure_named
 from hope.reporting.page.tables import Cell, TableView
 from hope.reporting.page.templating import environment
@@ -62,12 +61,74 @@ def checkpoint_page(tables: ArmTables, facts: dict[str, Any]) -> str:
                 for name, path in paths.items()
                 if path.exists()
             },
+            in_short=_in_short(tables, facts),
             attention=_attention(tables) | {"table": _ushape_table(tables)},
             components=_chosen(tables) | {"table": _component_table(tables)} if rotary else {},
             interventions=_intervention_table(tables) if rotary else None,
             version=__version__,
         )
     )
+
+
+def _in_short(tables: ArmTables, facts: dict[str, Any]) -> list[str]:
+    """Return what to take from the page, one sentence or two per entry."""
+    attention, signed, number = _attention(tables), words.signed, words.number
+    index, first = attention["index"], attention["first_token"]
+    lines = [
+        f"The first token draws {first:.0%} of the attention"
+        + (", whatever it says: a sink. It says nothing about the use of distant context." if first > 0.1 else ".")
+    ]
+    if index > 0 and attention["above_nulls"]:
+        shape = f"Without it, attention is a U: both ends of the context are denser than the middle ({signed(index)})."
+    else:
+        shape = f"Without it, attention is no U (index {signed(index)})."
+    by_layer = _at_length(tables, "ushape").query("subject == 'trained'").groupby("layer")["index_without_sink"].mean()
+    strongest = by_layer.nlargest(3)
+    if len(by_layer) > 3 and strongest.iloc[0] > 0:
+        named = words.listed([str(int(layer) + 1) for layer in sorted(strongest.index)])
+        shape += (
+            f" The U is strongest in layers {named}; {int((by_layer > 0).sum())} of {len(by_layer)} layers have one."
+        )
+    lines.append(shape)
+    (encoding,) = tables.encodings
+    if not tables.arm.is_rotary(encoding):
+        return lines
+    chosen, frame = _chosen(tables), tables.read("intervention")
+    slow = sum(wavelength > 1 for wavelength in chosen["wavelengths"])
+    if chosen["numbers"]:
+        low, high = chosen["wavelengths"][0], chosen["wavelengths"][-1]
+        lines.append(
+            f"The components that shape attention over distance (activated) have wavelengths of {number(low, 2)} to "
+            f"{number(high, 2)} L; HoPE would stop {slow or 'none'} of these {len(chosen['numbers'])}."
+        )
+
+    def cost(mode: str, name: str) -> tuple[float, float] | None:
+        changed = _of_set(frame, mode, name)
+        return None if changed.empty else spread((changed - _of_set(frame, "none", "none"))["loss_within"])
+
+    frozen, removed = cost("freeze", "slow"), cost("remove", "slow")
+    if frozen and removed:
+        said = (
+            f"Freezing the slow components at angle 0, as HoPE does, changes the loss within L by {signed(frozen[0])} "
+            f"nats per token; removing them, by {signed(removed[0])}. "
+        )
+        if removed[0] > 2 * removed[1] and removed[0] > 4 * abs(frozen[0]):
+            said += "So they carry mostly what tokens are, and little about where they stand."
+        elif frozen[0] > 2 * frozen[1] and frozen[0] > 0.5 * removed[0]:
+            said += "So what they say about position is what the model needs of them."
+        elif removed[0] <= 2 * removed[1]:
+            said += "So the model hardly needs them on this text."
+        else:
+            said += "So they carry both what tokens are and where they stand."
+        lines.append(said)
+    activated, others = cost("freeze", "activated"), cost("freeze", "random")
+    if activated and others:
+        more = activated[0] - others[0] > 2 * (activated[1] ** 2 + others[1] ** 2) ** 0.5
+        lines.append(
+            f"Freezing the activated components changes it by {signed(activated[0])}, as many others at random by "
+            f"{signed(others[0])}: " + ("they matter more." if more else "they do not clearly matter more.")
+        )
+    return lines
 
 
 def _at_length(tables: ArmTables, table: str) -> pd.DataFrame:
@@ -80,13 +141,14 @@ def _indices(tables: ArmTables, measure: str) -> pd.DataFrame:
     return _at_length(tables, "ushape").groupby(["document", "subject"])[measure].mean().unstack("subject")
 
 
-def _spread(values: pd.Series) -> tuple[float, float]:
+def spread(values: pd.Series) -> tuple[float, float]:
     """Return a mean over windows and its standard error."""
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _with_error(values: pd.Series, sign: bool = False) -> str:
-    mean, error = _spread(values)
+def with_error(values: pd.Series, sign: bool = False) -> str:
+    """Return a mean over windows and its standard error as text."""
+    mean, error = spread(values)
     return f"{(words.signed if sign else words.number)(mean)} ± {words.number(error, 2)}"
 
 
@@ -96,8 +158,8 @@ def _attention(tables: ArmTables) -> dict[str, Any]:
     All are means over windows. Above a null means by more than two standard errors of the difference.
     """
     indices = _indices(tables, "index_without_sink")
-    mean, _ = _spread(indices["trained"])
-    over = [_spread(indices["trained"] - indices[null]) for null in ("initial", "shuffled")]
+    mean, _ = spread(indices["trained"])
+    over = [spread(indices["trained"] - indices[null]) for null in ("initial", "shuffled")]
     first = _at_length(tables, "profile").query("axis == 'key' and subject == 'trained' and start == 0")["mass"].mean()
     return {"index": mean, "above_nulls": all(gap > 2 * error for gap, error in over), "first_token": first}
 
@@ -105,7 +167,7 @@ def _attention(tables: ArmTables) -> dict[str, Any]:
 def _ushape_table(tables: ArmTables) -> TableView:
     parts = {measure: _indices(tables, measure) for measure in ("index_without_sink", "index")}
     rows = [
-        [Cell(NAMES[subject]), *(Cell(_with_error(parts[measure][subject], sign=True)) for measure in parts)]
+        [Cell(NAMES[subject]), *(Cell(with_error(parts[measure][subject], sign=True)) for measure in parts)]
         for subject in NAMES
     ]
     caption = "U-shape index in densities, mean over layers, heads and windows ± its standard error over windows"
@@ -154,7 +216,7 @@ def _intervention_table(tables: ArmTables) -> TableView:
             changed = _of_set(frame, mode, name)
             if len(changed):
                 change = changed - _of_set(frame, "none", "none")
-                cells = [Cell(_with_error(change[measure], sign=True)) for measure in shown]
+                cells = [Cell(with_error(change[measure], sign=True)) for measure in shown]
                 rows.append([Cell(SET_NAMES[name], label), *cells])
     caption = "Change by intervention, mean over windows ± its standard error"
     head = ["components", *(MEASURES[name] for name in shown)]

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
+from hope import words
 from hope.files import read_json
-from hope.reporting import words
 from hope.reporting.page.records import Records
 from hope.reporting.study_tables import StudyTables
 

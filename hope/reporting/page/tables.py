@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hope import words
 from hope.measures import Endpoint, known, length_name
-from hope.reporting import words
+from hope.reporting import effects
 from hope.reporting.study_tables import ArmTables
 
 Row = Mapping[Any, Any]
@@ -159,8 +160,8 @@ def _comparisons(tables: ArmTables, table: pd.DataFrame) -> TableView:
                 Cell(endpoint.words, f"{measure.name}: {measure.text}"),
                 Cell(f"{row['encoding']} {words.MINUS} {row['baseline']}"),
                 Cell(difference, row["scale"]),
-                Cell(words.familiar(row)),
-                Cell(words.detectable(row)),
+                Cell(effects.familiar(row)),
+                Cell(effects.detectable(row)),
                 Cell(words.p_value(row["holm_p"]), "primary" if row["family"] == "primary" else ""),
                 Cell(str(row["seeds"]), words.plural(int(row["units"]), measure.unit)),
             ]

@@ -5,7 +5,8 @@ from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from hope.reporting import words
+from hope import words
+from hope.reporting import effects
 
 
 def template_text(name: str) -> str:
@@ -25,17 +26,17 @@ def environment() -> Environment:
     )
     shown = (
         words.count,
-        words.estimate_with_interval,
+        effects.estimate_with_interval,
         words.interval,
         words.listed,
         words.number,
         words.p_value,
-        words.familiar,
-        words.detectable,
+        effects.familiar,
+        effects.detectable,
         words.plural,
-        words.seconds,
+        words.duration,
         words.signed,
-        words.threshold,
+        effects.threshold,
     )
     templates.filters.update({filter.__name__: filter for filter in shown})
     return templates

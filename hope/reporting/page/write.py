@@ -10,10 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hope import __version__
+from hope import __version__, words
 from hope.catalogue import FAMILIES
 from hope.files import sha256_of_file, write_text
-from hope.reporting import words
 from hope.reporting.figures.declaration import study_figures
 from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views, judged_claims
 from hope.reporting.page.data import data_view

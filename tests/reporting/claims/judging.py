@@ -27,7 +27,7 @@ PAST = {
     "direction": "lower",
     "kind": "superiority",
     "smallest_effect": 0.01,
-    "unit": "nats a token",
+    "unit": "nats per token",
 }
 WITHIN = {
     **PAST,

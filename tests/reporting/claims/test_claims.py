@@ -139,7 +139,7 @@ def test_numbers_are_those_of_the_crossed_estimate(tmp_path):
     numbers = {"estimate": -0.05, "detectable": detectable, "percent": 100 * np.expm1(-0.05)}
     numbers |= {"percent_detectable": 100 * np.expm1(detectable)}
     assert {name: judged[name] for name in numbers} == pytest.approx(numbers)
-    words = f"the smallest effect that it could have seen is {detectable:.2g} nats a token, "
+    words = f"the smallest effect that it could have seen is {detectable:.2g} nats per token, "
     assert words + f"{100 * np.expm1(detectable):.3g}% in perplexity" in judged["reason"]
     sure = one(tmp_path, PAST, noise(-0.2, 0.05))
     assert sure["p"] == sure["holm_p"] == pytest.approx(crossed_mean(noise(-0.2, 0.05)).p_value())

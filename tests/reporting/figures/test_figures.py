@@ -24,8 +24,8 @@ from hope.reporting.figures.draw import draw, draw_one
 from hope.reporting.figures.files import save
 from hope.reporting.figures.style import encoding_styles
 from hope.reporting.study_tables import ArmTables, StudyTables
-from hope.reporting.words import MINUS
 from hope.statistics import crossed_mean
+from hope.words import MINUS
 from tests.reporting.make_study import TEXT, make_study
 
 RENDERED = ("components", "claims")

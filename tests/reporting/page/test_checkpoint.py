@@ -12,9 +12,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from hope.analysis.stream import observe_attention
 from hope.analysis.text_windows import text_windows
 from hope.cli import main
 from hope.config import MAIN
+from hope.data import progress
 from hope.data.tokenizer import fit_tokenizer, save_tokenizer
 from hope.errors import UserError
 from hope.files import write_json
@@ -24,6 +26,7 @@ from hope.reporting.checkpoint import analyze_checkpoint
 from hope.reporting.page.checkpoint import checkpoint_page
 from hope.reporting.study_tables import StudyTables
 from tests.conftest import tiny_study
+from tests.interchange.architectures import OTHERS, ROTARY, made
 from tests.reporting.pages import broken_joins
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -166,7 +169,7 @@ def test_what_the_index_shows_is_one_sentence(shift: float | None, words: str, l
     table.to_parquet(path)
     facts = {"checkpoint": "mine", "kind": "a stock checkpoint", "trained_here": True, "parameters": 9, "files": {}}
     facts |= {"trained_length": 64, "start": False, "windows": 5, "documents": 1, "documents_used": 1, "tokens": 700}
-    html = checkpoint_page(StudyTables(folder).arms["main"], facts | {"past": False, "limit": 128})
+    html = checkpoint_page(StudyTables(folder).arms["main"], facts | {"past": False, "limit": 128, "turned": 2})
     assert words in words_of(html) and broken_joins(html) == []
 
 
@@ -191,6 +194,81 @@ def test_text_too_short_past_training_is_analysed_within_it(stock: Path, tmp_pat
     said = words_of(page(tmp_path / "look"))
     assert "in 2 windows from 1 of 1 document" in said
     assert "windows of 128 tokens are needed, and the text has too few of them" in said
+
+
+def same_tables(one: Path, other: Path) -> None:
+    """Assert that two folders hold the same tables, bit by bit."""
+    paths = sorted(path.relative_to(one) for path in one.rglob("*.parquet"))
+    assert paths == sorted(path.relative_to(other) for path in other.rglob("*.parquet")) and len(paths) > 2
+    for path in paths:
+        pd.testing.assert_frame_equal(pd.read_parquet(one / path), pd.read_parquet(other / path), check_exact=True)
+
+
+def test_what_was_stopped_goes_on_and_has_one_line_of_progress(
+    stock: Path, texts: Path, tmp_path: Path, no_pictures: None, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    whole, output, calls = tmp_path / "whole", tmp_path / "look", []
+    analyze_checkpoint(stock, [str(texts)], whole, documents=4)
+
+    def counted(*given, stop: int = 7, **more):
+        calls.append(len(given[1]))
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return observe_attention(*given, **more)
+
+    for module in ("attention", "intervention"):
+        monkeypatch.setattr(f"hope.analysis.{module}.observe_attention", counted)
+    monkeypatch.setattr(progress.ProgressLines.__init__, "__defaults__", (0.0,))
+    with pytest.raises(KeyboardInterrupt):
+        analyze_checkpoint(stock, [str(texts)], output, documents=4)
+    assert not output.exists()
+    capsys.readouterr()
+    analyze_checkpoint(stock, [str(texts)], output, documents=4)
+    # Three passes over all windows, then one over half of them per run; the one that was stopped is repeated.
+    assert calls[:3] == [4, 4, 4] and set(calls[3:]) == {2} and calls.count(4) == 3
+    same_tables(whole, output)
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "look"}
+    said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("report")]
+    assert said[0] == f"{output}: goes on after 7 finished passes"
+    shares = [int(found[1]) for line in said[1:] if (found := re.match(r"analysis: (\d+)%, \d+ s left after", line))]
+    assert len(shares) == len(said) - 1 and shares == sorted(shares) and shares[-1] >= 90
+
+
+def test_another_text_does_not_go_on_with_what_was_kept(
+    stock: Path, texts: Path, tmp_path: Path, no_pictures: None, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    with monkeypatch.context() as stopped:
+        stopped.setattr("hope.reporting.checkpoint.StudyTables", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            analyze_checkpoint(stock, [str(texts)], tmp_path / "look", documents=3)
+    analyze_checkpoint(stock, [str(texts)], tmp_path / "look", documents=4)
+    assert "goes on" not in capsys.readouterr().out
+    assert "in 4 windows from" in words_of(page(tmp_path / "look"))
+
+
+QUICK = ("gemma3", "falcon", "deepseek-v3", "gpt2", "bloom")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in ROTARY | OTHERS]
+)
+def test_every_architecture_gets_a_page(name: str, stock: Path, texts: Path, tmp_path: Path, no_pictures: None) -> None:
+    folder = tmp_path / name
+    made(name).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(stock / file, folder / file)
+    analyze_checkpoint(folder, [str(texts)], tmp_path / "look", documents=3)
+    said = words_of(page(tmp_path / "look"))
+    assert f"{name} : a stock checkpoint, model_type" in said and "3 layers of 4 heads" in said
+    if name in ROTARY:
+        assert "Freezing the slow components" in said
+        (table,) = (tmp_path / "look").rglob("components.parquet")
+        assert sorted(set(pd.read_parquet(table)["layer"])) == ROTARY[name][2]
+        assert ("of 3 layers that share the main rotation" in said) == (len(ROTARY[name][2]) < 3)
+    else:
+        assert "Frequency components and interventions: the" in said
+    losses = list((tmp_path / "look").rglob("intervention.parquet"))
+    assert len(losses) == (name in ROTARY)
 
 
 def study_model(folder: Path, files: Path, name: str) -> Path:
@@ -249,16 +327,16 @@ def test_a_mistake_is_one_line(change, words: str, stock: Path, texts: Path, tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pickle_and_another_architecture_are_refused(texts: Path, tmp_path: Path) -> None:
+def test_a_pickle_and_a_model_of_another_kind_are_refused(texts: Path, tmp_path: Path) -> None:
     folder = tmp_path / "theirs"
     folder.mkdir()
     torch.save({}, folder / "pytorch_model.bin")
-    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    (folder / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(UserError, match="a pickle can run code"):
         analyze_checkpoint(folder, [str(texts)], tmp_path / "look")
     (folder / "pytorch_model.bin").unlink()
     (folder / "model.safetensors").touch()
-    with pytest.raises(UserError, match="model_type 'gpt2' cannot be imported"):
+    with pytest.raises(UserError, match="model_type 't5' is no causal language model of transformers"):
         analyze_checkpoint(folder, [str(texts)], tmp_path / "look")
 
 

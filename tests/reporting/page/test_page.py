@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pandas import read_csv
 
+from hope import words
 from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.paths import StudyPaths, cost_file
-from hope.reporting import words
+from hope.reporting import effects
 from hope.reporting.figures.declaration import study_figures
 from hope.reporting.figures.draw import draw_one
 from hope.reporting.page.claims import answer
@@ -282,7 +283,7 @@ def test_an_interval_has_the_decimals_of_its_larger_end() -> None:
 
 
 def test_thresholds_say_which_side_counts() -> None:
-    assert words.threshold({"direction": "lower", "smallest_effect": 0.01}) == "asks for −0.01 or lower"
-    assert words.threshold({"direction": "higher", "smallest_effect": 0.05}) == "asks for +0.05 or more"
-    assert words.threshold({"direction": "lower", "margin": 0.01}) == "allows +0.01"
-    assert words.threshold({"direction": "equal", "margin": 0.02}) == "allows ±0.02"
+    assert effects.threshold({"direction": "lower", "smallest_effect": 0.01}) == "asks for −0.01 or lower"
+    assert effects.threshold({"direction": "higher", "smallest_effect": 0.05}) == "asks for +0.05 or more"
+    assert effects.threshold({"direction": "lower", "margin": 0.01}) == "allows +0.01"
+    assert effects.threshold({"direction": "equal", "margin": 0.02}) == "allows ±0.02"

@@ -1,8 +1,7 @@
-"""Numbers in words, the same in figures, notebooks and the report."""
+"""Numbers, lists and tables in words, the same in logs, terminals, figures, notebooks and the report."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Sequence
 
 MINUS = "−"
 
@@ -44,53 +43,6 @@ def _aligned(value: float, scale: float) -> str:
     return f"{value:,.{max(0, 2 - magnitude)}f}".replace("-", MINUS)
 
 
-def estimate_with_interval(row: Mapping[Any, Any]) -> str:
-    """Return a judged part's effect in its own unit, with its interval."""
-    if row.get("estimate") is None:
-        return "–"
-    numbers = f"{signed(row['estimate'])} {interval(row.get('low'), row.get('high'), row['estimate'])}".strip()
-    return f"{numbers} {row.get('unit') or ''}".strip()
-
-
-def threshold(row: Mapping[Any, Any]) -> str:
-    """Return the smallest effect or margin of a part, in its own unit."""
-    lower = row.get("direction") == "lower"
-    if row.get("margin") is not None:
-        sign = "±" if row.get("direction") == "equal" else "+" if lower else MINUS
-        return f"allows {sign}{row['margin']:g}"
-    if row.get("smallest_effect") is not None:
-        return f"asks for {MINUS if lower else '+'}{row['smallest_effect']:g} or {'lower' if lower else 'more'}"
-    return ""
-
-
-def familiar(row: Mapping[Any, Any]) -> str:
-    """Return a difference of losses as a change of perplexity, one of accuracies in points, else nothing."""
-    for name, unit, behind in (("percent", "%", " in perplexity"), ("points", "", " points")):
-        if _known(row, name):
-            limits = ""
-            if _known(row, f"{name}_low") and _known(row, f"{name}_high"):
-                limits = f" [{_change(row[f'{name}_low'], unit)}, {_change(row[f'{name}_high'], unit)}]"
-            return f"{_change(row[name], unit)}{limits}{behind}"
-    return ""
-
-
-def detectable(row: Mapping[Any, Any]) -> str:
-    """Return the smallest detectable effect, in percent or points if possible; empty if unknown."""
-    for name, behind in (("percent_detectable", "% in perplexity"), ("points_detectable", " points")):
-        if _known(row, name):
-            return f"{number(row[name], 2)}{behind}"
-    return number(row["detectable"], 2) if _known(row, "detectable") else ""
-
-
-def _known(row: Mapping[Any, Any], name: str) -> bool:
-    return row.get(name) is not None and not math.isnan(row[name])
-
-
-def _change(value: float, unit: str) -> str:
-    decimals = 0 if abs(value) >= 20 else 1 if abs(value) >= 2 else 2
-    return f"{value:+,.{decimals}f}{unit}".replace("-", MINUS)
-
-
 def p_value(value: float | None) -> str:
     """Return a p value as written in papers."""
     if value is None or not math.isfinite(value):
@@ -106,20 +58,30 @@ def count(value: float | int) -> str:
     return f"{value:,.0f}"
 
 
-def seconds(value: float | None) -> str:
+def short(value: float) -> str:
+    """Return a number with at most three digits and a letter for its size: 1.6M, 20k."""
+    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            digits = f"{value / unit:.3g}" if abs(value) < 999.5 * unit else f"{value / unit:.0f}"
+            return f"{digits}{letter}".replace("-", MINUS)
+    return f"{value:.3g}".replace("-", MINUS)
+
+
+def duration(seconds: float | None) -> str:
     """Return a duration in seconds, minutes, hours or days."""
-    if value is None or not math.isfinite(value):
+    if seconds is None or not math.isfinite(seconds):
         return "–"
-    if value < 90:
-        return f"{value:.0f} s" if value >= 9.95 else f"{value:.1f} s"
-    if value < 5_400:
-        return f"{value / 60:.1f} min"
-    return f"{value / 3_600:.1f} h" if value < 172_800 else f"{value / 86_400:.1f} days"
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 9.95 or seconds == 0 else f"{seconds:.1f} s"
+    if seconds < 5_400:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def plural(amount: int, noun: str) -> str:
     """Return a number with its noun, singular or plural."""
-    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+    ending = "" if amount == 1 else "es" if noun.endswith("s") else "s"
+    return f"{amount:,} {noun}{ending}"
 
 
 def small(amount: int) -> str:
@@ -131,3 +93,23 @@ def small(amount: int) -> str:
 def listed(items: list[str]) -> str:
     """Return items as a list in words: ``a, b and c``."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 2 else items) if items else ""
+
+
+def size(amount: float) -> str:
+    """Return a number of bytes in decimal units: 1.53 GB."""
+    for unit, letter in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if amount >= unit:
+            return f"{amount / unit:.3g} {letter}"
+    return f"{amount / 1e3:.0f} kB"
+
+
+def table(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+    """Return rows as lines with aligned columns; those named in ``left`` to the left, the others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
