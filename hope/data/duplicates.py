@@ -70,10 +70,9 @@ def group_near_copies(kinds: Sequence[Passages], share: float, memory_mb: int, s
         wanted = kind.by_chance + (1 - kind.by_chance) * share
         near, unsure = _near_pairs(kind, wanted, memory_mb, spill)
         found.append(near)
-        if found:
-            # What other passages have joined needs no second look.
-            group = _connected(np.concatenate(found, axis=1), count)
-            unsure = unsure[:, group[unsure[0]] != group[unsure[1]]]
+        # What other passages have joined needs no second look.
+        group = _connected(np.concatenate(found, axis=1), count)
+        unsure = unsure[:, group[unsure[0]] != group[unsure[1]]]
         if unsure.size and kind.finer:
             found.append(_confirmed(unsure, kind.finer(np.unique(unsure)), wanted, memory_mb, spill))
     return _connected(np.concatenate(found, axis=1), count)
