@@ -3,6 +3,7 @@
 DuckDB does the joins, within a bounded memory: what does not fit goes to the disk.
 """
 
+import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -219,7 +220,7 @@ def _opened(
         for index, (path, documents) in enumerate(zip(passages.files, passages.documents, strict=True)):
             kept = np.flatnonzero(documents >= 0)
             connection.register(f"rows{index}", _table(row=kept, document=documents[kept]))
-            name = str(path).replace("'", "''")
+            name = glob.escape(str(path)).replace("'", "''")
             parts.append(f"SELECT hash, document FROM read_parquet('{name}') JOIN rows{index} USING (row)")
         connection.execute(f"CREATE TEMP VIEW passages AS {' UNION ALL '.join(parts)}")
         yield connection
