@@ -94,5 +94,6 @@ def _texts_of(source: TextSource) -> list[Path]:
     if source.source == "files":
         return [path for path, _ in find_files(source.files.paths)[0]]
     if source.source == "hub" and source.hub.folder:
-        return sorted(path for path in source.hub.folder.rglob("*") if path.is_file())
+        found = (path.relative_to(source.hub.folder) for path in source.hub.folder.rglob("*") if path.is_file())
+        return [source.hub.folder / path for path in sorted(found) if not any(part[0] == "." for part in path.parts)]
     return []

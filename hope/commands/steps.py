@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,6 +146,8 @@ def fit_tokenizer(options: argparse.Namespace) -> None:
 )
 def tokenize_part(options: argparse.Namespace) -> None:
     """Tokenize one part of the documents."""
+    # Other parts are tokenized beside it, each on one core.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     from hope.data.tokenize import tokenize_part
 
     with _timed(options, options.output):

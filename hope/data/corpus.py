@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -149,8 +148,9 @@ def _split(parts: list[Part], settings: config.Corpus, output: Path, spill: Path
 
 def _near_examples(rows: Rows, kept: NDArray[np.int64], groups: NDArray[np.int64]) -> list[list[str]]:
     """Return the names of the first documents of the largest groups of near copies."""
-    sizes = Counter(groups.tolist()).most_common(EXAMPLES)
-    return [rows.names(kept[groups == group][:EXAMPLES]) for group, size in sizes if size > 1]
+    sizes = np.bincount(groups)
+    largest = np.argsort(-sizes, kind="stable")[:EXAMPLES]
+    return [rows.names(kept[groups == group][:EXAMPLES]) for group in largest[sizes[largest] > 1]]
 
 
 def _overlap(rows: Rows, held: NDArray[np.int64], shared: NDArray[np.float64]) -> dict[str, Any]:
@@ -184,9 +184,7 @@ def _of_sources(rows: Rows, names: list[str], validation: NDArray[np.bool_]) -> 
             "share": characters / int(rows.characters[kept].sum()),
             "bytes": int(rows.bytes[kept[mine]].sum()),
             "validation_documents": int((mine & validation).sum()),
-            "lengths": [int(lengths[round(q * (len(lengths) - 1))]) for q in (0, 0.1, 0.5, 0.9, 1)]
-            if characters
-            else [],
+            "lengths": [int(lengths[round(at * (len(lengths) - 1))]) for at in LENGTHS if characters],
         }
     return counts
 

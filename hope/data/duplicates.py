@@ -3,6 +3,7 @@
 DuckDB does the joins, within a bounded memory: what does not fit goes to the disk.
 """
 
+import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,10 +71,9 @@ def group_near_copies(kinds: Sequence[Passages], share: float, memory_mb: int, s
         wanted = kind.by_chance + (1 - kind.by_chance) * share
         near, unsure = _near_pairs(kind, wanted, memory_mb, spill)
         found.append(near)
-        if found:
-            # What other passages have joined needs no second look.
-            group = _connected(np.concatenate(found, axis=1), count)
-            unsure = unsure[:, group[unsure[0]] != group[unsure[1]]]
+        # What other passages have joined needs no second look.
+        group = _connected(np.concatenate(found, axis=1), count)
+        unsure = unsure[:, group[unsure[0]] != group[unsure[1]]]
         if unsure.size and kind.finer:
             found.append(_confirmed(unsure, kind.finer(np.unique(unsure)), wanted, memory_mb, spill))
     return _connected(np.concatenate(found, axis=1), count)
@@ -220,7 +220,7 @@ def _opened(
         for index, (path, documents) in enumerate(zip(passages.files, passages.documents, strict=True)):
             kept = np.flatnonzero(documents >= 0)
             connection.register(f"rows{index}", _table(row=kept, document=documents[kept]))
-            name = str(path).replace("'", "''")
+            name = glob.escape(str(path)).replace("'", "''")
             parts.append(f"SELECT hash, document FROM read_parquet('{name}') JOIN rows{index} USING (row)")
         connection.execute(f"CREATE TEMP VIEW passages AS {' UNION ALL '.join(parts)}")
         yield connection

@@ -37,8 +37,8 @@ DOCUMENTS = pa.schema(
 PASSAGES = pa.schema([("row", pa.int64()), ("hash", pa.uint64())])
 """Columns of a file of passages: the number of a document within the file, and the hash of one of its passages."""
 
-ROW_GROUP_CHARACTERS = 16_000_000
-"""Characters in a row group of the texts, the part that a reader holds at once."""
+ROW_GROUP_CHARACTERS, ROW_GROUP_DOCUMENTS = 16_000_000, 100_000
+"""Characters and documents in a row group of the texts, the part that a reader holds at once, at most."""
 
 ROW_GROUP_PASSAGES = 4_000_000
 """Passages that are held before they are written."""
@@ -133,7 +133,7 @@ class _Writer:
         self._number += 1
         self.bytes += len(content)
         self._characters += len(text)
-        if self._characters >= ROW_GROUP_CHARACTERS:
+        if self._characters >= ROW_GROUP_CHARACTERS or len(self._rows) >= ROW_GROUP_DOCUMENTS:
             self._write()
 
     def _write(self) -> None:
@@ -183,7 +183,8 @@ class PassageWriter:
 
     def add(self, row: int, hashes: NDArray[np.uint64]) -> None:
         """Take the passages of a document."""
-        self._waiting.append((row, hashes))
+        if len(hashes):
+            self._waiting.append((row, hashes))
         self._count += len(hashes)
         if self._count >= ROW_GROUP_PASSAGES:
             self._write()

@@ -91,6 +91,12 @@ def test_what_chance_shares_does_not_count(tmp_path: Path) -> None:
         assert group_near_copies([passages], 0.5, 200, tmp_path).tolist() == groups
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "it's [odd] *?"
+    folder.mkdir()
+    assert groups_of([{1, 2, 3}, {1, 2, 3, 4}, {5}], 0.5, folder) == [0, 0, 1]
+
+
 def test_overlap_is_the_share_of_passages_that_the_training_side_has(tmp_path: Path) -> None:
     documents = [{1, 2, 3, 4}, {3, 4, 5}, {6, 7}, {1, 6}, {9}]
     held_out = np.array([True, False, False, True, True])

@@ -36,7 +36,7 @@ def test_a_local_tokenizer_and_a_local_dataset_are_watched(texts: Path, monkeypa
 def test_every_source_of_a_mixture_is_watched(texts: Path) -> None:
     mixture = {name: {"source": "files", "files": {"paths": [str(texts / name)]}} for name in ("b.txt", "a.txt")}
     files = files_of(corpus={"source": "mixture", "mixture": mixture})
-    assert files.watched == [str(texts / "b.txt"), str(texts / "a.txt")] and files.unwatched == ""
+    assert files.watched == [str(texts / "a.txt"), str(texts / "b.txt")] and files.unwatched == ""
 
 
 def test_names_that_snakemake_cannot_take_and_very_many_files_have_a_digest(

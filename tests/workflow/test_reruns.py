@@ -166,3 +166,25 @@ def test_a_changed_file_of_the_corpus_makes_all_anew(project: Project) -> None:
     assert project.planned("--until", "tokenize_corpus") == {}
     (texts / "one.txt").write_text("other text", encoding="utf-8")
     assert project.planned("--until", "tokenize_corpus") == {"prepare_corpus": 1, "tokenize_corpus": 1}
+
+
+def test_shards_are_jobs_of_their_own_and_a_changed_local_tokenizer_makes_tokens_anew(project: Project) -> None:
+    texts = project.root / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("a text")
+    (texts / "tokenizer.json").write_text("{}")
+    corpus = "corpus: {source: files, files: {paths: [texts/a.txt]}, shards: 3}"
+    tokens = "tokens: {tokenizer: pretrained, pretrained: texts}"
+    project.edit("tiny.yaml", "study: tiny", f"study: tiny\n{corpus}\n{tokens}")
+    jobs = {"read_part": 3, "prepare_corpus": 1, "fit_tokenizer": 1, "tokenize_part": 3, "join_tokens": 1}
+    assert project.planned("--until", "join_tokens").items() >= jobs.items()
+    done = project.snakemake("--until", "join_tokens", STAND_IN_FAILS="prepare-corpus")
+    assert done.returncode == 1 and done.stdout.count("read part 0000") == 3
+    # A study that was cut short goes on at the shard: the parts that were read are there.
+    next((project.results / "data").glob("*/corpus/parts/00001/lines.parquet")).unlink()
+    assert project.planned("--until", "join_tokens").items() >= (jobs | {"read_part": 1}).items()
+    done = project.snakemake("--until", "join_tokens")
+    assert done.returncode == 0, done.stdout
+    assert project.planned("--until", "join_tokens") == {}
+    (texts / "tokenizer.json").write_text('{"changed": true}')
+    assert project.planned("--until", "join_tokens") == {"fit_tokenizer": 1, "tokenize_part": 3, "join_tokens": 1}
