@@ -98,7 +98,7 @@ class Try:
         fault: its name.
         struck: where or when.
         runs: how many runs of the command it took to complete, the disturbed one included.
-        equal: whether the results are the undisturbed ones.
+        different: results that are not the undisturbed ones.
         named: whether each failed run ended with a line and without a traceback.
         said: the last lines of failed runs that had a traceback or no line.
     """
@@ -106,7 +106,7 @@ class Try:
     fault: str
     struck: str
     runs: int = 0
-    equal: bool = False
+    different: list[str] = field(default_factory=list)
     named: bool = True
     said: list[str] = field(default_factory=list)
 
@@ -280,7 +280,8 @@ def completed(copy: Copy, result: Try, wanted: dict[str, str]) -> None:
         _note(result, copy, process.returncode)
         if process.returncode == 0:
             break
-    result.equal = copy.digests() == wanted
+    found = copy.digests()
+    result.different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
 
 
 def main() -> None:
@@ -314,7 +315,7 @@ def main() -> None:
                         result = disturbed(copy, fault, draw.uniform(0.03, 0.97) * duration, draw)
                     completed(copy, result, wanted)
                     tries.append(result)
-                    verdict = "equal" if result.equal else "DIFFERENT"
+                    verdict = f"DIFFERENT: {', '.join(result.different)}" if result.different else "equal"
                     named = "" if result.named else f"; not named: {result.said[-1]!r}"
                     print(f"{fault} {result.struck}: {result.runs} runs, {verdict}{named}", flush=True)
                     shutil.rmtree(place)
@@ -322,12 +323,12 @@ def main() -> None:
     results = {
         fault: {
             "tries": count,
-            "equal": sum(each.equal for each in tries if each.fault == fault),
+            "equal": sum(not each.different for each in tries if each.fault == fault),
             "named": sum(each.named for each in tries if each.fault == fault),
         }
         for fault, count in counts.items()
     }
-    met = all(each.equal and each.named for each in tries)
+    met = all(not each.different and each.named for each in tries)
     goal = "after every fault the study completes, equal to the undisturbed one; failures are lines"
     figures = {"goal": goal, "met": met, "results": results, "seconds_undisturbed": round(duration)}
     report("faults", figures, [], options.keep)

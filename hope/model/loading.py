@@ -1,5 +1,6 @@
 """Trained models on disk: ``model.safetensors`` and ``config.json``. No pickle is ever read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,19 @@ def save_weights(weights: dict[str, torch.Tensor], path: Path, **noted: str) -> 
     whole = {name: weight.contiguous() for name, weight in weights.items()}
     with whole_file(path) as temporary:
         save_file(whole, temporary, metadata={"format": "pt", **noted})
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order: the library writes them in another one each time."""
+    with open(path, "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+        assert len(text) == size, "the header has another form"
+        file.seek(8)
+        file.write(text)
 
 
 def describe_model(model: Decoder, stage: config.TrainStage) -> dict[str, Any]:

@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from hope.errors import UserError
 from hope.model.decoder import Decoder
-from hope.model.loading import initial_model, load_model, save_model, trained_tasks
+from hope.model.loading import initial_model, load_model, save_model, save_weights, trained_tasks
 from tests.conftest import tiny_arm
 
 
@@ -75,3 +76,15 @@ def test_a_damaged_or_foreign_model_is_one_clear_line(saved, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(UserError, match="model_type is not 'hope_decoder'"):
         load_model(tmp_path)
+
+
+def test_weights_with_notes_are_the_same_bytes_each_time(tmp_path):
+    weights = {"a": torch.arange(3.0), "b": torch.zeros(2, 2)}
+    notes = {"step": "3", "fingerprint": 'é"x', "other": "1", "more": "2"}
+    for number in range(4):
+        save_weights(weights, tmp_path / str(number), **notes)
+    contents = {(tmp_path / str(number)).read_bytes() for number in range(4)}
+    assert len(contents) == 1
+    with safe_open(tmp_path / "0", "pt") as opened:
+        assert opened.metadata() == {"format": "pt", **notes}
+        assert torch.equal(opened.get_tensor("a"), weights["a"])
