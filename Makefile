@@ -32,12 +32,13 @@ ui: $(INSTALLED)
 
 setup: $(INSTALLED)
 
-# The stamp file is removed first and written last, so that an interrupted install is repeated.
+# The stamp file is removed first and written last, so that an interrupted install is repeated. An environment behind a
+# link belongs to another clone too and is never emptied.
 $(INSTALLED): requirements.lock
 	@python=$(call quoted,PYTHON); wanted="Python 3.11 to 3.13"; \
 	command -v "$$python" > /dev/null || { echo "$$python: not found; install $$wanted, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }; \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "$$python is $$("$$python" --version 2>&1); $$wanted is needed: make PYTHON=/path/to/python3" >&2; exit 1; }; \
-	test -e $@ || "$$python" -m venv --clear $(VENV)
+	test -e $@ || test -L $(VENV) || "$$python" -m venv --clear $(VENV)
 	@rm -f $@
 	@echo "installing $$(grep -c == $<) packages into $(VENV): about 4 minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --requirement $<
