@@ -65,11 +65,15 @@ def prepare_corpus(settings: config.Corpus, output: Path) -> None:
     for folder in set((output / "parts").glob("*")) - set(folders):
         shutil.rmtree(folder)
     own = [index for index, folder in enumerate(folders) if settings.shards == 1 or not (folder / DESCRIPTION).exists()]
-    for index in own:
-        read_part(settings, index, folders[index])
     spill = output / ".spill"
     try:
+        for index in own:
+            read_part(settings, index, folders[index])
         _split([Part.open(folder) for folder in folders], settings, output, spill)
+    except BaseException:
+        for index in own:
+            shutil.rmtree(folders[index], ignore_errors=True)
+        raise
     finally:
         shutil.rmtree(spill, ignore_errors=True)
     for index in own:

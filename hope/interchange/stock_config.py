@@ -126,7 +126,7 @@ def rotations_of(parsed: Any) -> list[dict[str, Any]]:
     if not isinstance(rope, dict):
         return []
     parts = [part for part in rope.values() if isinstance(part, dict)]
-    return parts or [rope]
+    return [rope] if "rope_type" in rope or not parts else parts
 
 
 def _factors(rope: dict[str, Any], key: str, count: int, path: Path) -> Tensor:
@@ -179,9 +179,11 @@ def _rotation(parsed: Any, head_dim: int, path: Path) -> tuple[Tensor, int | Non
     """Return the frequencies of the components, and the number of rotated ones if not the whole head is rotated.
 
     Raises:
-        UserError: the frequencies change with the length of the text, or need an attention temperature.
+        UserError: the frequencies are not given, change with the length of the text, or need an attention temperature.
     """
-    (rope,) = rotations_of(parsed)
+    rope, *others = rotations_of(parsed) or [{}]
+    if others or not {"rope_type", "rope_theta"} <= rope.keys():
+        raise UserError(f"{path}: rope_parameters: expected one rope_type and one rope_theta for all layers")
     kind, base, half = rope["rope_type"], rope["rope_theta"], head_dim // 2
     # Llama and Mistral ignore this key and rotate whole heads.
     partial = parsed.model_type == "phi3"

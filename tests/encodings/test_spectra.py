@@ -50,7 +50,7 @@ def test_families_coincide_where_they_must(head_dim, length, base, cutoff):
         return spectrum(family, head_dim, length, base=base, **settings)
 
     hope, rope, half = at("hope"), at("rope").frequencies, head_dim // 2
-    kept = hope.model.kept
+    kept = hope.kept
     assert at("p_rope", p=2 * kept / head_dim) == hope
     assert at("clipped_rope", kind="hard") == at("clipped_rope", kind="hard", count=half - kept) == hope
     assert at("hope", freeze="listed", components=list(range(kept, half))) == hope

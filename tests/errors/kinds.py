@@ -404,12 +404,12 @@ KINDS: dict[str, list[Kind]] = {
         corpus(
             "an empty file",
             {"texts/a.txt": ""},
-            "corpus.files.paths: no document with any text in 1 files (1 empty documents); name files with text",
+            "corpus.files.paths: no document with any text (1 empty documents, 0 unreadable files); name files with text",
         ),
         corpus(
             "too short for the held-out documents",
             {"texts/a.txt": "short"},
-            "corpus.validation.long_documents: asks for 32 held-out documents of at least 8,000 characters; of 1 documents 0 are as long, and 0 of these can be held out (near copies together, at most half of the text); lower long_documents or long_characters, or add long documents",
+            "corpus.validation.long_documents: asks for 32 held-out documents of at least 8,000 characters; of 1 documents 0 are as long, and 0 of these can be held out (near copies together, at most half of the text); lower long_documents or long_characters, or add long documents; the whole corpus is one document: split it into several documents",
         ),
         corpus(
             "broken JSON in a row",

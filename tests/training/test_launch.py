@@ -123,7 +123,7 @@ def test_a_slurm_job_starts_one_agent_per_node(stage, tiny_data, tmp_path, monke
 
 
 def test_a_launcher_with_another_number_of_processes_is_refused(preloaded: Preloaded, stage, tiny_data, tmp_path):
-    run = preloaded.train(stage, tiny_data, tmp_path, TORCHELASTIC_RUN_ID="1", RANK="0", WORLD_SIZE="2")
+    run = preloaded.train(stage, tiny_data, tmp_path, TORCHELASTIC_RUN_ID="1", RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
     assert run.wait() == 1
     assert "1 x 1 processes (nodes x processes), but the launcher started 2; make them agree" in run.errors[0]
 

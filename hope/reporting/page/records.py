@@ -177,13 +177,12 @@ def reference_corpus(corpus: dict[str, Any], source: str, reference: Path = REFE
     Args:
         corpus: ``corpus.json``.
         source: the study's ``corpus.source``.
-        reference: file with ``python`` and ``digest`` of that corpus, or a list of such pairs.
+        reference: file with ``python`` and ``digest`` of that corpus.
     """
     if source != "python_stdlib" or not corpus.get("digest") or not reference.exists():
         return ""
-    content = read_json(reference)
-    known = content if isinstance(content, list) else [content]
-    if corpus["digest"] in {entry["digest"] for entry in known}:
+    documented = read_json(reference)
+    if corpus["digest"] == documented["digest"]:
         return render_piece("documented_corpus")
-    versions = [str(entry.get("python", "?")) for entry in known]
-    return render_piece("other_corpus", versions, corpus.get("origin", {}).get("python", "of another version"))
+    own = corpus.get("origin", {}).get("python", "of another version")
+    return render_piece("other_corpus", documented["python"], own)

@@ -203,13 +203,11 @@ def test_a_corpus_is_compared_with_the_documented_one(tmp_path: Path) -> None:
     path = tmp_path / "reference.json"
     mine = {"digest": "a", "origin": {"python": "3.13.1"}}
     assert reference_corpus(mine, "python_stdlib", path) == ""
-    documented = {"python": "3.11.2", "digest": "b"}
-    for reference in (documented, [documented]):
-        write_json(path, reference)
-        said = reference_corpus(mine, "python_stdlib", path)
-        assert "not the corpus" in said and "3.11.2" in said and "3.13.1" in said
-        assert "to the byte" in reference_corpus(mine | {"digest": "b"}, "python_stdlib", path)
-        assert reference_corpus(mine, "files", path) == ""
+    write_json(path, {"python": "3.11.2", "digest": "b"})
+    said = reference_corpus(mine, "python_stdlib", path)
+    assert "not the corpus" in said and "3.11.2" in said and "3.13.1" in said
+    assert "to the byte" in reference_corpus(mine | {"digest": "b"}, "python_stdlib", path)
+    assert reference_corpus(mine, "files", path) == ""
 
 
 def test_the_cost_of_the_stages_is_the_sum_of_their_jobs(judged_study: Path, tmp_path: Path) -> None:
