@@ -47,7 +47,7 @@ def tiny_arm(files: Path, **over: dict) -> config.Arm:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no worker ends with one of them alone."""
-    first = ["test_smoke.py", "test_launch.py", "test_worlds.py", "test_reproduce.py"]
+    first = ["test_smoke.py", "test_reruns.py", "test_launch.py", "test_worlds.py", "test_reproduce.py"]
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 
