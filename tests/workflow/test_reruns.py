@@ -168,6 +168,7 @@ def test_a_changed_file_of_the_corpus_makes_all_anew(project: Project) -> None:
     assert project.planned("--until", "tokenize_corpus") == {"prepare_corpus": 1, "tokenize_corpus": 1}
 
 
+@pytest.mark.slow
 def test_shards_are_jobs_of_their_own_and_a_changed_local_tokenizer_makes_tokens_anew(project: Project) -> None:
     texts = project.root / "texts"
     texts.mkdir()
