@@ -53,14 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, cannot be read, or is no JSON object.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+    content = _parsed(path, "delete it and run again")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object in braces; delete it and run again")
     return content
@@ -70,18 +63,25 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file that the user gave.
 
     Raises:
-        UserError: the file is missing, is not JSON, or holds something other than an object.
+        UserError: the file is missing, cannot be read, is not JSON, or holds something other than an object.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); get a whole copy of the file") from None
+    content = _parsed(path, "get a whole copy of the file")
     if not isinstance(content, dict):
         kind = {list: "a list", str: "a text", type(None): "null"}.get(type(content), "a single value")
         raise UserError(f"{path}: holds {kind}, not a JSON object; get the file from where the others come from")
     return content
+
+
+def _parsed(path: Path, remedy: str) -> Any:
+    """Return the content of a JSON file; ``remedy`` says what to do about one that is not valid."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid JSON ({error}); {remedy}") from None
 
 
 def sha256_of_file(path: Path) -> str:

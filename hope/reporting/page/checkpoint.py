@@ -1,5 +1,6 @@
 """The page about one checkpoint, analysed with the user's text."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,6 @@ def checkpoint_page(tables: ArmTables, facts: dict[str, Any]) -> str:
     """
     (encoding,) = tables.encodings
     rotary = tables.arm.is_rotary(encoding)
-    paths = {name: tables.figures / f"{name}.svg" for name in PICTURES}
     return (
         environment()
         .get_template("checkpoint.html.j2")
@@ -56,11 +56,7 @@ def checkpoint_page(tables: ArmTables, facts: dict[str, Any]) -> str:
             encoding=encoding,
             rotary=rotary,
             turning=f"{tables.kept(encoding)} of {tables.arm.model.head_dim // 2}" if rotary else "",
-            figures={
-                name: {"declared": figure_named(name), "picture": data_uri(path.read_bytes())}
-                for name, path in paths.items()
-                if path.exists()
-            },
+            figures=pictures(tables, PICTURES),
             in_short=_in_short(tables, facts),
             attention=_attention(tables) | {"table": _ushape_table(tables)},
             components=_chosen(tables) | {"table": _component_table(tables)} if rotary else {},
@@ -68,6 +64,16 @@ def checkpoint_page(tables: ArmTables, facts: dict[str, Any]) -> str:
             version=__version__,
         )
     )
+
+
+def pictures(tables: ArmTables, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return those of the named figures that were drawn, each with its declaration and its picture for a page."""
+    paths = {name: tables.figures / f"{name}.svg" for name in names}
+    return {
+        name: {"declared": figure_named(name), "picture": data_uri(path.read_bytes())}
+        for name, path in paths.items()
+        if path.exists()
+    }
 
 
 def _in_short(tables: ArmTables, facts: dict[str, Any]) -> list[str]:

@@ -7,11 +7,9 @@ import pandas as pd
 from hope import __version__, words
 from hope.measures import length_name
 from hope.measures.losses import per_token
-from hope.reporting.figures.declaration import figure_named
-from hope.reporting.page.checkpoint import spread, with_error
+from hope.reporting.page.checkpoint import pictures, spread, with_error
 from hope.reporting.page.tables import Cell, TableView
 from hope.reporting.page.templating import environment
-from hope.reporting.page.write import data_uri
 from hope.reporting.study_tables import ArmTables
 
 Losses = dict[str, dict[float, pd.Series]]
@@ -28,7 +26,6 @@ def evaluation_page(tables: ArmTables, facts: dict[str, Any]) -> str:
         facts: facts about model and text from :mod:`hope.reporting.evaluation`.
     """
     (encoding,) = tables.encodings
-    paths = {name: tables.figures / f"{name}.svg" for name in PICTURES}
     losses, contexts = _losses(tables), _contexts(tables)
     retrieval = tables.read("retrieval")
     return (
@@ -40,11 +37,7 @@ def evaluation_page(tables: ArmTables, facts: dict[str, Any]) -> str:
             study=tables.arm,
             facts=facts,
             encoding=encoding,
-            figures={
-                name: {"declared": figure_named(name), "picture": data_uri(path.read_bytes())}
-                for name, path in paths.items()
-                if path.exists()
-            },
+            figures=pictures(tables, PICTURES),
             in_short=_in_short(tables, losses, contexts, retrieval),
             losses=_loss_table(tables, losses),
             contexts=_context_table(tables, contexts),
