@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""What the README shows works as it stands there, and every page's links lead somewhere."""
 
 import re
 import subprocess
@@ -13,6 +13,9 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASE = ROOT / "config.yaml"
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("workflow/*/README.md"), ROOT / "benchmarks/README.md"]
+)
 
 
 def blocks(language: str) -> list[str]:
@@ -49,10 +52,18 @@ def test_the_encoding_of_ones_own_attends_as_it_says(tmp_path, monkeypatch):
     assert difference[:10].max() == 0 and difference[74:].max() < 1e-6
 
 
-def test_every_file_that_it_links_is_there():
-    linked = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
-    assert linked
-    assert not [path for path in linked if not (ROOT / path).exists()]
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", page.read_text(encoding="utf-8")):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
 
 
 def test_every_make_target_that_it_names_is_there():

@@ -11,6 +11,7 @@ import torch
 
 from hope.data.progress import ProgressLines
 from hope.model.threads import cpu_threads
+from hope.words import duration
 
 # A pass holds a few float32 arrays of tokens x MLP width: 16,384 tokens keep each below 0.6 GB at 3B
 # parameters. On a CPU smaller passes stay in the cache and are the faster ones.
@@ -42,7 +43,7 @@ class WholeWork:
         """Print how far the whole is, with this share of the current pass done; a whole one is counted as finished."""
         done = self.done + share * self.current
         left = (time.monotonic() - self.started) * max(0.0, self.total / done - 1) if done else 0.0
-        self.lines.report(f"{min(99, int(100 * done / max(self.total, done, 1e-9)))}%, {_clock(left)} left")
+        self.lines.report(f"{min(99, int(100 * done / max(self.total, done, 1e-9)))}%, {duration(left)} left")
         if share == 1:
             self.done, self.current = done, 0.0
 
@@ -80,13 +81,6 @@ def leave_out(cost: float) -> None:
     whole = _whole.get()
     if whole is not None:
         whole.total -= cost
-
-
-def _clock(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def row_slices(rows: int, length: int, device: torch.device, what: str) -> Iterator[slice]:
@@ -145,4 +139,4 @@ def _reported(slices: list[slice], rows: int, length: int, what: str) -> Iterato
             continue
         rate = piece.stop * length / (time.monotonic() - started)
         left = (rows - piece.stop) * length / rate
-        progress.report(f"{100 * piece.stop // rows}%, {rate:,.0f} tokens/s, {left:.0f} s left")
+        progress.report(f"{100 * piece.stop // rows}%, {rate:,.0f} tokens/s, {duration(left)} left")

@@ -1,5 +1,6 @@
 """The profiles: the one that loads by itself, and those that take its place."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def test_every_job_that_computes_with_a_model_asks_for_a_gpu(name: str, project:
     resources = read(ROOT / "workflow" / "profiles" / name / "config.yaml")["set-resources"]
     on_models = {rule for rule in project.planned() if rule.startswith(("train_", "analyze_", "evaluate_"))}
     assert on_models | {"train_main"} == {rule for rule, wanted in resources.items() if wanted["gpu"] == 1}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in OTHERS if "set-threads" in read(path)], ids=lambda path: path.parent.name
+)
+def test_a_job_for_all_cores_of_a_machine_fits_on_a_node(path: Path) -> None:
+    rules = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
+    greedy = {
+        rule.partition(":")[0] for rule in re.split(r"^rule ", rules, flags=re.MULTILINE) if "threads: 1024" in rule
+    }
+    local = set(re.findall(r"^    (\w+),$", rules.partition("localrules:\n")[2], re.MULTILINE))
+    assert greedy - local == read(path)["set-threads"].keys()
 
 
 QSUB = """#!/bin/sh

@@ -230,7 +230,7 @@ def test_what_was_stopped_goes_on_and_has_one_line_of_progress(
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "look"}
     said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("report")]
     assert said[0] == f"{output}: goes on after 7 finished passes"
-    shares = [int(found[1]) for line in said[1:] if (found := re.match(r"analysis: (\d+)%, \d+ s left after", line))]
+    shares = [int(found[1]) for line in said[1:] if (found := re.match(r"analysis: (\d+)%, [\d.]+ s left after", line))]
     assert len(shares) == len(said) - 1 and shares == sorted(shares) and shares[-1] >= 90
 
 
