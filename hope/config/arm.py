@@ -264,7 +264,7 @@ class Arm(Section):
             names |= {f"evaluation/{name}" for name in ("extrapolation", "context", "strided")}
             names |= {f"analysis/{name}" for name in ("profile", "ushape", "divergence", "components", "activation")}
             names |= {f"analysis/{name}" for name in ("kernel_trained", "intervention", "dynamics")}
-            names |= {"theory/kernel", "theory/kernel_sweep", "theory/kernel_sizes"}
+            names |= {"theory/kernel", "theory/kernel_sweep", "theory/kernel_sizes", "data/documents"}
         if self.retrieval.tasks:
             names.add("evaluation/retrieval")
         return {f"{name}.parquet" for name in names}

@@ -16,6 +16,7 @@ from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
 from hope.files import read_json
 from hope.paths import StudyPaths
+from hope.reporting.documents import read_documents
 from hope.reporting.estimates import Observations
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ class ArmTables:
         """By encoding, the earlier encoding that it coincides with at the arm's sizes."""
         shape = encoding_shape(self.arm.model, self.length)
         return coinciding([self.arm.encoding(name) for name in self.encodings], shape)
+
+    @cached_property
+    def documents(self) -> pd.DataFrame:
+        """The documents of the arm's corpus, as :func:`read_documents` returns them."""
+        return read_documents(self.paths, self.arm.data_key)
 
     @cached_property
     def observations(self) -> Observations:

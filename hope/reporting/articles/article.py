@@ -9,8 +9,9 @@ from hope.reporting.figures.declaration import declared_figures, figure_named
 from hope.reporting.figures.draw import draw_one
 from hope.reporting.figures.files import save_svg
 from hope.reporting.page.claims import claim_views
+from hope.reporting.page.data import data_view
 from hope.reporting.page.tables import TABLES, one_table
-from hope.reporting.page.templating import render_piece
+from hope.reporting.page.templating import environment, render_piece
 from hope.reporting.page.write import data_uri
 from hope.reporting.study_tables import StudyTables
 
@@ -50,6 +51,17 @@ class Article:
         """Return a sentence about the arm: its encodings, sizes and training."""
         labels = [self.tables.label(name) for name in self.tables.encodings]
         return Piece(render_piece("arm_facts", self.study.study.study, self.tables.name, self.tables.arm, labels))
+
+    def data(self) -> Piece:
+        """Return what was read, left out and held out of each corpus of the study, or a line that there is none."""
+        keys: dict[str, list[str]] = {}
+        for name, tables in self.study.arms.items():
+            if tables.arm.reads_text:
+                keys.setdefault(tables.arm.data_key, []).append(name)
+        views = {tuple(arms): view for key, arms in keys.items() if (view := data_view(self.study.paths, key))}
+        if not views:
+            return _sentences(["The study has no prepared corpus."])
+        return Piece(environment().get_template("data.html.j2").render(views=views))
 
     def figure(self, name: str) -> Piece:
         """Return a figure with its caption, drawn now from the study's tables, or a line that there are no data for it.

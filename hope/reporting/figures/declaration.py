@@ -38,7 +38,8 @@ class FigureDeclaration:
         alt: description for a reader who cannot see the figure.
         across: True if it is drawn once for the whole study, False if once per arm that has the tables.
         needs: the tables that the figure cannot be drawn without: ``room/file`` with the room ``model``, ``analysis``
-            or ``evaluation`` of a model, or ``theory`` or ``tables`` of the study; or a file at the top of the study.
+            or ``evaluation`` of a model, or ``theory``, ``tables`` or ``data`` of the study; or a file at the top of
+            the study.
     """
 
     name: str

@@ -41,6 +41,8 @@ def _has_rows(tables: StudyTables | ArmTables, table: str) -> bool:
         return (tables.paths.root / path).exists()
     if isinstance(tables, StudyTables):
         return any(_has_rows(arm, table) for arm in tables.arms.values())
+    if path.parent.name == "data":
+        return not tables.documents.empty
     rows = tables.theory(path.stem) if path.parent.name == "theory" else tables.read(path.stem)
     return not rows.empty
 

@@ -15,7 +15,6 @@ from hope.catalogue import FAMILIES
 from hope.files import sha256_of_file, write_text
 from hope.reporting.figures.declaration import study_figures
 from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views, judged_claims
-from hope.reporting.page.data import data_view
 from hope.reporting.page.records import Records, read_if_there, reference_corpus
 from hope.reporting.page.tables import report_tables
 from hope.reporting.page.templating import environment
@@ -153,7 +152,6 @@ def _data(tables: ArmTables) -> dict[str, Any]:
         "validation": splits["validation"],
         "tokenizer": digest,
         "reference": reference_corpus(corpus, tables.arm.corpus.source),
-        "view": data_view(tables.paths, tables.arm.data_key),
     }
 
 

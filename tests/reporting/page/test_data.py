@@ -1,6 +1,7 @@
 """What the report says about a corpus, against the corpus itself."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from hope.data.corpus import prepare_corpus
 from hope.data.tokenize import tokenize_corpus
 from hope.data.tokens import TokenCorpus
 from hope.paths import StudyPaths
+from hope.reporting.documents import read_documents
+from hope.reporting.figures.documents import documents
 from hope.reporting.page.data import data_view
 from hope.reporting.page.templating import environment
 from tests.reporting.pages import broken_joins
@@ -58,7 +61,7 @@ def test_the_facts_are_those_of_the_corpus(study: StudyPaths) -> None:
 
 
 def test_the_page_names_what_was_dropped_cut_and_damaged(study: StudyPaths) -> None:
-    text = environment().get_template("data.html.j2").render(view=data_view(study, "key"))
+    text = environment().get_template("data.html.j2").render(views={("text",): data_view(study, "key")})
     for said in (
         "1 exact copy (such as web/01.txt, a copy of web/00.txt)",
         "1 empty document",
@@ -69,6 +72,28 @@ def test_the_page_names_what_was_dropped_cut_and_damaged(study: StudyPaths) -> N
     ):
         assert said in " ".join(text.split()), said
     assert broken_joins(text) == []
+
+
+def test_the_figure_counts_every_document_once(study: StudyPaths) -> None:
+    frame = read_documents(study, "key")
+    assert frame.groupby("split")["tokens"].sum().to_dict() == {
+        side: TokenCorpus.open(study.data("key") / side).tokens for side in ("train", "validation")
+    }
+    tables = SimpleNamespace(documents=frame, length=32, paths=study, arm=SimpleNamespace(data_key="key"))
+    drawing = documents(tables)  # type: ignore[arg-type]
+    assert drawing is not None
+    by = drawing.data.groupby(["panel", "side"])
+    held = int((frame["split"] == "validation").sum())
+    assert by["documents"].sum().to_dict() == {
+        ("length", "train"): len(frame) - held,
+        ("length", "validation"): held,
+        ("overlap", "validation"): held,
+    }
+    assert by["share"].sum().to_numpy() == pytest.approx(1)
+    one = drawing.data.query("panel == 'length' and side == 'train'").iloc[-1]
+    inside = frame[(frame["split"] == "train") & (frame["tokens"] >= 32 * one["start"] - 1e-9)]
+    assert len(inside) == one["documents"]
+    assert inside["tokens"].sum() / frame.query("split == 'train'")["tokens"].sum() == pytest.approx(one["share"])
 
 
 def test_a_corpus_that_is_not_there_has_no_facts(tmp_path: Path) -> None:
