@@ -18,6 +18,6 @@ def data_view(paths: StudyPaths, key: str) -> dict[str, Any]:
     if "sources" not in corpus:
         return {}
     documents = read_documents(paths, key)
-    tokens = {} if documents.empty else documents.groupby("source")["tokens"].sum()
+    tokens = dict(documents.groupby("source")["tokens"].sum()) if len(documents) else {}
     sources = [{"name": name, **facts, "tokens": int(tokens.get(name, 0))} for name, facts in corpus["sources"].items()]
     return {"corpus": corpus, "sources": sources, "unknown": read_if_there(paths.data(key) / "unknown.json")}
