@@ -218,11 +218,37 @@ def _write_record(path: Path, stage: str, seconds: float) -> None:
 
 
 def _write_data(paths: StudyPaths, arm: Arm) -> None:
-    corpus = {"digest": "a" * 64, "origin": {"python": "3.11.0"}, "documents": 24, "characters": 96_000}
+    """A corpus of 20 documents for training and 4 held out, with 500 tokens each."""
+    sides = {"train": 20, "validation": 4}
+    count, folder = sum(sides.values()), paths.data(arm.data_key)
+    source = {"documents": count, "documents_read": count + 1, "share": 1.0, "bytes": 96_000, "lengths": [4_000] * 5}
+    corpus = {
+        "digest": "a" * 64,
+        "origin": {"python": "3.11.0"},
+        "documents": count,
+        "characters": 96_000,
+        "sources": {"files": source},
+        "dropped_duplicates": 1,
+        "duplicates": [{"copy": "b.txt", "kept": "a.txt"}],
+        **dict.fromkeys(("dropped_empty", "dropped_unreadable", "dropped_by_weight", "cut_documents", "remarked"), 0),
+        "cut": [],
+        "groups": count - 1,
+        "largest_group": 2,
+        "near_copies": [["c.txt", "d.txt"]],
+        "split": {"validation": {"documents": 4}},
+        "overlap": {
+            "mean": 0.05,
+            "most": [{"document": "e.txt", "share": 0.2}],
+            "documents_up_to": {"0.0": 3, "0.01": 0, "0.1": 0, "0.5": 1, "1.0": 0},
+        },
+    }
     write_json(paths.corpus(arm.data_key) / "corpus.json", corpus)
+    documents = pd.DataFrame({"split": np.repeat([*sides], [*sides.values()]), "source": "files", "characters": 4_000})
+    _table(paths.corpus(arm.data_key) / "documents.parquet", documents)
     manifest = {"vocabulary": VOCABULARY, "tokens": 12_000, "tokenizer_sha256": "d" * 64, "digest": "e" * 64}
-    for split in ("train", "validation"):
-        write_json(paths.data(arm.data_key) / split / "manifest.json", manifest)
+    for split, number in sides.items():
+        write_json(folder / split / "manifest.json", manifest)
+        np.arange(0, 500 * (number + 1), 500, dtype="<i8").tofile(folder / split / "documents.bin")
 
 
 def _write_model(folder: Path, arm: Arm, noise: _Noise) -> None:

@@ -36,7 +36,7 @@ def each_step(preloaded: Preloaded, stage: config.TrainStage, tiny_data: Path, t
 
 
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
-@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+@pytest.mark.parametrize("zero", [0, pytest.param(1, marks=pytest.mark.slow), 2, 3])
 def test_all_stages_and_processes_have_one_loss_curve_without_any_program_on_the_path(
     zero: int, processes: int, preloaded: Preloaded, stage: config.TrainStage, each_step: Path, tiny_data, tmp_path
 ) -> None:

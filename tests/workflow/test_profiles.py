@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.project import Project
+from tests.workflow.project import Project, make_project
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / "profiles" / "default" / "config.yaml"
@@ -18,8 +18,20 @@ def read(path: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def test_the_default_profile_loads_by_itself(project: Project) -> None:
-    done = project.snakemake("--dry-run")
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project of which nothing was run, for plans alone."""
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def plan(untouched: Project) -> dict[str, int]:
+    """The number of jobs of each rule with the default profile."""
+    return untouched.planned()
+
+
+def test_the_default_profile_loads_by_itself(untouched: Project) -> None:
+    done = untouched.snakemake("--dry-run")
     assert "Using workflow specific profile profiles/default" in done.stdout
 
 
@@ -30,16 +42,15 @@ def test_another_profile_repeats_what_the_default_one_sets(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.parent.name)
-def test_another_profile_plans_the_same_jobs(project: Project, path: Path) -> None:
-    plan = project.planned("--workflow-profile", str(path.parent.relative_to(ROOT)))
-    assert plan == project.planned()
+def test_another_profile_plans_the_same_jobs(untouched: Project, plan: dict[str, int], path: Path) -> None:
+    assert untouched.planned("--workflow-profile", str(path.parent.relative_to(ROOT))) == plan
     assert (plan["train_text"], plan["train_retrieval"]) == (3, 1)
 
 
 @pytest.mark.parametrize("name", ["gpu-node", "slurm-gpu"])
-def test_every_job_that_computes_with_a_model_asks_for_a_gpu(name: str, project: Project) -> None:
+def test_every_job_that_computes_with_a_model_asks_for_a_gpu(name: str, plan: dict[str, int]) -> None:
     resources = read(ROOT / "workflow" / "profiles" / name / "config.yaml")["set-resources"]
-    on_models = {rule for rule in project.planned() if rule.startswith(("train_", "analyze_", "evaluate_"))}
+    on_models = {rule for rule in plan if rule.startswith(("train_", "analyze_", "evaluate_"))}
     assert on_models | {"train_main"} == {rule for rule, wanted in resources.items() if wanted["gpu"] == 1}
 
 

@@ -47,9 +47,8 @@ def test_a_whole_run_refuses_another_beside_it_and_says_where_to_look(project: P
     assert len([step for step, _ in project.calls() if step == "train"]) == MODELS
 
 
-@pytest.mark.parametrize(
-    "killed", ["all", *(pytest.param(part, marks=pytest.mark.slow) for part in ("command", "engine", "trainers"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["all", "command", "engine", "trainers"])
 def test_a_run_killed_anywhere_is_completed(project: Project, killed: str) -> None:
     command = project.reproduce(STAND_IN_SECONDS="2")
     project.wait_for_training()

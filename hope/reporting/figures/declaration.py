@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ORDER = (
     "story", "claims", "loss", "extensions", "retrieval", "comparisons", "attention", "components", "intervention",
-    "divergence", "kernels", "training",
+    "divergence", "kernels", "training", "documents",
 )  # fmt: skip
 """The files in the report's order; other files follow. Within a file figures keep the order of the text."""
 

@@ -27,9 +27,9 @@ NAMES = {"train": "training", "validation": "held out"}
 def documents(tables: ArmTables) -> Drawing | None:
     """Draw the share of each side's tokens by length of the document, and the overlap of held-out documents.
 
-    Data, one row per bar: ``panel`` (length or overlap), ``side``, ``start`` and ``end`` (of the length in L, or of
-    the share of phrases that the training side has too), ``documents``, and ``share`` (of the side's tokens; for
-    overlap of the held-out documents).
+    Data, one row per bar: ``panel`` (length or overlap), ``side`` (train or validation), ``start`` and ``end`` (of the
+    bar: length in L, or share of the phrases that the training side has too), ``documents``, and ``share`` (of the
+    side's tokens; for the overlap, of the held-out documents).
     """
     data = pd.concat([_lengths(tables), _overlap(tables)], ignore_index=True)
     figure, ((left, right),) = new_figure(9.4, 3.4, 1, 2, width_ratios=[3, 2])

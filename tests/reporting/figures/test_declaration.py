@@ -36,7 +36,7 @@ def test_the_report_keeps_its_order() -> None:
         "story", "claims", "loss_by_position", "context_gain", "extensions", "retrieval", "retrieval_depth",
         "comparisons", "comparisons_hope", "attention_profile", "ushape_heads", "components", "activation",
         "intervention", "divergence", "kernel", "kernel_sizes", "kernel_sweep", "kernel_trained",
-        "training_dynamics", "training_loss",
+        "training_dynamics", "training_loss", "documents",
     ]  # fmt: skip
 
 
