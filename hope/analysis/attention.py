@@ -1,6 +1,6 @@
 """The attention analysis of one model: where its heads attend, and which components cause it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def analyze_windows(
     trained = subject.trained
     length, encoding = trained.training_length, trained.encoding
     ends = query_ends(settings, length)
-    permuted = torch.from_numpy(shuffled(cut, start_token))
+    permuted = torch.from_numpy(shuffled(cut, start_token, ends))
     limits = [limit for limit in (encoding.longest, encoding.span) if limit is not None]
     ends = [end for end in ends if end <= min(limits, default=end)]
     if length not in ends:
@@ -209,17 +209,20 @@ def query_ends(settings: config.Analysis, training_length: int) -> list[int]:
     return ends
 
 
-def shuffled(windows: np.ndarray, start_token: bool) -> np.ndarray:
+def shuffled(windows: np.ndarray, start_token: bool, ends: Sequence[int]) -> np.ndarray:
     """Return windows with the tokens of each in a random order, the same for every model.
 
-    Any pattern over distance that attention keeps then does not depend on which tokens are near or far.
+    Any pattern over distance that attention keeps then does not depend on which tokens are near or far. The queries at
+    each end see the same tokens as in the windows: tokens change places only between two ends.
 
     Args:
         windows: token ids ``[windows, tokens]``.
         start_token: whether each begins with a start token, which stays in its place.
+        ends: of the groups of queries, in tokens, rising.
     """
-    body = generator("analysis", "shuffled tokens", WINDOW_SEED).permuted(windows[:, start_token:], axis=1)
-    return np.concatenate([windows[:, :start_token], body], axis=1)
+    random = generator("analysis", "shuffled tokens", WINDOW_SEED)
+    first, *blocks = np.split(windows, [int(start_token), *ends], axis=1)
+    return np.concatenate([first, *(random.permuted(block, axis=1) for block in blocks)], axis=1)
 
 
 def _components(model: LanguageModel, scope: Scope, chosen_from: int) -> Components | None:

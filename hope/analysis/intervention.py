@@ -47,7 +47,7 @@ def intervene(
     Returns:
         By name, one number per document: ``index_without_sink``, the U-shape index at the last queries within L, mean
         over layers and heads; ``loss_within``, the mean loss in nats per token at positions 0 to L - 1; ``loss_past``,
-        the same from L to 2 L - 1 or to the last token, left out where no token lies past L.
+        the same from L to 2 L - 1, left out where the windows end before.
     """
     length = model.training_length
     scope = Scope(model.shape.layers, model.shape.heads, [length], queries, len(tokens))
@@ -69,7 +69,7 @@ def measures_of(index: NDArray[np.float64], losses: Tensor, length: int) -> dict
     """
     values = losses[:, : REACH * length].double().numpy()
     measures = {"index_without_sink": index.mean(axis=(0, 1)), "loss_within": values[:, :length].mean(axis=1)}
-    if values.shape[1] > length:
+    if values.shape[1] == REACH * length:
         measures["loss_past"] = values[:, length:].mean(axis=1)
     return measures
 

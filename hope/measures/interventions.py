@@ -37,7 +37,12 @@ def loss_within_change(table: DataFrame, length: int, intervention: str, compone
     return _change(table, "loss_within", intervention, components)
 
 
-@measure("change of the loss from L to 2L, {components} components {intervention}", **LOSS, **CHANGE)
+@measure(
+    "change of the loss from L to 2L, {components} components {intervention}",
+    needs=("analysis.multiples up to 2", lambda arm: arm.analysis.multiples[-1] >= 2),
+    **LOSS,
+    **CHANGE,
+)
 def octave_loss_change(table: DataFrame, length: int, intervention: str, components: str) -> Series:
     """Change of the loss at positions L to 2L when the components are changed."""
     return _change(table, "loss_past", intervention, components)

@@ -67,19 +67,19 @@ SIZES: Settings = FORMULA | {"source": Source("theory", "kernel_sizes")}
 """Of measures over all sizes in use: the worst size counts."""
 
 
-@measure("largest gap between kernel and floor, over sizes", **SIZES)
+@measure("largest mean gap between kernel and floor, over sizes", **SIZES)
 def worst_floor_gap(table: DataFrame, arm: Arm, encoding: str) -> float | None:
-    """Largest gap, over the sizes in use, between HoPE's mean kernel from 8L to 16L and its floor 1 - 2K/d."""
+    """Largest gap, over the sizes in use, between HoPE's kernel, averaged from 8L to 16L, and its floor."""
     return float((table["hope_far"] - table["hope_floor"]).abs().max()) if encoding == "hope" else None
 
 
-@measure("smallest rise above RoPE's kernel, over sizes", **SIZES)
+@measure("smallest mean rise above RoPE's kernel, over sizes", **SIZES)
 def worst_rise_above_rope(table: DataFrame, arm: Arm, encoding: str) -> float | None:
-    """Smallest amount, over the sizes in use, by which HoPE's mean kernel from 8L to 16L lies above RoPE's."""
+    """Smallest amount, over the sizes in use, by which HoPE's kernel, averaged from 8L to 16L, is above RoPE's."""
     return float((table["hope_far"] - table["rope_far"]).min()) if encoding == "hope" else None
 
 
-@measure("largest gap of the bounds within L, over sizes", **SIZES)
+@measure("largest mean gap of the bounds within L, over sizes", **SIZES)
 def worst_bound_gap(table: DataFrame, arm: Arm, encoding: str) -> float | None:
     """Largest mean gap, over the sizes in use, between the summation bounds of HoPE and RoPE within L."""
     return float(table["bound_gap"].max()) if encoding == "hope" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hope.measures.measure import Source, measure
@@ -19,8 +20,8 @@ def tokens_to_learn(table: DataFrame, length: int) -> Series:
     """Tokens from which on nine of ten answers of the synthetic examples get more than half of the probability.
 
     The share of right answers is at least as large. The examples of every step are new. The share must hold to the
-    end of training, so where other tasks follow a lead-in, for those too. A training that does not reach it counts
-    with all of its tokens; one without examples has no value.
+    end of training, so where other tasks follow a lead-in, for those too. Infinite for a training that does not
+    reach it; one without examples has no value.
     """
     import pandas as pd
 
@@ -28,4 +29,4 @@ def tokens_to_learn(table: DataFrame, length: int) -> Series:
         return pd.Series(dtype="float64")
     points = table.dropna(subset="likely_answers").sort_values("tokens")
     lasting = points.loc[(points["likely_answers"] >= LEARNED)[::-1].cummin()[::-1], "tokens"]
-    return pd.Series({0: float(lasting.iloc[0] if len(lasting) else table["tokens"].iloc[-1])})
+    return pd.Series({0: float(lasting.iloc[0]) if len(lasting) else math.inf})

@@ -4,6 +4,8 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hope.files import sha256_of_file, write_json
 from hope.measures import known
 from hope.reporting.claims_check import absent, check_claims
@@ -16,6 +18,7 @@ from hope.reporting.study_tables import ArmTables, StudyTables, read_table
 from hope.reporting.summaries import write_summary
 from hope.reporting.verdicts import rule
 from hope.statistics import Estimate, equivalence, holm
+from hope.words import listed, plural
 
 
 def judge(study: Path, claims: Path) -> None:
@@ -107,7 +110,12 @@ def _cell_or_constant(side: Side) -> Cell | float:
 
 
 def _why_no_numbers(part: Part, observations: Observations) -> str:
-    missing = [side.words for side in part.sides.values() if observations.matrix(_cell(side)).empty]
+    matrices = {side.words: observations.matrix(_cell(side)) for side in part.sides.values()}
+    unreached = {words: int(np.isinf(matrix).any(axis="columns").sum()) for words, matrix in matrices.items()}
+    if any(unreached.values()):
+        never = [f"{words} in {plural(count, 'seed')}" for words, count in unreached.items() if count]
+        return f"Never reached in training: {listed(never)}, so that there is no number to compare."
+    missing = [words for words, matrix in matrices.items() if matrix.empty]
     why = f"{' and '.join(missing)} was not measured"
     return f"The study has no endpoint for it: {why if missing else 'its sides share no seed and unit'}."
 

@@ -111,12 +111,20 @@ class Part(Section):
         """The encodings of its sides, each once."""
         return list(dict.fromkeys(side.encoding for side in self.sides.values() if side.encoding is not None))
 
+    def has_room(self, baseline: float) -> bool:
+        """Return whether an effect that counts is possible from this level of the baseline; a share ends at 0 and 1."""
+        if self.smallest_effect is None or not known(self.treatment.endpoint).points:
+            return True
+        return self.smallest_effect <= (1 - baseline if self.direction == "higher" else baseline)
+
     @model_validator(mode="after")
     def _is_whole(self) -> "Part":
         if self.treatment.encoding is None:
             raise ValueError("treatment: give an encoding and a measure, not a constant")
         if (self.direction == "equal") and self.kind != "exact":
             raise ValueError("direction 'equal' is for kind 'exact'; use 'non_inferiority' with a margin")
+        if {known(side.endpoint).unit == "formula" for side in self.sides.values()} != {self.kind == "exact"}:
+            raise ValueError("kind 'exact' is for measures that follow from formulas, and these take no other kind")
         wanted, other = "smallest_effect", "margin"
         if self.kind == "non_inferiority" or self.direction == "equal":
             wanted, other = other, wanted
@@ -130,6 +138,11 @@ class Part(Section):
             raise ValueError(
                 f"pilot.level {self.pilot.level:g} lies outside informative, {ends.lowest:g} to {ends.highest:g}: "
                 "choose an endpoint at which the baseline lies between its floor and its ceiling"
+            )
+        if self.pilot and not self.has_room(self.pilot.level):
+            raise ValueError(
+                f"pilot.level {self.pilot.level:g} leaves no room for an effect of smallest_effect "
+                f"{self.smallest_effect:g}; choose an endpoint at which the baseline is further from its bound"
             )
         return self
 

@@ -82,7 +82,7 @@ def _row(
         return None
     estimate = difference.estimate
     # Models that answer every prompt alike, for example at their ceiling, may differ on other prompts.
-    known_noise = estimate.decides and not (measure.points and estimate.variance == 0)
+    known_noise = estimate.decides and estimate.variance > 0
     numbers = interval_columns(estimate, confidence)
     numbers["detectable"] = estimate.detectable(confidence)
     if not known_noise:

@@ -144,11 +144,11 @@ class Observations:
         return None if matrix.empty else crossed_mean(matrix.to_numpy())
 
     def difference(self, treatment: Cell, baseline: Cell | float) -> Difference | None:
-        """Return treatment minus baseline, paired by seed and unit; None where no pair exists."""
+        """Return treatment minus baseline, paired by seed and unit; None without a pair, or with an infinite value."""
         above = self.matrix(treatment)
         below = self.matrix(baseline) if isinstance(baseline, Cell) else above * 0 + baseline
         above, below = paired(above, below)
-        if above.empty:
+        if above.empty or not (np.isfinite(above).all(axis=None) and np.isfinite(below).all(axis=None)):
             return None
         pair = np.ascontiguousarray(above), np.ascontiguousarray(below)
         return Difference(crossed_difference(*pair), float(np.mean(pair[0])), float(np.mean(pair[1])))

@@ -85,8 +85,9 @@ def _compared(tables: ArmTables, measure: str, task: str | None = None) -> list[
     if rows.empty or baseline is None:
         return []
     row = rows.sort_values("multiple").iloc[-1]
-    levels = [tables.observations.level(Cell(name, Endpoint.of(row.to_dict()))) for name in (ENCODING, baseline)]
-    own, other = (level.mean for level in levels if level is not None)
+    endpoint = Endpoint.of(row.to_dict())
+    difference = tables.observations.difference(Cell(ENCODING, endpoint), Cell(baseline, endpoint))
+    assert difference is not None, "the table has this comparison"
     return [
         {
             "measure": measure,
@@ -95,8 +96,8 @@ def _compared(tables: ArmTables, measure: str, task: str | None = None) -> list[
             "before": length_name(row["multiple"] / 2),
             "encoding": ENCODING,
             "baseline": baseline,
-            "own": own,
-            "other": other,
+            "own": difference.treatment,
+            "other": difference.baseline,
             "estimate": float(row["estimate"]),
             "low": None if pd.isna(row["low"]) else float(row["low"]),
             "high": None if pd.isna(row["high"]) else float(row["high"]),

@@ -20,8 +20,8 @@ class Ruling:
 
     Attributes:
         verdict: by the interval at the study's confidence, before any correction.
-        p: the largest 1 - confidence at which the interval leaves the part open; None for exact numbers and for a
-            single seed.
+        p: the largest 1 - confidence at which the interval leaves the part open; None for exact numbers, for a
+            single seed, and where all observations are equal.
         reason: the verdict in one sentence.
     """
 
@@ -47,6 +47,8 @@ def rule(part: Part, difference: Difference, confidence: float) -> Ruling:
     shown = shown_estimate(part, estimate, confidence)
     if not estimate.decides:
         return Ruling("inconclusive", None, f"{name} is {shown}: a single seed cannot tell encodings from chance.")
+    if estimate.variance == 0:
+        return Ruling("inconclusive", None, f"{name} is {shown}: without any spread the noise is not known.")
     sign = 1.0 if part.direction == "higher" else -1.0
     low, high = sorted(sign * limit for limit in estimate.interval(confidence))
     mean, bar, null = sign * estimate.mean, part.smallest_effect or 0.0, 0.0
@@ -89,6 +91,8 @@ def _uninformative(part: Part, difference: Difference) -> str:
         return f"both are at the ceiling (above {part.informative.highest:g}), where the task cannot tell them apart"
     if max(sides) < part.informative.lowest:
         return f"both are at the floor (below {part.informative.lowest:g}), where the task cannot tell them apart"
+    if not part.has_room(difference.baseline):
+        return f"from {difference.baseline:.3g} an effect of the {part.smallest_effect:g} that counts is not possible"
     return ""
 
 

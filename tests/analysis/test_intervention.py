@@ -186,14 +186,15 @@ def test_the_model_is_left_as_it_was(decoder, tokens, mode):
     assert torch.equal(encoding.frequencies, before)
 
 
-def test_past_ends_where_the_tokens_or_two_lengths_end(decoder):
+def test_past_is_from_one_length_to_two_or_not_at_all(decoder):
     model = decoder("rope")
     tokens = torch.randint(0, 64, (2, 129), generator=torch.Generator().manual_seed(3))
     losses = plain_losses(model, tokens)
-    for size, stop in ((129, 64), (41, 40)):
+    for size in (129, 65):
         found = intervene(model, tokens[:, :size], QUERIES)
-        np.testing.assert_allclose(found["loss_past"], losses[:, 32:stop].mean(axis=1), rtol=1e-5)
-    assert "loss_past" not in intervene(model, tokens[:, :33], QUERIES)
+        np.testing.assert_allclose(found["loss_past"], losses[:, 32:64].mean(axis=1), rtol=1e-5)
+    for size in (64, 33):
+        assert "loss_past" not in intervene(model, tokens[:, :size], QUERIES)
 
 
 def test_the_table_has_every_mode_and_averages_the_sets(decoder, tokens, folder):

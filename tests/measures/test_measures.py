@@ -154,8 +154,8 @@ def test_tokens_to_learn_are_those_from_which_on_nine_of_ten_are_likely():
         ([0.95, 0.2, 0.91, 0.95], 300.0),  # other tasks came, and are learned too
         ([0.2, 0.95, np.nan, 0.95], 200.0),  # steps without examples do not count
         ([np.nan, np.nan, 0.3, 0.93], 400.0),
-        ([0.1, 0.2, 0.3, 0.89], 400.0),  # never reached: all tokens
-        ([0.95, 0.2, 0.3, np.nan], 400.0),
+        ([0.1, 0.2, 0.3, 0.89], np.inf),  # never reached
+        ([0.95, 0.2, 0.3, np.nan], np.inf),
     ):
         history = pd.DataFrame({"step": [1, 2, 3, 4], "tokens": [100, 200, 300, 400], "likely_answers": likely})
         assert {endpoint: dict(values) for endpoint, values in measured({"history": history}, small(4))} == {

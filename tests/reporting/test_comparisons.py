@@ -19,7 +19,7 @@ from hope.reporting.claims_file import Part, load_claims
 from hope.reporting.comparisons import COLUMNS, comparisons, pairs
 from hope.reporting.endpoints import write_endpoints
 from hope.reporting.estimates import COLUMNS as ENDPOINTS
-from hope.reporting.estimates import Observations
+from hope.reporting.estimates import Cell, Observations
 from hope.reporting.page.tables import one_table
 from hope.reporting.page.write import write_report
 from hope.reporting.study_tables import StudyTables
@@ -106,6 +106,11 @@ def test_each_row_is_paired_and_has_its_size_its_interval_and_the_smallest_detec
     alike = comparisons({TEXT: observed(right, rope=0 * own + 1, alibi=0 * own + 1)}, tables, {}, 0).iloc[0]
     assert alike["estimate"] == 0.0
     assert alike[["low", "high", "p", "detectable", "points_low"]].isna().all()
+    # Levels are those of the seeds that both sides have: with others they would not fit their difference.
+    uneven = observed(rope=np.array([[0.8], [0.8]]), alibi=np.array([[0.9], [0.9], [0.2], [0.2]]))
+    difference = uneven.difference(Cell("alibi", LOSS), Cell("rope", LOSS))
+    assert difference is not None
+    assert [difference.treatment, difference.baseline, difference.estimate.mean] == pytest.approx([0.9, 0.8, 0.1])
     # Without a baseline there are all columns and no rows.
     assert list(comparisons({TEXT: observed()}, tables, {}, 0)) == COLUMNS
     assert comparisons({TEXT: observed(alibi=own)}, tables, {}, 0).empty

@@ -33,8 +33,9 @@ _PERPLEXITY = "perplexity, percent"
     title="All comparisons with RoPE",
     look=(
         "Every measure in which encodings are compared, one column per encoding of several seeds. Diamonds are primary "
-        "endpoints of claims; circles are exploratory and decide no verdict. A filled mark stays significant after "
-        "Holm's correction within its family; intervals are not corrected. Percent are logarithmic beyond 5."
+        "endpoints of claims; circles are exploratory and decide no verdict. A filled mark differs from 0 and "
+        "stays significant after Holm's correction within its family; the p of a primary endpoint is that of the "
+        "claim's own test. Intervals are not corrected. Percent are logarithmic beyond 5."
     ),
     alt="Forest plot of the differences of every encoding to RoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
@@ -56,8 +57,9 @@ def comparisons(tables: ArmTables) -> Drawing | None:
     title="All comparisons with HoPE",
     look=(
         "Every measure in which encodings are compared, one column per encoding of several seeds. Diamonds are primary "
-        "endpoints of claims; circles are exploratory and decide no verdict. A filled mark stays significant after "
-        "Holm's correction within its family; intervals are not corrected. Percent are logarithmic beyond 5."
+        "endpoints of claims; circles are exploratory and decide no verdict. A filled mark differs from 0 and "
+        "stays significant after Holm's correction within its family; the p of a primary endpoint is that of the "
+        "claim's own test. Intervals are not corrected. Percent are logarithmic beyond 5."
     ),
     alt="Forest plot of the differences of every encoding to HoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
@@ -133,7 +135,9 @@ def _column(axes: Axes, own: pd.DataFrame, endpoints: list[str], style: Encoding
         if endpoint not in own.index:
             continue
         row = own.loc[endpoint]
-        primary, sure = row["family"] == "primary", row["holm_p"] < alpha
+        # A primary p belongs to the claim's own test, which may be against a bar other than 0.
+        excludes_none = row["low"] > 0 or row["high"] < 0
+        primary, sure = row["family"] == "primary", row["holm_p"] < alpha and excludes_none
         axes.plot([row["shown_low"], row["shown_high"]], [place, place], color=style.color, linewidth=1.2, zorder=3)
         face = style.color if sure else "white"
         look: dict[str, Any] = {

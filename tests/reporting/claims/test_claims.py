@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -59,7 +60,6 @@ def differences(*of_parts: tuple[float, float]) -> dict[tuple[str, Endpoint], np
         (0.0, 0.001, "contradicted", "ruled out"),
         (-0.004, 0.0005, "contradicted", "there is such an effect, but below the 0.01"),  # significant and negligible
         (-0.009, 0.002, "inconclusive", "may or may not reach"),
-        (-0.2, 0.0, "supported", "reaches"),
     ],
 )
 def test_superiority(tmp_path, mean, spread, verdict, words):
@@ -87,6 +87,25 @@ def test_non_inferiority(tmp_path, mean, spread, verdict, equivalent):
     assert ("could have seen" in judged["reason"]) == (verdict == "inconclusive")
 
 
+def test_without_any_spread_the_noise_is_not_known(tmp_path):
+    judged = one(tmp_path, PAST, noise(-0.2, 0.0))
+    assert (judged["verdict"], judged["p"]) == ("inconclusive", None) and "noise is not known" in judged["reason"]
+
+
+def test_a_model_that_never_learns_has_no_number_of_tokens(tmp_path):
+    learned = Endpoint("tokens_to_learn")
+    part = {**PAST, "smallest_effect": 1000.0, "unit": "tokens"}
+    part |= {
+        side: {"encoding": name, **learned.columns} for side, name in (("treatment", "hope"), ("baseline", "rope"))
+    }
+    tokens = np.array([[2000.0], [3000.0], [np.inf]])
+    judged = verdicts(tmp_path, [claim(part)], {("hope", learned): tokens / 2, ("rope", learned): tokens})["claims"][0]
+    assert (judged["verdict"], judged["p"], judged["estimate"]) == ("inconclusive", None, None)
+    assert "Never reached in training: tokens to 0.9 within L of hope in 1 seed and" in judged["reason"]
+    comparisons = pd.read_parquet(tmp_path / "tables" / "comparisons.parquet")
+    assert comparisons.empty
+
+
 def test_the_direction_higher_mirrors_lower(tmp_path):
     for stated in (PAST, WITHIN):
         for sign, verdict in ((1, "supported"), (-1, "contradicted")):
@@ -109,6 +128,15 @@ def test_the_direction_higher_mirrors_lower(tmp_path):
 )
 def test_a_task_at_its_floor_or_ceiling_decides_nothing(tmp_path, rope, hope, verdict):
     assert one(tmp_path, COPY, noise(hope - rope, 0.001), baseline=rope)["verdict"] == verdict
+
+
+def test_where_an_effect_that_counts_is_not_possible_nothing_is_ruled_out(tmp_path):
+    part = {**COPY, "informative": {"lowest": 0.1, "highest": 0.98}}
+    judged = one(tmp_path, part, noise(0.03, 0.001), baseline=0.97)
+    assert (
+        judged["verdict"] == "inconclusive" and "an effect of the 0.05 that counts is not possible" in judged["reason"]
+    )
+    assert one(tmp_path, part, noise(0.03, 0.001), baseline=0.94)["verdict"] == "contradicted"
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,13 @@ def side(measure: str, encoding: str = "hope", **qualifiers: Any) -> dict:
             "pilot.level 0.99 lies outside informative, 0.1 to 0.95",
         ),
         (lambda c, p: p.update(COPY, pilot={"seeds": [], "level": 0.5}), "claims.1.parts.copy.pilot.seeds"),
+        (
+            lambda c, p: p.update(
+                COPY, informative={"lowest": 0.1, "highest": 0.98}, pilot={"seeds": [7], "level": 0.96}
+            ),
+            "pilot.level 0.96 leaves no room for an effect of smallest_effect 0.05",
+        ),
+        (lambda c, p: p.update(kind="exact"), "kind 'exact' is for measures that follow from formulas"),
     ],
 )
 def test_a_mistake_in_the_claims_is_one_line_that_names_the_key(tmp_path, change, message):
