@@ -229,7 +229,8 @@ class CausalLM(nn.Module):
         Of a model that hands out weights alone they are empty, ``[heads, 0]``.
         """
         shown: list[tuple[Tensor, Tensor]] = []
-        token, place = torch.zeros(1, 1, dtype=torch.int64), {}
+        # The row of a padding token is 0 and stays so in training: whatever turns it, it does not move.
+        token, place = self.stock.get_input_embeddings().weight.norm(dim=1).argmax().view(1, 1), {}
         if "position_ids" in inspect.signature(type(self.inner).forward).parameters:
             place = {"position_ids": torch.tensor([[position]])}
         if self.way == "weights":

@@ -107,6 +107,7 @@ def _fits(turn: Turn, shown: dict[int, tuple[Tensor, Tensor]]) -> bool:
             turned = components * torch.polar(torch.ones_like(angles), angles)
             expected = torch.cat((turned.real, turned.imag), dim=-1)
             gap = (after.double()[:, order] - expected).norm()
-            if not gap <= TOLERANCE * expected.norm():
+            # Zeros fit every rotation and so show none.
+            if not gap <= TOLERANCE * expected.norm() or not expected.any():
                 return False
     return True

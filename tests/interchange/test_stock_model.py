@@ -71,6 +71,31 @@ def test_the_rotation_is_found(name, opened):
     assert len(model.encoding.frequencies) == model.shape.head_dim // 2
 
 
+def test_the_rotation_is_found_beside_a_padding_row_of_zeros(tmp_path):
+    model = made("llama", attention_bias=False, pad_token_id=0)
+    ids = tokens()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[0] = 0
+    model(ids, labels=ids).loss.backward()
+    optimizer.step()
+    assert not model.get_input_embeddings().weight[0].any()
+    model.save_pretrained(tmp_path)
+    opened = open_stock(tmp_path)
+    assert opened.turned_layers == [0, 1, 2]
+    torch.testing.assert_close(opened.encoding.frequencies.float(), model.model.rotary_emb.inv_freq)
+
+
+def test_queries_of_zeros_show_no_rotation(tmp_path):
+    model = made("llama")
+    with torch.no_grad():
+        for parameter in model.model.layers[1].self_attn.q_proj.parameters():
+            parameter.zero_()
+    model.save_pretrained(tmp_path)
+    opened = open_stock(tmp_path)
+    assert opened.turned_layers == [] and "none that is known" in opened.no_components
+
+
 FROZEN = ("llama", "llama-yarn", "mistral", "phi3", "gemma2", "gemma3", "smollm3", "gpt-neox", "falcon", "deepseek-v3",
           "cohere2")  # fmt: skip
 
