@@ -115,7 +115,7 @@ class CausalLM(nn.Module):
             return ""
         if self.way == "weights":
             return "the architecture hands out attention weights alone, neither queries nor keys"
-        if has_spectra(self.stock):
+        if has_spectra(self.stock) and not self.turns:
             return "its rotation of queries and keys is none that is known here"
         return "it turns no queries and keys"
 

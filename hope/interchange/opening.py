@@ -99,8 +99,8 @@ def open_checkpoint(folder: Path, length: int | None = None) -> Opened:
         encoding = encoding_of(stock)
         tokenizer = _tokenizer(folder, stock.vocabulary)
         # If the tokenizer adds its start token itself, the model has seen no text without one.
-        added = _before_a_text(tokenizer.tokenizer)[:1]
-        start = next((one for one in added if one in (tokenizer.start, stock.stock.config.bos_token_id)), None)
+        added = _before_a_text(tokenizer.tokenizer)
+        start = added[0] if added and added[0] in (tokenizer.start, stock.stock.config.bos_token_id) else None
         kind = f"a stock checkpoint, model_type {stock.stock.config.model_type}"
         model = stock.to("cuda" if torch.cuda.is_available() else "cpu")
         parameters, shape = sum(parameter.numel() for parameter in stock.parameters()), stock.shape

@@ -55,7 +55,7 @@ def open_stock(folder: Path, length: int | None = None) -> CausalLM:
     refuse_quantised(raw, path)
     check_numbers(parsed.get_text_config(), path)
     trained = _training_length(parsed, path, length)
-    parsed.return_dict = True
+    parsed.return_dict = parsed.get_text_config().return_dict = True
     stock = _load(folder, parsed)
     try:
         model = CausalLM(stock, trained)
@@ -75,7 +75,8 @@ def encoding_of(model: CausalLM) -> config.EncodingSpec:
         kind = model.stock.config.model_type
         alibi = kind in LINEAR_BIAS or bool(getattr(model.stock.config, "alibi", False))
         family = "alibi" if alibi else "learned" if model.learns_positions else "none"
-        unknown = family == "none" and (model.way == "weights" or has_spectra(model.stock) or model.knows_positions)
+        rotated = has_spectra(model.stock) and not model.turns
+        unknown = family == "none" and (model.way == "weights" or rotated or model.knows_positions)
         return config.EncodingSpec(name="unknown" if unknown else family, family=family, settings={})
     frequencies, shape = model.encoding.frequencies, model.shape
     kept = int((frequencies != 0).sum())

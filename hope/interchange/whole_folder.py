@@ -20,7 +20,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     path = path.absolute()
     _refuse_existing(path)
-    make_folder(path.parent)
+    make_folder(path.parent, path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     # What a killed process of the same number left behind.
     shutil.rmtree(temporary, ignore_errors=True)
@@ -37,16 +37,22 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def make_folder(path: Path) -> None:
+def make_folder(folder: Path, output: Path) -> None:
     """Make a folder with those above it, if it is not there.
+
+    Args:
+        folder: the folder.
+        output: what the user asked for, which the error names.
 
     Raises:
         UserError: it cannot be made: a file lies in its place or above it, or its place may not be written to.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot be made a folder ({error.strerror}); name another place") from None
+        raise UserError(
+            f"{output}: cannot be made ({error.filename}: {error.strerror}); name a folder in another place"
+        ) from None
 
 
 def _refuse_existing(path: Path) -> None:

@@ -185,7 +185,7 @@ def resumed_folder(output: Path, key: str) -> Iterator[Path]:
         UserError: another process writes the same folder, or it cannot be made.
     """
     folder = output.with_name(f".{output.name}.unfinished")
-    make_folder(folder)
+    make_folder(folder, output)
     with exclusive_lock(folder / "lock", wait=False):
         noted = folder / "kept" / "key"
         if not noted.is_file() or noted.read_text() != key:

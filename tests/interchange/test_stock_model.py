@@ -177,6 +177,11 @@ def test_the_encoding_is_named(name, family, settings, opened):
     assert settings is None or found.settings == settings
 
 
+def test_a_rotary_module_that_is_not_used_turns_nothing(opened):
+    """Falcon makes one with ALiBi too."""
+    assert opened("falcon-alibi").no_components == "it turns no queries and keys"
+
+
 @pytest.mark.parametrize("name", ["bloom", "mpt"])
 def test_weights_with_a_linear_bias_are_those_by_hand(name, opened):
     """The first layer: queries, keys and slopes 2^(-8h/H) put together here."""

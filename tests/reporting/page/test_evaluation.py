@@ -23,6 +23,7 @@ from hope.interchange.stock_model import open_stock
 from hope.model.loading import load_model
 from hope.reporting import evaluation
 from hope.reporting.evaluation import Texts, evaluate_checkpoint
+from hope.reporting.on_text import resumed_folder
 from tests.interchange.architectures import LENGTH, OTHERS, ROTARY, VOCABULARY, made
 from tests.reporting.page.test_checkpoint import page, study_model, words_of
 
@@ -256,8 +257,18 @@ def test_an_odd_head_dimension_is_one_line(text, tmp_path):
 
 
 def test_a_place_below_a_file_is_one_line(text, tmp_path):
-    with pytest.raises(UserError, match=r"cannot be made a folder \(Not a directory\); name another place"):
+    with pytest.raises(UserError, match=r"long.txt/out: cannot be made \(.*: Not a directory\); name a folder"):
         evaluate_checkpoint(stock(tmp_path, "gpt2"), [str(text)], text / "out")
+
+
+def test_a_call_that_is_killed_at_its_end_has_lost_nothing(tmp_path, monkeypatch):
+    def killed(path, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hope.reporting.on_text.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt), resumed_folder(tmp_path / "out", "key") as folder:
+        (folder / "page").touch()
+    assert (tmp_path / "out" / "page").is_file()
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_is_one_line(text, tmp_path):
