@@ -16,6 +16,11 @@ class UserError(Exception):
         return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(self))
 
 
+def short_reason(error: object) -> str:
+    """Return the text of a library's error in one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the known name closest to ``name``, or an empty string."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

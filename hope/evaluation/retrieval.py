@@ -75,6 +75,7 @@ def write_retrieval(
     trained: Sequence[str] = (),
     seen: Set[int] = frozenset(),
     kept: Kept | None = None,
+    start: int | None = None,
 ) -> None:
     """Write the table of :func:`retrieve` for a loaded model.
 
@@ -88,6 +89,7 @@ def write_retrieval(
         trained: tasks that were part of the model's training.
         seen: digests of the examples of its training.
         kept: keeps the scores of every task and length.
+        start: the start token, for prompts that begin with it; it counts in their length.
 
     Raises:
         UserError: as :func:`retrieve`.
@@ -104,7 +106,7 @@ def write_retrieval(
         depths = task.depths or (None,)
         count = -(-settings.retrieval.prompts // len(depths))
         for length in lengths:
-            cells = [prompts(name, task, settings.retrieval.seed, length, count, depth) for depth in depths]
+            cells = [prompts(name, task, settings.retrieval.seed, length, count, depth, start) for depth in depths]
             examples = [example for cell in cells for example in cell]
             known = sum(digest_of(example) in seen for example in examples)
             if known:
@@ -149,13 +151,23 @@ def seen_in_training(model: Path, data: Path) -> set[int]:
     return seen
 
 
-def prompts(name: str, task: Task, seed: int, length: int, count: int, depth: float | None = None) -> list[Example]:
+def prompts(
+    name: str, task: Task, seed: int, length: int, count: int, depth: float | None = None, start: int | None = None
+) -> list[Example]:
     """Return ``count`` prompts of ``length`` tokens, each a function of the arguments and its number alone.
 
     Their random stream is separate from that of training for every training seed. All depths use the same stream, so
-    that prompts of one number differ in the depth of the answer only.
+    that prompts of one number differ in the depth of the answer only. The start token, if there is one, is the first
+    of the ``length`` tokens.
     """
-    return [task.example(generator("prompt", seed, name, length, number), length, depth) for number in range(count)]
+    body = length if start is None else length - 1
+    drawn = [task.example(generator("prompt", seed, name, length, number), body, depth) for number in range(count)]
+    return drawn if start is None else [_begun(example, start) for example in drawn]
+
+
+def _begun(example: Example, start: int) -> Example:
+    """Return a prompt behind the start token."""
+    return Example(np.insert(example.tokens, 0, start), np.insert(example.answer, 0, False), example.candidates)
 
 
 def prompt_digest(examples: list[Example]) -> str:

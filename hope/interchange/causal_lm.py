@@ -81,12 +81,20 @@ class CausalLM(nn.Module):
 
     @staticmethod
     def _let_in(inner: nn.Module, given: ContextVar[Tensor | None]) -> None:
-        """Let the inner model return given hidden states, so that the model's own head applies to any."""
+        """Let the inner model return given hidden states, so that the model's own head applies to any.
+
+        Every other pass is computed as if it were the model's first.
+        """
         own = inner.forward
+        rotary = [module for module in inner.modules() if hasattr(module, "original_max_seq_len")]
 
         def forward(*arguments: Any, **options: Any) -> Any:
             hidden = given.get()
-            return own(*arguments, **options) if hidden is None else _GivenStates((hidden,))
+            if hidden is not None:
+                return _GivenStates((hidden,))
+            for module in rotary:
+                _forget_longer_passes(module)
+            return own(*arguments, **options)
 
         inner.forward = forward
 
@@ -107,7 +115,7 @@ class CausalLM(nn.Module):
             return ""
         if self.way == "weights":
             return "the architecture hands out attention weights alone, neither queries nor keys"
-        if has_spectra(self.stock):
+        if has_spectra(self.stock) and not self.turns:
             return "its rotation of queries and keys is none that is known here"
         return "it turns no queries and keys"
 
@@ -117,6 +125,14 @@ class CausalLM(nn.Module):
         tables = [module for module in self.stock.modules() if isinstance(module, nn.Embedding)]
         words = self.stock.get_input_embeddings()
         return any(table is not words and table.num_embeddings >= self.training_length for table in tables)
+
+    @property
+    def knows_positions(self) -> bool:
+        """Whether queries or keys of a single token depend on its position."""
+        one, other = self._heads_at(0), self._heads_at(PROBES[0])
+        return any(
+            not torch.equal(*pair) for pairs in zip(one, other, strict=True) for pair in zip(*pairs, strict=True)
+        )
 
     def untrained(self, seed: int = 0) -> "CausalLM":
         """Return a model of the same config with the first weights that transformers gives it."""
@@ -229,7 +245,8 @@ class CausalLM(nn.Module):
         Of a model that hands out weights alone they are empty, ``[heads, 0]``.
         """
         shown: list[tuple[Tensor, Tensor]] = []
-        token, place = torch.zeros(1, 1, dtype=torch.int64), {}
+        # The row of a padding token is 0 and stays so in training: whatever turns it, it does not move.
+        token, place = self.stock.get_input_embeddings().weight.norm(dim=1).argmax().view(1, 1), {}
         if "position_ids" in inspect.signature(type(self.inner).forward).parameters:
             place = {"position_ids": torch.tensor([[position]])}
         if self.way == "weights":
@@ -308,6 +325,20 @@ def _sizes(shown: Shown, width: int) -> tuple[int, int, int]:
         raise UserError("has heads of other numbers or widths in some layers")
     ((heads, kv_heads, head_dim),) = sizes
     return heads, kv_heads, head_dim or width // heads
+
+
+def _forget_longer_passes(rotary: nn.Module) -> None:
+    """Give a rotary module of type ``dynamic`` the frequencies back that it had before longer texts.
+
+    transformers itself does so for texts shorter than the training length alone.
+    """
+    end = "max_seq_len_cached"
+    for key in [key for key in vars(rotary) if key.endswith(end)]:  # one, or one per kind of layer
+        if getattr(rotary, key) > rotary.original_max_seq_len:
+            name = key.removesuffix(end) + "inv_freq"
+            original = getattr(rotary, key.removesuffix(end) + "original_inv_freq")
+            rotary.register_buffer(name, original.to(getattr(rotary, name).device), persistent=False)
+            setattr(rotary, key, rotary.original_max_seq_len)
 
 
 def _gap(one: Tensor, other: Tensor) -> float:

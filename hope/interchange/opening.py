@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from pydantic import ValidationError
+from tokenizers import Tokenizer, models
 
 from hope import config
-from hope.data.tokenizer import SPECIAL, token_ids
-from hope.errors import UserError
+from hope.data.tokenizer import SPECIAL, token_ids, vocabulary_size
+from hope.errors import UserError, short_reason
 from hope.files import read_object, sha256_of_file
 from hope.interchange.stock_model import encoding_of, open_stock
 from hope.interchange.tokenizer import ModelTokenizer, find_tokenizer
@@ -58,12 +59,10 @@ class Opened:
         Raises:
             UserError: the tokenizer cannot encode a text.
         """
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
         try:
             return token_ids(self.tokenizer, texts)
         except Exception as error:  # The library raises bare Exception.
-            reason = " ".join(str(error).split())[:200]
+            reason = short_reason(error)
             raise UserError(
                 f"{self.folder / 'tokenizer.json'}: cannot encode the text ({reason}); a tokenizer needs a token for "
                 "what it does not know, or one for every byte"
@@ -100,14 +99,16 @@ def open_checkpoint(folder: Path, length: int | None = None) -> Opened:
         encoding = encoding_of(stock)
         tokenizer = _tokenizer(folder, stock.vocabulary)
         # If the tokenizer adds its start token itself, the model has seen no text without one.
-        added = tokenizer.tokenizer.encode("").ids
+        added = _before_a_text(tokenizer.tokenizer)
         start = added[0] if added and added[0] in (tokenizer.start, stock.stock.config.bos_token_id) else None
         kind = f"a stock checkpoint, model_type {stock.stock.config.model_type}"
         model = stock.to("cuda" if torch.cuda.is_available() else "cpu")
         parameters, shape = sum(parameter.numel() for parameter in stock.parameters()), stock.shape
-        sizes = config.Model(
-            layers=shape.layers, width=shape.heads * shape.head_dim, heads=shape.heads, kv_heads=shape.kv_heads
-        )
+        width = shape.heads * shape.head_dim
+        try:
+            sizes = config.Model(layers=shape.layers, width=width, heads=shape.heads, kv_heads=shape.kv_heads)
+        except ValidationError as error:
+            raise UserError(f"{files[0]}: cannot be looked into: {config.describe(error, config.Model)}") from None
 
         def initial() -> LanguageModel:
             return stock.untrained().to(stock.device)
@@ -128,7 +129,26 @@ def open_checkpoint(folder: Path, length: int | None = None) -> Opened:
 
 
 def _tokenizer(folder: Path, vocabulary: int) -> ModelTokenizer:
+    """Return the tokenizer of a model, without what its file may ask for besides the tokens of a text.
+
+    Raises:
+        UserError: there is none, or it has ids that the model lacks.
+    """
     tokenizer = find_tokenizer(folder, None, vocabulary)
     if tokenizer is None:
         raise UserError(f"{folder}: holds no tokenizer.json, which is needed to read text; put the model's there")
+    tokenizer.tokenizer.no_truncation()
+    tokenizer.tokenizer.no_padding()
+    if getattr(tokenizer.tokenizer.model, "dropout", None):
+        tokenizer.tokenizer.model.dropout = None  # other tokens each time
     return tokenizer
+
+
+def _before_a_text(tokenizer: Tokenizer) -> list[int]:
+    """Return the ids that a tokenizer puts before a text."""
+    text = vocabulary_size(tokenizer)
+    # A text of one token that is none of the tokenizer's own, so that it is found between those that are added.
+    marked = Tokenizer(models.WordLevel({"text": text}, unk_token="text"))
+    marked.post_processor = tokenizer.post_processor
+    ids = marked.encode("text").ids
+    return ids[: ids.index(text)]

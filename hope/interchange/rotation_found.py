@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hope.encodings.rotary import turn as turn_heads
+
 PROBES = (1, 3, 16)
 """Positions at which the rotation of a single token is compared with position 0."""
 TOLERANCE = 1e-4
@@ -103,10 +105,9 @@ def _fits(turn: Turn, shown: dict[int, tuple[Tensor, Tensor]]) -> bool:
     for position, heads in shown.items():
         angles = position * turn.frequencies
         for before, after in zip(shown[0], heads, strict=True):
-            components = torch.complex(*before.double()[:, order].chunk(2, dim=-1))
-            turned = components * torch.polar(torch.ones_like(angles), angles)
-            expected = torch.cat((turned.real, turned.imag), dim=-1)
+            expected = turn_heads(before.double()[:, order], angles.cos(), angles.sin())
             gap = (after.double()[:, order] - expected).norm()
-            if not gap <= TOLERANCE * expected.norm():
+            # Zeros fit every rotation and so show none.
+            if not gap <= TOLERANCE * expected.norm() or not expected.any():
                 return False
     return True

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hope import config
 from hope.encodings.rotary import rope_frequencies
-from hope.errors import UserError
+from hope.errors import UserError, short_reason
 from hope.files import read_object
 from hope.interchange.rotation import STILL
 from hope.interchange.weights import checked_length
@@ -90,7 +90,7 @@ def _parse(kind: str, raw: dict[str, Any], path: Path) -> Any:
     try:
         return kinds[kind].from_dict(raw)
     except Exception as error:  # Its checks raise many types.
-        raise UserError(f"{path}: transformers cannot read it: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"{path}: transformers cannot read it: {short_reason(error)}") from None
 
 
 SIZES = (
@@ -226,7 +226,7 @@ def _of_transformers(parsed: Any, path: Path) -> tuple[Tensor, float]:
     try:
         frequencies, attention = ROPE_INIT_FUNCTIONS[parsed.rope_parameters["rope_type"]](parsed, "cpu")
     except Exception as error:  # It checks little, and so raises many types.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = short_reason(f"{type(error).__name__}: {error}")
         raise UserError(f"{path}: rope_parameters do not yield frequencies ({reason}); see the keys there") from None
     return frequencies.double(), attention
 

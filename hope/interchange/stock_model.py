@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from hope import config
 from hope.encodings.rotary import Rotary, rope_frequencies
-from hope.errors import UserError, nearest
+from hope.errors import UserError, nearest, short_reason
 from hope.files import read_object
 from hope.interchange.attention_calls import IMPLEMENTATION, way_into
 from hope.interchange.causal_lm import CausalLM
@@ -27,6 +27,8 @@ ROUNDING = 1e-6
 """Relative difference of frequencies in float32 from the exact ones."""
 LINEAR_BIAS = ("bloom", "mpt")
 """Values of ``model_type`` with ALiBi (Press et al. 2022, arXiv 2108.12409)."""
+MASKS = (".attn.bias", ".attn.masked_bias", ".attn.attention.bias", ".attn.attention.masked_bias", ".attn.causal_mask")
+"""Ends of the names of causal masks in older checkpoints of GPT-2, GPT-Neo, GPT-J and CodeGen."""
 
 
 def open_stock(folder: Path, length: int | None = None) -> CausalLM:
@@ -53,6 +55,7 @@ def open_stock(folder: Path, length: int | None = None) -> CausalLM:
     refuse_quantised(raw, path)
     check_numbers(parsed.get_text_config(), path)
     trained = _training_length(parsed, path, length)
+    parsed.return_dict = parsed.get_text_config().return_dict = True
     stock = _load(folder, parsed)
     try:
         model = CausalLM(stock, trained)
@@ -61,7 +64,7 @@ def open_stock(folder: Path, length: int | None = None) -> CausalLM:
     except UserError as error:
         raise UserError(f"{folder}: a model of type '{parsed.model_type}' cannot be looked into: it {error}") from None
     except Exception as error:  # Whatever a class of transformers raises on a pass.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = short_reason(f"{type(error).__name__}: {error}")
         raise UserError(f"{folder}: a model of type '{parsed.model_type}' cannot be looked into ({reason})") from None
     return model
 
@@ -72,7 +75,8 @@ def encoding_of(model: CausalLM) -> config.EncodingSpec:
         kind = model.stock.config.model_type
         alibi = kind in LINEAR_BIAS or bool(getattr(model.stock.config, "alibi", False))
         family = "alibi" if alibi else "learned" if model.learns_positions else "none"
-        unknown = family == "none" and (model.way == "weights" or has_spectra(model.stock))
+        rotated = has_spectra(model.stock) and not model.turns
+        unknown = family == "none" and (model.way == "weights" or rotated or model.knows_positions)
         return config.EncodingSpec(name="unknown" if unknown else family, family=family, settings={})
     frequencies, shape = model.encoding.frequencies, model.shape
     kept = int((frequencies != 0).sum())
@@ -91,7 +95,7 @@ def _reading(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except Exception as error:  # Its checks raise many types.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = short_reason(f"{type(error).__name__}: {error}")
         raise UserError(f"{path}: transformers cannot read it: {reason}") from None
 
 
@@ -118,10 +122,11 @@ def _load(folder: Path, parsed: PreTrainedConfig) -> Any:
                 ignore_mismatched_sizes=True,
             ),
         )
+    left_over = [name for name in report["unexpected_keys"] if not (is_recomputed(name) or name.endswith(MASKS))]
     for found, words in (
         ([name for name, *_ in report["mismatched_keys"]], "has another shape"),
         (report["missing_keys"], "is missing"),
-        ([name for name in report["unexpected_keys"] if not is_recomputed(name)], "has no place in its architecture"),
+        (left_over, "has no place in its architecture"),
     ):
         if found:
             names = sorted(found)

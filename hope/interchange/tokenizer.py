@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from hope.config import parse_study
 from hope.data.tokenizer import vocabulary_size
-from hope.errors import UserError
+from hope.errors import UserError, short_reason
 from hope.files import read_json, read_object
 from hope.paths import RunPaths, StudyPaths
 
@@ -64,7 +64,7 @@ def find_tokenizer(model: Path, given: str | None, vocabulary: int) -> ModelToke
     if size > vocabulary:
         raise UserError(
             f"{folder / 'tokenizer.json'}: has {size} tokens, but {model} has {vocabulary}; "
-            "name the model's own tokenizer with --tokenizer"
+            "put the tokenizer.json there that belongs to these weights"
         )
     return opened
 
@@ -95,7 +95,7 @@ def open_tokenizer(folder: Path) -> ModelTokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # The library raises bare Exception.
-        raise UserError(f"{path}: not a tokenizer ({' '.join(str(error).split())[:200]})") from None
+        raise UserError(f"{path}: not a tokenizer ({short_reason(error)})") from None
     beside = folder / "tokenizer_config.json"
     settings = read_object(beside) if beside.is_file() else {}
     return ModelTokenizer(

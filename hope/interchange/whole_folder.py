@@ -16,12 +16,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
     After an error the new folder is deleted, and ``path`` is untouched.
 
     Raises:
-        UserError: ``path`` exists.
+        UserError: ``path`` exists, or cannot be made.
     """
     path = path.absolute()
     _refuse_existing(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # What a killed process of the same number left behind.
+    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
@@ -33,6 +35,24 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_folder(folder: Path, output: Path) -> None:
+    """Make a folder with those above it, if it is not there.
+
+    Args:
+        folder: the folder.
+        output: what the user asked for, which the error names.
+
+    Raises:
+        UserError: it cannot be made: a file lies in its place or above it, or its place may not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{output}: cannot be made ({error.filename}: {error.strerror}); name a folder in another place"
+        ) from None
 
 
 def _refuse_existing(path: Path) -> None:

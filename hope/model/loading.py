@@ -13,7 +13,7 @@ from hope import config
 from hope.catalogue import is_custom
 from hope.catalogue.custom import source_digest, source_file
 from hope.data.tokens import TokenCorpus
-from hope.errors import UserError
+from hope.errors import UserError, short_reason
 from hope.files import read_object, whole_file, write_json
 from hope.model.decoder import Decoder
 from hope.model.registration import MODEL_TYPE
@@ -99,10 +99,13 @@ def read_description(folder: Path) -> dict[str, Any]:
     if description.get("model_type") != MODEL_TYPE:
         raise UserError(f"{folder / 'config.json'}: model_type is not '{MODEL_TYPE}': not a model trained here")
     for key, kind in _DESCRIBED.items():
-        if not isinstance(description.get(key), kind):
-            raise UserError(
-                f"{folder / 'config.json'}: {key} is {description.get(key)!r}; get the file that the training wrote"
-            )
+        value, least = description.get(key), 1 if key in ("vocab_size", "training_length") else 0
+        if not isinstance(value, kind) or (isinstance(value, int) and value < least):
+            raise UserError(f"{folder / 'config.json'}: {key} is {value!r}; get the file that the training wrote")
+    if not isinstance(description["windows"].get("start_token"), bool):
+        raise UserError(
+            f"{folder / 'config.json'}: windows is {description['windows']!r}; get the file that the training wrote"
+        )
     for key, section in (("shape", config.Model), ("encoding", config.EncodingSpec)):
         try:
             section.model_validate(description[key])
@@ -160,7 +163,7 @@ def _fill(model: Decoder, path: Path) -> dict[str, str]:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise UserError(f"{path}: does not fit config.json: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"{path}: does not fit config.json: {short_reason(error)}") from None
     return noted
 
 

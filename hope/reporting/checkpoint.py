@@ -13,8 +13,7 @@ from hope.files import sha256_of_json, write_json, write_text
 from hope.interchange.opening import open_checkpoint
 from hope.model.kept import Kept
 from hope.paths import StudyPaths
-from hope.reporting.figures.draw import draw_one, write_figure
-from hope.reporting.on_text import facts_of, name_of, read_texts, resumed_folder, study_of, windows_of
+from hope.reporting.on_text import draw_pictures, facts_of, name_of, read_texts, resumed_folder, study_of, windows_of
 from hope.reporting.page.checkpoint import PICTURES, checkpoint_page
 from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
@@ -57,9 +56,10 @@ def analyze_checkpoint(
     trained = opened.model.training_length
     limits = opened.model.encoding.longest, opened.model.encoding.span
     limit = min((end for end in limits if end is not None), default=2 * trained)
-    looked = _length(length, min(trained, limit))
+    looked = _length(length, min(trained, limit), checkpoint)
     reaches = [2 * looked, looked] if looked == trained and limit >= 2 * trained else [looked]
-    given = windows_of(opened, texts, documents, reaches, FEWEST, ", or lower --length")
+    encoded = opened.encode(texts)
+    given = windows_of(encoded, opened.start, documents, reaches, FEWEST, ", or lower --length")
     past = given.length > looked
     # The analysis reads L from the model; here L is the analysed length.
     opened.model.training_length = looked
@@ -80,20 +80,26 @@ def analyze_checkpoint(
         kept = Kept(temporary / "kept")
         analyze_windows(asked, subject, given.windows, bool(opened.start), numbers, folder, kept)
         tables = StudyTables(temporary).arms[config.MAIN]
-        for name in PICTURES:
-            drawing = draw_one(tables, name)
-            if len(drawing.data):
-                write_figure(drawing, tables.figures / name)
+        draw_pictures(tables, PICTURES)
         facts = facts_of(opened, given) | {"trained_length": trained, "past": past, "limit": limit}
         write_text(paths.report / "index.html", checkpoint_page(tables, facts))
     return f"report: {output / 'report' / 'index.html'}"
 
 
-def _length(asked: int | None, longest: int) -> int:
-    """Return the length to analyse, in tokens."""
+def _length(asked: int | None, longest: int, checkpoint: Path) -> int:
+    """Return the length to analyse, in tokens.
+
+    Raises:
+        UserError: the model cannot be looked at over that length, or over none.
+    """
+    fewest = FEWEST_KEYS + config.Analysis().queries - 1
+    if longest < fewest:
+        raise UserError(
+            f"{checkpoint}: this model can be looked at over {longest} tokens, and the analysis needs {fewest}; "
+            "`python -m hope evaluate` measures its losses"
+        )
     if asked is None:
         return min(longest, LONGEST)
-    fewest = FEWEST_KEYS + config.Analysis().queries - 1
     if not fewest <= asked <= longest:
         raise UserError(f"--length: {asked} tokens; this model can be looked at over {fewest} to {longest}")
     return asked

@@ -23,8 +23,7 @@ from hope.model.kept import Kept
 from hope.model.language_model import LanguageModel
 from hope.model.loading import trained_tasks
 from hope.paths import StudyPaths
-from hope.reporting.figures.draw import draw_one, write_figure
-from hope.reporting.on_text import facts_of, name_of, read_texts, resumed_folder, study_of, windows_of
+from hope.reporting.on_text import draw_pictures, facts_of, name_of, read_texts, resumed_folder, study_of, windows_of
 from hope.reporting.page.evaluation import PICTURES, evaluation_page
 from hope.reporting.study_tables import StudyTables
 from hope.tasks import Task, Vocabulary, build_task
@@ -113,21 +112,31 @@ def evaluate_checkpoint(
         One line with the path of the page.
 
     Raises:
-        UserError: the checkpoint or a text cannot be read, there is too little text, ``output`` exists, or another
-            process writes it.
+        UserError: the checkpoint or a text cannot be read, there is too little text, ``length`` is not that of the
+            config, ``output`` exists, or another process writes it.
     """
     texts = read_texts(text, field, output)
     opened = open_checkpoint(checkpoint, length)
-    model, encoded = opened.model, opened.encode(texts)
-    trained = model.training_length
-    key = [opened.files, sha256_of_json([ids.tolist() for ids in encoded]), minutes, documents, code_digest("evaluate")]
+    model, trained = opened.model, opened.model.training_length
+    if length not in (None, trained):
+        raise UserError(
+            f"--length: {length:,} tokens, but {checkpoint / 'config.json'} names a training length of {trained:,}; "
+            "leave --length out"
+        )
+    encoded = opened.encode(texts)
+    tasks = _tasks(opened, Texts(encoded))
+    drawn_from = tasks.vocabulary.size, tasks.vocabulary.special
+    digest = sha256_of_json([ids.tolist() for ids in encoded])
+    # What the kept passes depend on.
+    key = [opened.files, trained, opened.start, drawn_from, digest, minutes, documents, code_digest("evaluate")]
     with resumed_folder(output, sha256_of_json(key)) as temporary:
         kept = Kept(temporary / "kept")
         cost = cost_of_passes(model, kept)
         reaches = _reaches(trained, model.encoding.longest)
-        given = windows_of(opened, texts, documents, _affordable(reaches, trained, documents, cost, minutes), FEWEST)
-        tasks = _tasks(opened, Texts(encoded))
-        plan = _plan(model, given.length, len(given.windows), cost, minutes, tasks, max(map(len, encoded)))
+        reaches = _affordable(reaches, trained, documents, cost, minutes)
+        given = windows_of(encoded, opened.start, documents, reaches, FEWEST)
+        longest_text = len(opened.start) + max(map(len, encoded))
+        plan = _plan(model, given.length, len(given.windows), cost, minutes, tasks, longest_text)
         model.training_length = plan.length
         measured = {
             "extrapolation": {
@@ -152,14 +161,10 @@ def evaluate_checkpoint(
             write_extrapolation(arm.extrapolation, model, checkpoint, *windows, folder, kept, REMEDY)
             if plan.prompts and tasks.built:
                 known = trained_tasks(checkpoint) if opened.trained_here else []
-                write_retrieval(
-                    arm.retrieval_stage(), model, checkpoint, tasks.vocabulary, Texts(encoded), folder, known, kept=kept
-                )
+                asked = arm.retrieval_stage(), model, checkpoint, tasks.vocabulary, Texts(encoded)
+                write_retrieval(*asked, folder, known, kept=kept, start=start)
         tables = StudyTables(temporary).arms[config.MAIN]
-        for name in PICTURES:
-            drawing = draw_one(tables, name)
-            if len(drawing.data):
-                write_figure(drawing, tables.figures / name)
+        draw_pictures(tables, PICTURES)
         facts = facts_of(opened, given) | {"trained_length": trained, "left_out": plan.left_out + tasks.left_out}
         write_text(paths.report / "index.html", evaluation_page(tables, facts | {"reach": given.length}))
     return f"report: {output / 'report' / 'index.html'}"
@@ -253,16 +258,19 @@ class BoundTasks:
         vocabulary: the tokens that they draw from.
         built: the tasks by name.
         left_out: the others, with the reason.
+        start: number of tokens that a prompt begins with before those of the task.
     """
 
     vocabulary: Vocabulary
     built: dict[str, Task]
     left_out: list[str]
+    start: int
 
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt that all of them have."""
-        return max((task.settings.shortest for task in self.built.values()), default=0)  # type: ignore[attr-defined]
+        longest = max((task.settings.shortest for task in self.built.values()), default=0)  # type: ignore[attr-defined]
+        return longest + self.start
 
 
 def _tasks(opened: Opened, text: Texts) -> BoundTasks:
@@ -276,7 +284,7 @@ def _tasks(opened: Opened, text: Texts) -> BoundTasks:
             built[name] = build_task(name, definition, vocabulary, text)
         except UserError:
             left_out.append(f"The task {name}: the tokenizer has too few tokens for it.")
-    return BoundTasks(vocabulary, built, left_out)
+    return BoundTasks(vocabulary, built, left_out, len(opened.start))
 
 
 def _special(opened: Opened) -> dict[str, int]:

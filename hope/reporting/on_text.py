@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from hope.errors import UserError
 from hope.files import exclusive_lock, sha256_of_json, write_text
 from hope.interchange.causal_lm import CausalLM
 from hope.interchange.opening import Opened
+from hope.interchange.whole_folder import make_folder
+from hope.reporting.figures.draw import draw_one, write_figure
+from hope.reporting.study_tables import ArmTables
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,10 @@ def study_of(
     if looked != trained and frequencies is not None and family in FAMILIES and FAMILIES[family].rotary:
         # Some rotary families derive their frequencies from the training length, which is another one in this config.
         family, settings = "rotary", {"frequencies": frequencies.tolist()}
-    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name_of(checkpoint))
+    # The rules of a study's name; the title has that of the folder.
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", name_of(checkpoint)).lstrip("._-")[:100]
     content: dict[str, Any] = {
-        "study": name.lstrip("._-") or "checkpoint",
+        "study": name or "checkpoint",
         "encodings": [encoding.name],
         "definitions": {encoding.name: {"family": family, "settings": settings}},
         "seeds": {"count": 1},
@@ -109,13 +113,18 @@ def read_texts(paths: list[str], field: str, output: Path) -> list[str]:
 
 
 def windows_of(
-    opened: Opened, texts: list[str], count: int, reaches: Sequence[int], fewest: int, remedy: str = ""
+    documents: Sequence[NDArray[np.int64]],
+    start: list[int],
+    count: int,
+    reaches: Sequence[int],
+    fewest: int,
+    remedy: str = "",
 ) -> Text:
     """Return windows of the longest of the ``reaches``, in tokens and falling, that the text has ``fewest`` of.
 
     Args:
-        opened: the model.
-        texts: documents.
+        documents: token ids of each.
+        start: token ids at the beginning of every window, counted in its length.
         count: windows wanted.
         reaches: lengths of windows.
         fewest: windows needed.
@@ -124,15 +133,14 @@ def windows_of(
     Raises:
         UserError: the text has too few windows even of the last.
     """
-    encoded = opened.encode(texts)
     for reach in reaches:
-        windows, sources = text_windows(encoded, count, reach, opened.start)
+        windows, sources = text_windows(documents, count, reach, start)
         if len(windows) >= fewest:
-            return Text(windows, sources, reach, len(texts), sum(map(len, encoded)))
-    longest = max(map(len, encoded))
+            return Text(windows, sources, reach, len(documents), sum(map(len, documents)))
+    longest = max(map(len, documents))
     raise UserError(
-        f"--text: {fewest} windows of {reaches[-1] + 1 - len(opened.start):,} tokens are needed, each within a "
-        f"document, but the longest of {len(texts):,} has {longest:,} tokens; give longer texts or more of them{remedy}"
+        f"--text: {fewest} windows of {reaches[-1] + 1 - len(start):,} tokens are needed, each within a document, but "
+        f"the longest of {len(documents):,} has {longest:,} tokens; give longer texts or more of them{remedy}"
     )
 
 
@@ -154,6 +162,14 @@ def facts_of(opened: Opened, given: Text) -> dict[str, Any]:
     }
 
 
+def draw_pictures(tables: ArmTables, names: Iterable[str]) -> None:
+    """Draw the named figures that have something to show."""
+    for name in names:
+        drawing = draw_one(tables, name)
+        if len(drawing.data):
+            write_figure(drawing, tables.figures / name)
+
+
 @contextmanager
 def resumed_folder(output: Path, key: str) -> Iterator[Path]:
     """Yield a folder beside ``output`` and rename it to that when the block ends without an error.
@@ -166,10 +182,10 @@ def resumed_folder(output: Path, key: str) -> Iterator[Path]:
         key: digest of all that the content depends on; a folder of another key is emptied first.
 
     Raises:
-        UserError: another process writes the same folder.
+        UserError: another process writes the same folder, or it cannot be made.
     """
     folder = output.with_name(f".{output.name}.unfinished")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, output)
     with exclusive_lock(folder / "lock", wait=False):
         noted = folder / "kept" / "key"
         if not noted.is_file() or noted.read_text() != key:
@@ -184,6 +200,7 @@ def resumed_folder(output: Path, key: str) -> Iterator[Path]:
         except UserError:
             shutil.rmtree(folder)
             raise
-        shutil.rmtree(folder / "kept")
         (folder / "lock").unlink()
         folder.rename(output)
+        # Last: a call that is killed before this loses nothing.
+        shutil.rmtree(output / "kept")

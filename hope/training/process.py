@@ -22,7 +22,7 @@ from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from hope import config
 from hope.data.tokens import TokenCorpus
-from hope.errors import UserError
+from hope.errors import UserError, short_reason
 from hope.files import exclusive_lock, read_json, write_json
 from hope.paths import RunPaths, snapshot_files
 from hope.tracking.provenance import code_digest
@@ -102,7 +102,7 @@ def take_part(job: Job, rank: int, world: int) -> None:
             dist.init_process_group("nccl" if visible else "gloo", timeout=COLLECTIVE, **alone)
         except (dist.DistError, ValueError) as error:
             place = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
-            reason = " ".join(str(error).split())[:200]
+            reason = short_reason(error)
             raise CannotRunHere(
                 f"MASTER_ADDR:MASTER_PORT: the processes cannot meet at {place} ({reason}); "
                 "choose a free port, or start with torchrun, which sets both"

@@ -1,6 +1,7 @@
 """What lies in an exported folder, and that it appears whole or not at all."""
 
 import json
+import os
 
 import pytest
 from safetensors import safe_open
@@ -85,9 +86,7 @@ def test_the_tokenizer_is_found_named_or_left_out(make, tokenizer, tmp_path):
     tokenizer_of_more = json.loads(tokenizer.to_str())
     tokenizer_of_more["model"]["vocab"]["more"] = 300
     (theirs / "tokenizer.json").write_text(json.dumps(tokenizer_of_more))
-    with pytest.raises(
-        UserError, match="has 301 tokens, but .* has 300; name the model's own tokenizer with --tokenizer"
-    ):
+    with pytest.raises(UserError, match="has 301 tokens, but .* has 300; put the tokenizer.json there that belongs"):
         export_model(made.folder, tmp_path / "f")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "away", "b", "c"]
 
@@ -132,3 +131,22 @@ def test_what_is_no_model_of_ours_is_one_clear_line(tmp_path, capsys):
     assert capsys.readouterr().err == f"hope: error: {tmp_path / 'config.json'}: there is no such file\n"
     with pytest.raises(SystemExit):
         main(["export", str(tmp_path), str(tmp_path / "out"), "--format", "lama"])
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_in_nobodys_way(tmp_path):
+    (tmp_path / f".out.{os.getpid()}.part").mkdir()
+    (tmp_path / f".out.{os.getpid()}.part" / "old").touch()
+    with whole_folder(tmp_path / "out") as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("below", ["out", "deeper/out"])
+def test_a_place_below_a_file_is_one_line(below, tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UserError, match=f"file/{below}: cannot be made .*; name a folder in another"),
+        whole_folder(tmp_path / "file" / below),
+    ):
+        raise AssertionError("a folder below a file")

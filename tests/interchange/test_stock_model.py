@@ -1,5 +1,6 @@
 """Stock checkpoints of many architectures, unconverted, against transformers' own attention, losses and rotations."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -8,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import AutoModelForCausalLM, GptOssConfig, MambaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    CodeGenConfig,
+    CTRLConfig,
+    GPT2Config,
+    GPTJConfig,
+    GPTNeoConfig,
+    GptOssConfig,
+    MambaConfig,
+)
 
 from hope.analysis.intervened_model import intervened
 from hope.analysis.profile import Profile
@@ -69,6 +79,31 @@ def test_the_rotation_is_found(name, opened):
     assert model.turned_layers == ROTARY[name][2]
     assert int((model.encoding.frequencies > 0).sum()) == ROTARY[name][3]
     assert len(model.encoding.frequencies) == model.shape.head_dim // 2
+
+
+def test_the_rotation_is_found_beside_a_padding_row_of_zeros(tmp_path):
+    model = made("llama", attention_bias=False, pad_token_id=0)
+    ids = tokens()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[0] = 0
+    model(ids, labels=ids).loss.backward()
+    optimizer.step()
+    assert not model.get_input_embeddings().weight[0].any()
+    model.save_pretrained(tmp_path)
+    opened = open_stock(tmp_path)
+    assert opened.turned_layers == [0, 1, 2]
+    torch.testing.assert_close(opened.encoding.frequencies.float(), model.model.rotary_emb.inv_freq)
+
+
+def test_queries_of_zeros_show_no_rotation(tmp_path):
+    model = made("llama")
+    with torch.no_grad():
+        for parameter in model.model.layers[1].self_attn.q_proj.parameters():
+            parameter.zero_()
+    model.save_pretrained(tmp_path)
+    opened = open_stock(tmp_path)
+    assert opened.turned_layers == [] and "none that is known" in opened.no_components
 
 
 FROZEN = ("llama", "llama-yarn", "mistral", "phi3", "gemma2", "gemma3", "smollm3", "gpt-neox", "falcon", "deepseek-v3",
@@ -142,6 +177,11 @@ def test_the_encoding_is_named(name, family, settings, opened):
     assert settings is None or found.settings == settings
 
 
+def test_a_rotary_module_that_is_not_used_turns_nothing(opened):
+    """Falcon makes one with ALiBi too."""
+    assert opened("falcon-alibi").no_components == "it turns no queries and keys"
+
+
 @pytest.mark.parametrize("name", ["bloom", "mpt"])
 def test_weights_with_a_linear_bias_are_those_by_hand(name, opened):
     """The first layer: queries, keys and slopes 2^(-8h/H) put together here."""
@@ -184,12 +224,60 @@ def test_frequencies_that_change_with_the_length_are_known_up_to_there(tmp_path)
         assert open_stock(tmp_path / name).encoding.span == span
 
 
+def test_every_pass_has_the_dynamic_frequencies_of_a_first_one(tmp_path):
+    rope = {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}}
+    made("llama", **rope).save_pretrained(tmp_path)
+    model, ids = open_stock(tmp_path), tokens(1, 8 * LENGTH)
+    for length in (8 * LENGTH, 2 * LENGTH, LENGTH, 2 * LENGTH, LENGTH // 2):
+        with torch.no_grad():
+            logits = made("llama", **rope)(ids[:, :length], use_cache=False).logits[0]
+        expected = F.cross_entropy(logits, ids[0, 1 : length + 1], reduction="none")
+        torch.testing.assert_close(token_losses(model, ids[:, : length + 1])[0], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_the_untrained_model_is_made_by_transformers_and_always_the_same(opened):
     model = opened("gemma3")
     one, other = model.untrained(), model.untrained()
     assert one.turned_layers == model.turned_layers
     same = [torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)]
     assert all(same) and not torch.equal(next(one.parameters()), next(model.parameters()))
+
+
+def test_positions_that_are_added_without_a_table_are_not_called_none(tmp_path):
+    config = CTRLConfig(vocab_size=62, n_embd=32, n_layer=2, n_head=4, n_positions=LENGTH, dff=24)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    assert encoding_of(open_stock(tmp_path)).name == "unknown"
+
+
+OLD = IDS | {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": LENGTH}
+NEO = IDS | {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]],
+             "window_size": WINDOW, "max_position_embeddings": LENGTH}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "masks"),
+    [
+        (GPT2Config(**OLD), ("attn.bias", "attn.masked_bias")),
+        (GPTNeoConfig(**NEO), ("attn.attention.bias", "attn.attention.masked_bias")),
+        (GPTJConfig(**OLD, rotary_dim=4), ("attn.bias", "attn.masked_bias")),
+        (CodeGenConfig(**OLD, rotary_dim=4), ("attn.causal_mask",)),
+    ],
+    ids=lambda given: getattr(given, "model_type", ""),
+)
+def test_causal_masks_of_older_checkpoints_are_no_weights(config, masks, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    older = {f"transformer.h.1.{name}": torch.ones(1, 1, LENGTH, LENGTH) for name in masks}
+    save_file(weights | older, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert open_stock(tmp_path).training_length == LENGTH
+
+
+def test_a_config_that_asks_for_tuples_is_read(checkpoint):
+    path = checkpoint / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"return_dict": False}))
+    assert open_stock(checkpoint).turned_layers == [0, 1, 2]
 
 
 def test_what_cannot_be_looked_into_is_one_line(tmp_path):

@@ -18,6 +18,8 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
+        ({"vocab_size": -1}, r"vocab_size is -1; get the file that the training wrote"),
+        ({"windows": {}}, r"windows is \{\}; get the file that the training wrote"),
         ({"shape": []}, r"shape is \[\]; get the file that the training wrote"),
         ({"vocab_size": None}, "vocab_size is None"),
         ({"encoding": "rope"}, "encoding is 'rope'"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hope
-from hope.errors import UserError, nearest
+from hope.errors import UserError, nearest, short_reason
 from hope.files import write_text
 
 PARAMETER = "study"
@@ -55,7 +55,7 @@ def check_parameters(template: Path, names: Iterable[str]) -> None:
     except FileNotFoundError:
         raise UserError(f"{template}: there is no such notebook") from None
     except Exception as error:  # the errors of papermill and nbformat have no common class
-        reason = " ".join(str(error).split())[:200]
+        reason = short_reason(error)
         raise UserError(f"{template}: not a notebook that can be read ({reason}); write it again") from None
     for name in names:
         if name not in known:

@@ -118,7 +118,9 @@ def _in_short(tables: ArmTables, facts: dict[str, Any]) -> list[str]:
             f"Freezing the slow components at angle 0, as HoPE does, changes the loss within L by {signed(frozen[0])} "
             f"nats per token; removing them, by {signed(removed[0])}. "
         )
-        if removed[0] > 2 * removed[1] and removed[0] > 4 * abs(frozen[0]):
+        if not np.isfinite(removed[1]):
+            said += "One window does not show what they carry."
+        elif removed[0] > 2 * removed[1] and removed[0] > 4 * abs(frozen[0]):
             said += "So they carry mostly what tokens are, and little about where they stand."
         elif frozen[0] > 2 * frozen[1] and frozen[0] > 0.5 * removed[0]:
             said += "So what they say about position is what the model needs of them."
@@ -129,10 +131,11 @@ def _in_short(tables: ArmTables, facts: dict[str, Any]) -> list[str]:
         lines.append(said)
     activated, others = cost("freeze", "activated"), cost("freeze", "random")
     if activated and others:
-        more = activated[0] - others[0] > 2 * (activated[1] ** 2 + others[1] ** 2) ** 0.5
+        error = (activated[1] ** 2 + others[1] ** 2) ** 0.5
+        more = "they matter more" if activated[0] - others[0] > 2 * error else "they do not clearly matter more"
         lines.append(
             f"Freezing the activated components changes it by {signed(activated[0])}, as many others at random by "
-            f"{signed(others[0])}: " + ("they matter more." if more else "they do not clearly matter more.")
+            f"{signed(others[0])}" + (f": {more}." if np.isfinite(error) else ".")
         )
     return lines
 

@@ -196,6 +196,25 @@ def test_text_too_short_past_training_is_analysed_within_it(stock: Path, tmp_pat
     assert "windows of 128 tokens are needed, and the text has too few of them" in said
 
 
+def test_one_tested_window_leads_to_no_conclusion(stock: Path, texts: Path, tmp_path: Path, no_pictures: None) -> None:
+    analyze_checkpoint(stock, [str(texts)], tmp_path / "look", length=32, documents=2)
+    said = words_of(page(tmp_path / "look"))
+    assert "One window does not show what they carry." in said and "nan" not in said
+    assert re.search(r"Freezing the activated components changes it by \S+, as many others at random by \S+\d\. ", said)
+    for words in ("So they carry", "So what they say", "So the model hardly", "matter more"):
+        assert words not in said
+
+
+def test_a_model_too_short_for_the_analysis_is_one_line(texts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "llama"
+    made("llama", max_position_embeddings=16).save_pretrained(folder)
+    tokenizer = Tokenizer(models.WordLevel({"w1": 0}, unk_token="w1"))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    for length in (None, 16):
+        with pytest.raises(UserError, match=r"over 16 tokens, and the analysis needs 23; `python -m hope evaluate`"):
+            analyze_checkpoint(folder, [str(texts)], tmp_path / "look", length=length)
+
+
 def same_tables(one: Path, other: Path) -> None:
     """Assert that two folders hold the same tables, bit by bit."""
     paths = sorted(path.relative_to(one) for path in one.rglob("*.parquet"))

@@ -1,5 +1,6 @@
 """The evaluation of any model on the user's own text: losses as transformers has them, time and text, and the page."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,16 +9,21 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from hope.analysis.text_windows import text_windows
 from hope.cli import main
 from hope.errors import UserError
+from hope.evaluation import retrieval
+from hope.evaluation.retrieval import score
+from hope.files import write_json
+from hope.interchange.opening import open_checkpoint
 from hope.interchange.stock_model import open_stock
 from hope.model.loading import load_model
 from hope.reporting import evaluation
 from hope.reporting.evaluation import Texts, evaluate_checkpoint
+from hope.reporting.on_text import resumed_folder
 from tests.interchange.architectures import LENGTH, OTHERS, ROTARY, VOCABULARY, made
 from tests.reporting.page.test_checkpoint import page, study_model, words_of
 
@@ -163,6 +169,116 @@ def test_frequencies_of_the_model_that_change_are_not_extended(text, tmp_path, n
     evaluate_checkpoint(stock(tmp_path, "llama", **rope), [str(text)], tmp_path / "out", minutes=5, documents=2)
     said = words_of(page(tmp_path / "out"))
     assert "The length extension yarn-8: the model's own frequencies change with the length of the text" in said
+
+
+def begun(folder: Path) -> Path:
+    """Let the tokenizer of a checkpoint put its start token before every text."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_another_length_does_not_go_on_with_what_was_kept(text, tmp_path, no_pictures, monkeypatch, capsys):
+    folder = stock(tmp_path, "bloom")
+    content = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {key: value for key, value in content.items() if key != "seq_length"})
+    with monkeypatch.context() as stopped:
+        stopped.setattr(evaluation, "write_retrieval", lambda *given, **more: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            evaluate_checkpoint(folder, [str(text)], tmp_path / "out", minutes=5, documents=2, length=LENGTH)
+    evaluate_checkpoint(folder, [str(text)], tmp_path / "out", minutes=5, documents=2, length=LENGTH // 2)
+    assert "goes on" not in capsys.readouterr().out
+    assert table(tmp_path / "out", "extrapolation")["end"].max() == 8 * LENGTH // 2
+
+
+def test_a_length_beside_that_of_the_config_is_one_line(text, tmp_path):
+    with pytest.raises(UserError, match=f"--length: 64 tokens, but .*config.json names a training length of {LENGTH};"):
+        evaluate_checkpoint(stock(tmp_path, "llama"), [str(text)], tmp_path / "out", length=64)
+
+
+def test_prompts_begin_with_the_start_token_as_windows_do(text, tmp_path, no_pictures, monkeypatch):
+    seen = []
+
+    def scored(model, examples, what="prompts"):
+        seen.extend((what, one) for one in examples)
+        return score(model, examples, what)
+
+    monkeypatch.setattr(retrieval, "score", scored)
+    evaluate_checkpoint(begun(stock(tmp_path, "llama")), [str(text)], tmp_path / "out", minutes=5, documents=2)
+    assert len(seen) > 100
+    for what, one in seen:
+        assert one.tokens[0] == 0 and not one.answer[0] and one.answer.any()
+        assert f"at {len(one.tokens)} tokens" in what and len(one.answer) == len(one.tokens)
+    said = words_of(page(tmp_path / "out"))
+    assert "own tokens, behind the start token:" in said and "each begins with the start token" in said
+
+
+@pytest.mark.parametrize(
+    ("single", "side", "start"),
+    [("$A", "right", []), ("<s> $A", "left", [0]), ("$A </s>", "right", []), ("<s> $A </s>", "right", [0])],
+)
+def test_the_start_token_is_what_transformers_puts_before_a_text(single, side, start, tmp_path):
+    """Whatever padding and truncation the file asks for, and though the end token is that of the config's start."""
+    folder = stock(tmp_path, "llama", bos_token_id=1)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ends = [("<s>", 0), ("</s>", 1)]
+    tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=ends)
+    theirs = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>", padding_side=side
+    )
+    theirs("w1 w2", padding="max_length", max_length=8, truncation=True)
+    theirs.save_pretrained(folder)
+    assert json.loads((folder / "tokenizer.json").read_text())["padding"]
+    ids = AutoTokenizer.from_pretrained(folder)("w1 w2").input_ids
+    assert ids[: ids.index(2 + WORDS.index("w1"))] == start
+    opened = open_checkpoint(folder)
+    assert opened.start == start
+    assert opened.encode(["w1 w2 " * 9])[0].tolist() == [2 + WORDS.index("w1"), 2 + WORDS.index("w2")] * 9
+
+
+def test_a_tokenizer_with_dropout_yields_the_same_tokens_each_time(tmp_path):
+    folder = stock(tmp_path, "llama")
+    tokenizer = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")], dropout=0.5))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    assert {tuple(ids) for ids in open_checkpoint(folder).encode(["ab"] * 40)} == {(2,)}
+
+
+@pytest.mark.parametrize("name", ["modèle", "m" * 120, "模型"])
+def test_a_folder_of_any_name_is_evaluated(name, text, tmp_path, no_pictures):
+    folder = stock(tmp_path, "gpt2").rename(tmp_path / name)
+    evaluate_checkpoint(folder, [str(text)], tmp_path / "out", minutes=5, documents=2)
+    assert f"The losses of {name}" in page(tmp_path / "out")
+
+
+def test_an_odd_head_dimension_is_one_line(text, tmp_path):
+    with pytest.raises(UserError, match=r"config.json: cannot be looked into: width / heads is 9"):
+        evaluate_checkpoint(stock(tmp_path, "gpt2", n_embd=36), [str(text)], tmp_path / "out")
+
+
+def test_a_place_below_a_file_is_one_line(text, tmp_path):
+    with pytest.raises(UserError, match=r"long.txt/out: cannot be made \(.*: Not a directory\); name a folder"):
+        evaluate_checkpoint(stock(tmp_path, "gpt2"), [str(text)], text / "out")
+
+
+def test_a_call_that_is_killed_at_its_end_has_lost_nothing(tmp_path, monkeypatch):
+    def killed(path, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hope.reporting.on_text.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt), resumed_folder(tmp_path / "out", "key") as folder:
+        (folder / "page").touch()
+    assert (tmp_path / "out" / "page").is_file()
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_one_line(text, tmp_path):
+    folder = stock(tmp_path, "gpt2")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens(["[PAD]"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    words = f"has {VOCABULARY + 1} tokens, but .* has {VOCABULARY}; put the tokenizer.json there that belongs"
+    with pytest.raises(UserError, match=words):
+        evaluate_checkpoint(folder, [str(text)], tmp_path / "out")
 
 
 def test_spans_lie_within_a_document_at_any_place():
