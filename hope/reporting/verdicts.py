@@ -61,7 +61,7 @@ def rule(part: Part, difference: Difference, confidence: float) -> Ruling:
         p = estimate.p_value(sign * bar, "less" if sign > 0 else "greater")
         verdict = "contradicted" if high < bar else "inconclusive"
     p = min(1.0, 2 * p)
-    uninformative = _uninformative(part, difference)
+    uninformative = _uninformative(part, difference, high)
     if uninformative:
         return Ruling("inconclusive", p, f"{name} is {shown}, but {uninformative}.")
     why = _why(part, verdict, low, high, detectable_effect(part, estimate, confidence))
@@ -82,8 +82,15 @@ def _rule_exact(part: Part, difference: Difference) -> Ruling:
     return Ruling(verdict, None, f"{shown}, where the claim {asked}; this follows from formulas, without noise.")
 
 
-def _uninformative(part: Part, difference: Difference) -> str:
-    """Return why a bounded measure cannot tell the sides apart; empty if it can."""
+def _uninformative(part: Part, difference: Difference, high: float) -> str:
+    """Return why a bounded measure cannot decide a part; empty if it can.
+
+    Args:
+        part: the part.
+        difference: treatment minus baseline.
+        high: upper limit of the interval, signed towards the claim: below 0 the effect goes the other way, for which
+            there is room.
+    """
     if part.informative is None:
         return ""
     sides = difference.treatment, difference.baseline
@@ -91,7 +98,7 @@ def _uninformative(part: Part, difference: Difference) -> str:
         return f"both are at the ceiling (above {part.informative.highest:g}), where the task cannot tell them apart"
     if max(sides) < part.informative.lowest:
         return f"both are at the floor (below {part.informative.lowest:g}), where the task cannot tell them apart"
-    if not part.has_room(difference.baseline):
+    if high >= 0 and not part.has_room(difference.baseline):
         return f"from {difference.baseline:.3g} an effect of the {part.smallest_effect:g} that counts is not possible"
     return ""
 

@@ -137,6 +137,7 @@ def test_where_an_effect_that_counts_is_not_possible_nothing_is_ruled_out(tmp_pa
         judged["verdict"] == "inconclusive" and "an effect of the 0.05 that counts is not possible" in judged["reason"]
     )
     assert one(tmp_path, part, noise(0.03, 0.001), baseline=0.94)["verdict"] == "contradicted"
+    assert one(tmp_path, part, noise(-0.2, 0.001), baseline=0.97)["verdict"] == "contradicted"  # the other way
 
 
 @pytest.mark.parametrize(
