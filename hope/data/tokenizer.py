@@ -1,6 +1,7 @@
 """Tokenizers: fit a byte-level BPE, load a pretrained one, encode text, save for Hugging Face."""
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -90,7 +91,7 @@ def load_pretrained(settings: Tokens) -> Tokenizer:
             library give one id to two tokens.
     """
     assert settings.pretrained
-    given = settings.local or Path(settings.pretrained).expanduser()
+    given = settings.local or Path(os.path.expanduser(settings.pretrained))
     path = given / "tokenizer.json" if given.is_dir() else given
     if path.suffix == ".json" and not path.is_file():
         raise UserError(f"tokens.pretrained: {path} is no file; save the tokenizer as a 'fast' one to get it")
