@@ -8,7 +8,6 @@ rule tokenize_corpus:
     input:
         documents=rules.prepare_corpus.output.documents,
         corpus=rules.prepare_corpus.output.corpus,
-        pretrained=lambda wildcards: FILES[first_arm(wildcards)].tokenizer,
     output:
         **TOKENS,
     log:
@@ -25,6 +24,7 @@ rule tokenize_corpus:
         runtime=240,
     params:
         settings=settings(lambda arm: arm.tokens),
+        state=tokenizer_state,
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.train, ancestor=2),
     message:
@@ -39,7 +39,6 @@ rule fit_tokenizer:
     input:
         corpus=rules.prepare_corpus.output.corpus,
         texts=lambda wildcards: expand(READ["texts"], data=wildcards.data, part=SHARDED[wildcards.data]),
-        pretrained=lambda wildcards: FILES[first_arm(wildcards)].tokenizer,
     output:
         **outputs("fit-tokenizer", DATA / "tokenizer"),
     log:
@@ -56,6 +55,7 @@ rule fit_tokenizer:
         runtime=240,
     params:
         settings=settings(lambda arm: arm.tokens),
+        state=tokenizer_state,
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.tokenizer, parent=True),
     message:

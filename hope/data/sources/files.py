@@ -116,7 +116,7 @@ def _expand(given: str) -> Iterator[tuple[Path, str]]:
     """Yield the files under one entry of ``paths``, with their names, in sorted order."""
     path = Path(os.path.abspath(os.path.expanduser(given)))
     if path.exists():
-        yield from _below(path, path.parent)
+        yield from files_below(path, path.parent)
         return
     # The path of the project's own folder is no pattern, whatever characters it has.
     pattern = os.path.normpath(os.path.join(glob.escape(os.getcwd()), os.path.expanduser(given)))
@@ -124,10 +124,10 @@ def _expand(given: str) -> Iterator[tuple[Path, str]]:
     fixed = itertools.takewhile(lambda parts: glob.escape(parts[0]) == parts[1], both)
     root = Path(*(part for part, _ in fixed)).parent
     for match in sorted(glob.glob(pattern, recursive=True)):
-        yield from _below(Path(match), root)
+        yield from files_below(Path(match), root)
 
 
-def _below(path: Path, root: Path) -> list[tuple[Path, str]]:
+def files_below(path: Path, root: Path) -> list[tuple[Path, str]]:
     """Return ``path``, or the files below it if it is a folder, with their names relative to ``root``."""
     if not path.is_dir():
         return [(path, path.relative_to(root).as_posix())]
