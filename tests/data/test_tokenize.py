@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from hope.config import Corpus, Files, Tokens, Validation
 from hope.data.corpus import prepare_corpus
 from hope.data.tokenize import tokenize_corpus
-from hope.data.tokenizer import save_tokenizer
+from hope.data.tokenizer import encode, save_tokenizer
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 
@@ -117,6 +117,39 @@ def test_a_failure_leaves_nothing_that_passes_for_whole(
             TokenCorpus.open(tmp_path / side)
     with pytest.raises(UserError, match=r"corpus\.json: there is no such file"):
         tokenize_corpus(Tokens(), tmp_path / "nowhere", tmp_path)
+
+
+def test_long_documents_are_encoded_in_pieces_and_give_the_same_tokens(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hope.data.tokenize.BATCH_CHARACTERS", 1_500)
+    longest = []
+    monkeypatch.setattr(
+        "hope.data.tokenize.encode", lambda *asked: (longest.append(sum(map(len, asked[1]))), encode(*asked))[1]
+    )
+    unfinished = tmp_path / "train" / ".shard-00000.bin.1.part"
+    unfinished.parent.mkdir()
+    unfinished.touch()
+    tokenize_corpus(Tokens(vocabulary=400, shard_tokens=1_000), data / "corpus", tmp_path)
+    for side in SIDES:
+        assert (tmp_path / side / "manifest.json").read_bytes() == (data / side / "manifest.json").read_bytes()
+    assert max(longest) < 1_520 and not unfinished.exists()
+
+
+def test_the_number_of_shards_changes_no_example_of_an_unknown_character(tmp_path: Path) -> None:
+    for name, odd in (("a", "語文"), ("b", "漢字")):
+        (tmp_path / f"{name}.txt").write_text(f"e{odd}")
+    Tokenizer(models.BPE(vocab={"e": 0}, merges=[])).save(str(tmp_path / "tokenizer.json"))
+    tokens = Tokens(tokenizer="pretrained", pretrained=str(tmp_path), unknown_share=1.0)
+    validation = Validation(long_documents=1, long_characters=1)
+    for shards in (1, 2):
+        files = Files(paths=[str(tmp_path / "*.txt")])
+        output = tmp_path / str(shards)
+        prepare_corpus(Corpus(source="files", files=files, validation=validation, shards=shards), output / "corpus")
+        tokenize_corpus(tokens, output / "corpus", output)
+        examples = json.loads((output / "unknown.json").read_text(), object_pairs_hook=list)
+        order = sorted("語文字漢")
+        assert dict(examples)["examples"] == [(character, 1) for character in order]
 
 
 def test_text_that_a_tokenizer_cannot_spell_is_refused_above_a_share(data: Path, tmp_path: Path) -> None:
