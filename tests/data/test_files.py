@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from hope.config import Files, Hub, TextSource, Tokens
@@ -269,6 +270,28 @@ def test_a_path_without_text_is_refused_with_a_remedy(tree: Path) -> None:
     (empty / "b.jsonl").write_text('{"text": ""}\n{"text": null}\n')
     with pytest.raises(UserError, match=r"no document with any text \(3 empty documents"):
         collect(TextSource(source="files", files=Files(paths=[str(empty)])))
+
+
+def test_a_document_in_any_source_has_a_largest_size(tmp_path: Path) -> None:
+    pd.DataFrame({"text": ["a", "é" * 60]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet:2: holds a document of more than 0 MB[^\n]*corpus\.memory_mb$"):
+        read(tmp_path / "a.parquet", record=Record(limit=100))
+    assert len(read(tmp_path / "a.parquet", record=Record(limit=120))) == 2
+    with pytest.raises(UserError, match=r"\.py: holds a document of more than 0 MB"):
+        list(sources.read(TextSource(), Record(limit=100)))
+
+
+def test_rows_of_parquet_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{row} " * 1_000 for row in range(50)]
+    pd.DataFrame({"text": texts}).to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setattr("hope.data.sources.readers.BATCH_BYTES", 20_000)
+    real, asked = pa.parquet.ParquetFile.iter_batches, []
+    monkeypatch.setattr(
+        "pyarrow.parquet.ParquetFile.iter_batches",
+        lambda file, **options: (asked.append(options["batch_size"]), real(file, **options))[1],
+    )
+    assert [text for _, text in read(tmp_path)] == texts
+    assert len(asked) == 1 and 1 <= asked[0] <= 10
 
 
 def test_a_broken_row_or_table_is_named(tmp_path: Path) -> None:
