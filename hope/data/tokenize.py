@@ -159,7 +159,7 @@ def _check_unknown(settings: config.Tokens, folders: Sequence[Path], output: Pat
         characters += part["characters"]
         unknown.update(part["unknown"])
     share = unknown.total() / max(characters, 1)
-    # Ties in the order of the characters: the order of counting depends on the parts.
+    # Of equal counts the first characters: the order of counting depends on the parts.
     examples = dict(sorted(unknown.items(), key=lambda counted: (-counted[1], counted[0]))[:20])
     write_json(output / "unknown.json", {"characters": unknown.total(), "share": share, "examples": examples})
     if share > settings.unknown_share:
