@@ -89,7 +89,8 @@ def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path) -> Non
     """
     description = read_corpus(corpus, parts=[part])
     read = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
-    dtype, knows_all, end = _dtype(vocabulary_size(read)), spells_all(read), special_ids(read)["end"]
+    dtype, knows_all = _dtype(vocabulary_size(read)), spells_all(read)
+    end = np.array([special_ids(read)["end"]], dtype=dtype)
     cut = knows_all and cuts_at_spaces(read)
     unknown, characters = Counter[str](), 0
     for split in SPLITS:
@@ -101,8 +102,9 @@ def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path) -> Non
                 if not knows_all:
                     unknown += unknown_characters(read, batch)
                 characters += sum(map(len, batch))
-                for ids in _encoded(read, batch, cut):
-                    np.append(ids, end).astype(dtype).tofile(handle)
+                for ids in _encoded(read, batch, cut, dtype):
+                    ids.tofile(handle)
+                    end.tofile(handle)
                     lengths.append(len(ids) + 1)
                     tokens += lengths[-1]
                 progress.report(f"{len(lengths):,} documents, {tokens:,} tokens")
@@ -213,12 +215,12 @@ def _dtype(vocabulary: int) -> np.dtype[Any]:
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
 
 
-def _encoded(tokenizer: Tokenizer, texts: list[str], cut: bool) -> list[NDArray[np.int64]]:
+def _encoded(tokenizer: Tokenizer, texts: list[str], cut: bool, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
     """Return the tokens of each text; ``cut``: those of a long one in pieces, which then give the same tokens."""
     if cut and len(texts) == 1:
         pieces = pieces_at_spaces(texts[0], BATCH_CHARACTERS)
-        return [np.concatenate([encode(tokenizer, [piece])[0] for piece in pieces])]
-    return encode(tokenizer, texts)
+        return [np.concatenate([encode(tokenizer, [piece])[0].astype(dtype) for piece in pieces])]
+    return [ids.astype(dtype) for ids in encode(tokenizer, texts)]
 
 
 def _read_pieces(path: Path, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:

@@ -1,5 +1,6 @@
 """Passages: what changes them, and what does not."""
 
+import tracemalloc
 import unicodedata
 from unittest import mock
 
@@ -68,6 +69,20 @@ def test_the_normal_form_of_unicode_changes_no_passage(monkeypatch: pytest.Monke
     assert other != text and line_hashes(other).tolist() == line_hashes(text).tolist() != []
     for one, same in zip(sampled_runs(other), sampled_runs(text), strict=True):
         np.testing.assert_array_equal(one, same)
+
+
+def test_a_long_text_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(prose(seed, 60) for seed in range(200))
+    sampled_runs("the table of letters is made once")
+    monkeypatch.setattr("hope.data.passages.BLOCK", 1 << 13)
+    tracemalloc.start()
+    try:
+        line_hashes(text)
+        sampled_runs(text)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(text) > 500_000 and peak < 4 * len(text), "letters alone would take four bytes each"
 
 
 def test_text_without_letters_has_no_passages() -> None:

@@ -52,14 +52,6 @@ def settings(section):
     return lambda wildcards: to_json(section(arm_of(wildcards)) if callable(section) else section)
 
 
-def tokenizer_state(wildcards):
-    """Return a digest of a local tokenizer; without one, the settings of the tokens.
-
-    Snakemake compares the set of all values of ``params``: a value that is there already makes no job run again.
-    """
-    return FILES[first_arm(wildcards)].tokenizer_state or to_json(arm_of(wildcards).tokens)
-
-
 def training_settings(wildcards):
     """Return all settings that the weights of a model depend on, as sorted JSON."""
     stage = arm_of(wildcards).train_stage(wildcards.encoding, int(wildcards.seed))
@@ -97,8 +89,7 @@ def one_of(names):
 # Base first, then its overlays; Snakemake lists the base last.
 ORIGINS = [Path(os.path.relpath(path)) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
 STUDY = checked(load_study, ORIGINS, dict(workflow.config_settings.config))
-# The user's own files: encodings and tasks are inputs of the rules that depend on them. Of texts and tokenizers, a
-# digest is among the params, so that a file that is replaced by an older one is noticed too.
+# The user's own files. Those with code are inputs of rules; of the others a digest is among the params.
 FILES = checked(check_study, STUDY).arms
 PATHS = StudyPaths.named(STUDY.study)
 RUN = PATHS.run("{arm}", "{encoding}", "{seed}")
