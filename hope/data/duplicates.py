@@ -105,8 +105,8 @@ def shared_with_training(
     """Estimate the share of the passages of each held-out document that a training document has too [held out].
 
     A passage of both is found if the lower of the two rates keeps it. So each that is found stands for the rate of the
-    held-out document over that rate (Horvitz and Thompson 1952), and the mean over documents has no bias; the share of
-    one document is at most 1. Where both keep all passages, it is exact.
+    held-out document over that rate (Horvitz and Thompson 1952), which has no bias before a share is held to at most 1.
+    Where both keep all passages, it is exact.
 
     Args:
         passages: of all documents.

@@ -33,7 +33,10 @@ from hope.paths import part_folder
 SPLITS = ("train", "validation")
 
 BATCH_CHARACTERS = 1_000_000
-"""Characters encoded at once: keeps every core busy, and takes about 125 MB, since the library describes each token."""
+"""Characters encoded at once: keeps every core busy, and takes about 150 MB, since the library describes each token."""
+
+WHOLE_CHARACTERS = 4_000
+"""Characters of the longest document per MB of memory, for a tokenizer that encodes each document whole."""
 
 PIECE_TOKENS = 1 << 22
 """Tokens that are copied at once."""
@@ -77,7 +80,7 @@ def fit_on_corpus(settings: config.Tokens, corpus: Path, folder: Path) -> None:
     save_tokenizer(tokenizer, folder)
 
 
-def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path) -> None:
+def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path, memory_mb: int = 8_000) -> None:
     """Write the tokens of one part of a corpus into ``folder``, each document followed by the end token.
 
     Args:
@@ -86,6 +89,10 @@ def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path) -> Non
         tokenizer: folder of the tokenizer.
         folder: gets ``train.bin`` and ``validation.bin`` with the tokens, ``*.lengths.bin`` with the number of tokens
             of each document, and, last, ``tokens.json``.
+        memory_mb: memory of the job, in MB.
+
+    Raises:
+        UserError: the tokenizer encodes a document whole that is too long for the memory.
     """
     description = read_corpus(corpus, parts=[part])
     read = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
@@ -99,6 +106,8 @@ def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path) -> Non
         progress = ProgressLines(f"tokenize {split}, part {part + 1} of {len(description['parts'])}")
         with whole_file(folder / f"{split}.bin") as temporary, open(temporary, "wb") as handle:
             for batch in _batches(read_texts(corpus, split, parts=[part])):
+                if not cut:
+                    _check_longest(max(map(len, batch)), memory_mb)
                 if not knows_all:
                     unknown += unknown_characters(read, batch)
                 characters += sum(map(len, batch))
@@ -213,6 +222,15 @@ def write_manifest(
 def _dtype(vocabulary: int) -> np.dtype[Any]:
     """Return the smallest type of the format that holds every token id."""
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+
+
+def _check_longest(characters: int, memory_mb: int) -> None:
+    """Refuse a document that does not fit the memory if it is encoded whole."""
+    if characters > WHOLE_CHARACTERS * memory_mb:
+        raise UserError(
+            f"tokens.pretrained: this tokenizer encodes a document whole, and one of {characters:,} characters does not "
+            f"fit {memory_mb:,} MB; split the document, or use tokens.tokenizer 'bpe'"
+        )
 
 
 def _encoded(tokenizer: Tokenizer, texts: list[str], cut: bool, dtype: np.dtype[Any]) -> list[NDArray[Any]]:

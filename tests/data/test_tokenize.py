@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_data import prose, table_of
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from hope.config import Corpus, Files, Tokens, Validation
 from hope.data.corpus import prepare_corpus
-from hope.data.tokenize import tokenize_corpus
+from hope.data.tokenize import tokenize_corpus, tokenize_part
 from hope.data.tokenizer import encode, save_tokenizer
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
@@ -134,6 +134,19 @@ def test_long_documents_are_encoded_in_pieces_and_give_the_same_tokens(
     for side in SIDES:
         assert (tmp_path / side / "manifest.json").read_bytes() == (data / side / "manifest.json").read_bytes()
     assert max(longest) < 1_520 and not unfinished.exists()
+
+
+def test_a_long_document_is_refused_by_a_tokenizer_that_encodes_it_whole(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hope.data.tokenize.WHOLE_CHARACTERS", 2_000)
+    tokenize_part(data / "corpus", 0, data / "tokenizer", tmp_path / "part", memory_mb=1)
+    other = Tokenizer.from_file(str(data / "tokenizer" / "tokenizer.json"))
+    other.normalizer = normalizers.NFC()
+    save_tokenizer(other, tmp_path / "other")
+    with pytest.raises(UserError, match=r"^tokens\.pretrained: [^\n]* characters does not fit 1 MB; split[^\n]*'bpe'$"):
+        tokenize_part(data / "corpus", 0, tmp_path / "other", tmp_path / "refused", memory_mb=1)
+    tokenize_part(data / "corpus", 0, tmp_path / "other", tmp_path / "whole", memory_mb=4)
 
 
 def test_the_number_of_shards_changes_no_example_of_an_unknown_character(tmp_path: Path) -> None:

@@ -89,12 +89,13 @@ rule tokenize_part:
     params:
         corpus=subpath(input.corpus, parent=True),
         tokenizer=subpath(input.tokenizer, parent=True),
+        memory=lambda wildcards, output: arm_of(wildcards).corpus.memory_mb,
         folder=subpath(output.train, parent=True),
     message:
         "tokenize part {wildcards.part} of the corpus {wildcards.data}"
     shell:
         "python -m hope tokenize-part --corpus {params.corpus:q} --tokenizer {params.tokenizer:q}"
-        " --part {wildcards.part:q} --output {params.folder:q} > {log:q} 2>&1"
+        " --part {wildcards.part:q} --memory-mb {params.memory:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule join_tokens:
