@@ -228,7 +228,7 @@ def _check_longest(characters: int, memory_mb: int) -> None:
     """Refuse a document that does not fit the memory if it is encoded whole."""
     if characters > WHOLE_CHARACTERS * memory_mb:
         raise UserError(
-            f"tokens.pretrained: this tokenizer encodes a document whole, and one of {characters:,} characters does not "
+            f"tokens.pretrained: this tokenizer encodes documents whole, and one of {characters:,} characters does not "
             f"fit {memory_mb:,} MB; split the document, or use tokens.tokenizer 'bpe'"
         )
 
