@@ -1,14 +1,18 @@
 """The user's own files that a study reads, found from the config and checked before anything runs."""
 
+import functools
 import hashlib
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from hope.adopt import check_layout
-from hope.config import Arm, Study, TextSource
-from hope.data.sources.files import find_files
+from hope.config import Arm, Study, TextSource, to_json
+from hope.data.sources.files import files_below, find_files
 from hope.errors import UserError
+from hope.files import sha256_of_file
 from hope.paths import StudyPaths
 from hope.reporting.claims_check import checked_claims
 from hope.reporting.claims_file import ClaimsFile
@@ -32,22 +36,39 @@ class ArmFiles:
     trained_tasks: list[Path]
     tasks: list[Path]
 
-    @property
-    def watched(self) -> list[str]:
-        """The text files that are inputs of a rule, so that Snakemake prepares the corpus again when one changes.
+    @functools.cached_property
+    def corpus_state(self) -> str:
+        """:func:`state_of` the text files: if it changes, Snakemake prepares the corpus again."""
+        return state_of(self.corpus)
 
-        Names that Snakemake cannot take (with braces, which it reads as wildcards, or not in UTF-8) are left out. Of
-        more than 10,000 files none is an input, since Snakemake would check each of them for each job.
-        """
-        names = [name for name in map(str, self.corpus) if name.isprintable() and not {"{", "}"} & set(name)]
-        return names if len(names) <= 10_000 else []
+    @functools.cached_property
+    def tokenizer_state(self) -> str:
+        """:func:`state_of` the tokenizer: if it changes, Snakemake makes the tokens again."""
+        return state_of(self.tokenizer)
 
-    @property
-    def unwatched(self) -> str:
-        """A digest of names, sizes and times of the text files that are no inputs; empty if all are."""
-        left = sorted(set(map(str, self.corpus)) - set(self.watched))
-        states = [(name, state.st_size, state.st_mtime_ns) for name in left for state in [Path(name).stat()]]
-        return hashlib.sha256(repr(states).encode()).hexdigest() if states else ""
+
+LONGEST_WORD = 120_000
+"""Bytes of the config in a command line. Linux takes 131,072 in one argument, here the whole command of a step."""
+
+COMPARED_BYTES, COMPARED_FILES = 1_000_000, 10_000
+"""Size of the largest file that is compared by its content, and the number of files up to which that is done."""
+
+
+def state_of(paths: list[Path]) -> str:
+    """Return a digest of the names and contents of files; empty if there are none.
+
+    A large file, and each of very many, is described by its size and the time of its last change, older or newer, in
+    place of its content, since each start of Snakemake asks for it.
+    """
+    states: list[tuple[str, object]] = []
+    for path in sorted(paths):
+        try:
+            about = path.stat()
+            small = about.st_size <= COMPARED_BYTES and len(paths) <= COMPARED_FILES
+            states.append((str(path), sha256_of_file(path) if small else (about.st_size, about.st_mtime_ns)))
+        except OSError:  # The step that reads the file says what is wrong with it.
+            states.append((str(path), None))
+    return hashlib.sha256(repr(states).encode()).hexdigest() if states else ""
 
 
 class StudyFiles(NamedTuple):
@@ -61,13 +82,19 @@ def check_study(study: Study) -> StudyFiles:
     """Check that a study's claims fit it and that the user's own files exist; return both.
 
     Raises:
-        UserError: the project's path has braces, the study's results are of before there were arms, the claims file is
-            wrong, a path of the corpus leads to no file, or a hostfile or the file of an encoding or a
-            task is missing.
+        UserError: the project's path has braces, the config is too large for a command line, the study's results are of
+            before there were arms, the claims file is wrong, a path of the corpus leads to no file, or a hostfile or
+            the file of an encoding or a task is missing.
     """
     here = str(Path.cwd())
     if {"{", "}"} & set(here):
         raise UserError(f"{here}: Snakemake reads braces in a path as wildcards; move the project to a path without")
+    size = len(shlex.quote(to_json(study)).encode())
+    if size > LONGEST_WORD:
+        raise UserError(
+            f"corpus.files.paths: the config has {size:,} bytes, and a command line takes {LONGEST_WORD:,}; name "
+            "folders or globs in place of single files"
+        )
     check_layout(StudyPaths.named(study.study).root)
     return StudyFiles(checked_claims(study), {name: _files_of(arm) for name, arm in study.arms.items()})
 
@@ -94,6 +121,5 @@ def _texts_of(source: TextSource) -> list[Path]:
     if source.source == "files":
         return [path for path, _ in find_files(source.files.paths)[0]]
     if source.source == "hub" and source.hub.folder:
-        found = (path.relative_to(source.hub.folder) for path in source.hub.folder.rglob("*") if path.is_file())
-        return [source.hub.folder / path for path in sorted(found) if not any(part[0] == "." for part in path.parts)]
+        return [path for path, _ in files_below(source.hub.folder, source.hub.folder) if os.path.isfile(path)]
     return []

@@ -137,6 +137,7 @@ def fit_tokenizer(options: argparse.Namespace) -> None:
     CORPUS,
     required("--tokenizer", "folder of the tokenizer"),
     PART,
+    argument("--memory-mb", type=at_least(1), default=8_000, help="memory of this job, in MB"),
     FOLDER,
     train="train.bin",
     train_lengths="train.lengths.bin",
@@ -151,7 +152,7 @@ def tokenize_part(options: argparse.Namespace) -> None:
     from hope.data.tokenize import tokenize_part
 
     with _timed(options, options.output):
-        tokenize_part(options.corpus, options.part, options.tokenizer, options.output)
+        tokenize_part(options.corpus, options.part, options.tokenizer, options.output, options.memory_mb)
 
 
 @command(SETTINGS, CORPUS, FOLDER, unknown="unknown.json", **SPLITS)

@@ -1,5 +1,6 @@
 """The config's sections on data: the corpus, its tokens, and their windows."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,7 +36,8 @@ class Hub(Section):
     @property
     def folder(self) -> Path | None:
         """The dataset's folder if it is a local one."""
-        return given if self.dataset and (given := Path(self.dataset).expanduser()).is_dir() else None
+        given = os.path.expanduser(self.dataset)
+        return Path(given) if os.path.isdir(given) else None
 
 
 class TextSource(Section):
@@ -164,8 +166,8 @@ class Tokens(Section):
     @property
     def local(self) -> Path | None:
         """The folder or file of a pretrained tokenizer if it is a local one."""
-        given = Path(self.pretrained).expanduser() if self.tokenizer == "pretrained" and self.pretrained else None
-        return given if given and given.exists() else None
+        given = os.path.expanduser(self.pretrained or "")
+        return Path(given) if self.tokenizer == "pretrained" and os.path.exists(given) else None
 
     @model_validator(mode="after")
     def _pretrained_is_given(self) -> "Tokens":

@@ -64,7 +64,12 @@ def prepare_corpus(settings: config.Corpus, output: Path) -> None:
     folders = [part_folder(output, part) for part in range(settings.parts)]
     for folder in set((output / "parts").glob("*")) - set(folders):
         shutil.rmtree(folder)
-    own = [index for index, folder in enumerate(folders) if settings.shards == 1 or not (folder / DESCRIPTION).exists()]
+    files = (DESCRIPTION, *PASSAGE_FILES)
+    own = [
+        index
+        for index, folder in enumerate(folders)
+        if settings.shards == 1 or not all((folder / name).exists() for name in files)
+    ]
     spill = output / ".spill"
     try:
         for index in own:
@@ -102,8 +107,12 @@ def _split(parts: list[Part], settings: config.Corpus, output: Path, spill: Path
     if not len(rows.kept):
         raise UserError(sources.no_text(record))
     copies = drop_copies(rows)
-    left_out = weigh(rows, names, settings.weights)
-    cut = cut_long(rows, settings.max_document_share)
+    before = rows.kept.sum()
+    limit = weigh(rows, names, settings.weights, settings.max_document_share)
+    left_out = before - rows.kept.sum()
+    cut = cut_long(rows, limit)
+    copies += drop_copies(rows)  # Two editions of a book may be the same up to the cut.
+    cut = cut[rows.kept[cut]]
     kept = np.flatnonzero(rows.kept)
     # DuckDB gets half of the memory: the numbers of the documents, and what it does not count, need the rest.
     memory = settings.memory_mb // 2
@@ -130,9 +139,12 @@ def _split(parts: list[Part], settings: config.Corpus, output: Path, spill: Path
             "parts": [part.description["texts_sha256"] for part in parts],
             "dropped_empty": record.empty,
             "dropped_unreadable": record.unreadable,
-            "dropped_duplicates": copies["count"],
+            "dropped_duplicates": len(copies),
             "dropped_by_weight": int(left_out),
-            "duplicates": copies["examples"],
+            "duplicates": [
+                {"copy": copy, "kept": original}
+                for copy, original in (rows.names(np.array(pair)) for pair in sorted(copies)[:EXAMPLES])
+            ],
             "encodings": record.as_json()["encodings"],
             "remarks": record.remarks,
             "remarked": record.remarked,

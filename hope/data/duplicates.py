@@ -16,9 +16,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hope.data.columns import column, numbers
+from hope.errors import UserError
 
 COMMON = 20
 """Documents above which a passage is common (a licence, an import) and joins only neighbours in their order."""
+
+THREAD_MB = 125
+"""Memory that each thread of DuckDB gets, in MB: with less, many threads run out of it."""
 
 
 class Passages(NamedTuple):
@@ -98,7 +102,11 @@ def _connected(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def shared_with_training(
     passages: Passages, held_out: NDArray[np.bool_], memory_mb: int, spill: Path
 ) -> NDArray[np.float64]:
-    """Return the share of the passages of each held-out document that a training document has too [held out].
+    """Estimate the share of the passages of each held-out document that a training document has too [held out].
+
+    A passage of both is found if the lower of the two rates keeps it. So each that is found stands for the rate of the
+    held-out document over that rate (Horvitz and Thompson 1952), which has no bias before a share is held to at most 1.
+    Where both keep all passages, it is exact.
 
     Args:
         passages: of all documents.
@@ -106,13 +114,17 @@ def shared_with_training(
         memory_mb: what DuckDB may hold.
         spill: folder for what does not fit.
     """
-    with _opened(passages, memory_mb, spill, held_out=held_out.astype(np.int8)) as connection:
+    with _opened(passages, memory_mb, spill, held_out=held_out.astype(np.int8), rate=passages.rates) as connection:
         found = connection.sql("""
-            WITH asked AS (SELECT hash, document FROM passages JOIN documents USING (document) WHERE held_out = 1),
+            WITH asked AS (
+                SELECT hash, document, rate FROM passages JOIN documents USING (document) WHERE held_out = 1),
             seen AS (
-                SELECT DISTINCT hash FROM passages JOIN documents USING (document)
-                WHERE held_out = 0 AND hash IN (SELECT hash FROM asked))
-            SELECT document, count(seen.hash) / count(*) AS share FROM asked LEFT JOIN seen USING (hash) GROUP BY ALL
+                SELECT hash, max(rate) AS highest FROM passages JOIN documents USING (document)
+                WHERE held_out = 0 AND hash IN (SELECT hash FROM asked)
+                GROUP BY hash)
+            SELECT document, least(1, sum(if(highest > 0, greatest(1, rate / highest), 0)) / count(*)) AS share
+            FROM asked LEFT JOIN seen USING (hash)
+            GROUP BY document
             """).to_arrow_table()  # fmt: skip
     shares = np.zeros(len(held_out))
     shares[numbers(found["document"], "<i8")] = numbers(found["share"], "<f8")
@@ -204,17 +216,35 @@ def _table(**columns: NDArray[Any]) -> pa.Table:
 
 
 @contextmanager
+def _one_line(spill: Path) -> Iterator[None]:
+    """Turn what DuckDB raises about memory and disk into errors of one line."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise UserError("corpus.memory_mb: too little to compare the documents; raise it") from None
+    except duckdb.IOException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{spill.parent}: cannot be used to compare documents ({reason}); free some disk space"
+        ) from None
+
+
+@contextmanager
 def _opened(
     passages: Passages, memory_mb: int, spill: Path, **of_documents: Any
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database with the passages and, as the table ``documents``, what is known of each document."""
+    """Open a database with the passages and, as the table ``documents``, what is known of each document.
+
+    Raises:
+        UserError: the memory does not suffice, or the disk is full.
+    """
     settings: dict[str, Any] = {
         "memory_limit": f"{memory_mb}MB",
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": min(len(os.sched_getaffinity(0)), max(1, memory_mb // THREAD_MB)),
         "temp_directory": str(spill),
         "preserve_insertion_order": False,
     }
-    with duckdb.connect(config=settings) as connection:
+    with _one_line(spill), duckdb.connect(config=settings) as connection:
         connection.register("documents", _table(document=np.arange(len(passages.sizes)), **of_documents))
         parts = []
         for index, (path, documents) in enumerate(zip(passages.files, passages.documents, strict=True)):

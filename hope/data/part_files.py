@@ -66,7 +66,6 @@ class Part:
                 end = first + file.metadata.row_group(group).num_rows
                 inside = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)]
                 if len(inside):
-                    yield from (
-                        file.read_row_group(group, columns=["text"])["text"].take(column(inside - first)).to_pylist()
-                    )
+                    texts = file.read_row_group(group, columns=["text"])["text"].take(column(inside - first))
+                    yield from (text.as_py() for text in texts)
                 first = end

@@ -2,7 +2,8 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from hope import config
 from hope.data import sources
 from hope.data.columns import column, digests, strings
 from hope.data.part_files import DESCRIPTION, LINES, PASSAGE_FILES, PHRASES, RUNS, TEXTS
-from hope.data.passages import line_hashes, sampled_runs
+from hope.data.passages import composed, line_hashes, sampled_runs
 from hope.data.progress import ProgressLines
 from hope.data.sources.document import Record, Shard
 from hope.files import sha256_of_file, whole_file, write_json
@@ -56,11 +57,11 @@ def read_part(settings: config.Corpus, part: int, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # Older files must not be taken for newer ones.
     names = list(settings.sources)
     name, shard = names[part // settings.shards], Shard(part % settings.shards, settings.shards)
-    # The bytes of a document, its text and the letters of it are in memory at once.
-    record = Record(limit=settings.memory_mb * 1_000_000 // 8)
+    # In memory at once are a document's bytes, its text, and what of them waits to be written.
+    record = Record(limit=settings.memory_mb * 1_000_000 // 16)
     progress = ProgressLines(f"corpus part {part + 1} of {settings.parts}")
     documents = characters = 0
-    with _Writer(folder) as writer:
+    with _writer(folder) as writer:
         for document in sources.read(settings.sources[name], record, shard):
             writer.add(document.name, document.text)
             documents += 1
@@ -104,29 +105,42 @@ class _Row(NamedTuple):
     text: Any
 
 
+def digest_of_text(text: str) -> bytes:
+    """Return a digest of 16 bytes by which exact copies are found, in whichever normal form of Unicode they are."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for piece in composed(text):
+        hashed.update(piece.encode())
+    return hashed.digest()
+
+
+@contextmanager
+def _writer(folder: Path) -> Iterator["_Writer"]:
+    """Open the files of a part for writing; after an error none is left."""
+    with ExitStack() as stack:
+        texts, *others = [stack.enter_context(whole_file(folder / name)) for name in (TEXTS, *PASSAGE_FILES)]
+        passages = [stack.enter_context(closing(PassageWriter(path))) for path in others]
+        writer = _Writer(stack.enter_context(pq.ParquetWriter(texts, DOCUMENTS, compression="zstd")), passages)
+        yield writer
+        writer.flush()
+
+
 class _Writer:
     """Writes the files of a part while documents come in."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, texts: pq.ParquetWriter, passages: "list[PassageWriter]") -> None:
         self.bytes = 0
+        self._texts, self._passages = texts, passages
         self._rows: list[_Row] = []
         self._characters = self._number = 0
-        self._files = [whole_file(folder / name) for name in (TEXTS, *PASSAGE_FILES)]
-
-    def __enter__(self) -> "_Writer":
-        paths = [file.__enter__() for file in self._files]
-        self._texts = pq.ParquetWriter(paths[0], DOCUMENTS, compression="zstd")
-        self._passages = [PassageWriter(path) for path in paths[1:]]
-        return self
 
     def add(self, name: str, text: str) -> None:
         """Take the next document."""
-        content = text.encode()
         passages = DocumentPassages.of(text)
-        digest = hashlib.blake2b(content, digest_size=16).digest()
         lines, runs, phrases = (len(passages.hashes[file]) for file in PASSAGE_FILES)
-        row = _Row(name.encode(), len(text), len(content), digest, lines, runs, phrases, passages.rate, content)
+        content = text.encode()
+        row = _Row(
+            name.encode(), len(text), len(content), digest_of_text(text), lines, runs, phrases, passages.rate, content
+        )
         self._rows.append(row)
         for writer, file in zip(self._passages, PASSAGE_FILES, strict=True):
             writer.add(self._number, passages.hashes[file])
@@ -134,9 +148,10 @@ class _Writer:
         self.bytes += len(content)
         self._characters += len(text)
         if self._characters >= ROW_GROUP_CHARACTERS or len(self._rows) >= ROW_GROUP_DOCUMENTS:
-            self._write()
+            self.flush()
 
-    def _write(self) -> None:
+    def flush(self) -> None:
+        """Write the documents that wait."""
         if self._rows:
             rows = _Row(*zip(*self._rows, strict=True))
             columns = [
@@ -150,24 +165,14 @@ class _Writer:
             self._texts.write_table(pa.Table.from_arrays(columns, schema=DOCUMENTS))
         self._rows, self._characters = [], 0
 
-    def __exit__(self, *error: Any) -> None:
-        try:
-            if not error[0]:
-                self._write()
-            for writer in (self._texts, *self._passages):
-                writer.close()
-        finally:
-            for file in self._files:
-                file.__exit__(*error)
-
 
 def write_passages(path: Path, documents: Iterable[NDArray[np.uint64]]) -> list[int]:
     """Write the passages of documents, numbered from 0, into a file; return the number of passages of each."""
-    writer, counts = PassageWriter(path), []
-    for number, hashes in enumerate(documents):
-        writer.add(number, hashes)
-        counts.append(len(hashes))
-    writer.close()
+    counts = []
+    with closing(PassageWriter(path)) as writer:
+        for number, hashes in enumerate(documents):
+            writer.add(number, hashes)
+            counts.append(len(hashes))
     return counts
 
 

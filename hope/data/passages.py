@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import re
 import unicodedata
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +29,10 @@ FINER = 16
 """How many times as many runs a finer sample keeps, for pairs of documents that the first one leaves undecided."""
 
 BLOCK = 1 << 20
-"""Characters, or letters, that are worked on at once: bounds the memory for a long document."""
+"""Characters that are worked on at once: bounds the memory for a long document."""
+
+STARTS_ANEW = re.compile(r"[\x00-\x7f\u4e00-\u9fff\uac00-\ud7a3]")
+"""Characters that no normal form joins with the one before them."""
 
 MULTIPLIER = 0x5851F42D4C957F2D
 
@@ -47,19 +52,39 @@ class Runs(NamedTuple):
     rate: float
 
 
+def composed(text: str) -> Iterator[str]:
+    """Yield ``text`` in Unicode's normal form C in pieces of about :data:`BLOCK` characters.
+
+    So a letter and its accent are one character, whatever form a system or an editor has written.
+    """
+    start = 0
+    while start < len(text):
+        following = STARTS_ANEW.search(text, start + BLOCK)
+        end = following.start() if following else len(text)
+        yield unicodedata.normalize("NFC", text[start:end])
+        start = end
+
+
 def line_hashes(text: str) -> NDArray[np.uint64]:
     """Return the sorted 64-bit hashes of the distinct lines of ``text`` that have content.
 
-    White space is folded. A line of fewer than :data:`SHORTEST_LINE` characters, or without a letter or digit, is left
-    out.
+    White space is folded, and letters are composed with their marks. A line of fewer than :data:`SHORTEST_LINE`
+    characters, or without a letter or digit, is left out, and so is one of more than :data:`BLOCK`, which its runs
+    describe better.
     """
-    folded = {" ".join(line.split()) for line in text.splitlines() if len(line) >= SHORTEST_LINE}
-    digests = [
-        hashlib.blake2b(line.encode(), digest_size=8).digest()
-        for line in folded
-        if len(line) >= SHORTEST_LINE and any(map(str.isalnum, line))
-    ]
-    return np.sort(np.frombuffer(b"".join(digests), dtype="<u8"))
+    found, start = [np.empty(0, dtype="<u8")], 0
+    while start < len(text):
+        end = text.find("\n", start + BLOCK) + 1 or len(text)
+        lines = (line for line in text[start:end].splitlines() if SHORTEST_LINE <= len(line) <= BLOCK)
+        folded = {" ".join(unicodedata.normalize("NFC", line).split()) for line in lines}
+        digests = [
+            hashlib.blake2b(line.encode(), digest_size=8).digest()
+            for line in folded
+            if len(line) >= SHORTEST_LINE and any(map(str.isalnum, line))
+        ]
+        found.append(np.frombuffer(b"".join(digests), dtype="<u8"))
+        start = end
+    return _distinct(np.concatenate(found))
 
 
 def sampled_runs(text: str, finer: int = 1) -> Runs:
@@ -74,13 +99,12 @@ def sampled_runs(text: str, finer: int = 1) -> Runs:
         text: of a document.
         finer: how many times as many runs to keep.
     """
-    letters = _letters(text)
-    rate = min(1.0, finer * max(1 / LONGEST_STEP, RUNS / max(len(letters), 1)))
+    letters = sum(map(len, _letters(text)))
+    rate = min(1.0, finer * max(1 / LONGEST_STEP, RUNS / max(letters, 1)))
     limit = np.uint64(min(int(rate * 2**64), 2**64 - 1))
     kept = []
-    for start in range(0, max(len(letters), 1), BLOCK):
-        both = _run_hashes(letters[start : start + BLOCK + 4 * RUN - 1], min(BLOCK, len(letters) - start))
-        kept.append([hashes[hashes <= limit] for hashes in both])
+    for block, starts in _overlapping(_letters(text)):
+        kept.append([hashes[hashes <= limit] for hashes in _run_hashes(block, starts)])
     hashes, phrases = (_distinct(np.concatenate(each)) for each in zip(*kept, strict=True))
     return Runs(hashes, phrases, rate)
 
@@ -91,16 +115,25 @@ def _distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]]
 
 
-def _letters(text: str) -> NDArray[np.uint32]:
-    """Return the letters and digits of a text as code points without case [letters]."""
+def _letters(text: str) -> Iterator[NDArray[np.uint32]]:
+    """Yield the letters and digits of a text as code points without case, block by block [letters]."""
     folded = _folded()
-    blocks = [np.empty(0, dtype=np.uint32)]
-    for start in range(0, len(text), BLOCK):
-        points = np.frombuffer(text[start : start + BLOCK].encode("utf-32-le"), dtype="<u4")
+    for piece in composed(text):
+        points = np.frombuffer(piece.encode("utf-32-le"), dtype="<u4")
         # Beyond the first plane, where the rare scripts are, everything counts.
         values = np.where(points < len(folded), folded[np.minimum(points, len(folded) - 1)], points)
-        blocks.append(values[values > 0])
-    return np.concatenate(blocks)
+        yield values[values > 0]
+
+
+def _overlapping(blocks: Iterator[NDArray[np.uint32]]) -> Iterator[tuple[NDArray[np.uint32], int]]:
+    """Yield the letters in blocks that reach a phrase further than the runs that start in them, and these starts."""
+    held = np.empty(0, dtype=np.uint32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        starts = max(len(held) - 4 * RUN + 1, 0)
+        yield held, starts
+        held = held[starts:]
+    yield held, len(held)
 
 
 @functools.cache

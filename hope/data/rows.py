@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hope.data.duplicates import Passages
 from hope.data.part_files import LINES, PASSAGE_FILES, RUNS, Part
-from hope.data.parts import DocumentPassages, write_passages
+from hope.data.parts import DocumentPassages, digest_of_text, write_passages
 from hope.data.passages import FINER, sampled_runs
 from hope.errors import UserError
 
@@ -33,6 +33,7 @@ class Rows:
         characters: length of each text, as far as it is kept [rows].
         bytes: the same in bytes of UTF-8 [rows].
         rate: share of the runs and phrases of each that are kept in the files [rows].
+        digest: of each text as far as it is kept, as two numbers [rows, 2].
         passages: their number in each file, by its name [rows].
         kept: False for rows that are dropped [rows].
         cut: new passages of the rows that are cut.
@@ -44,6 +45,7 @@ class Rows:
     characters: NDArray[np.int64]
     bytes: NDArray[np.int64]
     rate: NDArray[np.float64]
+    digest: NDArray[np.uint64]
     passages: dict[str, NDArray[np.int64]]
     kept: NDArray[np.bool_]
     cut: dict[int, DocumentPassages]
@@ -66,14 +68,11 @@ class Rows:
             characters=joined("characters"),
             bytes=joined("bytes"),
             rate=joined("rate", "<f8"),
+            digest=_as_numbers(np.concatenate([part.digests() for part in parts])),
             passages=passages,
             kept=np.ones(len(source), dtype=bool),
             cut={},
         )
-
-    def digests(self) -> NDArray[np.uint64]:
-        """Return the digest of each text as two numbers [rows, 2]."""
-        return np.concatenate([part.digests() for part in self.parts]).view("<u8").reshape(-1, 2)
 
     def names(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the names of these rows."""
@@ -131,59 +130,84 @@ class Rows:
         return Passages([path], [numbers], size / rate, rate)
 
 
-def drop_copies(rows: Rows) -> dict[str, Any]:
-    """Drop all but the first of each set of rows with the same text; return their number and examples."""
-    digests = rows.digests()
-    order = np.lexsort((np.arange(len(digests)), digests[:, 0], digests[:, 1]))
+def _as_numbers(digests: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return digests of 16 bytes as two numbers each [digests, 2]."""
+    return digests.view("<u8").reshape(-1, 2)
+
+
+def drop_copies(rows: Rows) -> list[tuple[int, int]]:
+    """Drop all but the first of each set of kept rows with the same text; return each copy with the row that stays."""
+    kept = np.flatnonzero(rows.kept)
+    digests = rows.digest[kept]
+    order = np.lexsort((kept, digests[:, 0], digests[:, 1]))
     again = np.concatenate([[False], (digests[order[1:]] == digests[order[:-1]]).all(axis=1)])
-    rows.kept[order[again]] = False
     firsts = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
-    pairs = sorted(zip(order[again].tolist(), order[firsts[again]].tolist(), strict=True))[:EXAMPLES]
-    examples = [rows.names(np.array(pair)) for pair in pairs]
-    return {"count": int(again.sum()), "examples": [{"copy": copy, "kept": kept} for copy, kept in examples]}
+    copies, originals = kept[order[again]], kept[order[firsts[again]]]
+    rows.kept[copies] = False
+    return sorted(zip(copies.tolist(), originals.tolist(), strict=True))
 
 
-def weigh(rows: Rows, names: list[str], weights: list[float] | None) -> int:
-    """Drop rows until the characters of the sources of a mixture are as their weights; return how many were dropped.
+def cut_limit(characters: NDArray[np.int64], share: float) -> int:
+    """Return the length that is ``share`` of all characters of documents with these lengths, in characters.
 
-    The most characters that all sources can give are kept. Which documents stay depends on their content alone.
+    It is at least twice the mean length: each of a few documents is a large share, and cutting them all would only
+    discard text.
+    """
+    total = int(characters.sum())
+    return int(max(share * total, 2 * total / len(characters)))
+
+
+def weigh(rows: Rows, names: list[str], weights: list[float] | None, share: float) -> int:
+    """Drop rows until the characters of the sources of a mixture are as their weights, and return the limit for cuts.
+
+    The most characters that all sources can give are kept. Which documents stay depends on their content alone. A
+    document counts as far as it is kept when it is cut to the limit, which in turn depends on what is kept.
 
     Args:
         rows: of all sources.
         names: of the sources.
         weights: of each source; None if there is only one.
+        share: of all characters, to which :func:`cut_long` will cut a document.
+
+    Returns:
+        The limit, in characters.
     """
+    limit, tried = cut_limit(rows.characters[rows.kept], share), set[int]()
     if weights is None:
-        return 0
-    of_source = np.bincount(rows.source[rows.kept], weights=rows.characters[rows.kept], minlength=len(weights))
-    per_weight = (of_source / weights).min()
-    if not per_weight:
-        empty = names[int(np.argmin(of_source))]
-        raise UserError(f"corpus.mixture.{empty}: has no text that the sources before it lack; leave it out")
-    digests, dropped = rows.digests()[:, 0], 0
-    for source, weight in enumerate(weights):
-        mine = np.flatnonzero(rows.kept & (rows.source == source))
-        mine = mine[np.argsort(digests[mine], kind="stable")]
+        return limit
+    # Within its source, by digest.
+    order = np.flatnonzero(rows.kept)
+    order = order[np.lexsort((rows.digest[order, 0], rows.source[order]))]
+    sources = [order[rows.source[order] == source] for source in range(len(weights))]
+    while limit not in tried:  # A limit that recurs is stable, or one of those between which it changes.
+        tried.add(limit)
+        lengths = [np.minimum(rows.characters[mine], limit) for mine in sources]
+        per_weight = min(each.sum() / weight for each, weight in zip(lengths, weights, strict=True))
+        if not per_weight:
+            empty = names[[bool(len(mine)) for mine in sources].index(False)]
+            raise UserError(f"corpus.mixture.{empty}: has no text that the sources before it lack; leave it out")
         # The document that passes the weight stays: a source of one document is not lost.
-        before = np.cumsum(rows.characters[mine]) - rows.characters[mine]
-        rows.kept[mine[before >= weight * per_weight]] = False
-        dropped += int((before >= weight * per_weight).sum())
-    return dropped
+        chosen = [
+            mine[np.cumsum(each) - each < weight * per_weight]
+            for mine, each, weight in zip(sources, lengths, weights, strict=True)
+        ]
+        used, limit = limit, cut_limit(rows.characters[np.concatenate(chosen)], share)
+    rows.kept[:] = False
+    rows.kept[np.concatenate(chosen)] = True
+    return used
 
 
-def cut_long(rows: Rows, share: float) -> NDArray[np.int64]:
-    """Cut each kept row to ``share`` of all characters; return the rows that were cut.
+def cut_long(rows: Rows, limit: int) -> NDArray[np.int64]:
+    """Cut each kept row to ``limit`` characters; return the rows that were cut.
 
-    The limit is at least twice the mean length: each of a few documents is a large share, and cutting them all
-    would only discard text. A cut falls after the last whole line if that keeps more than half of the limit.
+    A cut falls after the last whole line if that keeps more than half of the limit.
     """
-    total = int(rows.characters[rows.kept].sum())
-    limit = int(max(share * total, 2 * total / int(rows.kept.sum())))
     cut = np.flatnonzero(rows.kept & (rows.characters > limit))
     for row, text in zip(cut.tolist(), rows.texts(cut), strict=True):
         line_end = text.rfind("\n", 0, limit) + 1
         text = text[: line_end if line_end > limit / 2 else limit]
         rows.characters[row], rows.bytes[row] = len(text), len(text.encode())
+        rows.digest[row] = _as_numbers(np.frombuffer(digest_of_text(text), "V16"))
         rows.cut[row] = DocumentPassages.of(text)
         rows.rate[row] = rows.cut[row].rate
         for name, hashes in rows.cut[row].hashes.items():

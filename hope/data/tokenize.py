@@ -14,9 +14,11 @@ from hope import config
 from hope.data.prepared import read_corpus, read_texts, sampled_places, texts_at
 from hope.data.progress import ProgressLines
 from hope.data.tokenizer import (
+    cuts_at_spaces,
     encode,
     fit_tokenizer,
     load_pretrained,
+    pieces_at_spaces,
     save_tokenizer,
     special_ids,
     spells_all,
@@ -30,8 +32,11 @@ from hope.paths import part_folder
 
 SPLITS = ("train", "validation")
 
-BATCH_CHARACTERS = 4_000_000
-"""Characters encoded at once: keeps every core busy, and the memory below some hundred MB."""
+BATCH_CHARACTERS = 1_000_000
+"""Characters encoded at once: keeps every core busy, and takes about 150 MB, since the library describes each token."""
+
+WHOLE_CHARACTERS = 4_000
+"""Characters of the longest document per MB of memory, for a tokenizer that encodes each document whole."""
 
 PIECE_TOKENS = 1 << 22
 """Tokens that are copied at once."""
@@ -75,7 +80,7 @@ def fit_on_corpus(settings: config.Tokens, corpus: Path, folder: Path) -> None:
     save_tokenizer(tokenizer, folder)
 
 
-def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path) -> None:
+def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path, memory_mb: int = 8_000) -> None:
     """Write the tokens of one part of a corpus into ``folder``, each document followed by the end token.
 
     Args:
@@ -84,24 +89,36 @@ def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path) -> Non
         tokenizer: folder of the tokenizer.
         folder: gets ``train.bin`` and ``validation.bin`` with the tokens, ``*.lengths.bin`` with the number of tokens
             of each document, and, last, ``tokens.json``.
+        memory_mb: memory of the job, in MB.
+
+    Raises:
+        UserError: the tokenizer encodes a document whole that is too long for the memory.
     """
     description = read_corpus(corpus, parts=[part])
     read = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     dtype, knows_all = _dtype(vocabulary_size(read)), spells_all(read)
+    end = np.array([special_ids(read)["end"]], dtype=dtype)
+    cut = knows_all and cuts_at_spaces(read)
     unknown, characters = Counter[str](), 0
     for split in SPLITS:
         lengths: list[int] = []
+        tokens = 0
         progress = ProgressLines(f"tokenize {split}, part {part + 1} of {len(description['parts'])}")
         with whole_file(folder / f"{split}.bin") as temporary, open(temporary, "wb") as handle:
             for batch in _batches(read_texts(corpus, split, parts=[part])):
+                if not cut:
+                    _check_longest(max(map(len, batch)), memory_mb)
                 if not knows_all:
                     unknown += unknown_characters(read, batch)
                 characters += sum(map(len, batch))
-                for ids in _encoded(read, batch, lengths):
-                    ids.astype(dtype).tofile(handle)
-                progress.report(f"{len(lengths):,} documents, {sum(lengths):,} tokens")
+                for ids in _encoded(read, batch, cut, dtype):
+                    ids.tofile(handle)
+                    end.tofile(handle)
+                    lengths.append(len(ids) + 1)
+                    tokens += lengths[-1]
+                progress.report(f"{len(lengths):,} documents, {tokens:,} tokens")
         _write_array(folder / f"{split}.lengths.bin", np.array(lengths, dtype="<i8"))
-    write_json(folder / "tokens.json", {"characters": characters, "unknown": dict(unknown.most_common())})
+    write_json(folder / "tokens.json", {"characters": characters, "unknown": dict(unknown)})
 
 
 def join_parts(settings: config.Tokens, corpus: Path, output: Path) -> None:
@@ -140,7 +157,8 @@ def _clear(output: Path) -> None:
     """Delete older manifests and their shards, so that no manifest describes files that are being replaced."""
     for split in SPLITS:
         (output / split / "manifest.json").unlink(missing_ok=True)
-        for path in (output / split).glob("shard-*.bin"):
+        # The second pattern is of files that a killed job left unfinished.
+        for path in (*(output / split).glob("shard-*.bin"), *(output / split).glob(".*.part")):
             path.unlink()
 
 
@@ -152,7 +170,8 @@ def _check_unknown(settings: config.Tokens, folders: Sequence[Path], output: Pat
         characters += part["characters"]
         unknown.update(part["unknown"])
     share = unknown.total() / max(characters, 1)
-    examples = dict(unknown.most_common(20))
+    # Of equal counts the first characters: the order of counting depends on the parts.
+    examples = dict(sorted(unknown.items(), key=lambda counted: (-counted[1], counted[0]))[:20])
     write_json(output / "unknown.json", {"characters": unknown.total(), "share": share, "examples": examples})
     if share > settings.unknown_share:
         raise UserError(
@@ -205,12 +224,21 @@ def _dtype(vocabulary: int) -> np.dtype[Any]:
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
 
 
-def _encoded(tokenizer: Tokenizer, texts: list[str], lengths: list[int]) -> Iterator[NDArray[np.int64]]:
-    """Yield the tokens of each text, the end token last; append their number to ``lengths``."""
-    end = special_ids(tokenizer)["end"]
-    for ids in encode(tokenizer, texts):
-        lengths.append(len(ids) + 1)
-        yield np.append(ids, end)
+def _check_longest(characters: int, memory_mb: int) -> None:
+    """Refuse a document that does not fit the memory if it is encoded whole."""
+    if characters > WHOLE_CHARACTERS * memory_mb:
+        raise UserError(
+            f"tokens.pretrained: this tokenizer encodes documents whole, and one of {characters:,} characters does not "
+            f"fit {memory_mb:,} MB; split the document, or use tokens.tokenizer 'bpe'"
+        )
+
+
+def _encoded(tokenizer: Tokenizer, texts: list[str], cut: bool, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
+    """Return the tokens of each text; ``cut``: those of a long one in pieces, which then give the same tokens."""
+    if cut and len(texts) == 1:
+        pieces = pieces_at_spaces(texts[0], BATCH_CHARACTERS)
+        return [np.concatenate([encode(tokenizer, [piece])[0].astype(dtype) for piece in pieces])]
+    return [ids.astype(dtype) for ids in encode(tokenizer, texts)]
 
 
 def _read_pieces(path: Path, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
@@ -221,15 +249,15 @@ def _read_pieces(path: Path, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the texts in lists of about ``BATCH_CHARACTERS`` characters."""
+    """Yield the texts in lists of at most ``BATCH_CHARACTERS`` characters; a longer text is alone."""
     batch: list[str] = []
     size = 0
     for text in texts:
-        batch.append(text)
         size += len(text)
-        if size >= BATCH_CHARACTERS:
+        if batch and size > BATCH_CHARACTERS:
             yield batch
-            batch, size = [], 0
+            batch, size = [], len(text)
+        batch.append(text)
     if batch:
         yield batch
 

@@ -1,6 +1,7 @@
 """Tokenizers: fit a byte-level BPE, load a pretrained one, encode text, save for Hugging Face."""
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,8 @@ with the square of the length of a piece."""
 LONG_WORD = re.compile(
     rf"(?:[^\W\d_]{{{LONGEST_WORD}}}|\d{{{LONGEST_WORD}}}|\s{{{LONGEST_WORD}}}|(?:[^\w\s]|_){{{LONGEST_WORD}}})"
 )
+
+WORD_END = re.compile(r"(?<=\S)[ \n]")
 
 
 def fit_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
@@ -90,7 +93,7 @@ def load_pretrained(settings: Tokens) -> Tokenizer:
             library give one id to two tokens.
     """
     assert settings.pretrained
-    given = settings.local or Path(settings.pretrained).expanduser()
+    given = settings.local or Path(os.path.expanduser(settings.pretrained))
     path = given / "tokenizer.json" if given.is_dir() else given
     if path.suffix == ".json" and not path.is_file():
         raise UserError(f"tokens.pretrained: {path} is no file; save the tokenizer as a 'fast' one to get it")
@@ -194,6 +197,34 @@ def spells_all(tokenizer: Tokenizer) -> bool:
         return all(f"<0x{byte:02X}>" in vocabulary for byte in range(256))
     by_bytes = "'ByteLevel'" in repr((content["pre_tokenizer"], content["normalizer"]))
     return by_bytes and all(character in vocabulary for character in pre_tokenizers.ByteLevel.alphabet())
+
+
+def cuts_at_spaces(tokenizer: Tokenizer) -> bool:
+    """Return whether the tokens of a text are those of its :func:`pieces_at_spaces`, one after another.
+
+    So it is for a byte-level BPE with GPT-2's pattern of words (Radford et al. 2019): white space begins a new word,
+    and nothing before it depends on what follows. Other tokenizers may join words, or treat the start of a text apart.
+    """
+    content = json.loads(tokenizer.to_str())
+    words = content["pre_tokenizer"] or {}
+    return (
+        content["normalizer"] is None
+        and content["model"]["type"] == "BPE"
+        and words.get("type") == "ByteLevel"
+        and words.get("use_regex", True)
+        and not words["add_prefix_space"]
+        and all(token["special"] for token in content["added_tokens"])
+    )
+
+
+def pieces_at_spaces(text: str, characters: int) -> Iterator[str]:
+    """Yield a text in pieces of about so many characters, cut before white space that follows a word."""
+    start = 0
+    while start < len(text):
+        space = WORD_END.search(text, start + characters)
+        end = space.start() if space else len(text)
+        yield text[start:end]
+        start = end
 
 
 def _encodings(tokenizer: Tokenizer, texts: Sequence[str], fast: bool) -> list[Encoding]:

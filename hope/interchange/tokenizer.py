@@ -1,5 +1,6 @@
 """The tokenizer of a model, and its start and end token."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def find_tokenizer(model: Path, given: str | None, vocabulary: int) -> ModelToke
     """
     if given == "none":
         return None
-    places = [Path(given).expanduser()] if given else [model, *_of_study(model)]
+    places = [Path(os.path.expanduser(given))] if given else [model, *_of_study(model)]
     folder = next((place for place in places if (place / "tokenizer.json").is_file()), None)
     if folder is None:
         if given:

@@ -66,5 +66,5 @@ def preparation(arm: Arm) -> Preparation | None:
         meanwhile=MEANWHILE * text,
         memory=max(needed, corpus.memory_mb * 1e6),
         core_hours=text / SPEED / 3600,
-        jobs=corpus.parts,
+        jobs=corpus.parts if corpus.shards > 1 else 1,
     )

@@ -1,6 +1,7 @@
 """The number of parameters of a study's models, and of their token ids."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def vocabulary_of(arm: Arm, given: int | None = None) -> int:
     if tokens.tokenizer == "bpe":
         return tokens.vocabulary
     assert tokens.pretrained
-    place = Path(tokens.pretrained).expanduser()
+    place = Path(os.path.expanduser(tokens.pretrained))
     path = place / "tokenizer.json" if place.is_dir() else place
     if path.is_file():
         return _ids_in(path)

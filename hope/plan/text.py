@@ -9,15 +9,8 @@ from hope.plan.estimate import Hours, Plan
 from hope.plan.preparation import Preparation
 from hope.words import plural, short, size, table
 
-PARTS = {
-    "weights": "weights",
-    "gradients": "gradients",
-    "optimizer": "optimiser",
-    "activations": "activations",
-    "loss": "loss",
-    "buffers": "buffers",
-}
-"""Parts of the memory with their names in the table."""
+PARTS = ("weights", "gradients", "optimizer", "activations", "loss", "buffers")
+"""Parts of the memory, in the order of the table."""
 LABEL = 14
 """Width of the labels in characters."""
 NOT_COUNTED = {
@@ -104,7 +97,7 @@ def _memory(arm: Arm, plan: Plan) -> list[str]:
         f"memory per {what}, {unit} ({training.precision}, {plural(training.world, what)} per training, "
         f"micro-batches of {training.micro_windows} x {training.length:,}, activations {recompute}{away})"
     )
-    rows = [["ZeRO", *PARTS.values(), "total", "fullest in"]]
+    rows = [["ZeRO", *(part.replace("optimizer", "optimiser") for part in PARTS), "total", "fullest in"]]
     for stage, held in plan.memory.items():
         chosen = " *" if stage == training.zero_stage else ""
         parts = [f"{getattr(held, part) / divisor:.2f}" for part in PARTS]

@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from made_data import prose, table_of
@@ -186,6 +188,58 @@ def test_parts_that_were_read_are_not_read_again(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("hope.data.corpus.read_part", lambda *asked: (done.append(asked[1]), read_part(*asked)))
     prepare_corpus(settings, tmp_path / "corpus")
     assert done == [1]
+    # Outside the workflow, what was read here is not kept: a second call reads it again.
+    prepare_corpus(settings, tmp_path / "corpus")
+    assert done == [1, 1]
+    (tmp_path / "corpus" / "parts" / "00002" / "phrases.parquet").unlink()
+    prepare_corpus(settings, tmp_path / "corpus")
+    assert done == [1, 1, 1, 2]
+
+
+def test_an_error_at_the_end_leaves_no_file_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text(prose(0, 10))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        read_part(corpus_of(tmp_path / "a.txt"), 0, tmp_path / "part")
+    assert not list((tmp_path / "part").iterdir())
+
+
+def test_what_is_the_same_after_a_cut_is_a_copy(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for index in range(60):
+        (folder / f"{index:02d}.txt").write_text(prose(index, 3))
+    for book in range(4):
+        for edition in range(2):
+            text = prose(100 + book, 100) + prose(200 + 10 * book + edition, 5)
+            (folder / f"book{book}-{edition}.txt").write_text(text)
+    settings = corpus_of(folder, near_duplicate_share=1.0, max_document_share=0.05)
+    table, description = prepared(settings, tmp_path / "corpus")
+    assert table.text.is_unique and table.name.str.contains("book").sum() == 4 == description["cut_documents"]
+    assert description["duplicates"] == [
+        {"copy": f"texts/book{book}-1.txt", "kept": f"texts/book{book}-0.txt"} for book in range(4)
+    ]
+
+
+def test_copies_in_another_normal_form_of_unicode_are_copies(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("aàảbcdđeêghiklmôớnơpqrstưvxỹ"), 5)) for _ in range(500)]
+    for index in range(10):
+        text = "\n".join(" ".join(rng.choice(words, 9)) for _ in range(20))
+        more = "\n".join(" ".join(rng.choice(words, 9)) for _ in range(5))
+        (folder / f"{index}-c.txt").write_text(text)
+        (folder / f"{index}-d.txt").write_text(unicodedata.normalize("NFD", text))
+        (folder / f"{index}-more.txt").write_text(unicodedata.normalize("NFD", text + "\n" + more))
+    table, description = prepared(corpus_of(folder), tmp_path / "corpus")
+    assert description["dropped_duplicates"] == 10 and not table.name.str.endswith("-d.txt").any()
+    assert (table.groupby("group").name.count() == 2).all() and table.group.nunique() == 10
+    assert table.text.tolist() == [(tmp_path / name).read_text() for name in table.name], "the text is as it was"
 
 
 def test_a_mixture_has_the_shares_of_its_weights(tmp_path: Path) -> None:
@@ -207,6 +261,49 @@ def test_a_mixture_has_the_shares_of_its_weights(tmp_path: Path) -> None:
     for name, of in description["sources"].items():
         assert of["share"] == pytest.approx(shares[name]) and of["documents"] == (table.source == name).sum()
     assert description["dropped_by_weight"] == 60 - len(table)
+
+
+def test_a_mixture_has_these_shares_also_if_documents_are_cut(tmp_path: Path) -> None:
+    (tmp_path / "web.jsonl").write_text("\n".join(json.dumps({"text": prose(seed, 3)}) for seed in range(300)))
+    (tmp_path / "books").mkdir()
+    for index in range(4):
+        (tmp_path / "books" / f"{index}.txt").write_text(prose(1_000 + index, 400))
+    mixture = {
+        name: {"source": "files", "files": {"paths": [str(tmp_path / path)]}, "weight": weight}
+        for name, path, weight in (("web", "web.jsonl", 1.0), ("books", "books", 2.0))
+    }
+    given = {"source": "mixture", "mixture": mixture, "validation": corpus_of(tmp_path).validation}
+    table, description = prepared(Corpus.model_validate(given), tmp_path / "corpus")
+    assert description["cut_documents"] == 4 and description["dropped_by_weight"] > 0
+    assert table[table.source == "books"].characters.sum() / table.characters.sum() == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_what_short_documents_share_with_long_ones_is_not_underestimated(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefghijklmnopqrst"), rng.integers(3, 9))) for _ in range(3_000)]
+
+    def lines(count: int) -> list[str]:
+        return [" ".join(rng.choice(words, 12)) for _ in range(count)]
+
+    long = [lines(1_000) for _ in range(3)]
+    for index, text in enumerate(long):
+        (folder / f"long{index}.txt").write_text("\n".join(text))
+    for index in range(60):
+        start = rng.integers(900)
+        (folder / f"{index:02d}.txt").write_text("\n".join([*long[index % 3][start : start + 4], *lines(6)]))
+    table, description = prepared(corpus_of(folder, max_document_share=1.0), tmp_path / "corpus")
+
+    def phrases(text: str) -> set[str]:
+        letters = "".join(filter(str.isalnum, text))
+        return {letters[start : start + 48] for start in range(len(letters) - 47)}
+
+    seen = set().union(*map(phrases, table[table.split == "train"].text))
+    held = [phrases(text) for text in table[table.split == "validation"].text]
+    assert description["overlap"]["mean"] == pytest.approx(
+        np.mean([len(each & seen) / len(each) for each in held]), abs=0.1
+    )
 
 
 def test_what_the_sides_share_is_reported(tmp_path: Path) -> None:
@@ -234,6 +331,6 @@ def test_remedies_name_what_helps(tmp_path: Path) -> None:
     (folder / "whole.txt").unlink()
     with pytest.raises(UserError, match=r"^corpus\.validation[^\n]*raise corpus\.near_duplicate_share[^\n]*$"):
         prepare_corpus(corpus_of(folder), tmp_path / "corpus")
-    with pytest.raises(UserError, match=r"whole\.txt: holds a document of more than 62 MB[^\n]*split it into several"):
-        (folder / "whole.txt").write_bytes(b"word " * 13_000_000)
+    with pytest.raises(UserError, match=r"whole\.txt: holds a document of more than 31 MB[^\n]*split it into several"):
+        (folder / "whole.txt").write_bytes(b"word " * 6_500_000)
         prepare_corpus(corpus_of(folder, memory_mb=500), tmp_path / "corpus")

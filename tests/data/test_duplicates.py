@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.near_copies import SCRIPTS, measure
 from hope.data.duplicates import COMMON, Passages, group_near_copies, shared_with_training
 from hope.data.parts import write_passages
+from hope.errors import UserError
 
 
 def passages_of(documents: list[set[int]], folder: Path, **over: object) -> Passages:
@@ -102,6 +104,37 @@ def test_overlap_is_the_share_of_passages_that_the_training_side_has(tmp_path: P
     held_out = np.array([True, False, False, True, True])
     shared = shared_with_training(passages_of(documents, tmp_path), held_out, 200, tmp_path)
     assert shared.tolist() == [0.5, 0.5, 0.0]
+
+
+def test_overlap_of_samples_is_that_of_all_passages_on_average(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**63, 44_000, dtype=np.uint64) * np.uint64(2)
+    long, own = hashes[:40_000], hashes[40_000:].reshape(40, 100)
+    # Each held-out document shares 40 of 140 passages with the long one, of which one in 32 is known.
+    short = [np.concatenate([each, long[1_000 * index : 1_000 * index + 40]]) for index, each in enumerate(own)]
+    rates = np.array([1.0] * 40 + [1 / 32])
+    sampled = [set(short[index].tolist()) for index in range(40)] + [set(long[long <= np.uint64(2**59)].tolist())]
+    passages = passages_of(sampled, tmp_path)._replace(rates=rates)
+    shared = shared_with_training(passages, rates == 1.0, 200, tmp_path)
+    # Of 1,600 shared passages 50 are known: three standard deviations are 42 percent.
+    assert shared.mean() == pytest.approx(40 / 140, rel=0.42)
+    assert shared.mean() > 10 * 40 / 140 / 32
+
+
+def test_memory_and_disk_that_do_not_suffice_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    passages = passages_of([set(rng.integers(0, 2**20, 300).tolist()) for _ in range(300)], tmp_path)
+    asked = []
+    connect = duckdb.connect
+    monkeypatch.setattr("duckdb.connect", lambda config: (asked.append(config["threads"]), connect(config=config))[1])
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64))
+    with pytest.raises(UserError, match=r"^corpus\.memory_mb: too little[^\n]*raise it$"):
+        group_near_copies([passages], 0.5, 1, tmp_path)
+    group_near_copies([passages], 0.5, 250, tmp_path)
+    assert asked == [1, 2]
+    (tmp_path / "passages.parquet").unlink()
+    with pytest.raises(UserError, match=rf"^{tmp_path.parent}: cannot be used[^\n]*free some disk space$"):
+        group_near_copies([passages], 0.5, 250, tmp_path)
 
 
 def test_copies_in_six_scripts_and_in_source_code_are_found_and_templates_are_none() -> None:

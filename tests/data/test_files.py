@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
-from hope.config import Files, TextSource
+from hope.config import Files, Hub, TextSource, Tokens
 from hope.data import sources
 from hope.data.sources import collect
 from hope.data.sources.document import Document, Record, Shard
 from hope.data.sources.encoding import decode
+from hope.data.tokenizer import load_pretrained
 from hope.errors import UserError
 
 
@@ -164,6 +166,27 @@ def test_a_name_that_is_no_utf_8_is_read_and_shown(tmp_path: Path) -> None:
     assert "\\udcff.jsonl:1: expected a JSON object" in UserError(refused(root)).line
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are UTF-8 there")
+def test_the_suffix_of_a_skipped_file_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a text")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/Dr. M\xfcller")).write_bytes(b"no text")
+    origin = sources.origin(TextSource(source="files", files=Files(paths=[str(tmp_path)])))
+    assert origin["files_skipped"] == {". m\ufffdller": 1}
+    json.dumps(origin, ensure_ascii=False).encode()
+
+
+def test_a_tilde_that_names_no_user_is_part_of_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~texts").mkdir()
+    (tmp_path / "~texts" / "a.txt").write_text("a text")
+    assert read("~texts") == read("~texts/*.txt") == [("~texts/a.txt", "a text")]
+    assert "leads to no file (did you mean '~texts'?)" in refused("~textz")
+    assert Hub(dataset="~texts").folder == Path("~texts") and Hub(dataset="~textz").folder is None
+    assert Tokens(tokenizer="pretrained", pretrained="~texts").local == Path("~texts")
+    with pytest.raises(UserError, match=r"~texts/tokenizer\.json is no file"):
+        load_pretrained(Tokens(tokenizer="pretrained", pretrained="~texts"))
+
+
 def test_packed_files_are_unpacked(tmp_path: Path) -> None:
     rows = b'{"text": "first"}\n{"text": "second"}\n'
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(rows) + gzip.compress(b'{"text": "third"}'))
@@ -209,7 +232,20 @@ def test_a_folder_that_cannot_be_listed_is_one_line(tree: Path, monkeypatch: pyt
         return real(path)
 
     monkeypatch.setattr("os.scandir", refusing)
-    assert "c: cannot be listed (Permission denied)" in refused(tree)
+    assert "c: cannot be read (Permission denied)" in refused(tree)
+
+
+def test_a_folder_that_can_be_listed_but_not_entered_is_one_line(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+
+    def refusing(path: object, **options: object) -> os.stat_result:
+        if "/b/c/" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr("os.stat", refusing)
+    for given in (tree, f"{tree}/b/*/*", tree / "b" / "c" / "two.TXT"):
+        assert "b/c/two.TXT: cannot be read (Permission denied); make it readable or leave it out" in refused(given)
 
 
 def test_a_path_without_text_is_refused_with_a_remedy(tree: Path) -> None:
@@ -234,6 +270,28 @@ def test_a_path_without_text_is_refused_with_a_remedy(tree: Path) -> None:
     (empty / "b.jsonl").write_text('{"text": ""}\n{"text": null}\n')
     with pytest.raises(UserError, match=r"no document with any text \(3 empty documents"):
         collect(TextSource(source="files", files=Files(paths=[str(empty)])))
+
+
+def test_a_document_in_any_source_has_a_largest_size(tmp_path: Path) -> None:
+    pd.DataFrame({"text": ["a", "é" * 60]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet:2: holds a document of more than 0 MB[^\n]*corpus\.memory_mb$"):
+        read(tmp_path / "a.parquet", record=Record(limit=100))
+    assert len(read(tmp_path / "a.parquet", record=Record(limit=120))) == 2
+    with pytest.raises(UserError, match=r"\.py: holds a document of more than 0 MB"):
+        list(sources.read(TextSource(), Record(limit=100)))
+
+
+def test_rows_of_parquet_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{row} " * 1_000 for row in range(50)]
+    pd.DataFrame({"text": texts}).to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setattr("hope.data.sources.readers.BATCH_BYTES", 20_000)
+    real, asked = pa.parquet.ParquetFile.iter_batches, []
+    monkeypatch.setattr(
+        "pyarrow.parquet.ParquetFile.iter_batches",
+        lambda file, **options: (asked.append(options["batch_size"]), real(file, **options))[1],
+    )
+    assert [text for _, text in read(tmp_path)] == texts
+    assert len(asked) == 1 and 1 <= asked[0] <= 10
 
 
 def test_a_broken_row_or_table_is_named(tmp_path: Path) -> None:

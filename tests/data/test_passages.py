@@ -1,12 +1,16 @@
 """Passages: what changes them, and what does not."""
 
+import tracemalloc
 import unicodedata
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_data import prose
 
-from hope.data.passages import BLOCK, DENSE_RUN, RUN, RUNS, line_hashes, sampled_runs
+from hope.data.passages import BLOCK, DENSE_RUN, RUN, RUNS, composed, line_hashes, sampled_runs
 
 
 def test_white_space_repeats_and_trivial_lines_do_not_count() -> None:
@@ -48,6 +52,37 @@ def test_a_sample_is_part_of_a_denser_one_and_blocks_change_nothing(monkeypatch:
     monkeypatch.setattr("hope.data.passages.BLOCK", 1_000)
     for one, other in zip(sampled_runs(text), found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@given(st.text(st.sampled_from("aé한ㅏ각국\u1100\u1161\u11a8\u0301\u0327e\u1e69\u0344\u0958 \n-"), max_size=60))
+@settings(deadline=None, max_examples=200)
+def test_pieces_are_composed_as_the_whole_is(text: str) -> None:
+    with mock.patch("hope.data.passages.BLOCK", 3):
+        pieces = list(composed(text))
+    assert "".join(pieces) == unicodedata.normalize("NFC", text)
+
+
+def test_the_normal_form_of_unicode_changes_no_passage(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Tất cả các gia đình hạnh phúc đều giống nhau\n행복한 가정은 모두 비슷하지만 불행한 가정은\n" * 40
+    other = unicodedata.normalize("NFD", text)
+    monkeypatch.setattr("hope.data.passages.BLOCK", 100)
+    assert other != text and line_hashes(other).tolist() == line_hashes(text).tolist() != []
+    for one, same in zip(sampled_runs(other), sampled_runs(text), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_a_long_text_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(prose(seed, 60) for seed in range(200))
+    sampled_runs("the table of letters is made once")
+    monkeypatch.setattr("hope.data.passages.BLOCK", 1 << 13)
+    tracemalloc.start()
+    try:
+        line_hashes(text)
+        sampled_runs(text)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(text) > 500_000 and peak < 4 * len(text), "letters alone would take four bytes each"
 
 
 def test_text_without_letters_has_no_passages() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_data import prose, table_of
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from hope.config import Corpus, Files, Tokens, Validation
 from hope.data.corpus import prepare_corpus
-from hope.data.tokenize import tokenize_corpus
-from hope.data.tokenizer import save_tokenizer
+from hope.data.tokenize import tokenize_corpus, tokenize_part
+from hope.data.tokenizer import encode, save_tokenizer
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 
@@ -117,6 +117,51 @@ def test_a_failure_leaves_nothing_that_passes_for_whole(
             TokenCorpus.open(tmp_path / side)
     with pytest.raises(UserError, match=r"corpus\.json: there is no such file"):
         tokenize_corpus(Tokens(), tmp_path / "nowhere", tmp_path)
+
+
+def test_long_documents_are_encoded_in_pieces_and_give_the_same_tokens(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hope.data.tokenize.BATCH_CHARACTERS", 1_500)
+    longest = []
+    monkeypatch.setattr(
+        "hope.data.tokenize.encode", lambda *asked: (longest.append(sum(map(len, asked[1]))), encode(*asked))[1]
+    )
+    unfinished = tmp_path / "train" / ".shard-00000.bin.1.part"
+    unfinished.parent.mkdir()
+    unfinished.touch()
+    tokenize_corpus(Tokens(vocabulary=400, shard_tokens=1_000), data / "corpus", tmp_path)
+    for side in SIDES:
+        assert (tmp_path / side / "manifest.json").read_bytes() == (data / side / "manifest.json").read_bytes()
+    assert max(longest) < 1_520 and not unfinished.exists()
+
+
+def test_a_long_document_is_refused_by_a_tokenizer_that_encodes_it_whole(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hope.data.tokenize.WHOLE_CHARACTERS", 2_000)
+    tokenize_part(data / "corpus", 0, data / "tokenizer", tmp_path / "part", memory_mb=1)
+    other = Tokenizer.from_file(str(data / "tokenizer" / "tokenizer.json"))
+    other.normalizer = normalizers.NFC()
+    save_tokenizer(other, tmp_path / "other")
+    with pytest.raises(UserError, match=r"^tokens\.pretrained: [^\n]* characters does not fit 1 MB; split[^\n]*'bpe'$"):
+        tokenize_part(data / "corpus", 0, tmp_path / "other", tmp_path / "refused", memory_mb=1)
+    tokenize_part(data / "corpus", 0, tmp_path / "other", tmp_path / "whole", memory_mb=4)
+
+
+def test_the_number_of_shards_changes_no_example_of_an_unknown_character(tmp_path: Path) -> None:
+    odd = [chr(0x4E00 + index) for index in range(30)]
+    (tmp_path / "a.txt").write_text("e" + "".join(odd[15:]))
+    (tmp_path / "b.txt").write_text("e" + "".join(odd[:15]))
+    Tokenizer(models.BPE(vocab={"e": 0}, merges=[])).save(str(tmp_path / "tokenizer.json"))
+    tokens = Tokens(tokenizer="pretrained", pretrained=str(tmp_path), unknown_share=1.0)
+    validation = Validation(long_documents=1, long_characters=1)
+    for shards in (1, 2):
+        files = Files(paths=[str(tmp_path / "*.txt")])
+        output = tmp_path / str(shards)
+        prepare_corpus(Corpus(source="files", files=files, validation=validation, shards=shards), output / "corpus")
+        tokenize_corpus(tokens, output / "corpus", output)
+        assert json.loads((output / "unknown.json").read_text())["examples"] == dict.fromkeys(odd[:20], 1)
 
 
 def test_text_that_a_tokenizer_cannot_spell_is_refused_above_a_share(data: Path, tmp_path: Path) -> None:

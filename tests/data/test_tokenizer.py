@@ -16,9 +16,11 @@ from hope.config import Tokens
 from hope.data.tokenizer import (
     SPECIAL,
     _pieces,
+    cuts_at_spaces,
     encode,
     fit_tokenizer,
     load_pretrained,
+    pieces_at_spaces,
     save_tokenizer,
     special_ids,
     spells_all,
@@ -44,6 +46,31 @@ def test_any_text_comes_back_and_never_yields_a_special_token(text: str) -> None
     [ids] = encode(FITTED, [text])
     assert FITTED.decode(ids.tolist(), skip_special_tokens=False) == text
     assert not set(ids.tolist()) & set(special_ids(FITTED).values())
+
+
+@given(st.text(st.sampled_from("ab's12 -\n\t\u00a0é\u0301漢😀\x1c"), max_size=60), st.integers(1, 5))
+@example("it's  two\n\n lines", 3)
+@settings(deadline=None, max_examples=200)
+def test_a_text_in_pieces_gives_the_same_tokens(text: str, characters: int) -> None:
+    pieces = list(pieces_at_spaces(text, characters))
+    assert "".join(pieces) == text
+    ids = [ids for piece in pieces for ids in encode(FITTED, [piece])[0].tolist()]
+    assert ids == encode(FITTED, [text])[0].tolist()
+
+
+def test_only_tokenizers_with_the_pattern_of_gpt_2_take_pieces() -> None:
+    assert cuts_at_spaces(FITTED)
+    for change in ("prefix", "normalizer", "words", "added"):
+        other = Tokenizer.from_str(FITTED.to_str())
+        if change == "prefix":
+            other.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        elif change == "normalizer":
+            other.normalizer = normalizers.Prepend("a")
+        elif change == "words":
+            other.pre_tokenizer = pre_tokenizers.Metaspace()
+        else:
+            other.add_tokens(["a b"])
+        assert not cuts_at_spaces(other), change
 
 
 def test_a_fit_gives_special_tokens_first_and_merges_frequent_pairs() -> None:

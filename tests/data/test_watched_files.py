@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hope.config import Arm
-from hope.study_files import ArmFiles, _files_of
+from hope.config import Arm, load_study
+from hope.errors import UserError
+from hope.study_files import ArmFiles, _files_of, check_study, state_of
+from tests.conftest import ROOT
 
 
 def files_of(**settings: object) -> ArmFiles:
@@ -29,19 +31,25 @@ def test_a_local_tokenizer_and_a_local_dataset_are_watched(texts: Path, monkeypa
         assert files.tokenizer == [texts / "tokenizer.json"] and not files.corpus
     monkeypatch.setenv("HOME", str(texts.parent))
     files = files_of(corpus={"source": "hub", "hub": {"dataset": "~/texts", "revision": "0" * 40}})
-    assert files.watched == [str(texts / name) for name in ("a.txt", "b.txt", "tokenizer.json")]
+    assert files.corpus == [texts / name for name in ("a.txt", "b.txt", "tokenizer.json")]
     assert files_of(tokens={"vocabulary": 500}).tokenizer == []
 
 
 def test_every_source_of_a_mixture_is_watched(texts: Path) -> None:
     mixture = {name: {"source": "files", "files": {"paths": [str(texts / name)]}} for name in ("b.txt", "a.txt")}
     files = files_of(corpus={"source": "mixture", "mixture": mixture})
-    assert files.watched == [str(texts / "a.txt"), str(texts / "b.txt")] and files.unwatched == ""
+    assert files.corpus == [texts / "a.txt", texts / "b.txt"]
 
 
-def test_names_that_snakemake_cannot_take_and_very_many_files_have_a_digest(
-    texts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_config_that_no_command_line_takes_is_one_line(texts: Path) -> None:
+    study = load_study(
+        [ROOT / "config.yaml"], {"corpus": {"source": "files", "files": {"paths": [str(texts)] * 3_000}}}
+    )
+    with pytest.raises(UserError, match=r"^corpus\.files\.paths: the config has [^\n]* name folders or globs[^\n]*$"):
+        check_study(study)
+
+
+def test_any_change_of_a_text_is_noticed_and_a_touch_is_none(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = [
         Path(os.fsdecode(os.fsencode(texts) + b"/caf\xe9.txt")),
         texts / "with {braces}.txt",
@@ -50,15 +58,31 @@ def test_names_that_snakemake_cannot_take_and_very_many_files_have_a_digest(
     for path in odd:
         path.write_text("odd")
     corpus = {"source": "files", "files": {"paths": [str(texts)]}}
-    files = files_of(corpus=corpus)
-    assert files.watched == [str(texts / "a.txt"), str(texts / "b.txt")]
-    seen = {files.unwatched, files_of(corpus=corpus).unwatched}
-    assert len(seen) == 1 and "" not in seen
-    for path in odd:
-        path.write_text("changed")
-        seen.add(files_of(corpus=corpus).unwatched)
-    assert len(seen) == 4
-    (texts / "a.txt").write_text("changed, but watched")
-    assert files_of(corpus=corpus).unwatched in seen
-    many = ArmFiles([texts / "a.txt"] * 0 + [texts / f"{index}.txt" for index in range(10_001)], [], {}, [], [])
-    assert many.watched == []
+    seen = {files_of(corpus=corpus).corpus_state}
+    for path in [*odd, texts / "a.txt"]:
+        path.write_text("different")
+        os.utime(path, (1, 1))
+        seen.add(files_of(corpus=corpus).corpus_state)
+    assert len(seen) == 5 and "" not in seen
+    (texts / "a.txt").touch()
+    assert files_of(corpus=corpus).corpus_state in seen
+    (texts / "a.txt").write_text("some other")
+    assert files_of(corpus=corpus).corpus_state not in seen
+    assert files_of().corpus_state == files_of().tokenizer_state == ""
+
+
+def test_large_files_and_very_many_are_not_read(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [texts / "a.txt", texts / "b.txt"]
+    for limit, value in (("COMPARED_BYTES", 4), ("COMPARED_FILES", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"hope.study_files.{limit}", value)
+            os.utime(texts / "a.txt", (3, 3))
+            seen = {state_of(paths)}
+            for time in (1, 2):
+                os.utime(texts / "a.txt", (time, time))
+                seen.add(state_of(paths))
+            patch.setattr("hope.study_files.sha256_of_file", None)
+            seen.add(state_of(paths))
+        assert len(seen) == 3
+    (texts / "a.txt").unlink()
+    assert state_of(paths) not in seen, "a file that vanishes is a change"

@@ -47,6 +47,11 @@ def test_the_preparation_of_the_text_follows_from_the_number_of_documents(tiny_f
     text = estimate_plan("a study", arm, PlanOptions()).preparation
     assert text is not None and (text.documents, text.jobs) == (1e7, 50)
     assert text.text == pytest.approx(43e9, rel=0.1) and text.memory > 2e9
+    # Of a mixture, each source has as many shards; a single one has no job of its own.
+    mixture = {"source": "mixture", "mixture": {name: {"source": "files", "files": {"paths": ["a"]}} for name in "abc"}}
+    for shards, jobs in ((1, 1), (2, 6)):
+        mixed = estimate_plan("a study", tiny_arm(tiny_files, corpus=mixture | {"shards": shards}), PlanOptions())
+        assert mixed.preparation is not None and mixed.preparation.jobs == jobs
     few = estimate_plan("a study", tiny_arm(tiny_files), PlanOptions())
     assert few.preparation is not None and few.preparation.memory == 2e9
     assert "processor hours to prepare" in plan_text(arm, estimate_plan("a study", arm, PlanOptions()))

@@ -89,7 +89,7 @@ def one_of(names):
 # Base first, then its overlays; Snakemake lists the base last.
 ORIGINS = [Path(os.path.relpath(path)) for path in workflow.configfiles[-1:] + workflow.configfiles[:-1]]
 STUDY = checked(load_study, ORIGINS, dict(workflow.config_settings.config))
-# The user's own files are inputs of the rules that depend on them.
+# The user's own files. Those with code are inputs of rules; of the others a digest is among the params.
 FILES = checked(check_study, STUDY).arms
 PATHS = StudyPaths.named(STUDY.study)
 RUN = PATHS.run("{arm}", "{encoding}", "{seed}")

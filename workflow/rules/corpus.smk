@@ -6,8 +6,6 @@ READ = outputs("read-part", part_folder(CORPUS, "{part}"))
 
 rule read_part:
     """Read and clean one part of the documents."""
-    input:
-        files=lambda wildcards: FILES[first_arm(wildcards)].watched,
     output:
         texts=READ["texts"],
         description=READ["description"],
@@ -28,7 +26,7 @@ rule read_part:
     params:
         settings=settings(lambda arm: arm.corpus.what_it_holds()),
         preparation=lambda wildcards, output: json.dumps(arm_of(wildcards).corpus.how_it_is_prepared()),
-        unwatched=lambda wildcards: FILES[first_arm(wildcards)].unwatched,
+        state=lambda wildcards: FILES[first_arm(wildcards)].corpus_state,
         folder=subpath(output.texts, parent=True),
     message:
         "read part {wildcards.part} of the corpus {wildcards.data}"
@@ -40,7 +38,6 @@ rule read_part:
 rule prepare_corpus:
     """Clean and split the documents."""
     input:
-        files=lambda wildcards: FILES[first_arm(wildcards)].watched,
         parts=lambda wildcards: expand(READ.values(), data=wildcards.data, part=SHARDED.get(wildcards.data, [])),
     output:
         **outputs("prepare-corpus", CORPUS),
@@ -58,7 +55,7 @@ rule prepare_corpus:
     params:
         settings=settings(lambda arm: arm.corpus.what_it_holds()),
         preparation=lambda wildcards, output: json.dumps(arm_of(wildcards).corpus.how_it_is_prepared()),
-        unwatched=lambda wildcards: FILES[first_arm(wildcards)].unwatched,
+        state=lambda wildcards: FILES[first_arm(wildcards)].corpus_state,
         folder=subpath(output.corpus, parent=True),
     message:
         "prepare the corpus {wildcards.data}"

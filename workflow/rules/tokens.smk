@@ -8,7 +8,6 @@ rule tokenize_corpus:
     input:
         documents=rules.prepare_corpus.output.documents,
         corpus=rules.prepare_corpus.output.corpus,
-        pretrained=lambda wildcards: FILES[first_arm(wildcards)].tokenizer,
     output:
         **TOKENS,
     log:
@@ -25,6 +24,8 @@ rule tokenize_corpus:
         runtime=240,
     params:
         settings=settings(lambda arm: arm.tokens),
+        # Snakemake compares the set of all values: without a local tokenizer this one is there already.
+        state=lambda wildcards: FILES[first_arm(wildcards)].tokenizer_state or to_json(arm_of(wildcards).tokens),
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.train, ancestor=2),
     message:
@@ -39,7 +40,6 @@ rule fit_tokenizer:
     input:
         corpus=rules.prepare_corpus.output.corpus,
         texts=lambda wildcards: expand(READ["texts"], data=wildcards.data, part=SHARDED[wildcards.data]),
-        pretrained=lambda wildcards: FILES[first_arm(wildcards)].tokenizer,
     output:
         **outputs("fit-tokenizer", DATA / "tokenizer"),
     log:
@@ -56,6 +56,8 @@ rule fit_tokenizer:
         runtime=240,
     params:
         settings=settings(lambda arm: arm.tokens),
+        # Snakemake compares the set of all values: without a local tokenizer this one is there already.
+        state=lambda wildcards: FILES[first_arm(wildcards)].tokenizer_state or to_json(arm_of(wildcards).tokens),
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.tokenizer, parent=True),
     message:
@@ -87,12 +89,13 @@ rule tokenize_part:
     params:
         corpus=subpath(input.corpus, parent=True),
         tokenizer=subpath(input.tokenizer, parent=True),
+        memory=lambda wildcards, output: arm_of(wildcards).corpus.memory_mb,
         folder=subpath(output.train, parent=True),
     message:
         "tokenize part {wildcards.part} of the corpus {wildcards.data}"
     shell:
         "python -m hope tokenize-part --corpus {params.corpus:q} --tokenizer {params.tokenizer:q}"
-        " --part {wildcards.part:q} --output {params.folder:q} > {log:q} 2>&1"
+        " --part {wildcards.part:q} --memory-mb {params.memory:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule join_tokens:

@@ -89,11 +89,24 @@ class Record:
         """Return a document, or None and count it as empty if its text has only white space.
 
         Halves of surrogate pairs, which are valid in JSON and in names of files but not in UTF-8, become U+FFFD.
+
+        Raises:
+            UserError: it does not fit the memory of a job.
         """
         if not text or text.isspace():
             self.empty += 1
             return None
-        return Document(printable(name), printable(text))
+        text = printable(text)
+        self.check_size(name, len(text) if text.isascii() else len(text.encode()))
+        return Document(printable(name), text)
+
+    def check_size(self, place: str, size: int) -> None:
+        """Refuse a document of ``size`` bytes that does not fit the memory of a job."""
+        if size > self.limit:
+            raise UserError(
+                f"{place}: holds a document of more than {self.limit / 1e6:,.0f} MB, which corpus.memory_mb does not "
+                "allow; split it into several documents, or raise corpus.memory_mb"
+            )
 
     def add(self, other: Mapping[str, Any]) -> None:
         """Add the content of another record."""

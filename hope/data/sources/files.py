@@ -6,7 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
+from hope.data.sources.document import printable
 from hope.errors import UserError, nearest
 
 SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
@@ -56,34 +58,44 @@ def find_files(paths: list[str]) -> tuple[list[tuple[Path, str]], dict[str, int]
         (path, name) of each file, and the counts by suffix of the files of other kinds.
 
     Raises:
-        UserError: a path matches nothing, or no file of a known kind; a folder cannot be listed; a link leads nowhere.
+        UserError: a path matches nothing, or no file of a known kind; a folder cannot be listed or entered; a link
+            leads nowhere.
     """
     files: dict[Path, tuple[Path, str]] = {}
     skipped: Counter[str] = Counter()
-    for given in paths:
-        matches = list(_expand(given))
-        if not matches and Path(given).expanduser().is_dir():
-            raise UserError(f"corpus.files.paths: '{given}' leads to no file: the folder has none; put texts into it")
-        if not matches:
-            raise UserError(f"corpus.files.paths: '{given}' leads to no file{_nearby(given)}")
-        known, others = [], Counter[str]()
-        for match in matches:
-            if kind_of(match[0]) and match[0].is_file():
-                known.append(match)
-            elif kind_of(match[0]) and not match[0].exists():
-                raise UserError(f"{match[0]}: a link that leads to no file; repair or remove it")
-            else:
-                others[match[0].suffix.lower() if match[0].is_file() else IRREGULAR] += 1
-        if not known:
-            suffix = others.most_common(1)[0][0]
-            raise UserError(
-                f"corpus.files.paths: '{given}' has no file of a known kind, but '{suffix or 'no suffix'}'; "
-                f"{REMEDIES.get(suffix) or _similar(suffix)}"
-            )
-        skipped.update(others)
-        for path, name in known:
-            files.setdefault(path.resolve(), (path, name))
+    try:
+        for given in paths:
+            known, others = _sorted_by_kind(given)
+            skipped.update(others)
+            for path, name in known:
+                files.setdefault(path.resolve(), (path, name))
+    except PermissionError as error:
+        _cannot_list(error)
     return list(files.values()), dict(sorted(skipped.items()))
+
+
+def _sorted_by_kind(given: str) -> tuple[list[tuple[Path, str]], Counter[str]]:
+    """Return the files of known kinds under one entry of ``paths``, and the number of others per suffix."""
+    matches = list(_expand(given))
+    if not matches and Path(os.path.expanduser(given)).is_dir():
+        raise UserError(f"corpus.files.paths: '{given}' leads to no file: the folder has none; put texts into it")
+    if not matches:
+        raise UserError(f"corpus.files.paths: '{given}' leads to no file{_nearby(given)}")
+    known, others = [], Counter[str]()
+    for match in matches:
+        if kind_of(match[0]) and match[0].is_file():
+            known.append(match)
+        elif kind_of(match[0]) and not match[0].exists():
+            raise UserError(f"{match[0]}: a link that leads to no file; repair or remove it")
+        else:
+            others[printable(match[0].suffix.lower()) if match[0].is_file() else IRREGULAR] += 1
+    if not known:
+        suffix = others.most_common(1)[0][0]
+        raise UserError(
+            f"corpus.files.paths: '{given}' has no file of a known kind, but '{suffix or 'no suffix'}'; "
+            f"{REMEDIES.get(suffix) or _similar(suffix)}"
+        )
+    return known, others
 
 
 def _similar(suffix: str) -> str:
@@ -93,7 +105,7 @@ def _similar(suffix: str) -> str:
 
 def _nearby(given: str) -> str:
     """Return a hint at a similar name in the missing path's folder."""
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))
     try:
         return nearest(path.name, os.listdir(path.parent))
     except OSError:
@@ -102,20 +114,20 @@ def _nearby(given: str) -> str:
 
 def _expand(given: str) -> Iterator[tuple[Path, str]]:
     """Yield the files under one entry of ``paths``, with their names, in sorted order."""
-    path = Path(os.path.abspath(Path(given).expanduser()))
+    path = Path(os.path.abspath(os.path.expanduser(given)))
     if path.exists():
-        yield from _below(path, path.parent)
+        yield from files_below(path, path.parent)
         return
     # The path of the project's own folder is no pattern, whatever characters it has.
-    pattern = os.path.normpath(os.path.join(glob.escape(os.getcwd()), Path(given).expanduser()))
+    pattern = os.path.normpath(os.path.join(glob.escape(os.getcwd()), os.path.expanduser(given)))
     both = zip(path.parts, Path(pattern).parts, strict=True)
     fixed = itertools.takewhile(lambda parts: glob.escape(parts[0]) == parts[1], both)
     root = Path(*(part for part, _ in fixed)).parent
     for match in sorted(glob.glob(pattern, recursive=True)):
-        yield from _below(Path(match), root)
+        yield from files_below(Path(match), root)
 
 
-def _below(path: Path, root: Path) -> list[tuple[Path, str]]:
+def files_below(path: Path, root: Path) -> list[tuple[Path, str]]:
     """Return ``path``, or the files below it if it is a folder, with their names relative to ``root``."""
     if not path.is_dir():
         return [(path, path.relative_to(root).as_posix())]
@@ -129,5 +141,5 @@ def _below(path: Path, root: Path) -> list[tuple[Path, str]]:
     return sorted(((file, file.relative_to(root).as_posix()) for file in files), key=lambda pair: pair[1])
 
 
-def _cannot_list(error: OSError) -> None:
-    raise UserError(f"{error.filename}: cannot be listed ({error.strerror}); make it readable or leave it out")
+def _cannot_list(error: OSError) -> NoReturn:
+    raise UserError(f"{error.filename}: cannot be read ({error.strerror}); make it readable or leave it out")

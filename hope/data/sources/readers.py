@@ -15,6 +15,9 @@ from hope.errors import UserError
 
 TEXT_FIELD = "corpus.files.text_field"
 
+BATCH_BYTES = 16_000_000
+"""Bytes of a Parquet file that are in memory at once, about; a row group may have as much as the whole file."""
+
 
 class Piece(NamedTuple):
     """The part of a file that belongs to a shard.
@@ -76,10 +79,7 @@ def _opened(path: Path) -> IO[bytes]:
 def _read_text(piece: Piece) -> Iterator[Document]:
     if piece.start:
         return
-    with _opened(piece.path) as handle:
-        content = handle.read(piece.record.limit + 1)
-    _check_size(piece, len(content))
-    decoded = decode(content)
+    decoded = decode(_content(piece))
     if decoded is None:
         raise UserError(
             f"{piece.path}: its character encoding is not UTF-8 and cannot be told, or it is no text; convert it to "
@@ -92,21 +92,20 @@ def _read_text(piece: Piece) -> Iterator[Document]:
         yield document
 
 
-def _check_size(piece: Piece, size: int) -> None:
-    """Refuse a document of ``size`` bytes that does not fit the memory of a job."""
-    if size > piece.record.limit:
-        raise UserError(
-            f"{piece.path}: holds a document of more than {piece.record.limit / 1e6:,.0f} MB, which corpus.memory_mb "
-            "does not allow; split it into several documents, or raise corpus.memory_mb"
-        )
+def _content(piece: Piece) -> bytes:
+    """Return the bytes of a file that is one document."""
+    with _opened(piece.path) as handle:
+        content = handle.read(piece.record.limit + 1)
+    piece.record.check_size(str(piece.path), len(content))
+    return content
 
 
 def _read_jsonl(piece: Piece) -> Iterator[Document]:
     for number, line in _lines(piece):
-        _check_size(piece, len(line))
+        where = f"{piece.path}:{number}"
+        piece.record.check_size(where, len(line))
         if not line.strip():
             continue
-        where = f"{piece.path}:{number}"
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         try:
             text = line.decode()
@@ -144,8 +143,11 @@ def _lines(piece: Piece) -> Iterator[tuple[int, bytes]]:
             number += block.count(b"\n")
             place += len(block)
         if place and not block.endswith(b"\n"):
-            place += len(handle.readline())  # It began in the piece before.
             number += 1
+            while rest := handle.readline(1 << 20):  # It began in the piece before.
+                place += len(rest)
+                if rest.endswith(b"\n"):
+                    break
         while place < piece.stop and (line := handle.readline(piece.record.limit + 1)):
             yield number, line
             number += 1
@@ -158,7 +160,7 @@ def _read_parquet(piece: Piece) -> Iterator[Document]:
 
     size = piece.path.stat().st_size
     try:
-        with pq.ParquetFile(piece.path) as file:
+        with pq.ParquetFile(piece.path, buffer_size=1 << 20) as file:
             text_of(dict.fromkeys(file.schema_arrow.names), piece.text_field, str(piece.path), TEXT_FIELD)
             number = 0
             for group in range(file.num_row_groups):
@@ -174,10 +176,13 @@ def _read_parquet(piece: Piece) -> Iterator[Document]:
 
 def _read_rows(piece: Piece, file: Any, group: int, number: int) -> Iterator[Document]:
     """Yield the documents of a row group, whose rows follow on row ``number``."""
-    for batch in file.iter_batches(batch_size=1_000, row_groups=[group], columns=[piece.text_field]):
-        for value in batch.column(0).to_pylist():
+    described = file.metadata.row_group(group)
+    rows = max(1, min(1_000, BATCH_BYTES * described.num_rows // max(described.total_byte_size, 1)))
+    for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=[piece.text_field]):
+        for value in batch.column(0):
             number += 1
-            text = text_of({piece.text_field: value}, piece.text_field, f"{piece.path}, row {number}", TEXT_FIELD)
+            row = {piece.text_field: value.as_py()}
+            text = text_of(row, piece.text_field, f"{piece.path}, row {number}", TEXT_FIELD)
             if document := piece.record.document(f"{piece.name}:{number}", text):
                 yield document
 
