@@ -111,7 +111,7 @@ def _cell_or_constant(side: Side) -> Cell | float:
 
 def _why_no_numbers(part: Part, observations: Observations) -> str:
     matrices = {side.words: observations.matrix(_cell(side)) for side in part.sides.values()}
-    unreached = {words: int(np.isinf(matrix).any(axis="columns").sum()) for words, matrix in matrices.items()}
+    unreached = {words: int(np.isinf(matrix.to_numpy(float)).any(axis=1).sum()) for words, matrix in matrices.items()}
     if any(unreached.values()):
         never = [f"{words} in {plural(count, 'seed')}" for words, count in unreached.items() if count]
         return f"Never reached in training: {listed(never)}, so that there is no number to compare."
