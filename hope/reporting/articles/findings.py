@@ -60,7 +60,7 @@ def sink(tables: ArmTables) -> list[str]:
         f"{mass[name, 'trained']:.1%} in {tables.label(name)} ({mass[name, 'initial']:.1%} before training)"
         for name, _ in by_encoding(tables, frame)
     ]
-    return [f"The first token draws {words.listed(parts)}; an even share would be {1 / tables.length:.1%}."]
+    return [f"The first token draws {words.listed(parts)}; an even share would be {100 / tables.length:.2g}%."]
 
 
 def divergence(tables: ArmTables) -> list[str]:

@@ -71,7 +71,7 @@ def test_the_sink_is_the_mean_mass_of_the_first_key(study: Path) -> None:
     own = profile.query(f"axis == 'key' and start == 0 and query == {LENGTH - 1} and subject == 'trained'")[
         "mass"
     ].mean()
-    assert f"{own:.1%} in none (1 seed)" in said and f"an even share would be {1 / LENGTH:.1%}" in said
+    assert f"{own:.1%} in none (1 seed)" in said and f"an even share would be {100 / LENGTH:.2g}%" in said
 
 
 def test_the_divergence_stands_in_its_order_beside_the_loss(study: Path) -> None:
