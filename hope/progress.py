@@ -11,8 +11,8 @@ from hope.words import duration
 JOB_SECONDS = 5.0
 """Time of a job on one core beside what is measured: mostly the start of Python and its libraries (docs/budget.md)."""
 
-_TABLE = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)
-_FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", re.MULTILINE)
+_TABLE = re.compile(r"^([\w.-]+) +(\d+)$", re.MULTILINE)
+_FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: ([\w.-]+)\)$", re.MULTILINE)
 _STEP = re.compile(r"step (\d+) of (\d+) ")
 TRAIN = "train_"
 """Beginning of the names of the rules that train, one per arm."""

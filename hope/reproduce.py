@@ -27,7 +27,7 @@ from hope.words import duration, interval, signed, table
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
-FAILED = re.compile(r"^Error in rule \w+:\n(?:    .*\n)*?    log: (.*?) \(check log file", re.MULTILINE)
+FAILED = re.compile(r"^Error in rule [\w.-]+:\n(?:    .*\n)*?    log: (.*?) \(check log file", re.MULTILINE)
 """The log of a failed job, in the output of snakemake."""
 LAUNCHER = re.compile("(LOCAL_|CROSS_|GROUP_|ROLE_)?(RANK|SIZE|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
 """Variables that torchrun and DeepSpeed's launcher set: left over in a shell they are none of a study's."""

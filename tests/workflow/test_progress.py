@@ -36,6 +36,14 @@ def test_the_plan_is_read_from_the_log_once_it_is_whole() -> None:
     assert planned_jobs("") == {}
 
 
+def test_a_rule_may_be_named_after_any_arm() -> None:
+    progress = Progress(cores=1)
+    table = TABLE.replace("train_text     ", "train_my-arm.2 ")
+    progress.read(table + finished("train_my-arm.2"), [])
+    assert progress.jobs == {"prepare_corpus": 1, "train_my-arm.2": 2, "train_retrieval": 2, "write_report": 1}
+    assert progress.done == {"train_my-arm.2": 1}
+
+
 def test_shares_and_time_left_follow_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
@@ -77,6 +85,7 @@ def test_the_verdicts_are_a_table(tmp_path: Path) -> None:
     assert len(verdict_lines(tmp_path / "none.json")) == 1
 
 
+@pytest.mark.parametrize("arm", ["text", "my-arm.2"])
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
@@ -89,14 +98,14 @@ def test_the_verdicts_are_a_table(tmp_path: Path) -> None:
     ],
 )
 def test_a_failure_is_told_with_what_fits_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, reason: str, arm: str
 ) -> None:
     paths = StudyPaths(tmp_path)
     paths.logs.mkdir()
     job = paths.logs / "train.log"
     job.write_text(log)
     (paths.logs / "snakemake.log").write_text(
-        f"Error in rule train_text:\n    message: train\n    jobid: 3\n    log: {job} (check log file(s) for details)\n"
+        f"Error in rule train_{arm}:\n    message: train\n    jobid: 3\n    log: {job} (check log file(s) for details)\n"
     )
     _explain(paths, "make reproduce")
     assert capsys.readouterr().out == (
