@@ -29,6 +29,8 @@ SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
 FAILED = re.compile(r"^Error in rule [\w.-]+:\n(?:    .*\n)*?    log: (.*?) \(check log file", re.MULTILINE)
 """The log of a failed job, in the output of snakemake."""
+DRY_RUN = re.compile("--dry-?run|-[a-zA-Z]*n[a-zA-Z]*")
+"""An option of snakemake that has it run nothing, alone or among other short ones, such as ``-np``."""
 LAUNCHER = re.compile("(LOCAL_|CROSS_|GROUP_|ROLE_)?(RANK|SIZE|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
 """Variables that torchrun and DeepSpeed's launcher set: left over in a shell they are none of a study's."""
 
@@ -75,8 +77,11 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
             print(f"stopped; to go on from here: {again}", flush=True)
         elif ended.status and not rest:
             _explain(paths, again)
-        if ended.status or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(rest):
+        if ended.status or any(DRY_RUN.fullmatch(option) for option in rest):
             return ended.status
+        # Some options of snakemake, such as --summary, run nothing.
+        if rest and not (paths.claims.exists() and (paths.report / "index.html").exists()):
+            return 0
         return _conclude(paths, configs)
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from hope import reproduce
 from hope.paths import StudyPaths
 from hope.progress import JOB_SECONDS, Progress, growing_lines, planned_jobs
 from hope.reproduce import _explain, verdict_lines
+from tests.conftest import ROOT
 
 TABLE = """Using shell: /usr/bin/bash
 Job stats:
@@ -105,10 +107,39 @@ def test_a_failure_is_told_with_what_fits_it(
     job = paths.logs / "train.log"
     job.write_text(log)
     (paths.logs / "snakemake.log").write_text(
-        f"Error in rule train_{arm}:\n    message: train\n    jobid: 3\n    log: {job} (check log file(s) for details)\n"
+        f"Error in rule train_{arm}:\n    jobid: 3\n    log: {job} (check log file(s) for details)\n"
     )
     _explain(paths, "make reproduce")
     assert capsys.readouterr().out == (
         f"\nThe study is not complete.\n{job}: {reason}\n"
         "Once that is mended, the same command goes on from here: make reproduce\n"
     )
+
+
+@pytest.fixture
+def concluded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """Stand in for snakemake in a folder of the project; the studies whose report is written are listed."""
+    done: list[Path] = []
+    monkeypatch.setattr(reproduce, "_snakemake", lambda *_: reproduce._Ended(0, False))
+    monkeypatch.setattr(reproduce, "_wait_for_engines", lambda: None)
+    monkeypatch.setattr(reproduce, "_conclude", lambda paths, _: done.append(paths.root) or 0)
+    for name in ("config.yaml", "Snakefile", "workflow"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    return done
+
+
+@pytest.mark.parametrize("option", ["-n", "-np", "-qn", "--dry-run", "--dryrun", "--summary", "--list-rules"])
+def test_a_run_that_makes_nothing_ends_without_a_report(concluded: list[Path], option: str) -> None:
+    assert reproduce.reproduce([], "1", ["--", option]) == 0
+    assert concluded == []
+
+
+@pytest.mark.parametrize(("option", "reports"), [("-np", 0), ("-k", 1), ("--notemp", 1)])
+def test_a_whole_study_is_reported_after_options_too(concluded: list[Path], option: str, reports: int) -> None:
+    root = Path("results/default")
+    (root / "report").mkdir(parents=True)
+    for name in ("claims.json", "report/index.html"):
+        (root / name).touch()
+    assert reproduce.reproduce([], "1", ["--", option]) == 0
+    assert concluded == [root] * reports
