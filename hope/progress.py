@@ -11,9 +11,12 @@ from hope.words import duration
 JOB_SECONDS = 5.0
 """Time of a job on one core beside what is measured: mostly the start of Python and its libraries (docs/budget.md)."""
 
-_TABLE = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)
-_FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", re.MULTILINE)
-_STEP = re.compile(r"step (\d+) of (\d+) ")
+_TABLE = re.compile(r"^([\w.-]+) +(\d+)$", re.MULTILINE)
+_FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: ([\w.-]+)\)$", re.MULTILINE)
+FAILED = re.compile(r"^Error in rule [\w.-]+:\n(?:    .*\n)*?    log: (.*?) \(check log file", re.MULTILINE)
+"""The log of a failed job, in the output of snakemake."""
+_STEP = re.compile(r"^step (\d+) of (\d+) .*", re.MULTILINE)
+_RESUMED = re.compile(r"^resumed at step (\d+) of (\d+)", re.MULTILINE)
 TRAIN = "train_"
 """Beginning of the names of the rules that train, one per arm."""
 
@@ -33,7 +36,9 @@ class Progress:
         measured: seconds on one core of one training, and of the measurements on one model, by arm; empty until known.
         jobs: planned jobs, by rule.
         done: finished jobs, by rule.
-        running: shares done of the trainings that are on their way.
+        running: share done of each training that is on its way, by its log.
+        resumed: share that each training seen so far had when it was started in this run, by its log.
+        failures: number of failed jobs.
         started: when the run started, in seconds of a clock that never jumps.
     """
 
@@ -41,21 +46,33 @@ class Progress:
     measured: dict[str, tuple[float, float]] = field(default_factory=dict)
     jobs: dict[str, int] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
-    running: list[float] = field(default_factory=list)
+    running: dict[Path, float] = field(default_factory=dict)
+    resumed: dict[Path, float] = field(default_factory=dict)
+    failures: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def read(self, log: str, trainings: list[str]) -> None:
-        """Take in the whole text of Snakemake's log, and the last lines of the logs of the trainings that grow."""
+    def read(self, log: str, trainings: dict[Path, float]) -> None:
+        """Take in the whole text of Snakemake's log, and the share done of the trainings whose logs have grown."""
         self.jobs = self.jobs or planned_jobs(log)
         self.done = Counter(rule for rule in _FINISHED.findall(log) if rule in self.jobs)
-        steps = [found for line in trainings if (found := _STEP.search(line))]
-        self.running = [int(found[1]) / int(found[2]) for found in steps if found[1] != found[2]]
+        self.resumed |= {path: resumed_share(path) for path in trainings.keys() - self.resumed.keys()}
+        # A training with slow steps stays, though its log may not grow for a while.
+        self.running = {path: share for path, share in (self.running | trainings).items() if share < 1.0}
+        failed = FAILED.findall(log)
+        for name in failed[self.failures :]:
+            self.running.pop(Path(name), None)
+        self.failures = len(failed)
 
     def _seconds(self, rule: str) -> float:
         """Return the estimated seconds on one core of one job of a rule."""
         arm = self.measured.get(rule.removeprefix(TRAIN)) if rule.startswith(TRAIN) else None
         # The measurements on a model follow its training, in jobs of several rules: they are counted with it.
         return JOB_SECONDS + (sum(arm) if arm else 0.0)
+
+    def _of_trainings(self, shares: dict[Path, float]) -> float:
+        """Return the estimated seconds on one core of these shares of trainings."""
+        # A log is in a folder named after its arm.
+        return sum(share * self._seconds(f"{TRAIN}{path.parent.name}") for path, share in shares.items())
 
     @property
     def work(self) -> float:
@@ -66,22 +83,24 @@ class Progress:
     def share(self) -> float:
         """Share of the work that is done, from 0 to 1."""
         finished = sum(count * self._seconds(rule) for rule, count in self.done.items())
-        open_trainings = [rule for rule in self.jobs if rule.startswith(TRAIN) and self.done[rule] < self.jobs[rule]]
-        each = sum(map(self._seconds, open_trainings)) / max(1, len(open_trainings))
-        return min(1.0, (finished + each * sum(self.running)) / self.work) if self.jobs else 0.0
+        return min(1.0, (finished + self._of_trainings(self.running)) / self.work) if self.jobs else 0.0
 
     @property
     def seconds_left(self) -> float | None:
         """Estimated seconds until the end; None before anything is known.
 
-        The estimate beforehand and the speed so far count by the share that is open and done.
+        The estimate beforehand and the speed so far count by the share that is open and done, of what was open when
+        this run started: what resumed trainings had done before says nothing about its speed.
         """
         share, elapsed = self.share, time.monotonic() - self.started
-        if not self.jobs or (not self.measured and share < 0.02):
+        earlier = self._of_trainings(self.resumed) / self.work if self.jobs else 0.0
+        here = max(0.0, share - earlier)
+        if not self.jobs or (not self.measured and here < 0.02):
             return None
         before = self.work / self.cores
-        so_far = elapsed / share if share > 0 else before
-        return (1 - share) * ((1 - share) * before + share * so_far if self.measured else so_far)
+        so_far = elapsed / here if here > 0 else before
+        weight = here / max(1e-9, 1 - earlier)
+        return (1 - share) * ((1 - weight) * before + weight * so_far if self.measured else so_far)
 
     @property
     def line(self) -> str:
@@ -94,29 +113,41 @@ class Progress:
         if models:
             parts.append(f"{trained} of {models} models trained")
         if self.running:
-            parts.append(f"{len(self.running)} training ({', '.join(f'{share:.0%}' for share in self.running)})")
+            parts.append(
+                f"{len(self.running)} training ({', '.join(f'{share:.0%}' for share in self.running.values())})"
+            )
         left = self.seconds_left
         parts.append("" if left is None else f"about {duration(left)} left")
         return ", ".join(filter(None, parts))
 
 
-def growing_lines(folder: Path, seen: dict[Path, str]) -> list[str]:
-    """Return the last line of each log below ``folder`` that has changed since the last call, kept in ``seen``."""
-    lines = []
+def growing_trainings(folder: Path, seen: dict[Path, str]) -> dict[Path, float]:
+    """Return the share done of each training whose log below ``folder`` has grown.
+
+    Args:
+        folder: of the logs.
+        seen: the last line with a step in each log at the last call; brought up to date.
+    """
+    shares = {}
     for path in sorted(folder.rglob("*.log")):
-        line = last_line(path)
-        if line and line != seen.get(path):
-            seen[path] = line
-            lines.append(line)
-    return lines
+        *_, last = [None, *_STEP.finditer(_complete_lines(path, -2000))]
+        if last and last[0] != seen.get(path):
+            seen[path] = last[0]
+            shares[path] = int(last[1]) / int(last[2])
+    return shares
 
 
-def last_line(path: Path) -> str:
-    """Return the last complete line of a log, or an empty string."""
+def resumed_share(log: Path) -> float:
+    """Return the share that the training with this log had when it was resumed; 0 if it started from nothing."""
+    resumed = _RESUMED.search(_complete_lines(log, 100_000))
+    return int(resumed[1]) / int(resumed[2]) if resumed else 0.0
+
+
+def _complete_lines(path: Path, size: int) -> str:
+    """Return the complete lines among the first ``size`` bytes of a log, or the last if it is negative."""
     try:
         with open(path, "rb") as handle:
-            handle.seek(max(0, path.stat().st_size - 2000))
-            lines = handle.read().decode(errors="replace").rpartition("\n")[0].splitlines()
+            handle.seek(max(0, path.stat().st_size + size) if size < 0 else 0)
+            return handle.read(abs(size)).decode(errors="replace").rpartition("\n")[0]
     except OSError:
         return ""
-    return lines[-1].strip() if lines else ""

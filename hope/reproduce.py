@@ -21,14 +21,14 @@ from hope.config import load_study, with_base
 from hope.errors import UserError
 from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
-from hope.progress import TRAIN, Progress, growing_lines
+from hope.progress import FAILED, TRAIN, Progress, growing_trainings
 from hope.study_files import check_study
 from hope.words import duration, interval, signed, table
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
-FAILED = re.compile(r"^Error in rule \w+:\n(?:    .*\n)*?    log: (.*?) \(check log file", re.MULTILINE)
-"""The log of a failed job, in the output of snakemake."""
+DRY_RUN = re.compile("--dry-?run|-[a-zA-Z]*n[a-zA-Z]*")
+"""An option of snakemake that has it run nothing, alone or among other short ones, such as ``-np``."""
 LAUNCHER = re.compile("(LOCAL_|CROSS_|GROUP_|ROLE_)?(RANK|SIZE|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
 """Variables that torchrun and DeepSpeed's launcher set: left over in a shell they are none of a study's."""
 
@@ -75,8 +75,11 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
             print(f"stopped; to go on from here: {again}", flush=True)
         elif ended.status and not rest:
             _explain(paths, again)
-        if ended.status or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(rest):
+        if ended.status or any(DRY_RUN.fullmatch(option) for option in rest):
             return ended.status
+        # Some options of snakemake, such as --summary, run nothing.
+        if rest and not (paths.claims.exists() and (paths.report / "index.html").exists()):
+            return 0
         return _conclude(paths, configs)
 
 
@@ -152,7 +155,7 @@ class _Display:
         self.seen: dict[Path, str] = {}
         self.last = time.monotonic()
         self.speed: subprocess.Popen[bytes] | None = None
-        growing_lines(paths.logs / "train_model", self.seen)
+        growing_trainings(paths.logs / "train_model", self.seen)
 
     def __enter__(self) -> "_Display":
         return self
@@ -168,8 +171,8 @@ class _Display:
         """Take in the logs, and print what is new."""
         progress, begun = self.progress, bool(self.progress.jobs)
         if not begun or time.monotonic() - self.last >= HEARTBEAT_SECONDS:
-            lines = growing_lines(self.paths.logs / "train_model", self.seen)
-            progress.read(_log(self.paths).read_text(encoding="utf-8", errors="replace"), lines)
+            trainings = growing_trainings(self.paths.logs / "train_model", self.seen)
+            progress.read(_log(self.paths).read_text(encoding="utf-8", errors="replace"), trainings)
         if progress.jobs and not begun:
             models = sum(count for rule, count in progress.jobs.items() if rule.startswith(TRAIN))
             print(f"to do: {sum(progress.jobs.values())} jobs, {models} of them trainings", flush=True)

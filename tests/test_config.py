@@ -83,6 +83,10 @@ def settings_of(family: str, **settings: object) -> dict:
         ),
         ({"mixture": {"share": 0.3}}, "mixture.share is above 0, but mixture.tasks is empty"),
         (
+            {"mixture": {"share": 0.05, "tasks": {"copy": 1.0}}, "training": {"batch_windows": 8}},
+            "mixture.share: 0.05 of a batch of 8 windows rounds to no synthetic window; set it above 0.0625",
+        ),
+        (
             {"mixture": {"lead_in": {"share": 0.4, "tasks": {"repaet": 1.0}}}},
             "mixture.lead_in.tasks: 'repaet' is no task (did you mean 'repeat'?)",
         ),

@@ -241,10 +241,12 @@ def train(options: argparse.Namespace) -> None:
     settings = from_json(TrainStage, given if given.startswith("{") else json.dumps(read_json(Path(given))))
     training = {**settings.training.model_dump(), **json.loads(options.launch)}
     settings = settings.model_copy(update={"training": from_json(Training, json.dumps(training))})
+    job = Job(settings, options.data, options.output, options.checkpoints, options.tracking)
     with _recorded(options, settings, [options.data / "train"], f"{SNAPSHOTS}/*.safetensors"):
-        job = Job(settings, options.data, options.output, options.checkpoints, options.tracking)
         if not launch(job, options.rendezvous):
             raise SystemExit(0)  # only the first process of the training writes the record
+    # Not before the record is written: the workflow deletes the outputs of a job that is killed without one.
+    job.remove_checkpoints()
 
 
 @command(

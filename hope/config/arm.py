@@ -96,6 +96,12 @@ class Arm(Section):
         if not self.mixture.tasks and (self.mixture.share > 0 or not self.reads_text):
             reason = "mixture.share is above 0" if self.reads_text else "trained_on is tasks"
             raise ValueError(f"{reason}, but mixture.tasks is empty")
+        share, windows = self.mixture.share, self.training.batch_windows
+        if self.reads_text and share > 0 and not round(share * windows):
+            raise ValueError(
+                f"mixture.share: {share} of a batch of {windows} windows rounds to no synthetic window; set it above "
+                f"{0.5 / windows:.4g}, or raise training.batch_windows"
+            )
         if self.reads_text:
             self._check_vocabulary()
         else:

@@ -71,7 +71,8 @@ def damage_in(files: str) -> Iterator[None]:
 def read_models(study: Path) -> list[RunContent]:
     """Return the runs of all models of a study, each followed by those of its stages.
 
-    A model counts once its training has written ``run.json``, a stage once its record is there.
+    A model counts once its training has written ``run.json``, a stage once its record is there. Models that the
+    study's config no longer lists are left out.
 
     Raises:
         UserError: a file is damaged.
@@ -79,9 +80,12 @@ def read_models(study: Path) -> list[RunContent]:
     config = StudyPaths(study).config
     # Without the study's config it is not known what its tables measure.
     settings = parse_study(read_json(config), str(config)) if config.is_file() else None
+    listed = {StudyPaths(study).run(*run).name for run in settings.runs()} if settings else set()
     runs: list[RunContent] = []
     for record in sorted(study.glob("models/*/*/seed*/run.json")):
         paths = RunPaths.of_model(record.parent)
+        if settings and paths.name not in listed:
+            continue
         evaluation = [paths.evaluation / name for name in ("extrapolation.json", "retrieval.json")]
         analysis = [paths.analysis / name for name in ("provenance.json", "dynamics.json")]
         with damage_in(f"{paths.model}, its analysis or evaluation"):

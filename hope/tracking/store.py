@@ -73,7 +73,8 @@ def sync(study: Path | str, uri: str | None = None) -> None:
             before = stored.pop(content.key, [])
             runs[content.key], changed = update_run(tracker, content, before, runs.get(content.parent))
             changes += changed
-        # The files of these are gone. A run that still trains has no files yet, and no digest.
+        # The files of these are gone, or the config no longer lists their models. A run that still trains has no files
+        # yet, and no digest.
         for run in [run for others in stored.values() for run in others if DIGEST in run.data.tags]:
             delete(tracker, run)
             changes += 1

@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +87,11 @@ class Job:
         wanted = [self.output / "model.safetensors", *snapshots]
         return bool(key == self.key) and all(path.exists() for path in wanted)
 
+    def remove_checkpoints(self) -> None:
+        """Remove what the training keeps in the folder of checkpoints, unless another training uses it by now."""
+        with suppress(UserError, OSError), exclusive_lock(self.lock, wait=False):
+            shutil.rmtree(self.checkpoints / self.name, ignore_errors=True)
+
 
 def take_part(job: Job, rank: int, world: int) -> None:
     """Train as process ``rank`` of ``world``."""
@@ -125,8 +130,6 @@ def take_part(job: Job, rank: int, world: int) -> None:
                 line = lasting(str(error), note)
                 note_failure(note, line, circumstances(settings, job.data))
                 raise UserError(line) from None
-        if rank == 0:
-            shutil.rmtree(job.checkpoints / job.name, ignore_errors=True)
 
 
 def _claim_gpu(visible: list[str], held: ExitStack, wait: bool) -> torch.device | None:

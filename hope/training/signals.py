@@ -36,7 +36,8 @@ class Requests:
             return self.signal != 0, due
         self.finish()
         stop, checkpoint = (bool(flag) for flag in self._flags.tolist())
-        self._flags = torch.tensor([self.signal != 0, due], dtype=torch.int64)
+        # One that is written at this step is not due again, though ``due`` was computed before.
+        self._flags = torch.tensor([self.signal != 0, due and not checkpoint], dtype=torch.int64)
         self._pending = dist.all_reduce(self._flags, op=dist.ReduceOp.MAX, group=self._group, async_op=True)
         return stop, checkpoint
 

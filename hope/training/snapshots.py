@@ -67,6 +67,7 @@ class Snapshots:
                 path.unlink()
         for path, source in wanted.items():
             with whole_file(path) as temporary:
+                temporary.unlink()  # a link needs a free name
                 try:
                     os.link(source, temporary)
                 except OSError:  # another file system, or one without links

@@ -105,7 +105,8 @@ def _progress(stage: config.TrainStage, run: RunPaths, checkpoints: Path, data: 
         return Progress(run.name, "done", 1.0, _last_loss(run.model), remark=_difference(stage, run.model, key))
     holder = lock_holder(checkpoints / f"{name}.lock")
     beat = last_heartbeat(checkpoints / name)
-    if beat is None and holder:
+    # A process that still loads its checkpoint has the heartbeat of the one before it.
+    if holder and (beat is None or holder != f"process {beat['process']} on {beat['host']}"):
         return Progress(run.name, "starting", remark=holder)
     note = failure_note(checkpoints, name)
     failure = noted_failure(note, circumstances(stage.training, data)) if note.exists() and not holder else None

@@ -134,7 +134,8 @@ class Curve:
         sums, steps = state["since_last_point"] if state else ([0.0, 0.0, 0.0], 0)
         self._steps: int = steps
         self._sums = torch.tensor(sums, dtype=torch.float64, device=device) * (dist.get_rank() == 0)
-        self._since = time.monotonic()
+        # Only steps of this process count for the speed.
+        self._since, self._before = time.monotonic(), steps
 
     def add(self, sums: Tensor) -> None:
         """Add this process's part of a step: text loss, synthetic loss and likely answers, float64 ``[3]``."""
@@ -165,10 +166,11 @@ class Curve:
             "likely_answers": likely / weight if weight and self._mixture.share else math.nan,
             "learning_rate": learning_rate(self._settings, done - 1),
             "gradient_norm": math.nan if norm is None else float(norm),
-            "tokens_per_second": self._steps * tokens_per_step / max(1e-9, now - self._since),
+            "tokens_per_second": (self._steps - self._before) * tokens_per_step / max(1e-9, now - self._since),
         }
         self.points.append(point)
-        self._sums, self._steps, self._since = torch.zeros_like(self._sums), 0, now
+        self._sums, self._steps = torch.zeros_like(self._sums), 0
+        self._since, self._before = now, 0
         return point
 
     def _pooled(self) -> Tensor:

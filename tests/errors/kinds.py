@@ -303,6 +303,11 @@ KINDS: dict[str, list[Kind]] = {
             "config.yaml + my.yaml: report.confidence: input should be less than 1 (got 95)",
         ),
         config(
+            "a share of the batch below one window",
+            "arms: {text: {mixture: {share: 0.05, tasks: {copy: 1.0}}, training: {batch_windows: 8}}}\n",
+            "config.yaml + my.yaml: arms.text: mixture.share: 0.05 of a batch of 8 windows rounds to no synthetic window; set it above 0.0625, or raise training.batch_windows",
+        ),
+        config(
             "a dataset without revision",
             "corpus: {source: hub, hub: {dataset: a/b}}\n",
             "config.yaml + my.yaml: corpus: hub.revision must be a commit of 40 hexadecimal digits, so that reruns agree",

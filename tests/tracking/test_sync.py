@@ -193,6 +193,17 @@ def test_a_changed_model_is_written_anew_and_one_without_files_goes(synced: Path
     assert sorted(path.name for path in store.artifacts.iterdir()) == sorted(after.values())
 
 
+def test_models_that_the_config_no_longer_lists_are_left_out(synced: Path) -> None:
+    store = Store(synced)
+    shutil.copytree(synced / "models/main", synced / "models/dropped")
+    settings = read_json(synced / "study.json")
+    settings["arms"]["main"]["encodings"] = ["rope"]
+    write_json(synced / "study.json", settings)
+    sync(synced)
+    assert set(store.runs()) == {"study", "main/rope/seed0", *(f"main/rope/seed0/{stage}" for stage in STAGES)}
+    assert (synced / "models/main/hope/seed0/run.json").exists()
+
+
 def test_files_take_the_place_of_a_live_run_and_of_a_sync_cut_short(
     empty_store: Path, arm: config.Arm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, the last two kept, damage named and the one before used, no room left."""
 
+import argparse
 import errno
 import shutil
 import signal
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from hope import config
-from hope.files import read_json, sha256_of_file, sha256_of_json, write_json
-from hope.training import checkpoints
+from hope.commands.steps import train
+from hope.files import exclusive_lock, read_json, sha256_of_file, sha256_of_json, write_json
+from hope.training import checkpoints, process
 from hope.training.checkpoints import CONTENTS, checkpoint_steps, damaged_file, full_disk_is_named
 from tests.training.conftest import Preloaded, Run, kill, same, until, weights, with_training
 
@@ -216,3 +218,35 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_can_be_gone_on_from(
     assert again.wait() == 0, again.output
     assert "resumed at step" in again.output
     assert same(weights(small_disk), weights(whole))
+
+
+def test_the_checkpoints_stay_until_the_record_is_written(stage, tiny_data, tmp_path, monkeypatch):
+    job = process.Job(stage, tiny_data, tmp_path / "model", tmp_path / "checkpoints", "")
+    kept = job.checkpoints / job.name / "step-00000001"
+    kept.mkdir(parents=True)
+    at_record: list[bool] = []
+
+    def record(*_: object) -> dict:
+        at_record.append(kept.exists())
+        return {}
+
+    monkeypatch.setattr(process, "_is_to_train", lambda *_: False)
+    monkeypatch.setattr("hope.tracking.provenance.record", record)
+    for name in ("DS_ACCELERATOR", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "")  # put back after the test: a training sets both
+    folders = {"data": tiny_data, "output": job.output, "checkpoints": job.checkpoints}
+    flags = {"step": "train", "tracking": "", "launch": "{}", "rendezvous": "", "settings": config.to_json(stage)}
+    train(argparse.Namespace(**flags, **folders))
+    assert at_record == [True]
+    assert not kept.exists()
+
+
+def test_checkpoints_that_another_training_goes_on_from_stay(stage, tiny_data, tmp_path):
+    job = process.Job(stage, tiny_data, tmp_path / "model", tmp_path / "checkpoints", "")
+    kept = job.checkpoints / job.name
+    kept.mkdir(parents=True)
+    with exclusive_lock(job.lock, wait=False):
+        job.remove_checkpoints()
+        assert kept.exists()
+    job.remove_checkpoints()
+    assert not kept.exists()

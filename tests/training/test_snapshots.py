@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from hope import config
 from hope.files import read_json
-from hope.paths import SNAPSHOTS
+from hope.paths import SNAPSHOTS, snapshot_file
+from hope.training.snapshots import Snapshots
 from tests.training.conftest import Preloaded, kill, same, until, weights, with_training
 
 MOMENTS_OF_12 = [1, 2, 3, 6]
@@ -42,6 +43,27 @@ def test_more_snapshots_move_none(steps: int, number: int) -> None:
     fewer, more = (settings(tokens=256 * steps, snapshots=count).snapshot_steps for count in (number, number + 1))
     assert set(fewer) <= set(more) and len(more) - len(fewer) <= 1
     assert more == sorted(set(more)) and all(0 < step < steps for step in more)
+
+
+def test_they_come_to_the_model_as_links_or_as_copies_where_links_are_not_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hope.training.snapshots.dist.get_rank", lambda: 0)
+    snapshots = Snapshots([3], tmp_path / "checkpoints", "key")
+    source = snapshot_file(tmp_path / "checkpoints" / SNAPSHOTS, 3)
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"weights")
+    snapshots.hand_over(tmp_path / "model")
+    (target,) = (tmp_path / "model" / SNAPSHOTS).iterdir()
+    assert target.samefile(source)
+
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    snapshots.hand_over(tmp_path / "model")
+    assert not target.samefile(source)
+    assert target.read_bytes() == b"weights"
 
 
 def test_a_snapshot_is_the_model_of_a_training_that_ends_there(

@@ -30,7 +30,7 @@ BEAT = {
     "loss": 5.25,
     "tokens_per_second": 1234.5,
     "seconds_left": 100.0,
-    "process": 1,
+    "process": os.getpid(),
     "host": socket.gethostname(),
 }
 
@@ -100,6 +100,19 @@ def test_a_lock_says_training_or_silent_and_none_says_stopped(study, paths):
         beat(paths, name, age=age)
         stopped = study_progress(study, paths.root)[1]
         assert (stopped.state, stopped.share, stopped.tokens_per_second) == ("stopped", 0.25, None)
+
+
+def test_a_resumed_training_is_not_judged_by_the_heartbeat_of_the_process_before(study, paths):
+    name = name_of(study, "hope", 0)
+    with exclusive_lock(paths.checkpoints / f"{name}.lock", wait=False):
+        for other in ({"process": os.getpid() + 1}, {"host": "elsewhere"}):
+            beat(paths, name, age=18_000, **other)
+            found = study_progress(study, paths.root)[1]
+            assert found == Progress(
+                "main/hope/seed0", "starting", remark=f"process {os.getpid()} on {socket.gethostname()}"
+            )
+        beat(paths, name, age=18_000)
+        assert states(study, paths)[1] == "silent"
 
 
 def test_two_that_ask_never_see_each_other_nor_stop_a_training(paths):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from hope import reproduce
 from hope.paths import StudyPaths
-from hope.progress import JOB_SECONDS, Progress, growing_lines, planned_jobs
+from hope.progress import JOB_SECONDS, Progress, growing_trainings, planned_jobs, resumed_share
 from hope.reproduce import _explain, verdict_lines
+from tests.conftest import ROOT
 
 TABLE = """Using shell: /usr/bin/bash
 Job stats:
@@ -36,35 +38,83 @@ def test_the_plan_is_read_from_the_log_once_it_is_whole() -> None:
     assert planned_jobs("") == {}
 
 
+def test_a_rule_may_be_named_after_any_arm() -> None:
+    progress = Progress(cores=1)
+    table = TABLE.replace("train_text     ", "train_my-arm.2 ")
+    progress.read(table + finished("train_my-arm.2"), {})
+    assert progress.jobs == {"prepare_corpus": 1, "train_my-arm.2": 2, "train_retrieval": 2, "write_report": 1}
+    assert progress.done == {"train_my-arm.2": 1}
+
+
 def test_shares_and_time_left_follow_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     progress = Progress(cores=2, started=now)
     assert progress.seconds_left is None
-    progress.read(TABLE, [])
+    progress.read(TABLE, {})
     assert progress.seconds_left is None, "nothing is measured, nothing is done"
     progress.measured = MEASURED
     work = 2 * (100 + 50) + 2 * JOB_SECONDS
     assert progress.work == work and progress.seconds_left == pytest.approx(work / 2)
-    progress.read(TABLE + finished("prepare_corpus", "train_text", "all"), ["step 5 of 10 (50%)  loss 1"])
-    # The training on its way is an average one of those that are open.
-    done = JOB_SECONDS + 100 + 0.5 * (100 + 50) / 2
+    progress.read(TABLE + finished("prepare_corpus", "train_text", "all"), {Path("retrieval/rope-seed0.log"): 0.5})
+    done = JOB_SECONDS + 100 + 0.5 * 50
     assert progress.share == pytest.approx(done / work)
     now += done / 2  # as fast as was expected
     assert progress.seconds_left == pytest.approx((work - done) / 2)
     slow = Progress(cores=2, measured=MEASURED, started=now - 2 * done)
-    slow.read(TABLE + finished("prepare_corpus", "train_text"), [])
+    slow.read(TABLE + finished("prepare_corpus", "train_text"), {})
     assert slow.seconds_left > (work - done) / 2
-    assert progress.line == " 46%, 2 of 6 jobs, 1 of 4 models trained, 1 training (50%), about 84 s left"
-    progress.read(TABLE + finished(*(rule for rule, count in JOBS.items() for _ in range(count))), [])
+    assert progress.line == " 42%, 2 of 6 jobs, 1 of 4 models trained, 1 training (50%), about 90 s left"
+    progress.read(TABLE + finished(*(rule for rule, count in JOBS.items() for _ in range(count))), {})
     assert progress.share == 1.0 and progress.seconds_left == 0.0
 
 
 def test_only_logs_that_grow_count(tmp_path: Path) -> None:
     seen: dict[Path, str] = {}
-    (tmp_path / "a.log").write_text("step 1 of 2 \nhalf a li")
-    assert growing_lines(tmp_path, seen) == ["step 1 of 2"]
-    assert growing_lines(tmp_path, seen) == []
+    log = tmp_path / "a.log"
+    log.write_text("resumed at step 1 of 4, from 2 processes with 1\nstep 2 of 4 \nlive metrics are late\nstep 3 of 4")
+    assert growing_trainings(tmp_path, seen) == {log: 0.5}
+    assert growing_trainings(tmp_path, seen) == {}
+    assert resumed_share(log) == 0.25
+
+
+def test_a_training_is_shown_until_its_job_has_ended(tmp_path: Path) -> None:
+    log, seen, progress = tmp_path / "text" / "rope-seed0.log", {}, Progress(cores=1)
+    log.parent.mkdir()
+
+    def read(line: str, text: str = TABLE) -> list[float]:
+        log.write_text(f"{line}\n")
+        progress.read(text, growing_trainings(tmp_path, seen))
+        return list(progress.running.values())
+
+    assert read("step 1 of 4 ") == [0.25]
+    assert read("step 1 of 4 ") == [0.25], "its steps are slow"
+    failed = f"{TABLE}Error in rule train_text:\n    jobid: 3\n    log: {log} (check log file(s) for error details)\n"
+    assert read("step 1 of 4 ", failed) == []
+    assert read("step 2 of 4 ", failed) == [0.5], "it is tried again"
+    assert read("step 4 of 4 ", failed) == []
+
+
+def test_what_a_resumed_training_had_done_says_nothing_about_the_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    log = tmp_path / "text" / "rope-seed0.log"
+    log.parent.mkdir()
+    log.write_text("resumed at step 900 of 1000\n")
+    table = "Job stats:\ntrain_text  1\ntotal  1\n"
+    progress = Progress(cores=1, measured={"text": (36_000 - JOB_SECONDS, 0.0)}, started=now)
+    now = 20.0
+    progress.read(table, {log: 0.9})
+    assert progress.share == 0.9 and progress.seconds_left == pytest.approx(3600)
+    now = 1800.0  # as fast as was expected
+    progress.read(table, {log: 0.95})
+    assert progress.seconds_left == pytest.approx(1800)
+    now = 3600.0  # half as fast
+    assert 1800 < progress.seconds_left <= 3600
+    progress.measured = {}
+    assert progress.seconds_left == pytest.approx(3600)
 
 
 def test_the_verdicts_are_a_table(tmp_path: Path) -> None:
@@ -77,6 +127,7 @@ def test_the_verdicts_are_a_table(tmp_path: Path) -> None:
     assert len(verdict_lines(tmp_path / "none.json")) == 1
 
 
+@pytest.mark.parametrize("arm", ["text", "my-arm.2"])
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
@@ -89,17 +140,46 @@ def test_the_verdicts_are_a_table(tmp_path: Path) -> None:
     ],
 )
 def test_a_failure_is_told_with_what_fits_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, reason: str, arm: str
 ) -> None:
     paths = StudyPaths(tmp_path)
     paths.logs.mkdir()
     job = paths.logs / "train.log"
     job.write_text(log)
     (paths.logs / "snakemake.log").write_text(
-        f"Error in rule train_text:\n    message: train\n    jobid: 3\n    log: {job} (check log file(s) for details)\n"
+        f"Error in rule train_{arm}:\n    jobid: 3\n    log: {job} (check log file(s) for details)\n"
     )
     _explain(paths, "make reproduce")
     assert capsys.readouterr().out == (
         f"\nThe study is not complete.\n{job}: {reason}\n"
         "Once that is mended, the same command goes on from here: make reproduce\n"
     )
+
+
+@pytest.fixture
+def concluded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """Stand in for snakemake in a folder of the project; the studies whose report is written are listed."""
+    done: list[Path] = []
+    monkeypatch.setattr(reproduce, "_snakemake", lambda *_: reproduce._Ended(0, False))
+    monkeypatch.setattr(reproduce, "_wait_for_engines", lambda: None)
+    monkeypatch.setattr(reproduce, "_conclude", lambda paths, _: done.append(paths.root) or 0)
+    for name in ("config.yaml", "Snakefile", "workflow"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    return done
+
+
+@pytest.mark.parametrize("option", ["-n", "-np", "-qn", "--dry-run", "--dryrun", "--summary", "--list-rules"])
+def test_a_run_that_makes_nothing_ends_without_a_report(concluded: list[Path], option: str) -> None:
+    assert reproduce.reproduce([], "1", ["--", option]) == 0
+    assert concluded == []
+
+
+@pytest.mark.parametrize(("option", "reports"), [("-np", 0), ("-k", 1), ("--notemp", 1)])
+def test_a_whole_study_is_reported_after_options_too(concluded: list[Path], option: str, reports: int) -> None:
+    root = Path("results/default")
+    (root / "report").mkdir(parents=True)
+    for name in ("claims.json", "report/index.html"):
+        (root / name).touch()
+    assert reproduce.reproduce([], "1", ["--", option]) == 0
+    assert concluded == [root] * reports
