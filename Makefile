@@ -45,9 +45,8 @@ $(INSTALLED): requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_ARGS) --requirement $<
 	@touch $@
 
-# The order of the files is that of tests/conftest.py: the longest first. One worker more than there are cores, since many
-# tests wait for processes that they started.
-PYTEST = $(BIN)/python -m pytest --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=5 --dist=loadfile --no-loadscope-reorder
+# The order of the files is that of tests/conftest.py: the longest first.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test: $(INSTALLED) lint
 	$(PYTEST) -m "not slow"

@@ -1,5 +1,6 @@
 """Trainings started as a user starts them, but for the imports, which all of them share."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import load_file
 
@@ -87,7 +89,7 @@ class Preloaded:
     """Starts commands from a process with everything imported."""
 
     folder: Path
-    count: int = 0
+    runs: list[Run] = field(default_factory=list)
     process: subprocess.Popen = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,10 +118,19 @@ class Preloaded:
         return self._answer()
 
     def start(self, *arguments: str, **environment: str) -> Run:
-        self.count += 1
-        log = self.folder / f"{self.count}.log"
+        log = self.folder / f"{len(self.runs)}.log"
         found = self.ask({"arguments": list(arguments), "log": str(log), "environment": environment})
-        return Run(found["process"], log, self)
+        self.runs.append(Run(found["process"], log, self))
+        return self.runs[-1]
+
+    def end_all(self) -> None:
+        """Kill what a failed test has left running, which would slow all others."""
+        for run in self.runs:
+            if run.status is None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for process in [*psutil.Process(run.process).children(recursive=True), psutil.Process(run.process)]:
+                        process.kill()
+                run.wait()
 
     def train(self, stage: config.TrainStage, data: Path, folder: Path, **environment: str) -> Run:
         """Start a training."""
@@ -157,6 +168,14 @@ def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
     assert found.process.stdin is not None
     found.process.stdin.close()
     found.process.wait(30)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End what a test has left running."""
+    yield
+    if "preloaded" in request.fixturenames:
+        request.getfixturevalue("preloaded").end_all()
 
 
 @pytest.fixture(scope="session")
