@@ -97,7 +97,7 @@ class Arm(Section):
             reason = "mixture.share is above 0" if self.reads_text else "trained_on is tasks"
             raise ValueError(f"{reason}, but mixture.tasks is empty")
         share, windows = self.mixture.share, self.training.batch_windows
-        if self.reads_text and share > 0 and not round(share * windows):
+        if self.reads_text and share > 0 and not self.mixture.windows(windows):
             raise ValueError(
                 f"mixture.share: {share} of a batch of {windows} windows rounds to no synthetic window; set it above "
                 f"{0.5 / windows:.4g}, or raise training.batch_windows"

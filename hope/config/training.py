@@ -201,6 +201,10 @@ class Mixture(Section):
             content.pop("lead_in", None)
         return content
 
+    def windows(self, batch: int) -> int:
+        """Return how many of the windows of a batch are synthetic."""
+        return round(self.share * batch)
+
     @property
     def all_tasks(self) -> list[str]:
         """The tasks of all steps."""

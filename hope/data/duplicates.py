@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hope.data.columns import column, numbers
-from hope.errors import UserError
+from hope.errors import UserError, short_reason
 
 COMMON = 20
 """Documents above which a passage is common (a licence, an import) and joins only neighbours in their order."""
@@ -223,7 +223,7 @@ def _one_line(spill: Path) -> Iterator[None]:
     except duckdb.OutOfMemoryException:
         raise UserError("corpus.memory_mb: too little to compare the documents; raise it") from None
     except duckdb.IOException as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = short_reason(error)
         raise UserError(
             f"{spill.parent}: cannot be used to compare documents ({reason}); free some disk space"
         ) from None

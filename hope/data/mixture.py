@@ -42,7 +42,7 @@ class Examples:
         count, length = self.stage.training.batch_windows, self.stage.training.length
         random = generator("mixture", self.stage.seed, step)
         shares = self.led_shares if step < self.led_steps else self.shares
-        for row in range(count - round(self.stage.mixture.share * count), count):
+        for row in range(count - self.stage.mixture.windows(count), count):
             size = int(random.choice(self.sizes))
             start = int(random.integers(0, length + 2 - size))
             while size:

@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_to
 
 from hope.config import Tokens
 from hope.data.progress import beating
-from hope.errors import UserError
+from hope.errors import UserError, short_reason
 from hope.files import write_json, write_text
 
 SPECIAL = {"start": "<|start|>", "end": "<|end|>", "separator": "<|separator|>", "query": "<|query|>"}
@@ -108,14 +108,12 @@ def load_pretrained(settings: Tokens) -> Tokenizer:
             f"tokens.pretrained: cannot read a tokenizer from '{settings.pretrained}' ({reason}); name a "
             "tokenizer.json, a folder that holds one, or a hub name with its revision"
         ) from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    dropout = leave_texts_whole(tokenizer)
     if tokenizer.num_special_tokens_to_add(False):
         print("tokenizer: marks before or after each text are switched off", flush=True)
         tokenizer.post_processor = None
-    if getattr(tokenizer.model, "dropout", None):
+    if dropout:
         print("tokenizer: its dropout is switched off", flush=True)
-        tokenizer.model.dropout = None
     tokenizer.add_special_tokens(special_tokens())
     vocabulary = tokenizer.get_vocab()
     if len(set(vocabulary.values())) < len(vocabulary):
@@ -124,6 +122,16 @@ def load_pretrained(settings: Tokens) -> Tokenizer:
             "special token would share an id; use another tokenizer"
         )
     return tokenizer
+
+
+def leave_texts_whole(tokenizer: Tokenizer) -> bool:
+    """Switch off truncation, padding and BPE dropout (other tokens each time); return whether there was dropout."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    dropout = bool(getattr(tokenizer.model, "dropout", None))
+    if dropout:
+        tokenizer.model.dropout = None
+    return dropout
 
 
 def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
@@ -235,7 +243,7 @@ def _encodings(tokenizer: Tokenizer, texts: Sequence[str], fast: bool) -> list[E
         return encode_batch(texts, add_special_tokens=False)
     except Exception as error:  # The library raises bare Exception.
         raise UserError(
-            f"tokens.pretrained: this tokenizer cannot encode the corpus ({' '.join(str(error).split())[:200]}); use "
+            f"tokens.pretrained: this tokenizer cannot encode the corpus ({short_reason(error)}); use "
             "one that has a token for unknown words, or falls back to bytes"
         ) from None
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer, models
 
 from hope import config
-from hope.data.tokenizer import SPECIAL, token_ids, vocabulary_size
+from hope.data.tokenizer import SPECIAL, leave_texts_whole, token_ids, vocabulary_size
 from hope.errors import UserError, short_reason
 from hope.files import read_object, sha256_of_file
 from hope.interchange.stock_model import encoding_of, open_stock
@@ -137,10 +137,7 @@ def _tokenizer(folder: Path, vocabulary: int) -> ModelTokenizer:
     tokenizer = find_tokenizer(folder, None, vocabulary)
     if tokenizer is None:
         raise UserError(f"{folder}: holds no tokenizer.json, which is needed to read text; put the model's there")
-    tokenizer.tokenizer.no_truncation()
-    tokenizer.tokenizer.no_padding()
-    if getattr(tokenizer.tokenizer.model, "dropout", None):
-        tokenizer.tokenizer.model.dropout = None  # other tokens each time
+    leave_texts_whole(tokenizer.tokenizer)
     return tokenizer
 
 

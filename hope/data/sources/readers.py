@@ -11,7 +11,7 @@ from hope.config import TextSource
 from hope.data.sources.document import Document, Record, Shard, text_of
 from hope.data.sources.encoding import decode, is_mostly_utf8
 from hope.data.sources.files import PACKED, find_files, kind_of
-from hope.errors import UserError
+from hope.errors import UserError, short_reason
 
 TEXT_FIELD = "corpus.files.text_field"
 
@@ -170,7 +170,7 @@ def _read_parquet(piece: Piece) -> Iterator[Document]:
                     yield from _read_rows(piece, file, group, number)
                 number += rows
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = short_reason(error)
         raise UserError(f"{piece.path}: not a readable Parquet file ({reason}); write it again") from None
 
 
