@@ -1,8 +1,8 @@
 """Faults during a study: does it complete in the end, equal to one that nothing disturbed?
 
-A tiny study runs once undisturbed. Then a copy of the project meets one fault at a random moment, and the command of
-`make reproduce` is repeated until it succeeds, as a user does. The study's results must then be the undisturbed ones,
-byte for byte: tokens, weights, analysis, evaluation, tables and verdicts.
+A tiny study runs once undisturbed. Then a copy of the project meets a fault at a random moment, the command of
+`make reproduce` is repeated, as a user does, and meets the fault again, until the study is complete. The results must
+then be the undisturbed ones, byte for byte: tokens, weights, analysis, evaluation, tables and verdicts.
 
 | fault | what happens |
 |---|---|
@@ -36,7 +36,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,29 +85,31 @@ READ = {
 }
 """Kinds of files that steps read, each with a rule that does."""
 FAULTS = ("kill", "kill-all", "full", "read-only", "io", "memory", "clock", "twice", "flip", "cut")
+LASTING = ("full", "read-only", "memory", "twice")
+"""Faults that strike a run once and stay; the others strike it again and again."""
+MOMENTS = (0.02, 0.3)
+"""When a fault strikes, and how long after it the next: between these shares of an undisturbed run."""
 TRIES = 6
-"""How often the command is repeated, at most."""
+"""How often the command is repeated, at most, when no fault strikes any more."""
 
 
 @dataclass
 class Try:
-    """What came of one fault.
+    """What became of a copy of the study.
 
     Attributes:
         fault: its name.
-        struck: where or when.
-        runs: how many runs of the command it took to complete, the disturbed one included.
+        struck: where or when, for each time.
+        runs: how many runs of the command it took to complete, the disturbed ones included.
         different: results that are not the undisturbed ones.
-        named: whether each failed run ended with a line and without a traceback.
-        said: the last lines of failed runs that had a traceback or no line.
+        unnamed: the last lines of failed runs that had a traceback or no line.
     """
 
     fault: str
-    struck: str
+    struck: list[str] = field(default_factory=list)
     runs: int = 0
     different: list[str] = field(default_factory=list)
-    named: bool = True
-    said: list[str] = field(default_factory=list)
+    unnamed: list[str] = field(default_factory=list)
 
 
 class Copy:
@@ -167,20 +168,31 @@ class Copy:
         return {str(path.relative_to(self.results)): sha256_of_file(path) for path in sorted(files)}
 
 
-def disturbed(copy: Copy, fault: str, moment: float, draw: random.Random) -> Try:
-    """Run the study with a fault after ``moment`` seconds; let it end."""
-    limit = draw.randrange(1500, 4000) * 2**20 if fault == "memory" else None
-    process = copy.start(address_space=limit)
-    result = Try(fault, f"after {moment:.0f} s" if limit is None else f"{limit >> 20} MiB")
-    if fault in ("memory", "twice") or _waited(process, moment):
-        result.struck += STRIKES[fault](copy, process, draw)
-    try:
-        process.wait(900)
-    finally:
-        copy.fault.unlink(missing_ok=True)
-        copy.clock.unlink(missing_ok=True)
-    _note(result, copy, process.returncode, killed=fault.startswith("kill"))
-    return result
+def complete(
+    copy: Copy, result: Try, wanted: dict[str, str], strikes: int, duration: float, draw: random.Random
+) -> None:
+    """Run the study until it is complete, while the fault strikes up to ``strikes`` times; compare the results."""
+    while result.runs < strikes + TRIES:
+        limit = None
+        if result.fault == "memory" and len(result.struck) < strikes:
+            limit = draw.randrange(1500, 4000) * 2**20
+            result.struck.append(f"{limit >> 20} MiB")
+        started = time.monotonic()
+        process = copy.start(address_space=limit)
+        try:
+            while len(result.struck) < strikes and _waited(process, draw.uniform(*MOMENTS) * duration):
+                result.struck.append(f"{time.monotonic() - started:.0f} s{STRIKES[result.fault](copy, process, draw)}")
+                if result.fault in LASTING:
+                    break
+            process.wait(900)
+        finally:
+            copy.fault.unlink(missing_ok=True)
+            copy.clock.unlink(missing_ok=True)
+        _note(result, copy, process.returncode)
+        if process.returncode == 0:
+            break
+    found = copy.digests()
+    result.different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
 
 
 def _waited(process: subprocess.Popen[str], seconds: float) -> bool:
@@ -201,7 +213,10 @@ def _kill(copy: Copy, process: subprocess.Popen[str], draw: random.Random) -> st
 
 
 def _kill_all(copy: Copy, process: subprocess.Popen[str], draw: random.Random) -> str:
-    os.killpg(process.pid, signal.SIGKILL)
+    parent = psutil.Process(process.pid)
+    for victim in [parent, *parent.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
     return ""
 
 
@@ -236,13 +251,12 @@ STRIKES: dict[str, Callable[..., str]] = {
     "full": _fail_writes(errno.ENOSPC),
     "read-only": _fail_writes(errno.EROFS),
     "io": _fail_writes(errno.EIO, 1.0),
-    "memory": lambda copy, process, draw: "",
     "clock": _turn_clock,
     "twice": _start_second,
 }
 
 
-def damaged(copy: Copy, fault: str, pattern: str, draw: random.Random) -> Try:
+def damage(copy: Copy, fault: str, pattern: str, draw: random.Random) -> Try:
     """Damage one file of a finished study, and make again what is made from it."""
     path = sorted(copy.results.glob(pattern))[0]
     content = bytearray(path.read_bytes())
@@ -254,7 +268,7 @@ def damaged(copy: Copy, fault: str, pattern: str, draw: random.Random) -> Try:
     times = path.stat()
     path.write_bytes(content)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    result = Try(fault, f"{pattern} at byte {place}" if fault == "flip" else pattern)
+    result = Try(fault, [f"{pattern} at byte {place}" if fault == "flip" else pattern])
     process = copy.start("--", "--forcerun", READ[pattern])
     process.wait(900)
     _note(result, copy, process.returncode)
@@ -263,34 +277,21 @@ def damaged(copy: Copy, fault: str, pattern: str, draw: random.Random) -> Try:
     return result
 
 
-def _note(result: Try, copy: Copy, status: int, killed: bool = False) -> None:
+def _note(result: Try, copy: Copy, status: int) -> None:
     """Note how a run ended."""
     result.runs += 1
     text = (copy.root / "output.txt").read_text(encoding="utf-8", errors="replace")
-    if status and not killed and ("Traceback" in text or not text.strip()):
-        result.named = False
-        result.said.append(text.strip()[-400:])
-
-
-def completed(copy: Copy, result: Try, wanted: dict[str, str]) -> None:
-    """Repeat the command until it succeeds, and compare the results."""
-    while result.runs <= TRIES:
-        process = copy.start()
-        process.wait(900)
-        _note(result, copy, process.returncode)
-        if process.returncode == 0:
-            break
-    found = copy.digests()
-    result.different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if status and not result.fault.startswith("kill") and ("Traceback" in text or not text.strip()):
+        result.unnamed.append(text.strip()[-400:])
 
 
 def main() -> None:
     """Try the faults that the command line names, and report the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=FAULTS)
-    parser.add_argument("--rounds", type=int, default=1, help="moments per fault, and rounds over the kinds of files")
+    parser.add_argument("--rounds", type=int, default=1, help="strikes of a fault, and rounds over the kinds of files")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/faults-<names>.json")
     options = parser.parse_args()
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as work:
@@ -302,36 +303,34 @@ def main() -> None:
         assert whole.start().wait() == 0, (whole.root / "output.txt").read_text(encoding="utf-8")
         duration, wanted = time.monotonic() - started, whole.digests()
         print(f"undisturbed: {duration:.0f} s, {len(wanted)} files", flush=True)
-        tries: list[Try] = []
-        for number in range(options.rounds):
-            for fault in options.faults:
-                for pattern in READ if fault in ("flip", "cut") else [""]:
-                    place = Path(work) / f"{fault}-{number}-{len(tries)}"
-                    if pattern:
-                        copy = Copy(place, shim, whole)
-                        result = damaged(copy, fault, pattern, draw)
-                    else:
-                        copy = Copy(place, shim)
-                        result = disturbed(copy, fault, draw.uniform(0.03, 0.97) * duration, draw)
-                    completed(copy, result, wanted)
-                    tries.append(result)
-                    verdict = f"DIFFERENT: {', '.join(result.different)}" if result.different else "equal"
-                    named = "" if result.named else f"; not named: {result.said[-1]!r}"
-                    print(f"{fault} {result.struck}: {result.runs} runs, {verdict}{named}", flush=True)
-                    shutil.rmtree(place)
-    counts = Counter(each.fault for each in tries)
-    results = {
-        fault: {
-            "tries": count,
-            "equal": sum(not each.different for each in tries if each.fault == fault),
-            "named": sum(each.named for each in tries if each.fault == fault),
-        }
-        for fault, count in counts.items()
-    }
-    met = all(not each.different and each.named for each in tries)
+        results = {}
+        for fault in options.faults:
+            tries: list[Try] = []
+            left = (list(READ) if fault in ("flip", "cut") else [""]) * options.rounds
+            while left:
+                place = Path(work) / f"{fault}-{len(tries)}"
+                copy = Copy(place, shim, whole if left[0] else None)
+                result = damage(copy, fault, left[0], draw) if left[0] else Try(fault)
+                complete(copy, result, wanted, 0 if left[0] else len(left), duration, draw)
+                del left[: len(result.struck)]
+                tries.append(result)
+                verdict = f"DIFFERENT: {', '.join(result.different)}" if result.different else "equal"
+                print(f"{fault} {'; '.join(result.struck)}: {result.runs} runs, {verdict}", flush=True)
+                for text in result.unnamed:
+                    print(f"not named: {text!r}", flush=True)
+                shutil.rmtree(place)
+            results[fault] = {
+                "strikes": sum(len(each.struck) for each in tries),
+                "studies": len(tries),
+                "equal": sum(not each.different for each in tries),
+                "runs": sum(each.runs for each in tries),
+                "unnamed": sum(len(each.unnamed) for each in tries),
+            }
+            print(f"{fault}: {results[fault]}", flush=True)
+    met = all(each["equal"] == each["studies"] and not each["unnamed"] for each in results.values())
     goal = "after every fault the study completes, equal to the undisturbed one; failures are lines"
     figures = {"goal": goal, "met": met, "results": results, "seconds_undisturbed": round(duration)}
-    report("faults", figures, [], options.keep)
+    report("faults", figures, [], options.keep, f"faults-{'-'.join(options.faults)}")
 
 
 if __name__ == "__main__":
