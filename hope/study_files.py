@@ -1,5 +1,6 @@
 """The user's own files that a study reads, found from the config and checked before anything runs."""
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -50,24 +51,25 @@ class ArmFiles:
 LONGEST_WORD = 120_000
 """Bytes of the config in a command line. Linux takes 131,072 in one argument, here the whole command of a step."""
 
-COMPARED_BYTES, COMPARED_FILES = 1_000_000, 10_000
-"""Size of the largest file that is compared by its content, and the number of files up to which that is done."""
+COMPARED_BYTES = 100_000_000
+"""Size of the files of a corpus, or of a tokenizer, up to which they are compared by content."""
 
 
 def state_of(paths: list[Path]) -> str:
     """Return a digest of the names and contents of files; empty if there are none.
 
-    A large file, and each of very many, is described by its size and the time of its last change, older or newer, in
-    place of its content, since each start of Snakemake asks for it.
+    Of large files, the sizes and the times of their last change, older or newer, stand for their contents, since each
+    start of Snakemake asks for them.
     """
+    found = [(path, path.stat() if os.path.isfile(path) else None) for path in sorted(paths)]
+    small = sum(about.st_size for _, about in found if about) <= COMPARED_BYTES
     states: list[tuple[str, object]] = []
-    for path in sorted(paths):
-        try:
-            about = path.stat()
-            small = about.st_size <= COMPARED_BYTES and len(paths) <= COMPARED_FILES
-            states.append((str(path), sha256_of_file(path) if small else (about.st_size, about.st_mtime_ns)))
-        except OSError:  # The step that reads the file says what is wrong with it.
-            states.append((str(path), None))
+    for path, about in found:
+        state: object = about and (about.st_size, about.st_mtime_ns)
+        if small and about:
+            with contextlib.suppress(OSError):  # The step that reads the file says what is wrong with it.
+                state = sha256_of_file(path)
+        states.append((str(path), state))
     return hashlib.sha256(repr(states).encode()).hexdigest() if states else ""
 
 

@@ -177,6 +177,7 @@ def _overlap(rows: Rows, held: NDArray[np.int64], shared: NDArray[np.float64]) -
     classes = np.bincount(np.searchsorted(OVERLAPS, shared), minlength=len(OVERLAPS))
     return {
         "mean": float(shared.mean()),
+        "text": float(np.average(shared, weights=rows.characters[held])),
         "most": [
             {"document": name, "share": round(float(shared[index]), 4)}
             for index, name in zip(most, rows.names(held[most]), strict=True)

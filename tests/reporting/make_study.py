@@ -238,6 +238,7 @@ def _write_data(paths: StudyPaths, arm: Arm) -> None:
         "split": {"validation": {"documents": 4}},
         "overlap": {
             "mean": 0.05,
+            "text": 0.04,
             "most": [{"document": "e.txt", "share": 0.2}],
             "documents_up_to": {"0.0": 3, "0.01": 0, "0.1": 0, "0.5": 1, "1.0": 0},
         },

@@ -24,8 +24,7 @@ rule tokenize_corpus:
         runtime=240,
     params:
         settings=settings(lambda arm: arm.tokens),
-        # Snakemake compares the set of all values: without a local tokenizer this one is there already.
-        state=lambda wildcards: FILES[first_arm(wildcards)].tokenizer_state or to_json(arm_of(wildcards).tokens),
+        state=tokenizer_state,
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.train, ancestor=2),
     message:
@@ -56,8 +55,7 @@ rule fit_tokenizer:
         runtime=240,
     params:
         settings=settings(lambda arm: arm.tokens),
-        # Snakemake compares the set of all values: without a local tokenizer this one is there already.
-        state=lambda wildcards: FILES[first_arm(wildcards)].tokenizer_state or to_json(arm_of(wildcards).tokens),
+        state=tokenizer_state,
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.tokenizer, parent=True),
     message:
