@@ -14,7 +14,7 @@ then be the undisturbed ones, byte for byte: tokens, weights, analysis, evaluati
 | memory | the run's address space is limited, so that jobs fail |
 | clock | the wall clock jumps by a day, ahead or back |
 | twice | a second run is started beside the first; it must be refused |
-| flip | a bit of one file that a step has written is flipped after the run, and what was made from it is made again |
+| flip | a bit of one file that a step has written is flipped after the run, and a step that reads it runs again |
 | cut | the same with the second half of the file cut off |
 
 The writes and the clock are struck by a library in C (LD_PRELOAD), which needs a C compiler. A file of every kind that
@@ -36,7 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,18 +70,43 @@ MADE = ("data/*/corpus/documents.parquet", "data/*/tokenizer/*.json", "data/*/*/
 UNEQUAL = ("cost.parquet",)
 """Tables of times."""
 READ = {
+    "data/*/corpus/corpus.json": "tokenize_corpus",
     "data/*/corpus/documents.parquet": "tokenize_corpus",
+    "data/*/corpus/parts/*/texts.parquet": "tokenize_corpus",
     "data/*/tokenizer/tokenizer.json": "train_text",
     "data/*/train/manifest.json": "train_text",
+    "data/*/train/documents.bin": "train_text",
     "data/*/train/shard-*.bin": "train_text",
+    "data/*/validation/manifest.json": "check_lengths",
     "data/*/validation/documents.bin": "evaluate_extrapolation",
+    "data/*/validation/shard-*.bin": "evaluate_extrapolation",
+    "data/*/unknown.json": "render_notebook",
+    "data/lengths/*.json": "judge_claims",
     "models/text/hope/seed0/model.safetensors": "evaluate_extrapolation",
     "models/text/hope/seed0/config.json": "evaluate_extrapolation",
+    "models/text/hope/seed0/snapshots/*.safetensors": "analyze_dynamics",
     "models/text/hope/seed0/history.parquet": "judge_claims",
+    "models/text/hope/seed0/run.json": "judge_claims",
     "analysis/text/hope/seed0/profile.parquet": "judge_claims",
+    "analysis/text/hope/seed0/activation.parquet": "judge_claims",
+    "analysis/text/hope/seed0/components.parquet": "judge_claims",
+    "analysis/text/hope/seed0/dynamics.parquet": "judge_claims",
+    "analysis/text/hope/seed0/intervention.parquet": "judge_claims",
+    "analysis/text/hope/seed0/divergence.parquet": "draw_figures",
+    "analysis/text/hope/seed0/ushape.parquet": "draw_figures",
+    "analysis/text/hope/seed0/kernel_trained.parquet": "draw_figures",
+    "analysis/text/theory/kernel.parquet": "judge_claims",
+    "analysis/text/hope/seed0/provenance.json": "write_report",
     "evaluation/text/hope/seed0/extrapolation.parquet": "judge_claims",
-    "claims.json": "write_report",
-    "study.json": "sync_tracking",
+    "evaluation/text/hope/seed0/context.parquet": "judge_claims",
+    "evaluation/text/hope/seed0/retrieval.parquet": "judge_claims",
+    "evaluation/text/hope/seed0/retrieval.json": "write_report",
+    "tables/endpoints.parquet": "draw_figures",
+    "tables/comparisons.parquet": "draw_figures",
+    "claims.json": "draw_figures",
+    "study.json": "write_report",
+    "figures/text/retrieval.svg": "write_report",
+    "mlflow/mlflow.db": "sync_tracking",
 }
 """Kinds of files that steps read, each with a rule that does."""
 FAULTS = ("kill", "kill-all", "full", "read-only", "io", "memory", "clock", "twice", "flip", "cut")
@@ -169,16 +194,32 @@ class Copy:
 
 
 def complete(
-    copy: Copy, result: Try, wanted: dict[str, str], strikes: int, duration: float, draw: random.Random
+    copy: Copy,
+    result: Try,
+    wanted: dict[str, str],
+    strikes: int,
+    duration: float,
+    draw: random.Random,
+    rest: Sequence[str] = (),
 ) -> None:
-    """Run the study until it is complete, while the fault strikes up to ``strikes`` times; compare the results."""
+    """Run the study until it is complete, while the fault strikes up to ``strikes`` times; compare the results.
+
+    Args:
+        copy: the study.
+        result: what is noted.
+        wanted: digests of the results of an undisturbed run.
+        strikes: how often the fault strikes, at most.
+        duration: seconds of an undisturbed run.
+        draw: draws the moments and what is struck.
+        rest: options of Snakemake.
+    """
     while result.runs < strikes + TRIES:
         limit = None
         if result.fault == "memory" and len(result.struck) < strikes:
             limit = draw.randrange(1500, 4000) * 2**20
             result.struck.append(f"{limit >> 20} MiB")
         started = time.monotonic()
-        process = copy.start(address_space=limit)
+        process = copy.start(*rest, address_space=limit)
         try:
             while len(result.struck) < strikes and _waited(process, draw.uniform(*MOMENTS) * duration):
                 result.struck.append(f"{time.monotonic() - started:.0f} s{STRIKES[result.fault](copy, process, draw)}")
@@ -269,11 +310,15 @@ def damage(copy: Copy, fault: str, pattern: str, draw: random.Random) -> Try:
     path.write_bytes(content)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     result = Try(fault, [f"{pattern} at byte {place}" if fault == "flip" else pattern])
-    process = copy.start("--", "--forcerun", READ[pattern])
+    process = copy.start("--", "--forcerun", READ[pattern], "--until", READ[pattern])
     process.wait(900)
     _note(result, copy, process.returncode)
     if process.returncode:
+        said = (copy.root / "output.txt").read_text(encoding="utf-8", errors="replace")
+        result.struck[0] += f" ({'named' if path.name in said else 'not named'})"
         path.unlink()  # what a user does with a file that is named
+    else:
+        result.struck[0] += " (read)"
     return result
 
 
@@ -310,8 +355,11 @@ def main() -> None:
             while left:
                 place = Path(work) / f"{fault}-{len(tries)}"
                 copy = Copy(place, shim, whole if left[0] else None)
-                result = damage(copy, fault, left[0], draw) if left[0] else Try(fault)
-                complete(copy, result, wanted, 0 if left[0] else len(left), duration, draw)
+                if left[0]:
+                    result, strikes, rest = damage(copy, fault, left[0], draw), 0, ["--", "--until", READ[left[0]]]
+                else:
+                    result, strikes, rest = Try(fault), len(left), []
+                complete(copy, result, wanted, strikes, duration, draw, rest)
                 del left[: len(result.struck)]
                 tries.append(result)
                 verdict = f"DIFFERENT: {', '.join(result.different)}" if result.different else "equal"
