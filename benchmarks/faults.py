@@ -36,7 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,39 +187,26 @@ class Copy:
                 preexec_fn=limit,
             )
 
+    def output(self) -> str:
+        """Return what the last run has printed."""
+        return (self.root / "output.txt").read_text(encoding="utf-8", errors="replace")
+
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each result."""
         files = {path for pattern in MADE for path in self.results.glob(pattern) if path.name not in UNEQUAL}
         return {str(path.relative_to(self.results)): sha256_of_file(path) for path in sorted(files)}
 
 
-def complete(
-    copy: Copy,
-    result: Try,
-    wanted: dict[str, str],
-    strikes: int,
-    duration: float,
-    draw: random.Random,
-    rest: Sequence[str] = (),
-) -> None:
-    """Run the study until it is complete, while the fault strikes up to ``strikes`` times; compare the results.
-
-    Args:
-        copy: the study.
-        result: what is noted.
-        wanted: digests of the results of an undisturbed run.
-        strikes: how often the fault strikes, at most.
-        duration: seconds of an undisturbed run.
-        draw: draws the moments and what is struck.
-        rest: options of Snakemake.
-    """
+def disturb(copy: Copy, fault: str, wanted: dict[str, str], strikes: int, duration: float, draw: random.Random) -> Try:
+    """Run the study until it is complete, while the fault strikes up to ``strikes`` times; compare the results."""
+    result = Try(fault)
     while result.runs < strikes + TRIES:
         limit = None
         if result.fault == "memory" and len(result.struck) < strikes:
             limit = draw.randrange(1500, 4000) * 2**20
             result.struck.append(f"{limit >> 20} MiB")
         started = time.monotonic()
-        process = copy.start(*rest, address_space=limit)
+        process = copy.start(address_space=limit)
         try:
             while len(result.struck) < strikes and _waited(process, draw.uniform(*MOMENTS) * duration):
                 result.struck.append(f"{time.monotonic() - started:.0f} s{STRIKES[result.fault](copy, process, draw)}")
@@ -232,8 +219,8 @@ def complete(
         _note(result, copy, process.returncode)
         if process.returncode == 0:
             break
-    found = copy.digests()
-    result.different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    _compare(result, copy, wanted)
+    return result
 
 
 def _waited(process: subprocess.Popen[str], seconds: float) -> bool:
@@ -297,8 +284,8 @@ STRIKES: dict[str, Callable[..., str]] = {
 }
 
 
-def damage(copy: Copy, fault: str, pattern: str, draw: random.Random) -> Try:
-    """Damage one file of a finished study, and make again what is made from it."""
+def damage(copy: Copy, fault: str, pattern: str, wanted: dict[str, str], draw: random.Random) -> Try:
+    """Damage one file of a finished study, and run a step that reads it; if that fails, without the file once more."""
     path = sorted(copy.results.glob(pattern))[0]
     content = bytearray(path.read_bytes())
     place = draw.randrange(len(content))
@@ -310,22 +297,30 @@ def damage(copy: Copy, fault: str, pattern: str, draw: random.Random) -> Try:
     path.write_bytes(content)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     result = Try(fault, [f"{pattern} at byte {place}" if fault == "flip" else pattern])
-    process = copy.start("--", "--forcerun", READ[pattern], "--until", READ[pattern])
+    command = ["--", "--forcerun", READ[pattern], "--until", READ[pattern]]
+    process = copy.start(*command)
     process.wait(900)
     _note(result, copy, process.returncode)
     if process.returncode:
-        said = (copy.root / "output.txt").read_text(encoding="utf-8", errors="replace")
-        result.struck[0] += f" ({'named' if path.name in said else 'not named'})"
+        result.struck[0] += f" ({'named' if path.name in copy.output() else 'NOT named'})"
         path.unlink()  # what a user does with a file that is named
-    else:
-        result.struck[0] += " (read)"
+        process = copy.start(*command)
+        process.wait(900)
+        _note(result, copy, process.returncode)
+    _compare(result, copy, wanted)
     return result
+
+
+def _compare(result: Try, copy: Copy, wanted: dict[str, str]) -> None:
+    """Note which results are not the undisturbed ones."""
+    found = copy.digests()
+    result.different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
 
 
 def _note(result: Try, copy: Copy, status: int) -> None:
     """Note how a run ended."""
     result.runs += 1
-    text = (copy.root / "output.txt").read_text(encoding="utf-8", errors="replace")
+    text = copy.output()
     if status and not result.fault.startswith("kill") and ("Traceback" in text or not text.strip()):
         result.unnamed.append(text.strip()[-400:])
 
@@ -345,7 +340,7 @@ def main() -> None:
         subprocess.run(compiler, check=True)
         whole = Copy(Path(work) / "undisturbed", shim)
         started = time.monotonic()
-        assert whole.start().wait() == 0, (whole.root / "output.txt").read_text(encoding="utf-8")
+        assert whole.start().wait() == 0, whole.output()
         duration, wanted = time.monotonic() - started, whole.digests()
         print(f"undisturbed: {duration:.0f} s, {len(wanted)} files", flush=True)
         results = {}
@@ -356,10 +351,9 @@ def main() -> None:
                 place = Path(work) / f"{fault}-{len(tries)}"
                 copy = Copy(place, shim, whole if left[0] else None)
                 if left[0]:
-                    result, strikes, rest = damage(copy, fault, left[0], draw), 0, ["--", "--until", READ[left[0]]]
+                    result = damage(copy, fault, left[0], wanted, draw)
                 else:
-                    result, strikes, rest = Try(fault), len(left), []
-                complete(copy, result, wanted, strikes, duration, draw, rest)
+                    result = disturb(copy, fault, wanted, len(left), duration, draw)
                 del left[: len(result.struck)]
                 tries.append(result)
                 verdict = f"DIFFERENT: {', '.join(result.different)}" if result.different else "equal"
