@@ -230,19 +230,27 @@ def _waited(process: subprocess.Popen[str], seconds: float) -> bool:
     return process.poll() is None
 
 
+def _at_work(copy: Copy) -> list[psutil.Process]:
+    """Return the processes that work in a copy, those whose starter was killed too."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if Path(process.cwd()).is_relative_to(copy.root) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
 def _kill(copy: Copy, process: subprocess.Popen[str], draw: random.Random) -> str:
-    parent = psutil.Process(process.pid)
-    victim = draw.choice([parent, *parent.children(recursive=True)])
-    with contextlib.suppress(psutil.NoSuchProcess):
-        words = victim.cmdline()
+    with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+        victim = draw.choice(_at_work(copy))
+        words = [word for word in victim.cmdline() if not word.startswith("-")]
         victim.kill()
-        return f": {' '.join(word for word in words[2:5] if not word.startswith('-'))[:40]}"
+        return f": {' '.join([Path(words[0]).name, *words[1:3]])[:40]}"
     return ": none"
 
 
 def _kill_all(copy: Copy, process: subprocess.Popen[str], draw: random.Random) -> str:
-    parent = psutil.Process(process.pid)
-    for victim in [parent, *parent.children(recursive=True)]:
+    for victim in _at_work(copy):
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
     return ""
@@ -331,7 +339,7 @@ def main() -> None:
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=FAULTS)
     parser.add_argument("--rounds", type=int, default=1, help="strikes of a fault, and rounds over the kinds of files")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/faults-<names>.json")
+    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/faults-<name>.json")
     options = parser.parse_args()
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as work:
@@ -343,7 +351,6 @@ def main() -> None:
         assert whole.start().wait() == 0, whole.output()
         duration, wanted = time.monotonic() - started, whole.digests()
         print(f"undisturbed: {duration:.0f} s, {len(wanted)} files", flush=True)
-        results = {}
         for fault in options.faults:
             tries: list[Try] = []
             left = (list(READ) if fault in ("flip", "cut") else [""]) * options.rounds
@@ -361,18 +368,17 @@ def main() -> None:
                 for text in result.unnamed:
                     print(f"not named: {text!r}", flush=True)
                 shutil.rmtree(place)
-            results[fault] = {
+            counts = {
                 "strikes": sum(len(each.struck) for each in tries),
                 "studies": len(tries),
                 "equal": sum(not each.different for each in tries),
                 "runs": sum(each.runs for each in tries),
                 "unnamed": sum(len(each.unnamed) for each in tries),
             }
-            print(f"{fault}: {results[fault]}", flush=True)
-    met = all(each["equal"] == each["studies"] and not each["unnamed"] for each in results.values())
-    goal = "after every fault the study completes, equal to the undisturbed one; failures are lines"
-    figures = {"goal": goal, "met": met, "results": results, "seconds_undisturbed": round(duration)}
-    report("faults", figures, [], options.keep, f"faults-{'-'.join(options.faults)}")
+            met = counts["equal"] == counts["studies"] and not counts["unnamed"]
+            goal = "after every strike the study completes, equal to the undisturbed one; failures are lines"
+            figures = {"fault": fault, "goal": goal, "met": met, **counts, "seconds_undisturbed": round(duration)}
+            report("faults", figures, [], options.keep, f"faults-{fault}")
 
 
 if __name__ == "__main__":
