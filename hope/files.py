@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,50 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def check_unaltered(path: Path, records: Iterable[Path] | None = None) -> None:
+    """Compare a file with its digest in the records of the steps that wrote it; pass if none names it.
+
+    Args:
+        path: the file.
+        records: JSON files whose ``outputs`` have digests by path; None for all beside the file.
+
+    Raises:
+        UserError: the digest is another one, or a record cannot be read.
+    """
+    place, digest = f"/{path.absolute().as_posix()}", ""
+    for record in path.parent.glob("*.json") if records is None else records:
+        outputs = read_json(record).get("outputs", {}) if record.exists() else {}
+        for name, noted in outputs.items():
+            if place.endswith(f"/{name}"):
+                digest = digest or sha256_of_file(path)
+                if noted["sha256"] != digest:
+                    raise UserError(f"{path}: altered since {record} was written; delete both and run the study again")
+
+
+def digests_of(paths: Iterable[Path], base: Path) -> dict[str, dict[str, Any]]:
+    """Return ``sha256`` and ``bytes`` of files by path relative to ``base``, as records hold them.
+
+    Hidden files are still being written: they are left out.
+    """
+    return {
+        relative_name(path, base): {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+        for path in paths
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def relative_name(path: Path, base: Path) -> str:
+    """Return a path relative to ``base``, which need not be above it."""
+    return Path(os.path.relpath(path.absolute(), base.absolute())).as_posix()
+
+
 def sha256_of_json(content: Any) -> str:
     """Return the SHA-256 of ``content`` written as sorted JSON, as hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class Held(UserError):
+    """Another process holds a lock."""
 
 
 @contextmanager
@@ -111,7 +152,7 @@ def exclusive_lock(
         poll_seconds: how often a waiting call tries again.
 
     Raises:
-        UserError: another process holds the lock and ``wait`` is false.
+        Held: another process holds the lock and ``wait`` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", encoding="utf-8") as handle:
@@ -124,7 +165,7 @@ def exclusive_lock(
                 handle.seek(0)
                 holder = handle.read().strip() or "another process"
                 if not wait:
-                    raise UserError(f"{path}: held by {holder}; wait for it to end, or stop it") from None
+                    raise Held(f"{path}: held by {holder}; wait for it to end, or stop it") from None
                 if not told:
                     on_wait(f"{path}: held by {holder}; waiting for it to end")
                     told = True

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,14 +68,23 @@ def _measured(options: argparse.Namespace, settings: "Section", inputs: list[Pat
 
 
 @contextmanager
-def _timed(options: argparse.Namespace, folder: Path, name: str = "") -> Iterator[None]:
-    """Run a step without a record and, if it succeeds, write its cost into ``folder``."""
-    from hope.files import write_json
+def _timed(options: argparse.Namespace, folder: Path, name: str = "", outputs: Sequence[str] = ()) -> Iterator[None]:
+    """Run a step without a record and, if it succeeds, write its cost into ``folder``.
+
+    Args:
+        options: the command line, with the step's name.
+        folder: for the cost.
+        name: of the job, if the folder holds the outputs of several.
+        outputs: files whose digests are noted, for the steps that read them; patterns relative to ``folder``.
+    """
+    from hope.files import digests_of, write_json
     from hope.tracking.provenance import cost
 
-    started = time.time()
+    started, path = time.time(), cost_file(folder, options.step, name)
+    path.unlink(missing_ok=True)
     yield
-    write_json(cost_file(folder, options.step, name), {"stage": options.step, **cost(started)})
+    written = [file for pattern in outputs for file in sorted(folder.glob(pattern))]
+    write_json(path, {"stage": options.step, **cost(started), "outputs": digests_of(written, folder.parent)})
 
 
 @command(SETTINGS, FILE)
@@ -129,7 +138,7 @@ def fit_tokenizer(options: argparse.Namespace) -> None:
     from hope.config import Tokens, from_json
     from hope.data.tokenize import fit_on_corpus
 
-    with _timed(options, options.output):
+    with _timed(options, options.output, outputs=["tokenizer*.json"]):
         fit_on_corpus(from_json(Tokens, options.settings), options.corpus, options.output)
 
 
@@ -331,7 +340,7 @@ def judge(options: argparse.Namespace) -> None:
     from hope.reporting.claims import judge
     from hope.reporting.endpoints import write_endpoints
 
-    with _timed(options, StudyPaths(options.study).tables):
+    with _timed(options, StudyPaths(options.study).tables, outputs=["*.parquet", "../claims.json"]):
         write_endpoints(options.study)
         judge(options.study, options.claims)
 

@@ -15,7 +15,7 @@ from hope import config
 from hope.data import sources
 from hope.data.columns import column, strings
 from hope.data.duplicates import group_near_copies, shared_with_training
-from hope.data.part_files import DESCRIPTION, LINES, PASSAGE_FILES, PHRASES, RUNS, Part
+from hope.data.part_files import DESCRIPTION, LINES, PASSAGE_FILES, PHRASES, RUNS, TEXTS, Part
 from hope.data.parts import read_part
 from hope.data.prepared import DOCUMENTS
 from hope.data.progress import beating
@@ -23,7 +23,7 @@ from hope.data.rows import EXAMPLES, Rows, cut_long, drop_copies, weigh
 from hope.data.sources.document import Record
 from hope.data.split import held_out
 from hope.errors import UserError
-from hope.files import sha256_of_file, whole_file, write_json
+from hope.files import check_unaltered, sha256_of_file, whole_file, write_json
 from hope.paths import part_folder
 
 DOCUMENT_SCHEMA = pa.schema(
@@ -103,6 +103,8 @@ def _split(parts: list[Part], settings: config.Corpus, output: Path, spill: Path
     record = Record()
     for part in parts:
         record.add(part.description)
+        for name in (TEXTS, *PASSAGE_FILES):
+            check_unaltered(part.folder / name)
     rows = Rows.of(parts, names)
     if not len(rows.kept):
         raise UserError(sources.no_text(record))
@@ -136,7 +138,7 @@ def _split(parts: list[Part], settings: config.Corpus, output: Path, spill: Path
             "bytes": int(rows.bytes[kept].sum()),
             "digest": digest_of(rows.texts(kept)),
             "documents_sha256": sha256_of_file(output / DOCUMENTS),
-            "parts": [part.description["texts_sha256"] for part in parts],
+            "parts": [part.description["outputs"][TEXTS]["sha256"] for part in parts],
             "dropped_empty": record.empty,
             "dropped_unreadable": record.unreadable,
             "dropped_duplicates": len(copies),

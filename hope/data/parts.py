@@ -20,7 +20,7 @@ from hope.data.part_files import DESCRIPTION, LINES, PASSAGE_FILES, PHRASES, RUN
 from hope.data.passages import composed, line_hashes, sampled_runs
 from hope.data.progress import ProgressLines
 from hope.data.sources.document import Record, Shard
-from hope.files import sha256_of_file, whole_file, write_json
+from hope.files import digests_of, whole_file, write_json
 
 DOCUMENTS = pa.schema(
     [
@@ -69,7 +69,8 @@ def read_part(settings: config.Corpus, part: int, folder: Path) -> None:
             progress.report(f"{documents:,} documents, {characters:,} characters of '{name}'")
     record.bytes = writer.bytes
     content = {"part": part, "source": name, "documents": documents, "characters": characters, **record.as_json()}
-    write_json(folder / DESCRIPTION, content | {"texts_sha256": sha256_of_file(folder / TEXTS)})
+    outputs = digests_of([folder / name for name in (TEXTS, *PASSAGE_FILES)], folder)
+    write_json(folder / DESCRIPTION, content | {"outputs": outputs})
 
 
 @dataclass(frozen=True)

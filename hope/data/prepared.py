@@ -50,11 +50,12 @@ def read_corpus(folder: Path, parts: Iterable[int] | None = None) -> dict[str, A
     known = description.get("parts", [])
     for part in range(len(known)) if parts is None else parts:
         digests[part_folder(folder, part) / TEXTS] = known[part]
+    again = f"delete {folder / 'corpus.json'} and run the study again"
     for path, digest in digests.items():
         if not path.is_file():
-            raise UserError(f"{path}: there is no such file; prepare the corpus again")
+            raise UserError(f"{path}: there is no such file; {again}")
         if sha256_of_file(path) != digest:
-            raise UserError(f"{path}: altered since corpus.json was written; prepare the corpus again")
+            raise UserError(f"{path}: altered since corpus.json was written; {again}")
     return description
 
 

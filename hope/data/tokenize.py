@@ -27,8 +27,16 @@ from hope.data.tokenizer import (
 )
 from hope.data.tokens import FORMAT, shard_name
 from hope.errors import UserError
-from hope.files import read_json, sha256_of_file, sha256_of_json, whole_file, write_json
-from hope.paths import part_folder
+from hope.files import (
+    check_unaltered,
+    digests_of,
+    read_json,
+    sha256_of_file,
+    sha256_of_json,
+    whole_file,
+    write_json,
+)
+from hope.paths import cost_file, part_folder
 
 SPLITS = ("train", "validation")
 
@@ -71,6 +79,7 @@ def fit_on_corpus(settings: config.Tokens, corpus: Path, folder: Path) -> None:
 
     Of a large corpus the fit takes documents up to ``fit_characters``, in the order of the digests of their texts.
     """
+    cost_file(folder, "fit-tokenizer").unlink(missing_ok=True)  # Its digest is that of an older tokenizer.
     if settings.tokenizer == "bpe":
         chosen = sampled_places(corpus, "train", settings.fit_characters)
         print(f"fit the tokenizer: on {chosen.characters.sum():,} characters of the training side", flush=True)
@@ -95,6 +104,7 @@ def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path, memory
         UserError: the tokenizer encodes a document whole that is too long for the memory.
     """
     description = read_corpus(corpus, parts=[part])
+    check_unaltered(tokenizer / "tokenizer.json", [cost_file(tokenizer, "fit-tokenizer")])
     read = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     dtype, knows_all = _dtype(vocabulary_size(read)), spells_all(read)
     end = np.array([special_ids(read)["end"]], dtype=dtype)
@@ -118,7 +128,8 @@ def tokenize_part(corpus: Path, part: int, tokenizer: Path, folder: Path, memory
                     tokens += lengths[-1]
                 progress.report(f"{len(lengths):,} documents, {tokens:,} tokens")
         _write_array(folder / f"{split}.lengths.bin", np.array(lengths, dtype="<i8"))
-    write_json(folder / "tokens.json", {"characters": characters, "unknown": dict(unknown)})
+    outputs = digests_of(sorted(folder.glob("*.bin")), folder)
+    write_json(folder / "tokens.json", {"characters": characters, "unknown": dict(unknown), "outputs": outputs})
 
 
 def join_parts(settings: config.Tokens, corpus: Path, output: Path) -> None:
@@ -137,6 +148,9 @@ def join_parts(settings: config.Tokens, corpus: Path, output: Path) -> None:
     _clear(output)
     description = read_corpus(corpus, parts=[])
     folders = [part_folder(output, part) for part in range(len(description["parts"]))]
+    for folder in folders:
+        for path in folder.glob("*.bin"):
+            check_unaltered(path)
     tokenizer = Tokenizer.from_file(str(output / "tokenizer" / "tokenizer.json"))
     _check_unknown(settings, folders, output)
     dtype = _dtype(vocabulary_size(tokenizer))

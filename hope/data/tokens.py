@@ -13,8 +13,6 @@ from hope.files import read_json, sha256_of_file, sha256_of_json
 FORMAT = 1
 """Version of the layout; other versions are refused."""
 
-AGAIN = "delete the folder and tokenize the corpus again"
-
 
 def shard_name(index: int) -> str:
     """Return the file name of a shard."""
@@ -51,7 +49,7 @@ class TokenCorpus:
 
         Args:
             folder: ``train`` or ``validation``, with ``manifest.json``.
-            verify: compare the SHA-256 of every file too, not only the sizes.
+            verify: compare the SHA-256 of the shards too, not only their sizes.
 
         Raises:
             UserError: a file is missing, truncated or altered, or the manifest is of another format.
@@ -62,16 +60,14 @@ class TokenCorpus:
             counts = [shard["tokens"] for shard in manifest["shards"]]
             for shard in manifest["shards"]:
                 if Path(shard["file"]).name != shard["file"]:
-                    raise UserError(
-                        f"{folder / 'manifest.json'}: names {shard['file']!r}, no file of its folder; {AGAIN}"
-                    )
+                    raise _damaged(folder / "manifest.json", f"names {shard['file']!r}, no file of its folder")
                 _check_file(folder / shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"], verify)
             documents = folder / "documents.bin"
-            _check_file(documents, (manifest["documents"] + 1) * 8, manifest["documents_sha256"], verify)
+            _check_file(documents, (manifest["documents"] + 1) * 8, manifest["documents_sha256"], verify=True)
             offsets = np.fromfile(documents, dtype="<i8")
             consistent = sum(counts) == offsets[-1] == manifest["tokens"] and offsets[0] == 0
             if not consistent or (np.diff(offsets) < 1).any():
-                raise UserError(f"{documents}: its offsets do not fit the manifest; {AGAIN}")
+                raise _damaged(documents, "its offsets do not fit the manifest")
             return cls(
                 folder=folder,
                 vocabulary=manifest["vocabulary"],
@@ -84,7 +80,7 @@ class TokenCorpus:
                 _shard_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             )
         except (KeyError, TypeError, IndexError) as error:
-            raise UserError(f"{folder / 'manifest.json'}: incomplete ({error}); {AGAIN}") from None
+            raise _damaged(folder / "manifest.json", f"incomplete ({error})") from None
 
     @property
     def documents(self) -> int:
@@ -169,10 +165,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: there is no such file; tokenize the corpus first")
     manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError(f"{path}: not a manifest of format {FORMAT}; {AGAIN}")
+        raise _damaged(path, f"not a manifest of format {FORMAT}")
     digest = sha256_of_json({key: value for key, value in manifest.items() if key != "digest"})
     if manifest.get("digest") != digest:
-        raise UserError(f"{path}: altered since it was written; {AGAIN}")
+        raise _damaged(path, "altered since it was written")
     return manifest
 
 
@@ -183,9 +179,14 @@ def _check_file(path: Path, size: int, sha256: str, verify: bool) -> None:
         UserError: it is missing, or differs in size or, with ``verify``, in content.
     """
     if not path.is_file():
-        raise UserError(f"{path}: missing, though the manifest names it; {AGAIN}")
+        raise _damaged(path, "missing, though the manifest names it")
     actual = path.stat().st_size
     if actual != size:
-        raise UserError(f"{path}: holds {actual:,} bytes, but the manifest lists {size:,}; {AGAIN}")
+        raise _damaged(path, f"holds {actual:,} bytes, but the manifest lists {size:,}")
     if verify and sha256_of_file(path) != sha256:
-        raise UserError(f"{path}: altered since it was written; {AGAIN}")
+        raise _damaged(path, "altered since it was written")
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    """Return the error for a damaged file of a folder of tokens."""
+    return UserError(f"{path}: {what}; delete the folder {path.parent} and run the study again")

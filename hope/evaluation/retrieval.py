@@ -145,7 +145,7 @@ def seen_in_training(model: Path, data: Path) -> set[int]:
         print(f"there is no {missing}: prompts are not compared with the training's examples", flush=True)
         return set()
     stage = config.TrainStage.model_validate(read_json(record)["settings"])
-    corpus = TokenCorpus.open(text)
+    corpus = TokenCorpus.open(text, verify=True)
     seen = Examples(stage, Vocabulary(corpus.vocabulary, corpus.special), corpus).digests()
     print(f"prompts are compared with the training's {len(seen):,} different synthetic examples", flush=True)
     return seen

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from hope.config import parse_study
 from hope.data.tokenizer import vocabulary_size
 from hope.errors import UserError, short_reason
-from hope.files import read_json, read_object
+from hope.files import read_json, read_object, sha256_of_file
 from hope.paths import RunPaths, StudyPaths
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
@@ -81,7 +81,13 @@ def _of_study(model: Path) -> list[Path]:
         arm = parse_study(read_json(paths.config), str(paths.config)).arm(run.arm)
     except UserError:
         return []
-    return [paths.data(arm.data_key) / "tokenizer"]
+    data = paths.data(arm.data_key)
+    tokenizer, manifest = data / "tokenizer", data / "train" / "manifest.json"
+    file = tokenizer / "tokenizer.json"
+    noted = read_json(manifest).get("tokenizer_sha256") if manifest.is_file() else None
+    if noted and file.is_file() and noted != sha256_of_file(file):
+        raise UserError(f"{file}: altered since {manifest} was written; delete both and run the study again")
+    return [tokenizer]
 
 
 def open_tokenizer(folder: Path) -> ModelTokenizer:

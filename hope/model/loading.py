@@ -14,7 +14,7 @@ from hope.catalogue import is_custom
 from hope.catalogue.custom import source_digest, source_file
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError, short_reason
-from hope.files import read_object, whole_file, write_json
+from hope.files import check_unaltered, read_object, whole_file, write_json
 from hope.model.decoder import Decoder
 from hope.model.registration import MODEL_TYPE
 from hope.paths import SNAPSHOTS, snapshot_file
@@ -125,6 +125,8 @@ def load_model(folder: Path) -> Decoder:
         UserError: a file is missing or damaged, the weights do not fit the config, or the user's own
             encoding is no longer what it was trained with.
     """
+    for name in ("config.json", "model.safetensors"):
+        check_unaltered(folder / name, [folder / "run.json"])
     description = read_description(folder)
     _see_to_the_source(description, folder)
     model = _make(description)
@@ -144,9 +146,12 @@ def load_snapshot(model: Decoder, folder: Path, step: int) -> Decoder:
         UserError: the snapshot is missing or damaged, or was kept by another training.
     """
     path = snapshot_file(folder / SNAPSHOTS, step)
+    check_unaltered(path, [folder / "run.json"])
     noted = _fill(model, path)
     if noted.get("fingerprint") != read_description(folder)["fingerprint"]:
-        raise UserError(f"{path}: kept by another training than that of {folder / 'model.safetensors'}; train again")
+        raise UserError(
+            f"{path}: kept by another training than that of {folder / 'model.safetensors'}; delete both, train again"
+        )
     return model
 
 
@@ -159,7 +164,7 @@ def _fill(model: Decoder, path: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; only safetensors are read") from None
     except SafetensorError as error:
-        raise UserError(f"{path}: not a safetensors file ({error}); train the model again") from None
+        raise UserError(f"{path}: not a safetensors file ({error}); delete it, train again") from None
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -179,7 +184,7 @@ def open_model_with_data(model: Path, data: Path, threads: int) -> tuple[Decoder
         UserError: one of them is missing or damaged, or they do not belong together.
     """
     torch.set_num_threads(threads)
-    corpus = TokenCorpus.open(data / "validation")
+    corpus = TokenCorpus.open(data / "validation", verify=True)
     decoder = load_model(model)
     if corpus.vocabulary != decoder.vocabulary:
         raise UserError(

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from hope.config import Arm, Study, parse_study
 from hope.encodings.identities import coinciding
 from hope.encodings.shape import encoding_shape
 from hope.errors import UserError
-from hope.files import read_json
-from hope.paths import StudyPaths
+from hope.files import check_unaltered, read_json
+from hope.paths import StudyPaths, cost_file
 from hope.reporting.documents import read_documents
 from hope.reporting.estimates import Observations
 
@@ -67,6 +67,14 @@ class StudyTables:
     def confidence(self) -> float:
         """Confidence of every interval."""
         return self.study.report.confidence
+
+    @property
+    def judged(self) -> dict[str, Any]:
+        """The content of ``claims.json``; one without claims if none has been judged."""
+        if not self.paths.claims.exists():
+            return {"claims": [], "confidence": self.confidence, "correction": {"method": "Holm", "endpoints": 0}}
+        check_unaltered(self.paths.claims, [cost_file(self.paths.tables, "judge")])
+        return read_json(self.paths.claims)
 
     def summary(self, table: str) -> pd.DataFrame:
         """Return a table across models, or an empty one."""
@@ -214,9 +222,10 @@ def read_table(path: Path) -> pd.DataFrame:
     """Return a table.
 
     Raises:
-        UserError: it is missing or cannot be read: one line that names the file.
+        UserError: it is missing, altered or cannot be read: one line that names the file.
     """
     try:
+        check_unaltered(path)
         return pd.read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; run the study to its end first") from None

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hope.files import read_json, sha256_of_file, sha256_of_json
+from hope.files import digests_of, read_json, relative_name, sha256_of_file, sha256_of_json
 
 KEY_PACKAGES = (
     "torch",
@@ -89,8 +89,8 @@ def record(stage: str, settings: dict, inputs: list[Path], outputs: list[Path], 
         "started": _iso(started),
         "ended": _iso(started + spent["seconds"]),
         **spent,
-        "inputs": {_relative_name(path, base): describe_input(path) for path in inputs},
-        "outputs": _describe_files(outputs, base),
+        "inputs": {relative_name(path, base): describe_input(path) for path in inputs},
+        "outputs": digests_of(outputs, base),
     }
 
 
@@ -179,14 +179,14 @@ def machine() -> dict[str, Any]:
 def describe_input(path: Path) -> dict[str, Any]:
     """Return the digests of an input, by file for a folder."""
     if path.is_file():
-        return _describe_files([path], path.parent)[path.name]
+        return digests_of([path], path.parent)[path.name]
     manifests = [path / "manifest.json", *sorted(path.glob("*/manifest.json"))]
-    digests = {_relative_name(file, path): _manifest_digest(file) for file in manifests if file.is_file()}
+    digests = {relative_name(file, path): _manifest_digest(file) for file in manifests if file.is_file()}
     if digests:
         return {"manifests": digests}
     if (path / "model.safetensors").is_file():
-        return {"files": _describe_files([path / "config.json", path / "model.safetensors"], path)}
-    return {"files": _describe_files(sorted(path.rglob("*")), path)}
+        return {"files": digests_of([path / "config.json", path / "model.safetensors"], path)}
+    return {"files": digests_of(sorted(path.rglob("*")), path)}
 
 
 def _manifest_digest(path: Path) -> str:
@@ -194,19 +194,6 @@ def _manifest_digest(path: Path) -> str:
     content = read_json(path)
     stated = content.get("digest") if isinstance(content, dict) else None
     return stated if isinstance(stated, str) else sha256_of_file(path)
-
-
-def _describe_files(paths: list[Path], base: Path) -> dict[str, dict[str, Any]]:
-    """Return digest and size of files by path relative to ``base``; hidden ones are files still being written."""
-    return {
-        _relative_name(path, base): {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
-        for path in paths
-        if path.is_file() and not path.name.startswith(".")
-    }
-
-
-def _relative_name(path: Path, base: Path) -> str:
-    return Path(os.path.relpath(path.absolute(), base.absolute())).as_posix()
 
 
 def _iso(seconds: float) -> str:

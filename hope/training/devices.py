@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hope.errors import UserError
-from hope.files import exclusive_lock
+from hope.files import Held, exclusive_lock
 
 LOCKS = Path("/tmp") / f"hope-devices-{os.getuid()}"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -95,7 +95,7 @@ def claimed_device(visible: list[str], number: int, locks: Path = LOCKS) -> Iter
         for name in visible[number:] + visible[:number]:
             try:
                 stack.enter_context(exclusive_lock(locks / f"{re.sub('[^A-Za-z0-9.-]', '-', name)}.lock", wait=False))
-            except UserError:
+            except Held:
                 continue
             yield name
             return

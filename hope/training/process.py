@@ -23,7 +23,7 @@ from torch.distributed import HashStore  # type: ignore[attr-defined]
 from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError, short_reason
-from hope.files import exclusive_lock, read_json, write_json
+from hope.files import Held, exclusive_lock, read_json, write_json
 from hope.paths import RunPaths, snapshot_files
 from hope.tracking.provenance import code_digest
 from hope.training.devices import VISIBLE, CannotRunHere, claimed_device, installed_devices, visible_devices
@@ -89,7 +89,7 @@ class Job:
 
     def remove_checkpoints(self) -> None:
         """Remove what the training keeps in the folder of checkpoints, unless another training uses it by now."""
-        with suppress(UserError, OSError), exclusive_lock(self.lock, wait=False):
+        with suppress(Held, OSError), exclusive_lock(self.lock, wait=False):
             shutil.rmtree(self.checkpoints / self.name, ignore_errors=True)
 
 
@@ -174,7 +174,7 @@ def _take_lock(job: Job, held: ExitStack, wait: bool) -> str:
     """Take the training's lock until ``held`` is closed, and return what is to be done: train, done or held."""
     try:
         held.enter_context(exclusive_lock(job.lock, wait=wait, on_wait=say))
-    except UserError:
+    except Held:
         return "held"
     if job.is_done:
         say(f"{job.output}: trained already")

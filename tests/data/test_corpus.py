@@ -108,6 +108,20 @@ def test_another_interpreter_writes_the_same_bytes(settings: Corpus, data: Path,
         assert (tmp_path / name).read_bytes() == (data / "corpus" / name).read_bytes()
 
 
+def test_altered_parts_are_refused(settings: Corpus, tmp_path: Path) -> None:
+    settings = settings.model_copy(update={"shards": 2})
+    for part in range(2):
+        read_part(settings, part, part_folder(tmp_path, part))
+    for name in ("texts", "lines", "runs", "phrases"):
+        path = part_folder(tmp_path, 1) / f"{name}.parquet"
+        content = path.read_bytes()
+        path.write_bytes(content[:90] + bytes([content[90] ^ 1]) + content[91:])
+        with pytest.raises(UserError, match=rf"^[^\n]*{path.name}: altered since [^\n]*part.json[^\n]*$"):
+            prepare_corpus(settings, tmp_path)
+        path.write_bytes(content)
+    prepare_corpus(settings, tmp_path)
+
+
 def test_altered_or_unfinished_documents_are_refused(
     settings: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

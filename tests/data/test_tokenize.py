@@ -10,12 +10,14 @@ import pytest
 from made_data import prose, table_of
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from hope.config import Corpus, Files, Tokens, Validation
+from hope.cli import main
+from hope.config import Corpus, Files, Tokens, Validation, to_json
 from hope.data.corpus import prepare_corpus
-from hope.data.tokenize import tokenize_corpus, tokenize_part
+from hope.data.tokenize import join_parts, tokenize_corpus, tokenize_part
 from hope.data.tokenizer import encode, save_tokenizer
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
+from hope.paths import part_folder
 
 SIDES = ("train", "validation")
 
@@ -52,6 +54,25 @@ def test_the_manifest_describes_the_files(data: Path) -> None:
         assert manifest["corpus_digest"] == description["digest"]
         assert manifest["characters"] == description["split"][side]["characters"]
         assert (manifest["vocabulary"], manifest["dtype"], manifest["split"]) == (400, "uint16", side)
+
+
+def test_altered_tokens_of_a_part_and_an_altered_tokenizer_are_refused(data: Path, tmp_path: Path) -> None:
+    corpus, tokenizer, part = data / "corpus", tmp_path / "tokenizer", part_folder(tmp_path, 0)
+    settings = ["--settings", to_json(Tokens(vocabulary=400)), "--corpus", str(corpus)]
+    assert main(["fit-tokenizer", *settings, "--output", str(tokenizer)]) == 0
+    tokenize_part(corpus, 0, tokenizer, part)
+    for path in sorted(part.glob("*.bin")):
+        whole = path.read_bytes()
+        path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        with pytest.raises(UserError, match=rf"{path.name}: altered since .*tokens.json was written"):
+            join_parts(Tokens(), corpus, tmp_path)
+        path.write_bytes(whole)
+    join_parts(Tokens(), corpus, tmp_path)
+    path = tokenizer / "tokenizer.json"
+    path.write_text(path.read_text().replace("<|query|>", "<|quern|>"))
+    with pytest.raises(UserError, match=r"tokenizer.json: altered since .*fit-tokenizer.cost.json was written"):
+        tokenize_part(corpus, 0, tokenizer, part)
+    tokenize_corpus(Tokens(vocabulary=400), corpus, tmp_path)
 
 
 def test_another_shard_size_changes_no_token_and_leaves_no_older_shard(data: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from hope.errors import UserError
+from hope.files import digests_of, write_json
 from hope.model.decoder import Decoder
 from hope.model.loading import initial_model, load_model, save_model, save_weights, trained_tasks
 from tests.conftest import tiny_arm
@@ -76,6 +77,19 @@ def test_a_damaged_or_foreign_model_is_one_clear_line(saved, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(UserError, match="model_type is not 'hope_decoder'"):
         load_model(tmp_path)
+
+
+def test_weights_that_are_not_the_recorded_ones_are_refused(saved, tmp_path):
+    saved("rope")
+    names = ("config.json", "model.safetensors")
+    write_json(tmp_path / "run.json", {"outputs": digests_of([tmp_path / name for name in names], tmp_path)})
+    load_model(tmp_path)
+    for name in names:
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+        with pytest.raises(UserError, match=rf"{name}: altered since .*run.json was written"):
+            load_model(tmp_path)
+        (tmp_path / name).write_bytes(whole)
 
 
 def test_weights_with_notes_are_the_same_bytes_each_time(tmp_path):

@@ -11,7 +11,8 @@ from pathlib import Path
 import grimp
 import pytest
 
-from hope.files import write_json
+from hope.errors import UserError
+from hope.files import check_unaltered, write_json
 from hope.tracking import provenance
 
 
@@ -173,3 +174,27 @@ def test_importing_tracking_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> None:
+    model, data = tmp_path / "models" / "a", tmp_path / "data"
+    files = [model / "weights.bin", model / "snapshots" / "step-1.bin"]
+    for path in (*files, data / "text.bin"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(path.name.encode())
+    record = model / "run.json"
+    write_json(record, provenance.record("train", {}, [data / "text.bin"], files, time.time()))
+    for path in files:
+        check_unaltered(path, [record])
+        content = bytearray(path.read_bytes())
+        content[3] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=f"{path.name}: altered since .*run.json was written; delete both"):
+            check_unaltered(path, [record])
+    with pytest.raises(UserError, match="weights.bin: altered"):
+        check_unaltered(files[0])
+    (model / "other.bin").write_bytes(b"not recorded")
+    check_unaltered(model / "other.bin")
+    check_unaltered(files[0], [model / "no-such.json"])
+    copied = shutil.copytree(model, tmp_path / "elsewhere")
+    check_unaltered(copied / "weights.bin")

@@ -1,6 +1,7 @@
 """Trainings of several processes: torchrun's agents, DeepSpeed's launcher, Slurm, and the lock of a training."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -126,6 +127,16 @@ def test_a_launcher_with_another_number_of_processes_is_refused(preloaded: Prelo
     run = preloaded.train(stage, tiny_data, tmp_path, TORCHELASTIC_RUN_ID="1", RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
     assert run.wait() == 1
     assert "1 x 1 processes (nodes x processes), but the launcher started 2; make them agree" in run.errors[0]
+
+
+def test_damaged_data_is_named_and_not_taken_for_a_lock(preloaded: Preloaded, stage, tiny_data, tmp_path):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    documents = data / "train" / "documents.bin"
+    documents.write_bytes(documents.read_bytes()[:-1] + b"x")
+    run = preloaded.train(stage, data, tmp_path)
+    assert run.wait() == 1
+    remedy = f"delete the folder {documents.parent} and run the study again"
+    assert run.errors == [f"hope: error: {documents}: altered since it was written; {remedy}"]
 
 
 def test_processes_that_find_the_lock_held_end_and_their_starter_waits(

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from hope.files import read_json
 from hope.reporting.effects import familiar, threshold
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
@@ -50,7 +49,7 @@ def claims(tables: StudyTables) -> Drawing | None:
     in those units, positive on the claimed side); ``seeds``, ``units``, ``p``, ``holm_p``, ``detectable``; the effect
     as ``percent`` of perplexity or accuracy ``points``, each with ``_low`` and ``_high``.
     """
-    judged = read_json(tables.paths.claims)["claims"]
+    judged = tables.judged["claims"]
     rows = [_row(claim, part) for claim in judged for part in claim["parts"]]
     if not rows:
         return None

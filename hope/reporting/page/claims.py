@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 from hope import words
-from hope.files import read_json
 from hope.reporting.page.records import Records
 from hope.reporting.study_tables import StudyTables
 
@@ -16,17 +15,10 @@ SOURCES = {
 }
 
 
-def judged_claims(tables: StudyTables) -> dict[str, Any]:
-    """Return the content of ``claims.json``, or one without claims if none has been judged."""
-    if tables.paths.claims.exists():
-        return read_json(tables.paths.claims)
-    return {"claims": [], "confidence": tables.confidence, "correction": {"method": "Holm", "endpoints": 0}}
-
-
 def claim_views(tables: StudyTables, records: Records | None) -> list[dict[str, Any]]:
     """Return the claims with the further content of the page: effect in words, evidence, staleness."""
     views = []
-    for claim in judged_claims(tables)["claims"]:
+    for claim in tables.judged["claims"]:
         shown = next(part for part in claim["parts"] if part["id"] == claim["numbers_of"])
         views.append(
             claim

@@ -14,7 +14,7 @@ from hope import __version__, words
 from hope.catalogue import FAMILIES
 from hope.files import sha256_of_file, write_text
 from hope.reporting.figures.declaration import study_figures
-from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views, judged_claims
+from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views
 from hope.reporting.page.records import Records, read_if_there, reference_corpus
 from hope.reporting.page.tables import report_tables
 from hope.reporting.page.templating import environment
@@ -37,7 +37,7 @@ def write_report(study: Path) -> None:
 def page(tables: StudyTables) -> str:
     """Return the report as HTML."""
     records = Records(tables)
-    judged = judged_claims(tables)
+    judged = tables.judged
     claims = claim_views(tables, records)
     return (
         environment()

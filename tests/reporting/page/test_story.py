@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hope.reporting.figures.draw import draw_one, write_figure
-from hope.reporting.page.claims import VERDICTS, judged_claims
+from hope.reporting.page.claims import VERDICTS
 from hope.reporting.page.write import write_report
 from hope.reporting.story import not_learned, retrieval_arm, story, told_tasks
 from hope.reporting.study_tables import StudyTables
@@ -93,7 +93,7 @@ def test_the_numbers_of_the_paragraph_are_those_of_the_tables(told: Path) -> Non
 def test_the_opening_has_the_chips_then_the_figure_then_the_paragraph(told: Path) -> None:
     html = html_of(told)
     opening = html.split("<main>")[0]
-    claims = judged_claims(StudyTables(told))["claims"]
+    claims = StudyTables(told).judged["claims"]
     chips = opening.split('<dl class="sum">')[1].split("</dl>")[0]
     for verdict in VERDICTS:
         named = [claim for claim in claims if claim["verdict"] == verdict]
@@ -131,7 +131,7 @@ def test_a_single_seed_shows_no_interval(new_study: Callable[..., Path]) -> None
     said = paragraph(study)
     assert "Loss on text" in said and "[" not in said and "interval" not in said
     assert "figure-story" in html_of(study) and broken_joins(html_of(study)) == []
-    reasons = [claim["reason"] for claim in judged_claims(StudyTables(study))["claims"]]
+    reasons = [claim["reason"] for claim in StudyTables(study).judged["claims"]]
     assert any("single seed" in reason and " ".join(reason.split()) in Page(html_of(study)).text for reason in reasons)
     assert pd.read_csv(study / "figures" / "story.csv")[["low", "high"]].isna().all(axis=None)
 
