@@ -22,7 +22,7 @@ from hope.errors import UserError
 from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
 from hope.progress import FAILED, TRAIN, Progress, growing_trainings
-from hope.study_files import check_study
+from hope.study_files import check_study, check_tasks
 from hope.words import duration, interval, signed, table
 
 SNAKEMAKE = Path(".snakemake")
@@ -55,6 +55,7 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
     base, *overlays = with_base(configfiles)
     study = load_study([base, *overlays])
     check_study(study)
+    check_tasks(study)
     paths = StudyPaths.named(study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
     configs = ["--configfile", *map(str, overlays)] if overlays else []

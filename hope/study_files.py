@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hope.adopt import check_layout
+from hope.catalogue import is_custom
 from hope.config import Arm, Study, TextSource, to_json
+from hope.config.data import SPECIAL_TOKENS
 from hope.data.sources.files import files_below, find_files
 from hope.errors import UserError
 from hope.files import sha256_of_file
 from hope.paths import StudyPaths
 from hope.reporting.claims_check import checked_claims
 from hope.reporting.claims_file import ClaimsFile
+from hope.tasks import Vocabulary, try_own
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ def state_of(paths: list[Path]) -> str:
     return hashlib.sha256(repr(states).encode()).hexdigest() if states else ""
 
 
+MANY_TOKENS = 100_000
+"""Stands for the size of a pretrained tokenizer, which is not loaded before the study runs."""
+
+
 class StudyFiles(NamedTuple):
     """The claims under test, and the user's own files of each arm."""
 
@@ -99,6 +106,31 @@ def check_study(study: Study) -> StudyFiles:
         )
     check_layout(StudyPaths.named(study.study).root)
     return StudyFiles(checked_claims(study), {name: _files_of(arm) for name, arm in study.arms.items()})
+
+
+def check_tasks(study: Study) -> None:
+    """Build the user's own tasks, and draw an example of each length that they are trained and scored at.
+
+    This imports the user's files, and what they need: the workflow's own process may lack it, and does not call this.
+
+    Raises:
+        UserError: a class cannot be imported, does not take its settings, or draws what is no example.
+    """
+    for arm_name, arm in study.arms.items():
+        size = arm.symbols + len(SPECIAL_TOKENS)
+        if arm.reads_text:
+            size = arm.tokens.vocabulary if arm.tokens.tokenizer == "bpe" else MANY_TOKENS
+        vocabulary = Vocabulary(size, {token.strip("<|>"): index for index, token in enumerate(SPECIAL_TOKENS)})
+        for key, names, lengths in arm.task_lengths():
+            scored = key == "retrieval.multiples"
+            for name in names:
+                definition = arm.tasks.task(name)
+                if not is_custom(definition.task):
+                    continue
+                try:
+                    try_own(name, definition, vocabulary, lengths, scored=scored, reads_text=arm.reads_text)
+                except UserError as error:
+                    raise UserError(f"arms.{arm_name}: {error}") from error
 
 
 def _files_of(arm: Arm) -> ArmFiles:

@@ -15,10 +15,11 @@ def check(options: argparse.Namespace) -> None:
     from hope.encodings.listing import same_lines
     from hope.reporting.claims_check import unanswered
     from hope.reporting.detectable import seen_effects
-    from hope.study_files import check_study
+    from hope.study_files import check_study, check_tasks
 
     study = load_study(with_base(options.configfile))
     files = check_study(study)
+    check_tasks(study)
     for line in [*same_lines(study), *unanswered(files.claims, study)]:
         print(f"warning: {line}")
     for name, arm in study.arms.items():

@@ -5,9 +5,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings, is_custom
 from hope.catalogue.custom import source_file
@@ -148,12 +155,8 @@ class Arm(Section):
                 f"extrapolation.targets: {extrapolation.targets} tokens do not fit into the shortest of "
                 f"extrapolation.contexts, {context} tokens; lower targets, or leave out that context"
             )
-        prompts = {
-            "mixture.multiples": (self.mixture.multiples, self.trained_tasks),
-            "retrieval.multiples": (self.retrieval.multiples, self.retrieval.tasks),
-        }
-        for key, (multiples, names) in prompts.items():
-            shortest = round(min(multiples, default=1.0) * length)
+        for key, names, lengths in self.task_lengths():
+            shortest = min(lengths, default=length)
             for name in names:
                 if shortest < self.tasks.shortest(name):
                     raise ValueError(
@@ -263,6 +266,11 @@ class Arm(Section):
         return self.trained_on == "text"
 
     @property
+    def start_token(self) -> bool:
+        """Whether windows and prompts begin with the start token; an arm that is trained on tasks alone has none."""
+        return self.reads_text and self.training.windows.start_token
+
+    @property
     def tables(self) -> set[str]:
         """The tables of results that the arm's models have, ``room/file``; some only for rotary encodings."""
         names = {"model/history"}
@@ -294,6 +302,14 @@ class Arm(Section):
     def symbols(self) -> int:
         """The number of symbols that the tasks draw from: the whole vocabulary of an arm without text."""
         return max(self.tasks.symbols(name) for name in {*self.mixture.all_tasks, *self.retrieval.tasks})
+
+    def task_lengths(self) -> Iterator[tuple[str, list[str], list[int]]]:
+        """Yield, for training and for evaluation, the key, the tasks, and the tokens per example, start token apart."""
+        for key, multiples, names, start in (
+            ("mixture.multiples", self.mixture.multiples, self.trained_tasks, 0),
+            ("retrieval.multiples", self.retrieval.multiples, self.retrieval.tasks, int(self.start_token)),
+        ):
+            yield key, names, [round(multiple * self.training.length) - start for multiple in multiples]
 
     def train_stage(self, name: str, seed: int) -> "TrainStage":
         """Return everything that the training of one model depends on."""
@@ -339,7 +355,9 @@ class Arm(Section):
 
     def retrieval_stage(self) -> "RetrievalStage":
         """Return everything that the retrieval evaluation depends on."""
-        return RetrievalStage(retrieval=self.retrieval, tasks=self._tasks(self.retrieval.tasks))
+        return RetrievalStage(
+            retrieval=self.retrieval, tasks=self._tasks(self.retrieval.tasks), start_token=self.start_token
+        )
 
     def _tasks(self, names: Iterable[str]) -> dict[str, TaskDefinition]:
         """Return these tasks alone, with every setting filled in."""
@@ -368,6 +386,15 @@ class RetrievalStage(Section):
 
     retrieval: Retrieval
     tasks: dict[str, TaskDefinition]
+    start_token: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``start_token`` if it is false: scores older than this key are of the same prompts."""
+        content: dict[str, Any] = handler(self)
+        if not self.start_token:
+            content.pop("start_token", None)
+        return content
 
 
 class ExtrapolationStage(Section):

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from hope import config
+from hope.data.tokens import TokenCorpus
 from hope.seeding import generator
-from hope.tasks import Example, Source, Task, Vocabulary, build_task
+from hope.tasks import Example, Vocabulary, build_task, draw
 
 
 class Examples:
     """The synthetic examples of one training."""
 
-    def __init__(self, stage: config.TrainStage, vocabulary: Vocabulary, source: Source) -> None:
+    def __init__(self, stage: config.TrainStage, vocabulary: Vocabulary, source: TokenCorpus) -> None:
         """Build the tasks of the mixture.
 
         Args:
@@ -27,11 +28,13 @@ class Examples:
         self.stage = stage
         mixture = stage.mixture
         names = sorted(mixture.all_tasks) if mixture.share > 0 else []
-        self.tasks: list[Task] = [build_task(name, stage.tasks[name], vocabulary, source) for name in names]
+        self.tasks = [(name, build_task(name, stage.tasks[name], vocabulary, source)) for name in names]
         self.shares = _normalised([mixture.tasks.get(name, 0.0) for name in names])
         lead_in = mixture.lead_in
         self.led_steps = stage.led_steps
         self.led_shares = _normalised([lead_in.tasks.get(name, 0.0) for name in names]) if lead_in else self.shares
+        # The start token of a window of text stays.
+        self.first = int(stage.training.windows.start_token and source.tokens > 0)
         self.sizes = np.array([round(multiple * stage.training.length) for multiple in mixture.multiples])
 
     def of_step(self, step: int) -> Iterator[tuple[int, int, Example]]:
@@ -44,9 +47,11 @@ class Examples:
         shares = self.led_shares if step < self.led_steps else self.shares
         for row in range(count - self.stage.mixture.windows(count), count):
             size = int(random.choice(self.sizes))
-            start = int(random.integers(0, length + 2 - size))
+            start = int(random.integers(self.first, length + 2 - size))
             while size:
-                yield row, start, self.tasks[random.choice(len(self.tasks), p=shares)].example(random, size)
+                name, task = self.tasks[random.choice(len(self.tasks), p=shares)]
+                # In the first step twice: a task of the user's own may take randomness from elsewhere.
+                yield row, start, draw(name, task, random, size, again=None if step else task)
                 start += size
                 fitting = self.sizes[self.sizes <= length + 1 - start]
                 size = int(random.choice(fitting)) if len(fitting) else 0

@@ -7,6 +7,7 @@ predicted from the right tokens before it, not from the model's own predictions.
 
 import hashlib
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from hope.model.loading import open_model_with_data, trained_tasks
 from hope.model.loss import CHUNK_LOGITS
 from hope.seeding import generator
 from hope.tables import write_table
-from hope.tasks import Example, Source, Task, Vocabulary, build_task
+from hope.tasks import Example, Source, Task, Vocabulary, build_task, draw
 
 PROMPT_SCHEMA = {
     "task": "string",
@@ -62,7 +63,8 @@ def retrieve(settings: config.RetrievalStage, model: Path, data: Path, output: P
     vocabulary = Vocabulary(corpus.vocabulary, corpus.special)
     trained = trained_tasks(model)
     seen = seen_in_training(model, data) if trained else set()
-    write_retrieval(settings, decoder, model, vocabulary, corpus, output, trained, seen)
+    start = corpus.special["start"] if settings.start_token else None
+    write_retrieval(settings, decoder, model, vocabulary, corpus, output, trained, seen, start=start)
 
 
 def write_retrieval(
@@ -108,7 +110,9 @@ def write_retrieval(
         for length in lengths:
             cells = [prompts(name, task, settings.retrieval.seed, length, count, depth, start) for depth in depths]
             examples = [example for cell in cells for example in cell]
-            known = sum(digest_of(example) in seen for example in examples)
+            # Training has no example with a start token in it.
+            bodies = [replace(example, tokens=example.tokens[int(start is not None) :]) for example in examples]
+            known = sum(digest_of(example) in seen for example in bodies)
             if known:
                 raise UserError(
                     f"retrieval.tasks: {known} of {len(examples)} prompts of {name} at {length} tokens were part of "
@@ -161,7 +165,11 @@ def prompts(
     of the ``length`` tokens.
     """
     body = length if start is None else length - 1
-    drawn = [task.example(generator("prompt", seed, name, length, number), body, depth) for number in range(count)]
+    drawn = [
+        # The first one twice, as in a training.
+        draw(name, task, generator("prompt", seed, name, length, number), body, depth, None if number else task)
+        for number in range(count)
+    ]
     return drawn if start is None else [_begun(example, start) for example in drawn]
 
 

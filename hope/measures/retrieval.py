@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hope.catalogue import is_custom
 from hope.measures.measure import NATS, Endpoint, Listed, Settings, Source, measure
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def _by_depth(table: DataFrame) -> Iterator[tuple[float | None, DataFrame]]:
 
 def _depths(arm: Arm, endpoint: Endpoint) -> list[float]:
     assert endpoint.task is not None, "a depth is one of a task"
-    return list(arm.tasks.task(endpoint.task).settings.get("depths") or [])
+    definition = arm.tasks.task(endpoint.task)
+    if is_custom(definition.task):  # Only its class knows them, so any depth may be one.
+        return [] if endpoint.depth is None else [endpoint.depth]
+    return list(definition.settings.get("depths") or [])
 
 
 TASKS = Listed("retrieval.tasks", lambda arm, _: arm.retrieval.tasks, _by_task)

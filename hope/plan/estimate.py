@@ -252,10 +252,13 @@ def _hours(arm: Arm, asked: PlanOptions, work: _Work) -> list[Hours]:
 def _notes(arm: Arm, parameters: dict[str, Parameters]) -> list[str]:
     """Return the omissions of the estimates."""
     notes = []
-    unknown = [name for name, counts in parameters.items() if counts.encoding is None]
-    if unknown:
-        notes.append(f"{', '.join(unknown)}: parameters of the encoding, which only its class knows")
-    slower = [name for name in parameters if not _is_counted(arm, name)]
+    own = [name for name in parameters if arm.encoding(name).family not in FAMILIES]
+    if own:
+        notes.append(
+            f"{', '.join(own)}: parameters of the encoding, and for a bias or logits of its own memory and time beyond "
+            "this estimate, which only its class knows"
+        )
+    slower = [name for name in parameters if name not in own and not _is_counted(arm, name)]
     if slower:
         notes.append(
             f"{', '.join(slower)}: memory and time beyond this estimate, which is for a rotation on the fused kernel"
@@ -264,5 +267,5 @@ def _notes(arm: Arm, parameters: dict[str, Parameters]) -> list[str]:
 
 
 def _is_counted(arm: Arm, name: str) -> bool:
-    family = FAMILIES.get(arm.encoding(name).family)
-    return family is None or (family.kernel == "fused" and not family.own_queries)
+    family = FAMILIES[arm.encoding(name).family]
+    return family.kernel == "fused" and not family.own_queries

@@ -3,7 +3,8 @@
 The config reads the settings of tasks from here, so importing this package loads no numerical library.
 """
 
-from hope.tasks.registry import BUILT_IN, TaskDefinition, build_task
-from hope.tasks.task import Example, Source, Task, Vocabulary
+from hope.tasks.own import draw, try_own
+from hope.tasks.registry import BUILT_IN, build_task
+from hope.tasks.task import Example, Source, Task, TaskDefinition, Vocabulary
 
-__all__ = ["BUILT_IN", "Example", "Source", "Task", "TaskDefinition", "Vocabulary", "build_task"]
+__all__ = ["BUILT_IN", "Example", "Source", "Task", "TaskDefinition", "Vocabulary", "build_task", "draw", "try_own"]

@@ -1,19 +1,16 @@
 """Finds and builds tasks by name; the built-in ones are the files of this package."""
 
 import importlib
-import inspect
 import pkgutil
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from hope.catalogue import is_custom
-from hope.catalogue.custom import load_class
 from hope.errors import UserError
-from hope.section import Section
 from hope.tasks.built_in import BoundTask, BuiltIn
-from hope.tasks.task import Source, Task, Vocabulary
+from hope.tasks.own import build_own
+from hope.tasks.task import Source, Task, TaskDefinition, Vocabulary
 
 
 def _built_in() -> dict[str, type[BuiltIn]]:
@@ -31,13 +28,6 @@ def _built_in() -> dict[str, type[BuiltIn]]:
 BUILT_IN = _built_in()
 
 
-class TaskDefinition(Section):
-    """A task with settings, under the user's own name."""
-
-    task: str = Field(description="a built-in task, or my_module:MyClass for your own")
-    settings: dict[str, Any] = Field(default={}, description="its settings, laid over those of `tasks`")
-
-
 def build_task(name: str, definition: TaskDefinition, vocabulary: Vocabulary, source: Source) -> Task:
     """Return the task ``name`` of a study.
 
@@ -51,21 +41,12 @@ def build_task(name: str, definition: TaskDefinition, vocabulary: Vocabulary, so
         UserError: a setting is unknown or does not fit the vocabulary, or a user's ``module:Class`` cannot be
             imported, is no :class:`Task`, or does not take the settings.
     """
-    key = f"tasks.definitions.{name}" if is_custom(definition.task) or name != definition.task else f"tasks.{name}"
-    if not is_custom(definition.task):
-        try:
-            settings = BUILT_IN[definition.task].model_validate(definition.settings)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise UserError(f"{'.'.join(map(str, (key, *first['loc'])))}: {first['msg']}") from None
-        return BoundTask(definition.task, settings, vocabulary, source)
-    kind = load_class(definition.task, Task, f"{key}.task", "hope.tasks.Task")
-    key = f"{key}.settings"
+    if is_custom(definition.task):
+        return build_own(name, definition, vocabulary, source)
+    key = f"tasks.{name}" if name == definition.task else f"tasks.definitions.{name}"
     try:
-        inspect.signature(kind).bind(vocabulary, source, **definition.settings)
-    except TypeError as error:
-        raise UserError(f"{key}: {definition.task}: {error}") from None
-    try:
-        return kind(vocabulary, source, **definition.settings)
-    except ValueError as error:
-        raise UserError(f"{key}: {error}") from error
+        settings = BUILT_IN[definition.task].model_validate(definition.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{'.'.join(map(str, (key, *first['loc'])))}: {first['msg']}") from None
+    return BoundTask(definition.task, settings, vocabulary, source)

@@ -31,7 +31,7 @@ class Repeat(BuiltIn):
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""
-        return 2 * self.shortest_period
+        return max(3, 2 * self.shortest_period)  # the first token of a repetition is no answer
 
     def example(self, random: Random, length: int, depth: float | None, bound: BoundTask) -> Example:
         """Return a repeated string; all tokens of the repetitions but the first are answers."""

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import Field
 
 from hope.errors import UserError
+from hope.section import Section
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+class TaskDefinition(Section):
+    """A task with settings, under the user's own name."""
+
+    task: str = Field(description="a built-in task, or my_module:MyClass for your own")
+    settings: dict[str, Any] = Field(default={}, description="its settings, laid over those of `tasks`")
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,35 @@ def encoding(given: str, source: str, line: str) -> Kind:
     return Kind(given, ["check-encoding", "mine:Mine"], line, {"mine.py": source})
 
 
+TASK = """\
+import numpy as np
+from hope.tasks import Example, Task
+
+class Mine(Task):
+    def __init__(self, vocabulary, source, alphabet=8):
+        super().__init__(vocabulary, source)
+        (self.alphabet,) = vocabulary.alphabets("mine", alphabet)
+
+    def example(self, random, length, depth=None):
+        tokens = random.choice(self.alphabet, length)
+        tokens[-1] = tokens[-2]
+        answer = np.arange(length) == length - 1
+        return Example(tokens, answer, self.alphabet)
+"""
+
+
+def task(given: str, before: str, after: str, line: str, settings: str = "{}") -> Kind:
+    """Return a kind of bad task of the user's own, which is only scored: a right one with a change."""
+    assert before in TASK
+    config = f"arms: {{text: {{tasks: {{definitions: {{m: {{task: 'mine:Mine', settings: {settings}}}}}}}, retrieval: {{tasks: [m]}}}}}}\n"
+    return Kind(
+        given,
+        ["check", "--configfile", "my.yaml"],
+        f"arms.text: tasks.definitions.m{line}",
+        {"my.yaml": config, "mine.py": TASK.replace(before, after)},
+    )
+
+
 def study(given: str, command: str, text: str, line: str) -> Kind:
     """Return a kind of bad study.json in a study's folder."""
     return Kind(given, [command, "mine"], line, {"results/mine/study.json": text})
@@ -549,6 +578,74 @@ KINDS: dict[str, list[Kind]] = {
             "code that raises",
             "raise RuntimeError('no GPU')\n",
             "family: 'mine:Mine' cannot be loaded (RuntimeError: no GPU at ./mine.py:1); mend that file",
+        ),
+        task(
+            "a task's class that is not in its file",
+            "class Mine",
+            "class Other",
+            ".task: 'mine:Mine' cannot be loaded (module 'mine' has no attribute 'Mine'); name a module that Python finds from the project's root, and a class in it",
+        ),
+        task(
+            "a setting that a task does not take",
+            "",
+            "",
+            ".settings: mine:Mine: got an unexpected keyword argument 'alphabett'",
+            "{alphabett: 4}",
+        ),
+        task(
+            "a task's setting of a wrong type",
+            "alphabet)\n",
+            "alphabet // 2)\n",
+            ": mine:Mine cannot be built (TypeError: unsupported operand type(s) for //: 'str' and 'int' at ./mine.py:7); mend the class, or settings",
+            "{alphabet: many}",
+        ),
+        task(
+            "a task without examples",
+            "def example",
+            "def exampel",
+            ": mine:Mine: it must define example(self, random, length, depth=None)",
+        ),
+        task(
+            "an example that is too short",
+            "length)\n        tokens[-1]",
+            "length - 1)\n        tokens[-1]",
+            ": mine:Mine: an example of 16 tokens: tokens has 15 entries; return exactly as many as asked for",
+        ),
+        task(
+            "tokens that the vocabulary lacks",
+            "tokens[-1] = tokens[-2]",
+            "tokens[-1] = 5000",
+            ": mine:Mine: an example of 16 tokens: tokens holds 5000, but the vocabulary's ids are 0 to 2047",
+        ),
+        task(
+            "token ids that are no integers",
+            "Example(tokens",
+            "Example(tokens / 1",
+            ": mine:Mine: an example of 16 tokens: tokens must be a one-dimensional NumPy array of integers, not float64[16]",
+        ),
+        task(
+            "the first token as an answer",
+            "== length - 1",
+            ">= 0",
+            ": mine:Mine: an example of 16 tokens: answer marks the first token, which no token stands before",
+        ),
+        task(
+            "an example without an answer",
+            "== length - 1",
+            "== length",
+            ": mine:Mine: an example of 16 tokens: answer marks no token",
+        ),
+        task(
+            "random numbers that the project does not seed",
+            "random.choice",
+            "np.random.choice",
+            ": mine:Mine: an example of 16 tokens is another one when it is drawn again; take all randomness from the argument random, and keep nothing between calls",
+        ),
+        task(
+            "an error in a task",
+            "tokens[-2]",
+            "tokens[length]",
+            ": mine:Mine: makes no example of 16 tokens (IndexError: index 16 is out of bounds for axis 0 with size 16 at ./mine.py:11)",
         ),
         line_of(
             "a misspelt setting",

@@ -285,6 +285,50 @@ def test_all_models_see_the_same_prompts(make_model: Callable[..., Path], data: 
     assert bounded.equals(tables[0][tables[0]["length"] <= LENGTH].reset_index(drop=True))
 
 
+def test_prompts_begin_with_the_start_token_where_windows_do(
+    make_model: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    table = run(make_model(), data, tmp_path / "out", SETTINGS.model_copy(update={"start_token": True}))
+    for (name, length), cell in table.groupby(["task", "length"]):
+        task = {"copy": COPY, "recall": RECALL}[name]
+        examples = named_prompts(name, task, 11, length, 5, start=SPECIAL["start"])
+        assert all(example.tokens[0] == SPECIAL["start"] and len(example.tokens) == length for example in examples)
+        assert set(cell["prompts_sha256"]) == {prompt_digest(examples)}
+        np.testing.assert_array_equal(cell["accuracy"], score(tiny_decoder(), examples)[0])
+
+
+def test_prompts_that_were_trained_on_are_refused_behind_a_start_token_too(
+    make_model: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    model = recorded(make_model, data, "copy", alphabet=2)
+    settings = asked("copy", alphabet=2).model_copy(update={"start_token": True})
+    longer = settings.retrieval.model_copy(update={"multiples": [(LENGTH + 1) / LENGTH]})
+    with pytest.raises(UserError, match=f"prompts of copy at {LENGTH + 1} tokens were part of the training"):
+        run(
+            model,
+            with_training_text(data, tmp_path / "data", same=True),
+            tmp_path / "out",
+            settings.model_copy(update={"retrieval": longer}),
+        )
+
+
+def test_a_study_asks_for_the_start_token_only_if_its_windows_of_text_begin_with_it() -> None:
+    def stage(trained_on: str, start: bool) -> config.RetrievalStage:
+        return config.Arm(
+            encodings=["rope"],
+            trained_on=trained_on,  # type: ignore[arg-type]
+            training=config.Training(windows=config.Windows(start_token=start)),
+            mixture=config.Mixture(tasks={"copy": 1.0}),
+            retrieval=config.Retrieval(tasks=["copy"]),
+        ).retrieval_stage()
+
+    found = {(on, start): stage(on, start).start_token for on in ("text", "tasks") for start in (True, False)}
+    assert [case for case, begins in found.items() if begins] == [("text", True)]
+    # As in the records of before there was this key, so that those scores stay.
+    assert "start_token" not in config.to_json(stage("text", False))
+    assert config.from_json(config.RetrievalStage, config.to_json(stage("text", True))).start_token
+
+
 def test_bounded_encoding_with_long_prompts_only_has_an_empty_table(
     make_model: Callable[..., Path], data: Path, tmp_path: Path
 ) -> None:

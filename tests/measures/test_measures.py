@@ -128,6 +128,18 @@ def test_prompts_that_differ_in_depth_alone_are_one_unit():
     assert retrieval.accuracy(pd.DataFrame(rows, columns=columns), 8, 0.5).empty
 
 
+def test_a_depth_is_one_of_the_tasks_and_only_its_class_knows_those_of_an_own_task():
+    definitions = {"deep": {"task": "my_tasks:Deep"}, "far": {"task": "passkey", "settings": {"depths": [0.0, 1.0]}}}
+    arm = Arm(encodings=["rope"], tasks={"definitions": definitions}, retrieval={"tasks": ["deep", "far"]})
+
+    def lacking(task, depth):
+        return MEASURES["exact"].lacking(Endpoint("exact", task=task, multiple=1.0, depth=depth), arm)
+
+    assert [lacking("deep", depth) for depth in (None, 0.5, 1.0)] == ["", "", ""]
+    assert [lacking("far", depth) for depth in (None, 1.0)] == ["", ""]
+    assert lacking("far", 0.5).endswith("needs 0.5 in the depths of far")
+
+
 def test_interventions_are_differences_to_the_model_left_alone():
     rows = [
         (mode, name, measure, document, value + document)

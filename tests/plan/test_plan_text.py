@@ -105,6 +105,13 @@ def test_what_is_not_counted_is_named(tiny_files: Path) -> None:
     (note,) = estimate_plan("tiny", described, PlanOptions()).notes
     assert note.startswith("alibi, pope: memory and time beyond this estimate")
     assert estimate_plan("tiny", arm_of(tiny_files), PlanOptions()).notes == []
+    own = {
+        "encodings": ["rope", "alibi", "mine"],
+        "definitions": {"mine": {"family": "examples.my_encoding:MyEncoding"}},
+    }
+    of_own, of_built_in = estimate_plan("tiny", tiny_arm(tiny_files, **own), PlanOptions()).notes
+    assert of_own.startswith("mine: parameters of the encoding") and "memory and time beyond this estimate" in of_own
+    assert of_built_in.startswith("alibi: memory and time beyond this estimate")
 
 
 @pytest.mark.parametrize(

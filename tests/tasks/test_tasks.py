@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hope import config
 from hope.errors import UserError
 from hope.seeding import generator
-from hope.tasks import Vocabulary, build_task
+from hope.tasks import BUILT_IN, Vocabulary, build_task
 from hope.tasks.built_in import scatter
 from tests.tasks.small import QUERY, SEPARATOR, SPECIAL, Text, draw, is_stretch, task
 
@@ -45,6 +45,19 @@ def test_a_config_knows_the_shortest_prompt(name):
     assert TASKS[name].example(generator("test"), shortest).answer.any()
     with pytest.raises(UserError, match=f"{name} needs prompts of {shortest} tokens or more, not {shortest - 1}"):
         TASKS[name].example(generator("test"), shortest - 1)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_shortest_prompt_has_answers_at_the_smallest_settings_too(name):
+    bounds = {
+        key: getattr(part, "ge", None) for key, field in BUILT_IN[name].model_fields.items() for part in field.metadata
+    }
+    smallest = {key: bound for key, bound in bounds.items() if isinstance(bound, int) and key != "alphabet"}
+    for chosen in ({}, smallest):
+        one = task(name, **chosen)
+        for seed in range(20):
+            example = one.example(generator("test", seed), one.settings.shortest)
+            assert example.answer.any() and example.lessons.any()
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -41,6 +41,17 @@ def test_text_and_answers_are_averaged_each_over_their_own_targets(tiny_files, c
         assert (batch.weights[~rows] > 0).all()
 
 
+def test_every_window_of_text_begins_with_the_start_token_if_asked_for(tiny_files, corpus):
+    mixture = {"share": 0.9, "multiples": [0.5, 1.0]}
+    arm = tiny_arm(tiny_files, training={"windows": {"start_token": True}}, mixture=mixture)
+    batches = Batches(arm.train_stage("rope", 0), corpus)
+    places = set()
+    for step in range(20):
+        assert (batches.batch(step).tokens[:, 0] == corpus.special["start"]).all()
+        places |= {start for _, start, _ in batches.examples.of_step(step)}
+    assert min(places) == 1  # right behind it
+
+
 def test_text_alone_is_all_text(tiny_files, corpus):
     arm = tiny_arm(tiny_files, definitions={"rope-text": {"family": "rope", "text_only": True}})
     stage = arm.train_stage("rope-text", 5)
