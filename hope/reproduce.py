@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
     paths = StudyPaths.named(study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
     configs = ["--configfile", *map(str, overlays)] if overlays else []
-    again = "make reproduce" + (f" CONFIG={shlex.quote(' '.join(map(str, overlays)))}" if overlays else "")
+    again = _command(overlays, cores, rest)
     with exclusive_lock(SNAKEMAKE / "reproduce.lock", wait=False):
         _wait_for_engines()
         if any((SNAKEMAKE / "locks").glob("*")):
@@ -81,6 +82,15 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
         if rest and not (paths.claims.exists() and (paths.report / "index.html").exists()):
             return 0
         return _conclude(paths, configs)
+
+
+def _command(overlays: list[Path], cores: str, rest: list[str]) -> str:
+    """Return the command that runs a study as this one was run."""
+    if cores == "all" and not rest and len(overlays) <= 1:
+        return "make reproduce" + "".join(f" CONFIG={shlex.quote(str(path))}" for path in overlays)
+    options = ["--configfile", *map(str, overlays)] if overlays else []
+    more = ["--", *rest] if rest else []
+    return shlex.join(["python", "-m", "hope", "reproduce", *options, "--cores", cores, *more])
 
 
 class _Ended(NamedTuple):
@@ -181,8 +191,12 @@ class _Display:
         self._take_speed()
         if begun and time.monotonic() - self.last >= HEARTBEAT_SECONDS:
             self.last = time.monotonic()
-            print(f"\r\x1b[2K{progress.line}" if sys.stdout.isatty() else progress.line, end="", flush=True)
-            print("" if sys.stdout.isatty() else "\n", end="", flush=True)
+            if sys.stdout.isatty():
+                # A longer line would wrap, and its first row stay.
+                shown = progress.line[: shutil.get_terminal_size().columns - 1]
+                print(f"\r\x1b[2K{shown}", end="", flush=True)
+            else:
+                print(progress.line, flush=True)
 
     def _take_speed(self) -> None:
         """Print how long the study takes here, once the measurement of the speed has ended."""
@@ -224,8 +238,11 @@ def _engine() -> int | None:
     here = os.getcwd()
     for process in psutil.process_iter():
         try:
-            names = [os.path.basename(argument) for argument in process.cmdline()[:3]]
-            if "snakemake" in names and process.cwd() == here and process.status() != psutil.STATUS_ZOMBIE:
+            program, *arguments = [os.path.basename(argument) for argument in process.cmdline()[:3]] or [""]
+            is_engine = program.startswith("python") and (
+                arguments == ["-m", "snakemake"] or arguments[:1] == ["snakemake"]
+            )
+            if is_engine and process.cwd() == here and process.status() != psutil.STATUS_ZOMBIE:
                 return int(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

@@ -85,5 +85,7 @@ def at_least(fewest: int) -> Callable[[str], int]:
     return read
 
 
-CONFIGFILE = argument("--configfile", nargs="+", type=Path, default=[], help="overlays of config.yaml, in order")
+CONFIGFILE = argument(
+    "--configfile", nargs="+", action="extend", type=Path, default=[], help="overlays of config.yaml, in order"
+)
 STUDY = argument("study", type=Path, help="name of a study, or its folder")

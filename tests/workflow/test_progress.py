@@ -1,6 +1,8 @@
 """One line on a whole study, and what is printed when it ends."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,42 @@ def test_a_failure_is_told_with_what_fits_it(
         f"\nThe study is not complete.\n{job}: {reason}\n"
         "Once that is mended, the same command goes on from here: make reproduce\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("overlays", "cores", "rest", "command"),
+    [
+        ([], "all", [], "make reproduce"),
+        (["my study.yaml"], "all", [], "make reproduce CONFIG='my study.yaml'"),
+        (
+            ["a.yaml", "my study.yaml"],
+            "all",
+            [],
+            "python -m hope reproduce --configfile a.yaml 'my study.yaml' --cores all",
+        ),
+        ([], "2", ["-k"], "python -m hope reproduce --cores 2 -- -k"),
+    ],
+)
+def test_the_command_that_goes_on_is_the_one_that_was_given(
+    overlays: list[str], cores: str, rest: list[str], command: str
+) -> None:
+    assert reproduce._command([Path(name) for name in overlays], cores, rest) == command
+
+
+def test_only_snakemake_itself_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "snakemake").write_text("import time; time.sleep(60)")
+    commands = ([sys.executable, "snakemake"], ["sh", "-c", "sleep 60; true", "snakemake"])
+    started = [subprocess.Popen(command) for command in commands]
+    try:
+        assert reproduce._engine() == started[0].pid
+        started[0].kill()
+        started[0].wait()
+        assert reproduce._engine() is None
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture
