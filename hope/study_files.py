@@ -84,9 +84,9 @@ def check_study(study: Study) -> StudyFiles:
     """Check that a study's claims fit it and that the user's own files exist; return both.
 
     Raises:
-        UserError: the path of the project or of the claims has braces, the config is too large for a command line, the study's results are of
-            before there were arms, the claims file is wrong, a path of the corpus leads to no file, or a hostfile or
-            the file of an encoding or a task is missing.
+        UserError: the path of the project or of the claims has braces, the config is too large for a command line, the
+            study's results are of before there were arms, the claims file is wrong, a path of the corpus leads to no
+            file, or a hostfile or the file of an encoding or a task is missing.
     """
     for path, remedy in ((str(Path.cwd()), "move the project to a path without"), (study.claims, "rename the file")):
         if {"{", "}"} & set(path):
