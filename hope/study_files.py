@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hope.adopt import check_layout
-from hope.catalogue import is_custom
 from hope.config import Arm, Study, TextSource, to_json
 from hope.config.data import SPECIAL_TOKENS
 from hope.data.sources.files import files_below, find_files
@@ -19,7 +18,7 @@ from hope.files import sha256_of_file
 from hope.paths import StudyPaths
 from hope.reporting.claims_check import checked_claims
 from hope.reporting.claims_file import ClaimsFile
-from hope.tasks import Vocabulary, try_own
+from hope.tasks import NoText, Vocabulary, try_own
 
 
 @dataclass(frozen=True)
@@ -124,11 +123,8 @@ def check_tasks(study: Study) -> None:
         for key, names, lengths in arm.task_lengths():
             scored = key == "retrieval.multiples"
             for name in names:
-                definition = arm.tasks.task(name)
-                if not is_custom(definition.task):
-                    continue
                 try:
-                    try_own(name, definition, vocabulary, lengths, scored=scored, reads_text=arm.reads_text)
+                    try_own(name, arm.tasks.task(name), vocabulary, NoText(arm.reads_text), lengths, scored)
                 except UserError as error:
                     raise UserError(f"arms.{arm_name}: {error}") from error
 

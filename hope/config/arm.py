@@ -5,16 +5,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    WithJsonSchema,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from hope.catalogue import FAMILIES, NAMES, PRESETS, family_settings, is_custom
 from hope.catalogue.custom import source_file
@@ -26,7 +19,7 @@ from hope.config.messages import describe
 from hope.config.tasks import Tasks
 from hope.config.training import Mixture, Model, Training
 from hope.errors import UserError, nearest
-from hope.section import Section
+from hope.section import GrownSection, Section
 from hope.tasks import TaskDefinition
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -305,11 +298,10 @@ class Arm(Section):
 
     def task_lengths(self) -> Iterator[tuple[str, list[str], list[int]]]:
         """Yield, for training and for evaluation, the key, the tasks, and the tokens per example, start token apart."""
-        for key, multiples, names, start in (
-            ("mixture.multiples", self.mixture.multiples, self.trained_tasks, 0),
-            ("retrieval.multiples", self.retrieval.multiples, self.retrieval.tasks, int(self.start_token)),
-        ):
-            yield key, names, [round(multiple * self.training.length) - start for multiple in multiples]
+        length = self.training.length
+        trained = [round(multiple * length) for multiple in self.mixture.multiples]
+        yield "mixture.multiples", self.trained_tasks, trained
+        yield "retrieval.multiples", self.retrieval.tasks, self.retrieval_stage().lengths(length)
 
     def train_stage(self, name: str, seed: int) -> "TrainStage":
         """Return everything that the training of one model depends on."""
@@ -345,8 +337,10 @@ class Arm(Section):
         return TheoryStage(encodings=rotary, head_dim=self.model.head_dim, length=self.training.length)
 
     def length_stage(self) -> "LengthStage":
-        """Return everything that decides how long the held-out documents must be."""
+        """Return everything that is checked on the text before a training."""
+        own = any(is_custom(self.tasks.task(name).task) for name in self.retrieval.tasks)
         return LengthStage(
+            retrieval=self.retrieval_stage() if own else None,
             length=self.training.length,
             windows=self.training.windows,
             analysis=self.analysis,
@@ -381,20 +375,18 @@ class TrainStage(Section):
         return round(lead_in.share * self.training.steps) if lead_in else 0
 
 
-class RetrievalStage(Section):
+class RetrievalStage(GrownSection):
     """Everything that the retrieval evaluation of one model depends on, except the model."""
 
     retrieval: Retrieval
     tasks: dict[str, TaskDefinition]
     start_token: bool = False
 
-    @model_serializer(mode="wrap")
-    def _without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``start_token`` if it is false: scores older than this key are of the same prompts."""
-        content: dict[str, Any] = handler(self)
-        if not self.start_token:
-            content.pop("start_token", None)
-        return content
+    later = ("start_token",)
+
+    def lengths(self, length: int) -> list[int]:
+        """Return the tokens per example, without the start token, at a training length."""
+        return [round(multiple * length) - self.start_token for multiple in self.retrieval.multiples]
 
 
 class ExtrapolationStage(Section):
@@ -421,10 +413,13 @@ class TheoryStage(Section):
     length: int
 
 
-class LengthStage(Section):
-    """Everything that decides how long the held-out documents must be."""
+class LengthStage(GrownSection):
+    """Everything that is checked on the text before a training: how long documents are, and the user's own tasks."""
 
     length: int
     windows: Windows
     analysis: Analysis
     extrapolation: Extrapolation
+    retrieval: RetrievalStage | None = None
+
+    later = ("retrieval",)

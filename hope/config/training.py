@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from hope.config.data import Windows
-from hope.section import Section, Share
+from hope.section import GrownSection, Section, Share
 
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 """An averaging factor: the weight of the past."""
@@ -52,7 +52,7 @@ WHERE_IT_RUNS = (
 """Settings of a training that do not change the model; the number of processes changes only rounding."""
 
 
-class Training(Section):
+class Training(GrownSection):
     """The training of each model: its sizes, its schedule, and where it runs."""
 
     length: int = Field(128, ge=8, description="tokens per window: the training length L")
@@ -113,13 +113,7 @@ class Training(Section):
     )
     windows: Windows = Windows()
 
-    @model_serializer(mode="wrap")
-    def _without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``retries`` at its default: the fingerprints of models older than this key lack it."""
-        content: dict[str, Any] = handler(self)
-        if self.retries == Training.model_fields["retries"].default:
-            content.pop("retries", None)
-        return content
+    later = ("retries",)
 
     @model_validator(mode="after")
     def _divides(self) -> "Training":
@@ -180,7 +174,7 @@ class LeadIn(Section):
     )
 
 
-class Mixture(Section):
+class Mixture(GrownSection):
     """Synthetic examples mixed into training, with the loss on their answers only (ours)."""
 
     share: Share = Field(0.0, description="share of a batch's windows that are synthetic; 0: text alone")
@@ -196,13 +190,7 @@ class Mixture(Section):
     )
     lead_in: LeadIn | None = Field(None, description="other tasks for the first steps; null: the same tasks throughout")
 
-    @model_serializer(mode="wrap")
-    def _without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``lead_in`` if it is null: the fingerprints of models older than this key lack it."""
-        content: dict[str, Any] = handler(self)
-        if self.lead_in is None:
-            content.pop("lead_in", None)
-        return content
+    later = ("lead_in",)
 
     def windows(self, batch: int) -> int:
         """Return how many of the windows of a batch are synthetic."""

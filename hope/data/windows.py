@@ -11,6 +11,7 @@ from hope import config
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.seeding import generator
+from hope.tasks import Vocabulary, try_own
 
 RAISE = "raise corpus.validation.long_documents or long_characters"
 
@@ -103,6 +104,8 @@ def extrapolation_length(settings: config.Extrapolation, length: int) -> int:
 def check_lengths(settings: config.LengthStage, data: Path) -> dict[str, Any]:
     """Check before any training that the documents are long enough for training, analysis and extrapolation.
 
+    The user's own tasks, if some are scored, draw examples from the held-out text.
+
     Args:
         settings: the training length and the settings of the evaluations.
         data: folder with ``train`` and ``validation``.
@@ -112,7 +115,8 @@ def check_lengths(settings: config.LengthStage, data: Path) -> dict[str, Any]:
         can reach), ``analysis`` and ``extrapolation`` (documents needed, documents found).
 
     Raises:
-        UserError: too few documents are long enough; the line names the keys to lower or raise.
+        UserError: too few documents are long enough, and the line names the keys to lower or raise; or a task of the
+            user's own is wrong.
     """
     train, validation = TokenCorpus.open(data / "train"), TokenCorpus.open(data / "validation")
     training_windows(train, 0, 0, 1, settings.length, settings.windows)
@@ -142,6 +146,10 @@ def check_lengths(settings: config.LengthStage, data: Path) -> dict[str, Any]:
                 + f"; lower {stage}.documents or {key}, or {RAISE} (about {math.ceil(body * per_token):,} characters)"
             )
         result[stage] = {"window": body, "documents": documents, "found": long_enough}
+    if scored := settings.retrieval:
+        vocabulary = Vocabulary(validation.vocabulary, validation.special)
+        for name, definition in scored.tasks.items():
+            try_own(name, definition, vocabulary, validation, scored.lengths(settings.length))
     return result
 
 

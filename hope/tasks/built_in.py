@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
 from hope.errors import UserError
-from hope.section import Section
+from hope.section import GrownSection
 from hope.tasks.task import Example, Source, Task, Vocabulary
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ FILLER = 32
 """Default number of distinct filler tokens around bindings and examples."""
 
 
-class BuiltIn(Section):
+class BuiltIn(GrownSection):
     """A built-in task: the fields are its settings, with defaults and descriptions; :meth:`example` draws examples.
 
     Each subclass stands in a file with the task's name, where the config and the registry find it.
@@ -30,19 +28,10 @@ class BuiltIn(Section):
     Attributes:
         sizes: sizes of the disjoint sets of tokens that all examples draw from: numbers, or names of settings.
         reads_text: whether examples contain real text.
-        later: settings that are newer than some trained models: at their defaults they are not written, so that the
-            fingerprints of those models stay valid.
     """
 
     sizes: ClassVar[tuple[str | int, ...]] = ()
     reads_text: ClassVar[bool] = False
-    later: ClassVar[tuple[str, ...]] = ()
-
-    @model_serializer(mode="wrap")
-    def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content: dict[str, Any] = handler(self)
-        fields = type(self).model_fields
-        return {key: value for key, value in content.items() if key not in self.later or value != fields[key].default}
 
     @property
     def set_sizes(self) -> list[int]:

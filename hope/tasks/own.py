@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from hope.catalogue import is_custom
 from hope.catalogue.custom import load_class
 from hope.errors import UserError
 from hope.tasks.built_in import BoundTask
@@ -110,13 +111,15 @@ class TextLater(UserError):
     """A task reads text before there is any."""
 
 
-class _NoText:
+class NoText:
     """Stands for the text of a corpus that is not prepared yet, or that an arm does not read."""
 
     def __init__(self, reads_text: bool) -> None:
+        """Remember whether there will be text."""
         self.reads_text = reads_text
 
     def span(self, random: np.random.Generator, count: int) -> np.ndarray:
+        """Raise the error that there is no text."""
         if self.reads_text:
             raise TextLater("the text is prepared later")
         raise UserError("reads text, but an arm that is trained on tasks alone has none; set trained_on: text")
@@ -126,27 +129,27 @@ def try_own(
     name: str,
     definition: TaskDefinition,
     vocabulary: Vocabulary,
+    source: Source,
     lengths: Iterable[int],
-    *,
-    scored: bool,
-    reads_text: bool,
+    scored: bool = True,
 ) -> None:
-    """Build a user's own task and draw examples of each length, before there is any text.
+    """Build a task of the user's own and draw examples of each length; of another task, do nothing.
 
     Args:
         name: its name in the study.
         definition: the task and its settings.
         vocabulary: tokens to draw from.
+        source: text to draw from; a task that reads :class:`NoText` of a later corpus is only built.
         lengths: tokens per example.
         scored: whether examples are drawn at each of its depths, as in evaluation, or at random ones, as in training.
-        reads_text: whether there will be text; a task that reads it is then built only.
 
     Raises:
         UserError: as :func:`build_own` and :func:`draw`.
     """
+    if not is_custom(definition.task):
+        return
     from hope.seeding import generator
 
-    source = _NoText(reads_text)
     # Built twice, as for two models: randomness may also come from the constructor, or from what a task keeps.
     task, other = (build_own(name, definition, vocabulary, source) for _ in range(2))
     depths = (scored and task.depths) or (None,)

@@ -7,10 +7,12 @@ import pytest
 
 from hope import config
 from hope.data.mixture import Examples
+from hope.data.windows import check_lengths
 from hope.errors import UserError
 from hope.evaluation.retrieval import prompts
 from hope.study_files import check_tasks
 from hope.tasks import Vocabulary, build_task
+from tests.token_folder import write_tokens
 
 VOCABULARY = Vocabulary(68, {"start": 0, "end": 1, "separator": 2, "query": 3})
 CLASSES = '''
@@ -219,6 +221,11 @@ class Reads(Right):
         return super().example(random, len(self.source.span(random, length)))
 
 
+class ReadsAndCuts(Right):
+    def example(self, random, length, depth=None):
+        return super().example(random, len(self.source.span(random, length - 1)))
+
+
 class Deep(Right):
     """A task that is only scored: at its depths."""
 
@@ -349,6 +356,23 @@ def test_a_task_that_reads_text_is_checked_as_far_as_it_goes_without():
     check_tasks(study(arm("Reads", text=True)))
     with pytest.raises(UserError, match="wrong_tasks:Reads: reads text, but an arm that is trained on tasks alone has"):
         check_tasks(study(arm("Reads")))
+
+
+def test_a_task_that_reads_text_is_checked_on_the_text_before_a_training(tmp_path):
+    for split in ("train", "validation"):
+        write_tokens(tmp_path / split, [list(range(4, 68)) * 2] * 3, 384, VOCABULARY.size, VOCABULARY.special)
+    fewer = {
+        "analysis": config.Analysis(documents=2),
+        "extrapolation": config.Extrapolation(documents=2, longest=2, contexts=[1.0], targets=8),
+    }
+    check_tasks(study(arm("ReadsAndCuts", text=True)))
+    with pytest.raises(UserError, match="wrong_tasks:ReadsAndCuts: an example of 8 tokens: tokens has 7 entries"):
+        check_lengths(arm("ReadsAndCuts", text=True).length_stage().model_copy(update=fewer), tmp_path)
+    stage = arm("Reads", text=True).length_stage().model_copy(update=fewer)
+    check_lengths(config.from_json(config.LengthStage, config.to_json(stage)), tmp_path)
+    # Without own tasks nothing more is written: checks from before stay.
+    none = config.Arm(encodings=["rope"], retrieval=config.Retrieval(tasks=["repeat"]))
+    assert "retrieval" not in config.to_json(none.length_stage())
 
 
 def test_an_example_keeps_its_tokens_when_the_next_is_drawn():

@@ -46,9 +46,10 @@ rule write_symbols:
 
 
 rule check_lengths:
-    """Check that the held-out documents are long enough, before any model is trained."""
+    """Check that the held-out documents are long enough, and own tasks right, before any model is trained."""
     input:
         validation=of_arm(DATA / "validation" / "manifest.json"),
+        tasks=lambda wildcards: FILES[wildcards.arm].tasks,
     output:
         PATHS.root / "data" / "lengths" / "{arm}.json",
     log:
