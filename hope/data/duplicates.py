@@ -21,6 +21,9 @@ from hope.errors import UserError, short_reason
 COMMON = 20
 """Documents above which a passage is common (a licence, an import) and joins only neighbours in their order."""
 
+SLICE_PASSAGES = 30_000
+"""Passages that are joined at once per MB of memory; the passages of a larger corpus are taken in slices by hash."""
+
 THREAD_MB = 125
 """Memory that each thread of DuckDB gets, in MB: with less, many threads run out of it."""
 
@@ -139,44 +142,55 @@ def _near_pairs(
     Returns:
         Two arrays [2, pairs].
     """
+    slices = int(np.ceil((passages.sizes * passages.rates).sum() / (memory_mb * SLICE_PASSAGES))) or 1
     with _opened(passages, memory_mb, spill, size=passages.sizes, rate=passages.rates) as connection:
-        connection.execute("""
-            CREATE TEMP TABLE held AS
-            SELECT hash, document, row_number() OVER holders AS place, count(*) OVER (PARTITION BY hash) > $1 AS common
-            FROM passages
-            WHERE hash IN (SELECT hash FROM passages GROUP BY hash HAVING count(*) > 1)
-            WINDOW holders AS (PARTITION BY hash ORDER BY document)
-            """, [COMMON])  # fmt: skip
-        connection.execute("""
-            CREATE TEMP TABLE pairs AS
-            SELECT first, second, count(*) FILTER (NOT common) AS rare
-            FROM (
-                SELECT a.document AS first, b.document AS second, a.common
-                FROM held a JOIN held b ON a.hash = b.hash AND a.document < b.document
-                WHERE NOT a.common AND NOT b.common
-                UNION ALL
-                SELECT a.document, b.document, a.common
-                FROM held a JOIN held b ON a.hash = b.hash AND a.place + 1 = b.place
-                WHERE a.common AND b.common)
-            GROUP BY ALL
-            """)  # fmt: skip
+        connection.execute("CREATE TEMP TABLE found (first BIGINT, second BIGINT, rare BIGINT)")
+        connection.execute("CREATE TEMP TABLE commons (hash UBIGINT, document BIGINT)")
+        for number in range(slices):
+            connection.execute("""
+                CREATE OR REPLACE TEMP TABLE slice AS
+                SELECT hash, document FROM passages WHERE hash(hash) % $1 = $2
+                """, [slices, number])  # fmt: skip
+            connection.execute("""
+                CREATE OR REPLACE TEMP TABLE held AS
+                SELECT hash, document, row_number() OVER holders AS place,
+                       count(*) OVER (PARTITION BY hash) > $1 AS common
+                FROM slice
+                WHERE hash IN (SELECT hash FROM slice GROUP BY hash HAVING count(*) > 1)
+                WINDOW holders AS (PARTITION BY hash ORDER BY document)
+                """, [COMMON])  # fmt: skip
+            connection.execute("""
+                INSERT INTO found
+                SELECT first, second, count(*) FILTER (NOT common)
+                FROM (
+                    SELECT a.document AS first, b.document AS second, a.common
+                    FROM held a JOIN held b ON a.hash = b.hash AND a.document < b.document
+                    WHERE NOT a.common AND NOT b.common
+                    UNION ALL
+                    SELECT a.document, b.document, a.common
+                    FROM held a JOIN held b ON a.hash = b.hash AND a.place + 1 = b.place
+                    WHERE a.common AND b.common)
+                GROUP BY ALL
+                """)  # fmt: skip
+            connection.execute("INSERT INTO commons SELECT hash, document FROM held WHERE common")
         # The error is three standard deviations of the number of shared passages in a sample. Common passages are
         # compared only where they can reach the share.
         found = connection.sql("""
-            WITH commons AS (SELECT document, count(*) AS common FROM held WHERE common GROUP BY ALL),
+            WITH pairs AS (SELECT first, second, sum(rare)::BIGINT AS rare FROM found GROUP BY ALL),
+            counts AS (SELECT document, count(*) AS common FROM commons GROUP BY ALL),
             needs AS (
                 SELECT first, second, rare, least(coalesce(c.common, 0), coalesce(d.common, 0)) AS most,
                        $1 * least(a.size, b.size) * least(a.rate, b.rate) AS needed,
                        CASE WHEN least(a.rate, b.rate) < 1 THEN 3 * sqrt(needed * (1 - $1)) ELSE 0 END AS error
                 FROM pairs
                 JOIN documents a ON a.document = first JOIN documents b ON b.document = second
-                LEFT JOIN commons c ON c.document = first LEFT JOIN commons d ON d.document = second
+                LEFT JOIN counts c ON c.document = first LEFT JOIN counts d ON d.document = second
                 WHERE rare + most > needed - error),
             shared AS (
                 SELECT first, second, count(*) AS common
                 FROM needs
-                JOIN held a ON a.document = first JOIN held b ON b.document = second AND b.hash = a.hash
-                WHERE rare <= needed + error AND a.common
+                JOIN commons a ON a.document = first JOIN commons b ON b.document = second AND b.hash = a.hash
+                WHERE rare <= needed + error
                 GROUP BY ALL)
             SELECT first, second, (rare + coalesce(common, 0) > needed + error)::TINYINT AS sure
             FROM needs LEFT JOIN shared USING (first, second)
@@ -246,11 +260,17 @@ def _opened(
     }
     with _one_line(spill), duckdb.connect(config=settings) as connection:
         connection.register("documents", _table(document=np.arange(len(passages.sizes)), **of_documents))
-        parts = []
-        for index, (path, documents) in enumerate(zip(passages.files, passages.documents, strict=True)):
-            kept = np.flatnonzero(documents >= 0)
-            connection.register(f"rows{index}", _table(row=kept, document=documents[kept]))
-            name = glob.escape(str(path)).replace("'", "''")
-            parts.append(f"SELECT hash, document FROM read_parquet('{name}') JOIN rows{index} USING (row)")
-        connection.execute(f"CREATE TEMP VIEW passages AS {' UNION ALL '.join(parts)}")
+        documents = np.concatenate(passages.documents)
+        kept = np.flatnonzero(documents >= 0)
+        connection.register("rows", _table(place=kept, document=documents[kept]))
+        starts = np.cumsum([0, *map(len, passages.documents)])[:-1]
+        paths = [str(path) for path in passages.files]
+        connection.register("files", pa.table({"filename": paths, "start": column(starts)}))
+        # One reader of all files: each reader holds a row group in memory.
+        names = ", ".join("'{}'".format(glob.escape(path).replace("'", "''")) for path in paths)
+        connection.execute(f"""
+            CREATE TEMP VIEW passages AS
+            SELECT hash, document
+            FROM read_parquet([{names}], filename = true) JOIN files USING (filename) JOIN rows ON place = start + row
+            """)  # fmt: skip
         yield connection

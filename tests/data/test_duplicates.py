@@ -64,6 +64,19 @@ def test_common_passages_join_copies_but_a_shared_licence_joins_nothing(tmp_path
     assert groups_of(halves, 0.25, tmp_path) == [0, 1] * (len(own) // 2)
 
 
+def test_slices_of_the_passages_join_the_same_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    # Some passages are common, some pairs lie near the share.
+    documents = [set(np.flatnonzero(rng.random(400) < 0.1).tolist()) | set(range(index % 30)) for index in range(90)]
+    documents += [documents[index] | {1_000 + index} for index in range(0, 90, 7)]
+    whole = groups_of(documents, 0.6, tmp_path)
+    monkeypatch.setattr("hope.data.duplicates.SLICE_PASSAGES", 1)
+    passages = passages_of(documents, tmp_path)
+    assert sum(map(len, documents)) > 10 * 200
+    assert group_near_copies([passages], 0.6, 200, tmp_path).tolist() == whole
+    assert 1 < len(set(whole)) < len(documents)
+
+
 def test_a_sample_that_leaves_a_pair_undecided_is_followed_by_a_finer_one(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     base = rng.choice(2**40, 400, replace=False)
