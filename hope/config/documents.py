@@ -47,7 +47,7 @@ class _DuplicateKey(ValueError):
 class _Loader(yaml.SafeLoader):
     """The safe loader, which makes plain values only; a key that stands twice in one map is an error."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # As the map is written: when it is constructed, maps that it merges by << are part of it.
         node = super().compose_mapping_node(anchor)
         lines: dict[Any, int] = {}
