@@ -53,6 +53,23 @@ def settings_of(family: str, **settings: object) -> dict:
             "definitions.r.settings.base: input should be a number above 0, or 'fast' (got 0.0)",
         ),
         ({"encodings": ["rope_fats"]}, "encodings: 'rope_fats' is no encoding (did you mean 'rope_fast'?)"),
+        (
+            {"definitions": {"hope": {"family": "rope"}}},
+            "definitions.hope: the built-in encoding of this name has family hope; keep that, or choose another name",
+        ),
+        (
+            {"definitions": {"alibi": {"family": "mine:Mine"}}},
+            "definitions.alibi: the built-in encoding of this name has family alibi",
+        ),
+        (
+            {"definitions": {"clipped_rope_hard": {"family": "clipped_rope", "settings": {"base": 500.0}}}},
+            "definitions.clipped_rope_hard: the built-in encoding of this name has family clipped_rope, kind hard",
+        ),
+        (
+            settings_of("xpos", scale_base=3.0),
+            "encodings: 'r' encodes up to 96 tokens together, but its attention is analysed over training.length, 128; "
+            "change its settings (base, scale_base), or lower training.length",
+        ),
         (settings_of("hope", base=-1.0), "definitions.r.settings.base: input should be greater than 0 (got -1.0)"),
         (settings_of("hope", base=float("nan")), "definitions.r.settings.base: input should be a finite number"),
         (settings_of("rope", base="quick"), "definitions.r.settings.base: input should be a number above 0, or 'fast'"),
@@ -105,6 +122,18 @@ def test_a_mistake_is_one_line_with_key_and_remedy(over, line):
     assert line in str(caught.value)
     assert str(caught.value).startswith("config.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_definition_of_a_built_in_name_may_change_what_that_leaves_open():
+    hard = {"family": "clipped_rope", "settings": {"kind": "hard", "base": 500.0}}
+    arm = arm_of({"definitions": {"rope": {"family": "rope", "settings": {"base": 5e5}}, "clipped_rope_hard": hard}})
+    assert arm.encoding("rope").settings == {"base": 5e5}
+    assert arm.encoding("clipped_rope_hard").settings == {"kind": "hard", "base": 500.0}
+
+
+def test_an_arm_without_text_takes_an_encoding_whose_attention_is_not_analysed():
+    tasks = {"trained_on": "tasks", "mixture": {"tasks": {"copy": 1.0}}}
+    assert arm_of(settings_of("xpos", scale_base=3.0) | tasks).encodings == ["r"]
 
 
 def test_overlays_merge_maps_and_replace_lists(tmp_path):
