@@ -55,15 +55,15 @@ def settings_of(family: str, **settings: object) -> dict:
         ({"encodings": ["rope_fats"]}, "encodings: 'rope_fats' is no encoding (did you mean 'rope_fast'?)"),
         (
             {"definitions": {"hope": {"family": "rope"}}},
-            "definitions.hope: the built-in encoding of this name has family hope; keep that, or choose another name",
+            "definitions.hope.family: a built-in encoding has this name, and its family is 'hope'; keep that, or",
         ),
         (
             {"definitions": {"alibi": {"family": "mine:Mine"}}},
-            "definitions.alibi: the built-in encoding of this name has family alibi",
+            "definitions.alibi.family: a built-in encoding has this name, and its family is 'alibi'",
         ),
         (
-            {"definitions": {"clipped_rope_hard": {"family": "clipped_rope", "settings": {"base": 500.0}}}},
-            "definitions.clipped_rope_hard: the built-in encoding of this name has family clipped_rope, kind hard",
+            {"definitions": {"clipped_rope_hard": {"family": "rope"}}},
+            "definitions.clipped_rope_hard.family: a built-in encoding has this name, and its family is 'clipped_rope'",
         ),
         (
             settings_of("xpos", scale_base=3.0),
@@ -124,15 +124,8 @@ def test_a_mistake_is_one_line_with_key_and_remedy(over, line):
     assert "\n" not in str(caught.value)
 
 
-def test_a_definition_of_a_built_in_name_may_change_what_that_leaves_open():
-    hard = {"family": "clipped_rope", "settings": {"kind": "hard", "base": 500.0}}
-    arm = arm_of({"definitions": {"rope": {"family": "rope", "settings": {"base": 5e5}}, "clipped_rope_hard": hard}})
-    assert arm.encoding("rope").settings == {"base": 5e5}
-    assert arm.encoding("clipped_rope_hard").settings == {"kind": "hard", "base": 500.0}
-
-
 def test_an_arm_without_text_takes_an_encoding_whose_attention_is_not_analysed():
-    tasks = {"trained_on": "tasks", "mixture": {"tasks": {"copy": 1.0}}}
+    tasks = {"trained_on": "tasks", "mixture": {"tasks": {"copy": 1.0}}, "retrieval": {"tasks": []}}
     assert arm_of(settings_of("xpos", scale_base=3.0) | tasks).encodings == ["r"]
 
 

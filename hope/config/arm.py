@@ -208,13 +208,10 @@ class Arm(Section):
         Raises:
             ValueError: it does.
         """
-        if name not in NAMES:
-            return
-        known, own = _built_in(name), self.encoding(name)
-        if own.family != known.family or not known.settings.items() <= own.settings.items():
-            fixed = ", ".join([f"family {known.family}", *(f"{key} {value}" for key, value in known.settings.items())])
+        if name in NAMES and self.encoding(name).family != _built_in(name).family:
             raise ValueError(
-                f"definitions.{name}: the built-in encoding of this name has {fixed}; keep that, or choose another name"
+                f"definitions.{name}.family: a built-in encoding has this name, and its family is "
+                f"'{_built_in(name).family}'; keep that, or choose another name"
             )
 
     def check_span(self, name: str, span: int | None) -> None:

@@ -43,7 +43,7 @@ class HopeForCausalLM(PreTrainedModel, GenerationMixin):
         """
         super().__init__(config_)
         encoding = config.EncodingSpec.model_validate(config_.encoding)
-        check_source(encoding.family, config_.encoding_source, config_.name_or_path)
+        check_source(encoding.family, config_.encoding_source, config_.name_or_path or "the model")
         self.decoder = Decoder(
             config_.model,
             config_.vocab_size,

@@ -94,6 +94,10 @@ def test_a_users_class_gets_its_settings():
         ("sinusoidal", {"base": math.nan}, "settings.base: input should be a finite number"),
         ("xpos", {"scale_base": 0.03}, "settings.scale_base: input should be greater than or equal to 0.03125"),
         ("xpos", {"scale_base": 1e300}, "settings.scale_base: input should be less than or equal to 1000000000"),
+        ("darope", {"w_std": 1e300}, "settings.w_std: input should be less than or equal to 1000000000"),
+        ("darope", {"alpha": -1e300}, "settings.alpha: input should be greater than or equal to -1000000000"),
+        ("fire", {"threshold": 1e300}, "settings.threshold: input should be less than or equal to 1000000000"),
+        ("t5", {"max_distance": 10**400}, "settings.max_distance: input should be less than or equal to 1000000000"),
         (
             f"{__name__}:Raising",
             {"by": "64"},

@@ -306,7 +306,7 @@ KINDS: dict[str, list[Kind]] = {
         config(
             "another encoding under a built-in name",
             "definitions: {hope: {family: rope}}\n",
-            "config.yaml + my.yaml: arms.text: definitions.hope: the built-in encoding of this name has family hope; keep that, or choose another name",
+            "config.yaml + my.yaml: arms.text: definitions.hope.family: a built-in encoding has this name, and its family is 'hope'; keep that, or choose another name",
         ),
         config(
             "xPos whose attention cannot be analysed",
