@@ -32,6 +32,15 @@ ui: $(INSTALLED)
 
 setup: $(INSTALLED)
 
+# An interpreter that the command line names must be the one of an environment that is there already.
+ifeq ($(origin PYTHON),command line)
+.PHONY: same-python
+$(INSTALLED): | same-python
+same-python:
+	@test ! -e $(INSTALLED) || { have="$$($(BIN)/python --version 2>&1)"; asked="$$($(call quoted,PYTHON) --version 2>&1)"; \
+	test "$$have" = "$$asked" || { echo "$(VENV) has $$have, not $$asked; delete $(VENV) first" >&2; exit 1; }; }
+endif
+
 # The stamp file is removed first and written last, so that an interrupted install is repeated. An environment behind a
 # link belongs to another clone too and is never emptied. Modules are compiled when they are first imported: pip would
 # spend half of its time on compiling all of them.

@@ -73,7 +73,6 @@ READ = {
     "data/*/corpus/corpus.json": "tokenize_corpus",
     "data/*/corpus/documents.parquet": "tokenize_corpus",
     "data/*/corpus/parts/*/texts.parquet": "tokenize_corpus",
-    "data/*/tokenizer/tokenizer.json": "train_text",
     "data/*/train/manifest.json": "train_text",
     "data/*/train/documents.bin": "train_text",
     "data/*/train/shard-*.bin": "train_text",
@@ -310,13 +309,23 @@ def damage(copy: Copy, fault: str, pattern: str, wanted: dict[str, str], draw: r
     process.wait(900)
     _note(result, copy, process.returncode)
     if process.returncode:
-        result.struck[0] += f" ({'named' if path.name in copy.output() else 'NOT named'})"
-        path.unlink()  # what a user does with a file that is named
+        lines = [line for log in (copy.results / "logs").rglob("*.log") for line in log.read_text().splitlines()]
+        error = next((line for line in lines if line.startswith("hope: error: ") and path.name in line), "")
+        result.struck[0] += f" ({error.removeprefix('hope: error: ') or 'NOT named'})"
+        _follow(copy, path, error)
         process = copy.start(*command)
         process.wait(900)
         _note(result, copy, process.returncode)
     _compare(result, copy, wanted)
     return result
+
+
+def _follow(copy: Copy, path: Path, error: str) -> None:
+    """Do what the line of an error asks for: delete what it names, or the damaged file."""
+    _, _, remedy = error.partition("delete ")
+    named = [copy.root / word.strip(",;:") for word in (error if remedy.startswith("both") else remedy).split()]
+    for found in [each for each in named if each.is_relative_to(copy.results) and each.exists()] or [path]:
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
 
 
 def _compare(result: Try, copy: Copy, wanted: dict[str, str]) -> None:

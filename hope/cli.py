@@ -22,6 +22,10 @@ REMEDIES = {
     errno.EIO: "the disk reports an error; check it",
     errno.ESTALE: "the file server has lost it; mount it again",
     errno.ENAMETOOLONG: "the path is too long; move the project to a shorter one",
+    errno.EEXIST: "a file is in its place, or a link that leads nowhere; move that away",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; name another place, or move that away",
+    errno.EISDIR: "a folder, where a file is expected; name a file, or move it away",
+    errno.ELOOP: "its links lead in a circle; mend them",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
 }
 """What is wrong, and what a user can do, by the number of an error of the operating system."""

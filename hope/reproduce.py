@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,9 @@ SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
 DRY_RUN = re.compile("--dry-?run|-[a-zA-Z]*n[a-zA-Z]*")
 """An option of snakemake that has it run nothing, alone or among other short ones, such as ``-np``."""
+OWN = re.compile("--config|-C|--configfiles?|--directory|-d|--snakefile|-s")
+"""Options of snakemake that would run another study than the one that is named at the end."""
+STOPPED = "stopped; to go on from here: {}"
 LAUNCHER = re.compile("(LOCAL_|CROSS_|GROUP_|ROLE_)?(RANK|SIZE|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
 """Variables that torchrun and DeepSpeed's launcher set: left over in a shell they are none of a study's."""
 
@@ -62,8 +66,11 @@ def reproduce(
         check(study)
     paths = StudyPaths.named(study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
+    for given in rest:
+        if OWN.fullmatch(given.partition("=")[0]) or given == rest[0] and given.endswith((".yaml", ".yml")):
+            raise UserError(f"'{given}': would run another study than this one; give it as --configfile, before any --")
     configs = ["--configfile", *map(str, overlays)] if overlays else []
-    again = "make reproduce" + (f" CONFIG={shlex.quote(' '.join(map(str, overlays)))}" if overlays else "")
+    again = _command(overlays, cores, rest)
     with exclusive_lock(SNAKEMAKE / "reproduce.lock", wait=False):
         _wait_for_engines()
         if any((SNAKEMAKE / "locks").glob("*")):
@@ -77,7 +84,7 @@ def reproduce(
             print(f"study {study.study}: {runs} models in the arms {arms}; results in {paths.root}/", flush=True)
             ended = _watched(command, configs, paths, cores)
         if ended.stopped:
-            print(f"stopped; to go on from here: {again}", flush=True)
+            print(STOPPED.format(again), flush=True)
         elif ended.status and not rest:
             _explain(paths, again)
         if ended.status or any(DRY_RUN.fullmatch(option) for option in rest):
@@ -85,7 +92,16 @@ def reproduce(
         # Some options of snakemake, such as --summary, run nothing.
         if rest and not (paths.claims.exists() and (paths.report / "index.html").exists()):
             return 0
-        return _conclude(paths, configs)
+        return _conclude(paths, configs, again)
+
+
+def _command(overlays: list[Path], cores: str, rest: list[str]) -> str:
+    """Return the command that runs a study as this one was run."""
+    if cores == "all" and not rest and len(overlays) <= 1:
+        return "make reproduce" + "".join(f" CONFIG={shlex.quote(str(path))}" for path in overlays)
+    options = ["--configfile", *map(str, overlays)] if overlays else []
+    more = ["--", *rest] if rest else []
+    return shlex.join(["python", "-m", "hope", "reproduce", *options, "--cores", cores, *more])
 
 
 class _Ended(NamedTuple):
@@ -180,14 +196,22 @@ class _Display:
             progress.read(_log(self.paths).read_text(encoding="utf-8", errors="replace"), trainings)
         if progress.jobs and not begun:
             models = sum(count for rule, count in progress.jobs.items() if rule.startswith(TRAIN))
-            print(f"to do: {sum(progress.jobs.values())} jobs, {models} of them trainings", flush=True)
+            self._print(f"to do: {sum(progress.jobs.values())} jobs, {models} of them trainings")
             if models:
                 self.speed = _python(["hope", "speed", "--json", *self.configs], subprocess.PIPE)
         self._take_speed()
         if begun and time.monotonic() - self.last >= HEARTBEAT_SECONDS:
             self.last = time.monotonic()
-            print(f"\r\x1b[2K{progress.line}" if sys.stdout.isatty() else progress.line, end="", flush=True)
-            print("" if sys.stdout.isatty() else "\n", end="", flush=True)
+            self._print(progress.line, passing=True)
+
+    def _print(self, line: str, passing: bool = False) -> None:
+        """Print a line in place of the progress on a terminal; ``passing``: the next one takes its place."""
+        if not sys.stdout.isatty():
+            print(line, flush=True)
+            return
+        # A longer line would wrap, and its first row stay.
+        shown = line[: shutil.get_terminal_size().columns - 1] if passing else line
+        print(f"\r\x1b[2K{shown}", end="" if passing else "\n", flush=True)
 
     def _take_speed(self) -> None:
         """Print how long the study takes here, once the measurement of the speed has ended."""
@@ -202,10 +226,9 @@ class _Display:
             self.progress.measured = {arm: (one["training"], one["measuring"]) for arm, one in speeds.items()}
             measured = ", ".join(f"{arm} {one['tokens_per_second']:,.0f}" for arm, one in speeds.items())
             seconds = self.progress.work / self.progress.cores
-            print(
+            self._print(
                 f"about {duration(seconds)} on {self.progress.cores} cores, by the tokens per second of a training "
-                f"here: {measured}",
-                flush=True,
+                f"here: {measured}"
             )
 
 
@@ -229,8 +252,11 @@ def _engine() -> int | None:
     here = os.getcwd()
     for process in psutil.process_iter():
         try:
-            names = [os.path.basename(argument) for argument in process.cmdline()[:3]]
-            if "snakemake" in names and process.cwd() == here and process.status() != psutil.STATUS_ZOMBIE:
+            program, *arguments = [os.path.basename(argument) for argument in process.cmdline()[:3]] or [""]
+            is_engine = program.startswith("python") and (
+                arguments == ["-m", "snakemake"] or arguments[:1] == ["snakemake"]
+            )
+            if is_engine and process.cwd() == here and process.status() != psutil.STATUS_ZOMBIE:
                 return int(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
@@ -262,13 +288,16 @@ def _reason(log: Path) -> str:
     return "it ended without an error of its own; if nobody stopped it, the machine's memory was full"
 
 
-def _conclude(paths: StudyPaths, configs: list[str]) -> int:
+def _conclude(paths: StudyPaths, configs: list[str], again: str) -> int:
     """Write Snakemake's own report into the study's folder; print the verdicts and the addresses of both reports."""
     text = _log(paths).read_text(encoding="utf-8", errors="replace") if _log(paths).exists() else ""
     print(*[line for line in text.splitlines() if line.startswith("Nothing to be done")], sep="\n", end="", flush=True)
     page = paths.root / "snakemake-report.html"
     with tempfile.TemporaryFile() as output:
         ended = _snakemake(["--report", str(page), "--quiet", "all", *configs], output)
+        if ended.stopped:
+            print(STOPPED.format(again), flush=True)
+            return ended.status
         if ended.status:
             output.seek(0)
             print(output.read().decode(errors="replace"), end="", flush=True)

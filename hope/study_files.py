@@ -84,13 +84,13 @@ def check_study(study: Study) -> StudyFiles:
     """Check that a study's claims fit it and that the user's own files exist; return both.
 
     Raises:
-        UserError: the project's path has braces, the config is too large for a command line, the study's results are of
-            before there were arms, the claims file is wrong, a path of the corpus leads to no file, or a hostfile or
-            the file of an encoding or a task is missing.
+        UserError: the path of the project or of the claims has braces, the config is too large for a command line, the
+            study's results are of before there were arms, the claims file is wrong, a path of the corpus leads to no
+            file, or a hostfile or the file of an encoding or a task is missing.
     """
-    here = str(Path.cwd())
-    if {"{", "}"} & set(here):
-        raise UserError(f"{here}: Snakemake reads braces in a path as wildcards; move the project to a path without")
+    for path, remedy in ((str(Path.cwd()), "move the project to a path without"), (study.claims, "rename the file")):
+        if {"{", "}"} & set(path):
+            raise UserError(f"{path}: Snakemake reads braces in a path as wildcards; {remedy}")
     size = len(shlex.quote(to_json(study)).encode())
     if size > LONGEST_WORD:
         raise UserError(

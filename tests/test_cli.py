@@ -5,11 +5,12 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from hope.catalogue import FAMILIES, PRESETS
-from hope.cli import main
+from hope.cli import _parser, main
 from tests.conftest import ROOT
 
 
@@ -108,6 +109,13 @@ def test_a_wrong_command_line_is_status_2(capsys):
         assert "usage" in capsys.readouterr().err
 
 
+def test_an_option_given_twice_keeps_both_values():
+    options = _parser().parse_args(["check", "--configfile", "a.yaml", "b.yaml", "--configfile", "c.yaml"])
+    assert options.configfile == [Path("a.yaml"), Path("b.yaml"), Path("c.yaml")]
+    assert _parser().parse_args(["check"]).configfile == []
+    assert _parser().parse_args(["analyze", "m", "--text", "a", "--text", "b"]).text == ["a", "b"]
+
+
 def test_wrong_settings_and_a_full_disk_are_one_clear_line(monkeypatch, tmp_path, capsys):
     output = tmp_path / "out"
     assert main(["prepare-corpus", "--settings", '{"source": "flies"}', "--output", str(output)]) == 1
@@ -131,6 +139,13 @@ def test_wrong_settings_and_a_full_disk_are_one_clear_line(monkeypatch, tmp_path
             OSError(errno.EROFS, "Read-only file system"),
             "the results folder: not writable, since its disk is read-only",
         ),
+        (FileExistsError(errno.EEXIST, "File exists", "results"), "results: a file is in its place, or a link that"),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"),
+            "a/b: a part of the path is a file, not a folder",
+        ),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), "a: a folder, where a file is expected; name a file"),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links", "a"), "a: its links lead in a circle; mend them"),
         (MemoryError(), "the memory is full; close other programs"),
     ],
 )

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hope.catalogue import FAMILIES, PRESETS
 from hope.config import MAIN, Arm, TrainStage, from_json, load_study, merge, parse_study, to_json
+from hope.config.documents import read_document
 from hope.errors import UserError
 from tests.conftest import ROOT
 
@@ -30,6 +31,7 @@ def settings_of(family: str, **settings: object) -> dict:
         ({"training": {"learning_rate": "3e-3"}}, "YAML reads 3e-3 as text, write 3.0e-3 or 0.003"),
         ({"training": {"zero_stage": 4}}, "training.zero_stage: input should be 0, 1, 2 or 3 (got 4)"),
         ({"training": {"batch_windows": 6, "processes": 4}}, "batch_windows 6 is no multiple of processes 4"),
+        ({"training": {"betas": [0.9, 1.0]}}, "training.betas.1: input should be less than 1"),
         ({"training": {"final_learning_rate": 1.0}}, "final_learning_rate is above learning_rate"),
         ({"model": {"width": 97}}, "model: width 97 is no multiple of heads 3"),
         ({"model": {"width": 9, "heads": 3}}, "width / heads is 3: rotary encodings need an even number"),
@@ -127,6 +129,12 @@ def test_a_mistake_is_one_line_with_key_and_remedy(over, line):
 def test_an_arm_without_text_takes_an_encoding_whose_attention_is_not_analysed():
     tasks = {"trained_on": "tasks", "mixture": {"tasks": {"copy": 1.0}}, "retrieval": {"tasks": []}}
     assert arm_of(settings_of("xpos", scale_base=3.0) | tasks).encodings == ["r"]
+
+
+def test_a_map_that_merges_another_gives_no_key_twice(tmp_path):
+    path = tmp_path / "my.yaml"
+    path.write_text("a: {b: {c: &long {<<: &base {x: 1}, x: 2}}}\nd: {<<: *long}\n")
+    assert read_document(path, "config file") == {"a": {"b": {"c": {"x": 2}}}, "d": {"x": 2}}
 
 
 def test_overlays_merge_maps_and_replace_lists(tmp_path):

@@ -12,6 +12,7 @@ from hope.cli import main
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.files import sha256_of_json
+from hope.tracking.client import connect
 from hope.training.devices import CannotRunHere, claimed_device
 from tests.conftest import ROOT
 
@@ -37,13 +38,21 @@ def test_nothing_runs_what_a_user_gives(path: Path) -> None:
             assert keywords.get("weights_only") == "True"
 
 
-def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "address", ["https://me:hidden@host/x", "HTTP://me:hidden@host", "http://me:hid/den@host", "me:hidden@host"]
+)
+def test_a_password_in_an_address_is_refused_and_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
     path = tmp_path / "my.yaml"
-    path.write_text("study: mine\ntracking: {uri: 'https://me:hidden@host/x'}\n", encoding="utf-8")
+    path.write_text(f"study: mine\ntracking: {{uri: '{address}'}}\n", encoding="utf-8")
     assert main(["check", "--configfile", str(path)]) == 1
     error = capsys.readouterr().err
     assert "tracking.uri: a user or password here would be written into the results; set MLFLOW_TRACKING_USER" in error
-    assert "hidden" not in error
+    assert "hid" not in error
+    with pytest.raises(UserError, match="tracking.uri: a user or password here") as caught:
+        connect(tmp_path, address)
+    assert "hid" not in str(caught.value)
 
 
 def test_a_manifest_names_files_of_its_own_folder_alone(tmp_path: Path, tiny_data: Path) -> None:

@@ -33,7 +33,9 @@ def import_(options: argparse.Namespace) -> None:
 
 
 CHECKPOINT = argument("checkpoint", type=Path, help="folder of a trained model, or with config.json and safetensors")
-TEXT = argument("--text", nargs="+", required=True, help="files, folders or globs: .txt .md .jsonl .parquet")
+TEXT = argument(
+    "--text", nargs="+", action="extend", required=True, help="files, folders or globs: .txt .md .jsonl .parquet"
+)
 FIELD = argument("--field", default="text", help="field that holds the text in .jsonl and .parquet (text)")
 
 

@@ -64,8 +64,8 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
 
     def read(text: str) -> float:
         number = kind(text)
-        if not 0 < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"'{text}' is not above 0")
+        if not 0 < number < 1e18:
+            raise argparse.ArgumentTypeError(f"'{text}' is not above 0, or larger than anything it could count")
         return number
 
     read.__name__ = getattr(kind, "__name__", "number")
@@ -85,5 +85,7 @@ def at_least(fewest: int) -> Callable[[str], int]:
     return read
 
 
-CONFIGFILE = argument("--configfile", nargs="+", type=Path, default=[], help="overlays of config.yaml, in order")
+CONFIGFILE = argument(
+    "--configfile", nargs="+", action="extend", type=Path, default=[], help="overlays of config.yaml, in order"
+)
 STUDY = argument("study", type=Path, help="name of a study, or its folder")

@@ -39,8 +39,8 @@ class Seeds(Section):
     """The number of models per encoding."""
 
     first: int = Field(0, ge=0, description="first seed; the others follow it")
-    count: int = Field(1, ge=1, description="models of each encoding that per_encoding does not list")
-    per_encoding: dict[str, Annotated[int, Field(ge=1)]] = Field(
+    count: int = Field(1, ge=1, le=10_000, description="models of each encoding that per_encoding does not list")
+    per_encoding: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
         default={}, description="models by encoding; the interval of a difference needs several of both"
     )
 

@@ -16,7 +16,7 @@ SPECIAL_TOKENS = ("<|start|>", "<|end|>", "<|separator|>", "<|query|>")
 class Files(Section):
     """A corpus of the user's own files."""
 
-    paths: list[str] = Field(
+    paths: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[],
         description="files, folders or globs: .txt .md .jsonl .parquet, also .gz and .zst of the first three",
     )

@@ -47,15 +47,17 @@ class _DuplicateKey(ValueError):
 class _Loader(yaml.SafeLoader):
     """The safe loader, which makes plain values only; a key that stands twice in one map is an error."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        # As the map is written: when it is constructed, maps that it merges by << are part of it.
+        node = super().compose_mapping_node(anchor)
         lines: dict[Any, int] = {}
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 line, value = key.start_mark.line + 1, self.construct_object(key)
                 if value in lines:
                     raise _DuplicateKey(f"the key '{key.value}' is in line {lines[value]} and again in line {line}")
                 lines[value] = line
-        return super().construct_mapping(node, deep)
+        return node
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

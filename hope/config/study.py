@@ -15,6 +15,18 @@ MAIN = "main"
 """The arm of a config that has no key ``arms``."""
 
 
+def mistake_in_address(uri: str) -> str:
+    """Return what is wrong with the address of an MLflow server, without the address; empty for a right one."""
+    if "@" in uri:
+        return (
+            "a user or password here would be written into the results; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD in the environment"
+        )
+    if not uri.startswith(("http://", "https://")):
+        return "expected the address of an MLflow server, http://..."
+    return ""
+
+
 class Tracking(Section):
     """The MLflow store of the runs."""
 
@@ -24,15 +36,9 @@ class Tracking(Section):
     @field_validator("uri")
     @classmethod
     def _is_of_a_server(cls, uri: str | None) -> str | None:
-        if uri is not None and not uri.startswith(("http://", "https://")):
-            raise ValueError("expected the address of an MLflow server, http://..., or null")
-        if uri is not None and "@" in uri.split("/")[2]:
-            # PydanticCustomError shows no input: the line must not repeat the password.
-            raise PydanticCustomError(
-                "secret",
-                "a user or password here would be written into the results; set MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD in the environment",
-            )
+        if uri is not None and (mistake := mistake_in_address(uri)):
+            # Of this type no input is shown: the line must not repeat a password.
+            raise PydanticCustomError("secret", "{mistake}", {"mistake": mistake})
         return uri
 
 

@@ -7,6 +7,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from hope.config.data import Windows
 from hope.section import Section, Share
 
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""An averaging factor: the weight of the past."""
+
 
 class Model(Section):
     """The decoder: RMSNorm, SwiGLU, no biases (Touvron et al. 2023, arXiv 2302.13971). Sizes for two cores (ours)."""
@@ -62,7 +65,7 @@ class Training(Section):
     final_learning_rate: float = Field(1e-6, ge=0.0, description="learning rate at the end of the cosine")
     warmup_steps: int = Field(100, ge=0, description="optimiser steps of linear warm-up")
     weight_decay: float = Field(0.1, ge=0.0, description="weight decay of matrices; norms and encodings get none")
-    betas: tuple[float, float] = Field((0.9, 0.95), strict=False, description="AdamW's averaging factors")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.95), strict=False, description="AdamW's averaging factors")
     clip: float = Field(1.0, gt=0.0, description="gradient norm to clip at")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="precision of the forward and backward pass: float32 or bfloat16"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hope.config.study import mistake_in_address
 from hope.errors import UserError
 from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
@@ -64,8 +65,8 @@ def connect(study: Path, uri: str | None) -> Tracker:
     # The folder may have been renamed.
     name = (read_json(paths.config) if paths.config.is_file() else {}).get("study", study.resolve().name)
     folder = paths.tracking.absolute()
-    if uri is not None and not uri.startswith(("http://", "https://")):
-        raise UserError(f"tracking.uri: expected the address of an MLflow server, http://..., got '{uri}'")
+    if uri is not None and (mistake := mistake_in_address(uri)):
+        raise UserError(f"tracking.uri: {mistake}")
     # Processes that migrate a new SQLite file at once would all fail.
     lock = exclusive_lock(folder / ".lock", wait=True, on_wait=lambda line: None, poll_seconds=0.1)
     with one_line_errors(study, uri), lock if uri is None else contextlib.nullcontext():

@@ -94,8 +94,14 @@ def _free_port(port: int) -> int:
 
 def _wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
+    # A proxy that the environment names may not reach this machine's loopback.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while process.poll() is None:
+        if time.monotonic() >= deadline:
+            raise UserError(
+                f"the MLflow server did not answer within {START_SECONDS:.0f} seconds; run the command again"
+            )
+        with contextlib.suppress(OSError), direct.open(f"{url}/health", timeout=5):
             return
         time.sleep(0.1)
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

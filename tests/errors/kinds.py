@@ -344,9 +344,19 @@ KINDS: dict[str, list[Kind]] = {
             "config.yaml + my.yaml: corpus: hub.revision must be a commit of 40 hexadecimal digits, so that reruns agree",
         ),
         config(
+            "a password in an address",
+            "tracking: {uri: 'https://me:hidden@host'}\n",
+            "config.yaml + my.yaml: tracking.uri: a user or password here would be written into the results; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment",
+        ),
+        config(
+            "an averaging factor of 1",
+            "training: {betas: [0.9, 1.0]}\n",
+            "config.yaml + my.yaml: training.betas.1: input should be less than 1 (got 1.0)",
+        ),
+        config(
             "a store that is no server",
             "tracking: {uri: 'sqlite:///mine.db'}\n",
-            "config.yaml + my.yaml: tracking.uri: expected the address of an MLflow server, http://..., or null (got 'sqlite:///mine.db')",
+            "config.yaml + my.yaml: tracking.uri: expected the address of an MLflow server, http://...",
         ),
         config(
             "a hostfile that is not there",

@@ -13,6 +13,7 @@ from tiny_model import LENGTH, SPECIAL, VOCABULARY, tiny_decoder
 from torch import Tensor, nn
 
 from hope import config
+from hope.data.tokens import TokenCorpus
 from hope.errors import UserError
 from hope.evaluation.retrieval import PROMPT_SCHEMA, prompt_digest, retrieve, score
 from hope.evaluation.retrieval import prompts as named_prompts
@@ -20,6 +21,7 @@ from hope.files import write_json
 from hope.model import bounded_passes
 from hope.model.threads import cpu_threads
 from hope.tasks import Example, Task, Vocabulary, build_task
+from tests.token_folder import write_tokens
 
 TASKS = {
     "copy": config.TaskDefinition(task="copy", settings={"alphabet": 8}),
@@ -246,12 +248,14 @@ def asked(name: str, **settings: int) -> config.RetrievalStage:
 
 def with_training_text(data: Path, folder: Path, same: bool) -> Path:
     """Return a data folder with a training side: the held-out text itself, or the same tokens in another order."""
-    for split in ("train", "validation"):
-        shutil.copytree(data / "validation", folder / split)
-    if not same:
-        tokens = np.fromfile(data / "validation" / "shard-00000.bin", dtype="<u2")
-        mixed = np.random.default_rng(8).permutation(tokens)
-        (folder / "train" / "shard-00000.bin").write_bytes(mixed.tobytes())
+    shutil.copytree(data / "validation", folder / "validation")
+    if same:
+        shutil.copytree(data / "validation", folder / "train")
+    else:
+        held_out = TokenCorpus.open(data / "validation")
+        mixed = np.random.default_rng(8).permutation(held_out.read(0, held_out.tokens))
+        documents = [part.tolist() for part in np.split(mixed, held_out.offsets[1:-1])]
+        write_tokens(folder / "train", documents, len(mixed), held_out.vocabulary, held_out.special)
     return folder
 
 

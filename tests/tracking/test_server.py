@@ -119,6 +119,10 @@ def test_what_does_not_start_is_one_line(synced: Path, study: Path, monkeypatch:
         server.serve(synced, 70_000)
     with pytest.raises(UserError, match="mlflow.db: there is no such store; run 'python -m hope sync"):
         server.serve(study, 0)
+    monkeypatch.setattr(server, "PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(server, "START_SECONDS", 0.5)
+    with pytest.raises(UserError, match="did not answer within 0 seconds; run the command again"):
+        server.serve(synced, 0)
     failing = "print('first'); print('the database is too old'); raise SystemExit(1)"
     monkeypatch.setattr(server, "PROGRAM", [sys.executable, "-c", failing])
     with pytest.raises(UserError, match="did not start: the database is too old; delete") as caught:

@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # Stands in for an interpreter, its venv and its pip: what it was asked goes to calls.txt.
 PYTHON = """#!/bin/sh
+[ "$1" = --version ] && echo "Python 3.9.2" && exit
 echo "$0 $*" >> "$CALLS"
 case "$*" in
     -c*) exit ${TOO_OLD:-0} ;;
-    --version) echo "Python 3.9.2" ;;
     "-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
     "-m pip"*) exit ${BROKEN:-0} ;;
 esac
@@ -51,6 +51,16 @@ def test_setup_installs_once(folder: Path) -> None:
     assert installed.startswith(".venv/bin/python -m pip install ") and "requirements.lock" in installed
     assert make(folder, "setup").returncode == 0
     assert calls(folder) == []
+
+
+def test_another_interpreter_than_that_of_the_environment_is_refused(folder: Path) -> None:
+    make(folder, "setup")
+    other = folder / "other"
+    other.write_text("#!/bin/sh\necho Python 3.12.1\n")
+    other.chmod(0o755)
+    asked = make(folder, "setup", "PYTHON=./other")
+    assert asked.returncode != 0
+    assert asked.stderr.splitlines()[0] == ".venv has Python 3.9.2, not Python 3.12.1; delete .venv first"
 
 
 def test_an_interrupted_install_is_made_anew(folder: Path) -> None:
@@ -92,6 +102,7 @@ def test_reproduce_takes_a_config(folder: Path) -> None:
 
 ODD = """it's $(touch bad) `touch bad` "x" $HOME #;&.yaml"""
 ARGUMENTS = """#!/bin/sh
+[ "$1" = --version ] && echo "Python 3.9.2" && exit
 for each in "$@"; do echo "<$each>" >> "$CALLS"; done
 """
 

@@ -99,6 +99,11 @@ def test_a_study_is_told_nothing_by_what_a_launcher_left_behind() -> None:
 def test_braces_in_the_path_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a {b}").mkdir()
     study = load_study([ROOT / "config.yaml"])
+    renamed = study.model_copy(update={"claims": "my {x}.yaml"})
+    with pytest.raises(
+        UserError, match=r"my \{x\}.yaml: Snakemake reads braces in a path as wildcards; rename the file"
+    ):
+        check_study(renamed)
     monkeypatch.chdir(tmp_path / "a {b}")
     with pytest.raises(UserError, match="Snakemake reads braces in a path as wildcards; move the project"):
         check_study(study)

@@ -1,11 +1,14 @@
 """One line on a whole study, and what is printed when it ends."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hope import reproduce
+from hope.errors import UserError
 from hope.paths import StudyPaths
 from hope.progress import JOB_SECONDS, Progress, growing_trainings, planned_jobs, resumed_share
 from hope.reproduce import _explain, verdict_lines
@@ -156,17 +159,81 @@ def test_a_failure_is_told_with_what_fits_it(
     )
 
 
+@pytest.mark.parametrize(
+    ("overlays", "cores", "rest", "command"),
+    [
+        ([], "all", [], "make reproduce"),
+        (["my study.yaml"], "all", [], "make reproduce CONFIG='my study.yaml'"),
+        (
+            ["a.yaml", "my study.yaml"],
+            "all",
+            [],
+            "python -m hope reproduce --configfile a.yaml 'my study.yaml' --cores all",
+        ),
+        ([], "2", ["-k"], "python -m hope reproduce --cores 2 -- -k"),
+    ],
+)
+def test_the_command_that_goes_on_is_the_one_that_was_given(
+    overlays: list[str], cores: str, rest: list[str], command: str
+) -> None:
+    assert reproduce._command([Path(name) for name in overlays], cores, rest) == command
+
+
+def test_only_snakemake_itself_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "snakemake").write_text("import time; time.sleep(60)")
+    commands = ([sys.executable, "snakemake"], ["sh", "-c", "sleep 60; true", "snakemake"])
+    started = [subprocess.Popen(command) for command in commands]
+    try:
+        assert reproduce._engine() == started[0].pid
+        started[0].kill()
+        started[0].wait()
+        assert reproduce._engine() is None
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
 @pytest.fixture
 def concluded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     """Stand in for snakemake in a folder of the project; the studies whose report is written are listed."""
     done: list[Path] = []
     monkeypatch.setattr(reproduce, "_snakemake", lambda *_: reproduce._Ended(0, False))
     monkeypatch.setattr(reproduce, "_wait_for_engines", lambda: None)
-    monkeypatch.setattr(reproduce, "_conclude", lambda paths, _: done.append(paths.root) or 0)
+    monkeypatch.setattr(reproduce, "_conclude", lambda paths, *_: done.append(paths.root) or 0)
     for name in ("config.yaml", "Snakefile", "workflow"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     return done
+
+
+@pytest.mark.parametrize(
+    "rest", [["--config", "study=other"], ["-k", "--configfile=x.yaml"], ["-C", "a=1"], ["my.yaml"]]
+)
+def test_options_that_would_run_another_study_are_refused(concluded: list[Path], rest: list[str]) -> None:
+    with pytest.raises(UserError, match="would run another study than this one; give it as --configfile"):
+        reproduce.reproduce([], "1", ["--", *rest])
+    assert concluded == []
+
+
+def test_ctrl_c_during_the_last_report_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reproduce, "_snakemake", lambda *_: reproduce._Ended(130, True))
+    assert reproduce._conclude(StudyPaths(tmp_path), [], "make reproduce") == 130
+    assert capsys.readouterr().out == "stopped; to go on from here: make reproduce\n"
+
+
+def test_a_line_on_a_terminal_takes_the_place_of_the_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "20")
+    display = reproduce._Display(StudyPaths(tmp_path), [], Progress(1))
+    display._print("x" * 50, passing=True)
+    display._print("done")
+    assert capsys.readouterr().out == f"\r\x1b[2K{'x' * 19}\r\x1b[2Kdone\n"
 
 
 @pytest.mark.parametrize("option", ["-n", "-np", "-qn", "--dry-run", "--dryrun", "--summary", "--list-rules"])
