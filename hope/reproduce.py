@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -18,12 +18,12 @@ from typing import BinaryIO, NamedTuple
 
 import psutil
 
-from hope.config import load_study, with_base
+from hope.config import Study, load_study, with_base
 from hope.errors import UserError
 from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
 from hope.progress import FAILED, TRAIN, Progress, growing_trainings
-from hope.study_files import check_study, check_tasks
+from hope.study_files import check_study
 from hope.words import duration, interval, signed, table
 
 SNAKEMAKE = Path(".snakemake")
@@ -37,7 +37,9 @@ LAUNCHER = re.compile("(LOCAL_|CROSS_|GROUP_|ROLE_)?(RANK|SIZE|WORLD_SIZE)|MASTE
 """Variables that torchrun and DeepSpeed's launcher set: left over in a shell they are none of a study's."""
 
 
-def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
+def reproduce(
+    configfiles: list[Path], cores: str, rest: list[str], checks: Iterable[Callable[[Study], None]] = ()
+) -> int:
     """Run a study to its final report, from where an earlier run stopped.
 
     Only one such run works in a folder at a time. After a killed run, its lock on the workflow is removed once no
@@ -47,6 +49,7 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
         configfiles: overlays of ``config.yaml``, in order.
         cores: number of cores to use, or ``all``.
         rest: further options of snakemake; with some, its own output is shown.
+        checks: of the study, beside that of its files.
 
     Returns:
         The exit status of snakemake.
@@ -59,7 +62,8 @@ def reproduce(configfiles: list[Path], cores: str, rest: list[str]) -> int:
     base, *overlays = with_base(configfiles)
     study = load_study([base, *overlays])
     check_study(study)
-    check_tasks(study)
+    for check in checks:
+        check(study)
     paths = StudyPaths.named(study.study)
     rest = rest[1:] if rest[:1] == ["--"] else rest
     for given in rest:

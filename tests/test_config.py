@@ -55,6 +55,23 @@ def settings_of(family: str, **settings: object) -> dict:
             "definitions.r.settings.base: input should be a number above 0, or 'fast' (got 0.0)",
         ),
         ({"encodings": ["rope_fats"]}, "encodings: 'rope_fats' is no encoding (did you mean 'rope_fast'?)"),
+        (
+            {"definitions": {"hope": {"family": "rope"}}},
+            "definitions.hope.family: a built-in encoding has this name, and its family is 'hope'; keep that, or",
+        ),
+        (
+            {"definitions": {"alibi": {"family": "mine:Mine"}}},
+            "definitions.alibi.family: a built-in encoding has this name, and its family is 'alibi'",
+        ),
+        (
+            {"definitions": {"clipped_rope_hard": {"family": "rope"}}},
+            "definitions.clipped_rope_hard.family: a built-in encoding has this name, and its family is 'clipped_rope'",
+        ),
+        (
+            settings_of("xpos", scale_base=3.0),
+            "encodings: 'r' encodes up to 96 tokens together, but its attention is analysed over training.length, 128; "
+            "change its settings (base, scale_base), or lower training.length",
+        ),
         (settings_of("hope", base=-1.0), "definitions.r.settings.base: input should be greater than 0 (got -1.0)"),
         (settings_of("hope", base=float("nan")), "definitions.r.settings.base: input should be a finite number"),
         (settings_of("rope", base="quick"), "definitions.r.settings.base: input should be a number above 0, or 'fast'"),
@@ -107,6 +124,11 @@ def test_a_mistake_is_one_line_with_key_and_remedy(over, line):
     assert line in str(caught.value)
     assert str(caught.value).startswith("config.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_an_arm_without_text_takes_an_encoding_whose_attention_is_not_analysed():
+    tasks = {"trained_on": "tasks", "mixture": {"tasks": {"copy": 1.0}}, "retrieval": {"tasks": []}}
+    assert arm_of(settings_of("xpos", scale_base=3.0) | tasks).encodings == ["r"]
 
 
 def test_a_map_that_merges_another_gives_no_key_twice(tmp_path):

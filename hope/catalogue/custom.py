@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import sysconfig
 import traceback
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -14,6 +15,13 @@ from hope.errors import UserError
 from hope.files import sha256_of_file
 
 Base = TypeVar("Base")
+
+_NOT_THE_USERS = (
+    "<",
+    f"{Path(__file__).parents[1]}{os.sep}",
+    *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")),
+)
+"""How the names of files begin that are not the user's own: Python's, installed ones, and this package's."""
 
 
 def load(name: str) -> Any:
@@ -32,24 +40,41 @@ def load_class(implementation: str, base: type[Base], key: str, public: str) -> 
         public: the public name of ``base``, for errors.
 
     Raises:
-        UserError: there is no such module or class, or it is no subclass of ``base``.
+        UserError: there is no such module or class, the module raises an error, or the class is no subclass of
+            ``base``.
     """
+    name, _, attribute = implementation.partition(":")
+    absent = "name a module that Python finds from the project's root, and a class in it"
     try:
-        kind = load(implementation)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"{key}: '{implementation}' cannot be loaded ({error}); "
-            "name a module that Python finds from the project's root, and a class in it"
-        ) from None
-    except Exception as error:
-        # Code of the user's own may raise anything when it is imported.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = "" if isinstance(error, SyntaxError) else f" at {place.filename}:{place.lineno}"
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{key}: '{implementation}' cannot be loaded ({reason}{where}); mend that file") from error
+        module = importlib.import_module(name)
+    except RAISED as error:
+        # Without a line of the user's own, Python has not found the module, or cannot read it.
+        if not isinstance(error, SyntaxError) and not _own_lines(error):
+            raise UserError(f"{key}: '{implementation}' cannot be loaded ({error}); {absent}") from None
+        raise UserError(f"{key}: '{implementation}' cannot be loaded ({own_error(error)}); mend that file") from error
+    try:
+        kind = getattr(module, attribute)
+    except AttributeError as error:
+        raise UserError(f"{key}: '{implementation}' cannot be loaded ({error}); {absent}") from None
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise UserError(f"{key}: '{implementation}' is no subclass of {public}")
     return kind
+
+
+RAISED = (Exception, SystemExit)
+"""What a user's own code may raise: ``sys.exit()`` must not end a command as if it had succeeded."""
+
+
+def own_error(error: BaseException) -> str:
+    """Return an error of a user's own code in one line, with the last line of that code."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
+    lines = [] if isinstance(error, SyntaxError) else _own_lines(error)  # a syntax error names its own place
+    return reason + "".join(f" at {line.filename}:{line.lineno}" for line in lines[-1:])
+
+
+def _own_lines(error: BaseException) -> list[traceback.FrameSummary]:
+    """Return the lines of the user's own code that led to an error."""
+    return [line for line in traceback.extract_tb(error.__traceback__) if not line.filename.startswith(_NOT_THE_USERS)]
 
 
 def source_file(family: str) -> Path:
@@ -100,3 +125,20 @@ def source_digest(family: str) -> str:
         UserError: there is no such module.
     """
     return sha256_of_file(source_file(family))
+
+
+def check_source(family: str, trained_with: str | None, model: str | Path) -> None:
+    """Check that a user's own encoding is still what a model was trained with.
+
+    Args:
+        family: of the model's encoding.
+        trained_with: the digest of its file at the training, if that is known.
+        model: names the model in the error.
+
+    Raises:
+        UserError: the file has changed since then, or is gone.
+    """
+    if trained_with is not None and trained_with != source_digest(family):
+        raise UserError(
+            f"{model}: trained before {source_file(family)} was changed; train the model again, or undo the change"
+        )

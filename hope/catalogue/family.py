@@ -128,6 +128,7 @@ class Family:
         shift_invariant: whether logits depend on positions through their difference alone.
         bounded: whether it has no positions past the training length.
         given: whether it is no method but takes frequencies from elsewhere; comparisons leave it out.
+        span: ``(settings)``: number of tokens that can be encoded together; None for any number.
         own_queries: whether it replaces queries and keys on the fused kernel, and so keeps more for the backward pass
             than a rotation does.
         floor: ``(settings, head_dim, length)``: the mean of its kernel g(D) over far distances, derived independently
@@ -158,6 +159,7 @@ class Family:
     shift_invariant: bool = True
     bounded: bool = False
     given: bool = False
+    span: Callable[[Any], int | None] = lambda settings: None
     own_queries: bool = False
     floor: Callable[[Any, int, int], float | None] = lambda settings, head_dim, length: None
     remark: Callable[[Any, int, int], str | None] = lambda settings, head_dim, length: None

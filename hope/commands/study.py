@@ -12,6 +12,7 @@ from hope.commands.declaration import CONFIGFILE, STUDY, argument, command, posi
 def check(options: argparse.Namespace) -> None:
     """Check a config and report its arms and models."""
     from hope.config import load_study, with_base
+    from hope.encodings.built import check_own_encodings
     from hope.encodings.listing import same_lines
     from hope.reporting.claims_check import unanswered
     from hope.reporting.detectable import seen_effects
@@ -20,6 +21,7 @@ def check(options: argparse.Namespace) -> None:
     study = load_study(with_base(options.configfile))
     files = check_study(study)
     check_tasks(study)
+    check_own_encodings(study)
     for line in [*same_lines(study), *unanswered(files.claims, study)]:
         print(f"warning: {line}")
     for name, arm in study.arms.items():
@@ -118,9 +120,11 @@ def _cores(text: str) -> str:
 )
 def reproduce(options: argparse.Namespace) -> int:
     """Run the study to its final report, from wherever it was stopped."""
+    from hope.encodings.built import check_own_encodings
     from hope.reproduce import reproduce
+    from hope.study_files import check_tasks
 
-    return reproduce(options.configfile, options.cores, options.rest)
+    return reproduce(options.configfile, options.cores, options.rest, [check_tasks, check_own_encodings])
 
 
 @command(

@@ -75,6 +75,8 @@ class Arm(Section):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Arm":
+        for name in self.definitions:
+            self._check_definition(name)
         for name in self.encodings:
             if wrong := wrong_name("encodings", name):
                 raise ValueError(wrong)
@@ -93,6 +95,8 @@ class Arm(Section):
                     )
         for name in self.encodings:
             self.spectrum(name)
+            if family := FAMILIES.get(self.encoding(name).family):
+                self.check_span(name, family.span(family.settings.model_validate(self.encoding(name).settings)))
         if not self.mixture.tasks and (self.mixture.share > 0 or not self.reads_text):
             reason = "mixture.share is above 0" if self.reads_text else "trained_on is tasks"
             raise ValueError(f"{reason}, but mixture.tasks is empty")
@@ -176,18 +180,14 @@ class Arm(Section):
     def encoding(self, name: str) -> EncodingSpec:
         """Return the encoding ``name`` with every setting filled in.
 
-        A definition in the study precedes a preset or a family of that name, so that a study keeps its meaning when
-        the catalogue gains a name.
+        A definition of a built-in name changes settings of that encoding.
 
         Raises:
             ValueError: the name, its family or one of its settings is unknown.
         """
-        definition = self.definitions.get(name)
-        if definition is None and name not in NAMES:
+        if name not in self.definitions and name not in NAMES:
             raise ValueError(f"encodings: '{name}' is no encoding{self._nearest(name)}")
-        if definition is None and name in PRESETS:
-            definition = EncodingDefinition(family=PRESETS[name].family, settings=PRESETS[name].settings)
-        definition = definition or EncodingDefinition(family=name)
+        definition = self.definitions.get(name) or _built_in(name)
         try:
             settings = family_settings(definition.family, definition.settings)
         except UserError as error:
@@ -197,6 +197,31 @@ class Arm(Section):
                 describe(error, FAMILIES[definition.family].settings, f"definitions.{name}.settings")
             ) from None
         return EncodingSpec(name=name, family=definition.family, settings=settings, text_only=definition.text_only)
+
+    def _check_definition(self, name: str) -> None:
+        """Check that a definition does not put another encoding in the place of a built-in one: claims name those.
+
+        Raises:
+            ValueError: it does.
+        """
+        if name in NAMES and self.encoding(name).family != _built_in(name).family:
+            raise ValueError(
+                f"definitions.{name}.family: a built-in encoding has this name, and its family is "
+                f"'{_built_in(name).family}'; keep that, or choose another name"
+            )
+
+    def check_span(self, name: str, span: int | None) -> None:
+        """Check that the attention of an encoding can be analysed, which encodes up to ``span`` tokens together.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        length, settings = self.training.length, ", ".join(self.encoding(name).settings)
+        if self.reads_text and span is not None and span < length:
+            raise ValueError(
+                f"encodings: '{name}' encodes up to {span:,} tokens together, but its attention is analysed over "
+                f"training.length, {length:,}; change its settings ({settings}), or lower training.length"
+            )
 
     def is_rotary(self, name: str) -> bool:
         """Return whether the encoding ``name`` turns queries and keys by angles linear in position."""
@@ -356,6 +381,13 @@ class Arm(Section):
     def _tasks(self, names: Iterable[str]) -> dict[str, TaskDefinition]:
         """Return these tasks alone, with every setting filled in."""
         return {name: self.tasks.task(name) for name in names}
+
+
+def _built_in(name: str) -> EncodingDefinition:
+    """Return the family and settings of a name of the catalogue."""
+    if name in PRESETS:
+        return EncodingDefinition(family=PRESETS[name].family, settings=PRESETS[name].settings)
+    return EncodingDefinition(family=name)
 
 
 class TrainStage(Section):

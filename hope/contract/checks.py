@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hope.catalogue.custom import RAISED
 from hope.contract import decoder_checks, hook_checks
 from hope.contract.subject import Broken, Subject
 from hope.model.threads import cpu_threads
@@ -26,6 +27,7 @@ CHECKS: dict[str, Check] = {
         decoder_checks.cache,
         decoder_checks.batch,
         decoder_checks.positions,
+        decoder_checks.independence,
         decoder_checks.shift,
         decoder_checks.determinism,
         decoder_checks.state,
@@ -57,7 +59,7 @@ def examine(subject: Subject) -> Iterator[Finding]:
             yield Finding(name, True, check(subject))
         except Broken as error:
             yield Finding(name, False, str(error))
-        except Exception as error:
+        except RAISED as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             reason = (str(error).strip().splitlines() or [""])[0]
             place = f"{Path(last.filename).name}, line {last.lineno}"

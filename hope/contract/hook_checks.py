@@ -6,6 +6,7 @@ from torch import Tensor
 from hope.contract.subject import Subject, demand, difference
 from hope.encodings.base import Encoding
 from hope.model.attention import LayerEncoding
+from hope.model.decoder import Decoder
 
 FAR_POSITION = 2**20
 """A position far past any training length."""
@@ -25,7 +26,7 @@ def declarations(subject: Subject) -> str:
         demand(declared or not overridden, f"there is a {hook}(), but {flag} is not set: it is never called")
     if encoding.span is not None:
         demand(encoding.recodes, "span is set, but recodes is not: all tokens would be encoded together")
-        demand(encoding.span >= 1, f"span is {encoding.span}")
+        demand(encoding.span >= subject.length, f"span is {encoding.span}, below the training length")
     if encoding.longest is not None:
         demand(encoding.longest >= subject.length, f"longest is {encoding.longest}, below the training length")
     for name, parameter in encoding.named_parameters():
@@ -185,7 +186,7 @@ def _scale(tensor: Tensor) -> float:
 
 
 def far(subject: Subject) -> str:
-    """Everything is finite at positions above a million."""
+    """Everything is finite at positions above a million, and they are told apart."""
     decoder = subject.trained()
     if decoder.encoding.longest is not None:
         return f"skipped: it has {decoder.encoding.longest} positions"
@@ -198,4 +199,16 @@ def far(subject: Subject) -> str:
                 queries, keys = torch.tensor([FAR_POSITION]), torch.tensor([0, 1, FAR_POSITION // 2, FAR_POSITION])
                 bias = decoder.encoding.bias(torch.arange(4)[:, None, None], queries[:, None], keys, layer)
                 demand(bool(bias.isfinite().all()), f"bias() is not finite over a distance of {FAR_POSITION:,}")
+        near = subject.length // 2
+        message = (
+            f"positions from {FAR_POSITION:,} on count as one and the same, those from {near} on do not: "
+            "a table is clipped; compute it for the positions given, or set `longest`"
+        )
+        demand(_told_apart(subject, decoder, FAR_POSITION) or not _told_apart(subject, decoder, near), message)
     return f"finite at positions from {FAR_POSITION:,}"
+
+
+def _told_apart(subject: Subject, decoder: Decoder, first: int) -> bool:
+    """Return whether eight positions from ``first`` on give another result than every second one of sixteen."""
+    ids, steps = subject.tokens(8), torch.arange(8)
+    return not torch.equal(decoder(ids, first + steps), decoder(ids, first + 2 * steps))

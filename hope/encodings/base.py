@@ -19,7 +19,8 @@ class Encoding(nn.Module):
     """A positional encoding. The hooks here do nothing; a subclass overrides those that it needs.
 
     One instance serves all layers of a model; parameters that differ by layer are indexed by it.
-    Positions are int64, one row for the whole batch, ``[tokens]``; they need not begin at 0.
+    Positions are int64, one row for the whole batch, ``[tokens]``; they need not begin at 0. Hooks of several passes
+    alternate, in threads or for the parts of a long text: what one of them leaves on the instance, no other may need.
 
     Attributes:
         longest: number of positions, 0 to ``longest - 1``; None for no limit.
@@ -28,7 +29,8 @@ class Encoding(nn.Module):
         recodes: True if cached keys must be rotated again as the sequence grows. A cache then holds keys as they
             were before :meth:`rotate`, which gets all of them with every new token.
         span: number of tokens that may be encoded together; None for any number. Longer passes run in blocks of
-            queries, and the keys are encoded again for each block. Needs ``recodes``.
+            queries, and the keys are encoded again for each block. Needs ``recodes``. The analysis of attention needs
+            the training length.
         compiles: True if :meth:`bias` can be compiled into a kernel: arithmetic, and lookups by index, of single
             numbers. Otherwise attention with a bias runs in blocks of queries on a GPU too.
     """

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from hope import config
 from hope.catalogue import FAMILIES, Family, family_settings
-from hope.catalogue.custom import load_class
+from hope.catalogue.custom import RAISED, load_class, own_error
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.fixed_bias import FixedBias
 from hope.encodings.rotary import Rotary
@@ -20,7 +20,7 @@ def build_encoding(encoding: config.EncodingSpec, shape: EncodingShape) -> Encod
 
     Raises:
         UserError: the family or one of its settings is unknown or does not fit the shape, or a user's
-            ``module:Class`` cannot be imported, is no :class:`Encoding`, or does not take the settings.
+            ``module:Class`` cannot be imported, is no :class:`Encoding`, or cannot be made with the settings.
     """
     key = f"definitions.{encoding.name}"
     try:
@@ -42,9 +42,19 @@ def build_encoding(encoding: config.EncodingSpec, shape: EncodingShape) -> Encod
         except TypeError as error:
             raise UserError(f"{key}.settings: {encoding.family}: {error}") from None
     try:
-        return make()
+        made = make()
     except (UserError, ValueError) as error:
         raise UserError(f"{key}.settings: {error}") from error
+    except RAISED as error:
+        if family is not None:
+            raise
+        raise UserError(
+            f"{key}.settings: {encoding.family} cannot be made with them ({own_error(error)}); "
+            "change them, or mend that file"
+        ) from error
+    if not {"_modules", "shape"} <= vars(made).keys():
+        raise UserError(f"{key}.family: the __init__ of {encoding.family} must call super().__init__(shape)")
+    return made
 
 
 def _declared(family: Family, settings: dict[str, Any], shape: EncodingShape) -> Encoding:

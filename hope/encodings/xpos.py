@@ -5,12 +5,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hope.catalogue.families.xpos import XposSettings, span
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.rotary import rope_frequencies, turn
+from hope.errors import UserError
 
 GAMMA = 0.4
-SCALES = 32
-"""Queries within this many scale bases are encoded together: factors are at most (0.4/1.4)^-16, below 6e8."""
+SCALES_IN_HALF = 8
+"""The same in float16, whose largest number is 65,504: factors are at most (0.4/1.4)^-4, or 150."""
 
 
 class Xpos(Encoding):
@@ -30,7 +32,7 @@ class Xpos(Encoding):
         super().__init__(shape)
         self.theta = rope_frequencies(shape.head_dim, base)
         self.scale_base = scale_base
-        self.together = self.span = max(1, int(SCALES * scale_base))
+        self.together = self.span = span(XposSettings(base=base, scale_base=scale_base))
         d = shape.head_dim
         first = torch.arange(0, d, 2, dtype=torch.float64, device="cpu")
         self.zeta = (first + GAMMA * d) / ((1 + GAMMA) * d)
@@ -66,7 +68,14 @@ class Xpos(Encoding):
         hidden: Tensor,
         layer: int,
     ) -> tuple[Tensor, Tensor]:
-        """Turn and scale every component."""
+        """Turn and scale every component.
+
+        Raises:
+            UserError: the factors could overflow in float16.
+        """
         cosine, sine, key_cosine, key_sine = prepared
+        most = int(SCALES_IN_HALF * self.scale_base)
+        if queries.dtype == torch.float16 and len(cosine) > most:
+            raise UserError(f"xPos reads up to {most:,} tokens in float16; load the model in bfloat16 or float32")
         first = len(cosine) - queries.shape[2]
         return turn(queries, cosine[first:], sine[first:]), turn(keys, key_cosine, key_sine)

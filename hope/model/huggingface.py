@@ -13,6 +13,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
 from hope import config
+from hope.catalogue.custom import check_source
 from hope.errors import UserError
 from hope.model.decoder import Decoder
 from hope.model.huggingface_config import HopeConfig
@@ -35,13 +36,19 @@ class HopeForCausalLM(PreTrainedModel, GenerationMixin):
     _supports_sdpa = True
 
     def __init__(self, config_: HopeConfig) -> None:
-        """Make the decoder that the config describes, with the first weights of its seed."""
+        """Make the decoder that the config describes, with the first weights of its seed.
+
+        Raises:
+            UserError: a user's own encoding is no longer what the model was trained with.
+        """
         super().__init__(config_)
+        encoding = config.EncodingSpec.model_validate(config_.encoding)
+        check_source(encoding.family, config_.encoding_source, config_.name_or_path or "the model")
         self.decoder = Decoder(
             config_.model,
             config_.vocab_size,
             config_.training_length,
-            config.EncodingSpec.model_validate(config_.encoding),
+            encoding,
         )
         # Where weights come from a file the model is made without memory, on the meta device.
         if not self.decoder.embedding.weight.is_meta:

@@ -22,6 +22,7 @@ class HopeConfig(PretrainedConfig):
         training_length: L, in tokens.
         shape: the sizes, as in the ``model`` section of a study.
         encoding: name, family and settings of the positional encoding.
+        encoding_source: the SHA-256 of the file of a user's own encoding.
         seed: of the first weights, which a model made from the config alone begins with.
         use_cache: whether a pass returns the keys and values of its tokens, unless it is told.
     """
@@ -31,6 +32,7 @@ class HopeConfig(PretrainedConfig):
     training_length: int = 1
     shape: dict[str, Any] | None = None
     encoding: dict[str, Any] | None = None
+    encoding_source: str | None = None
     seed: int = 0
     use_cache: bool = True
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from hope import config
 from hope.catalogue import is_custom
-from hope.catalogue.custom import source_digest, source_file
+from hope.catalogue.custom import check_source, source_digest
 from hope.data.tokens import TokenCorpus
 from hope.errors import UserError, short_reason
 from hope.files import check_unaltered, read_object, whole_file, write_json
@@ -127,9 +127,7 @@ def load_model(folder: Path) -> Decoder:
     """
     for name in ("config.json", "model.safetensors"):
         check_unaltered(folder / name, [folder / "run.json"])
-    description = read_description(folder)
-    _see_to_the_source(description, folder)
-    model = _make(description)
+    model = _make(read_description(folder), folder)
     _fill(model, folder / "model.safetensors")
     return on_best_device(model)
 
@@ -197,7 +195,7 @@ def open_model_with_data(model: Path, data: Path, threads: int) -> tuple[Decoder
 def initial_model(folder: Path) -> Decoder:
     """Return the model of ``folder`` as it was before its training: the same config and seed."""
     description = read_description(folder)
-    return on_best_device(_make(description).initialise(description["seed"]))
+    return on_best_device(_make(description, folder).initialise(description["seed"]))
 
 
 def trained_tasks(folder: Path) -> list[str]:
@@ -205,16 +203,8 @@ def trained_tasks(folder: Path) -> list[str]:
     return read_description(folder)["trained_tasks"]
 
 
-def _see_to_the_source(description: dict[str, Any], folder: Path) -> None:
-    """Raise a UserError if a user's own encoding has changed since the model was trained."""
-    family = description["encoding"]["family"]
-    if is_custom(family) and description.get("encoding_source", source_digest(family)) != source_digest(family):
-        raise UserError(
-            f"{folder}: trained before {source_file(family)} was changed; train the model again, or undo the change"
-        )
-
-
-def _make(description: dict[str, Any]) -> Decoder:
+def _make(description: dict[str, Any], folder: Path) -> Decoder:
+    check_source(description["encoding"]["family"], description.get("encoding_source"), folder)
     return Decoder(
         config.Model.model_validate(description["shape"]),
         description["vocab_size"],

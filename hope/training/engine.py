@@ -149,14 +149,16 @@ def engine_config(settings: config.Training) -> dict[str, Any]:
 
 
 def full_weights(engine: deepspeed.DeepSpeedEngine) -> dict[str, Tensor]:
-    """Return the decoder's parameters, whole and in float32, on the CPU; every process must call."""
+    """Return what the decoder's state holds, on the CPU: parameters whole and in float32; every process must call."""
     weights = {}
     # Where there is no ZeRO, DeepSpeed's own function knows nothing of the float32 weights beside those of bfloat16.
     exact = {id(half): whole for half, whole in _beside_halves(engine)}
     for name, parameter in engine.module.decoder.named_parameters():
         whole = exact.get(id(parameter), safe_get_full_fp32_param(parameter))
         weights[name] = (parameter if whole is None else whole).detach().float().cpu().clone()
-    return weights
+    # A user's own encoding may have buffers.
+    state = engine.module.decoder.state_dict()
+    return weights | {name: buffer.detach().cpu().clone() for name, buffer in state.items() if name not in weights}
 
 
 def _beside_halves(engine: deepspeed.DeepSpeedEngine) -> list[tuple[Tensor, Tensor]]:

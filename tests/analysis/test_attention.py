@@ -123,11 +123,13 @@ def test_a_bounded_encoding_is_analysed_up_to_its_end_and_untrained_is_its_own_i
         assert len(parts[0])
 
 
-def test_an_encoding_of_limited_span_is_analysed_within_it(make_model, data, folder):
-    _, written = analyzed(make_model("xpos", settings={"scale_base": 2.0}), data, folder)  # 64 tokens together
+def test_an_encoding_of_limited_span_is_analysed_within_it(make_model, data, folder, monkeypatch):
+    model = make_model("xpos", settings={"scale_base": 2.0})  # 64 tokens together
+    _, written = analyzed(model, data, folder)
     assert sorted(written["ushape"]["query"].unique()) == [23, 31, 63]
     with pytest.raises(UserError, match="its attention can be looked at over 16 tokens, and L is 32"):
-        analyze(SETTINGS, make_model("xpos", settings={"scale_base": 0.5}), data, folder / "none")
+        monkeypatch.setattr("hope.encodings.xpos.span", lambda settings: 16)
+        analyze(SETTINGS, model, data, folder / "none")
 
 
 @pytest.mark.parametrize("encoding", ["alibi", "pope", "darope"])

@@ -254,6 +254,84 @@ class Recounting(Turned):
         return super().prepare(torch.arange(len(positions)))
 
 
+class Remembering(Turned):
+    """Leaves its tables on itself."""
+
+    def prepare(self, positions):
+        self.tables = super().prepare(positions)
+
+    def rotate(self, queries, keys, prepared, hidden, layer):
+        return super().rotate(queries, keys, self.tables, hidden, layer)
+
+
+class Gated(Encoding):
+    """Keeps a gate from the embeddings for the layers."""
+
+    def embed(self, embeddings, positions):
+        self.gate = embeddings.mean(-1).sigmoid().detach()
+        return embeddings
+
+    def rotate(self, queries, keys, prepared, hidden, layer):
+        return queries * self.gate[:, None, :, None].to(queries.dtype), keys
+
+
+KEPT = {}
+
+
+class ByContent(Biased):
+    """Keeps what a layer reads, by its number and outside the class, for the bias of that layer."""
+
+    def rotate(self, queries, keys, prepared, hidden, layer):
+        KEPT[layer] = hidden.detach().float().mean()
+        return queries, keys
+
+    def bias(self, heads, queries, keys, layer):
+        return super().bias(heads, queries, keys, layer) * KEPT[layer]
+
+
+class Again(Turned):
+    """Takes the last table again if it has as many rows."""
+
+    tables = None
+
+    def prepare(self, positions):
+        if self.tables is None or len(self.tables[0]) != len(positions):
+            self.tables = super().prepare(positions)
+        return self.tables
+
+
+class Clipped(Turned):
+    """Has a table of 4,096 positions; later ones count as its last."""
+
+    def prepare(self, positions):
+        return super().prepare(positions.clamp(max=4095))
+
+
+class ClippedPlaces(Encoding):
+    def embed(self, embeddings, positions):
+        places = positions.clamp(max=1023).double()[:, None] * torch.linspace(0.1, 1, embeddings.shape[-1])
+        return embeddings + places.sin().to(embeddings.dtype)
+
+
+class ClippedBias(Biased):
+    def bias(self, heads, queries, keys, layer):
+        return super().bias(heads, queries.clamp(max=4095), keys.clamp(max=4095), layer)
+
+
+class BeginningAgain(Turned):
+    """Has a table of 4,096 positions that begins again after the last."""
+
+    shift_invariant = True
+
+    def prepare(self, positions):
+        return super().prepare(positions % 4096)
+
+
+class ShortSpan(Turned):
+    recodes = True
+    span = 8
+
+
 class Normalising(Encoding):
     """Divides by what it finds in the whole batch."""
 
@@ -365,6 +443,7 @@ BROKEN = {
         DeclaredWithoutHook: "has_logits is set, but there is no logits()",
         Misspelt: "overrides none of embed, rotate, bias, logits, but has rotated",
         SpanAlone: "span is set, but recodes is not",
+        ShortSpan: "span is 8, below the training length",
         DoubleParameter: "parameter table is torch.float64",
     },
     "shapes": {
@@ -385,7 +464,13 @@ BROKEN = {
         WholeBias: "bias() of single numbers is off by",
         BranchingBias: "cannot be compiled into a kernel",
     },
-    "far": {Overflowing: "over a distance of 1,048,576", OverflowingPlaces: "not finite at positions from 1,048,576"},
+    "far": {
+        Overflowing: "over a distance of 1,048,576",
+        OverflowingPlaces: "not finite at positions from 1,048,576",
+        Clipped: "positions from 1,048,576 on count as one and the same, those from 16 on do not: a table is clipped",
+        ClippedPlaces: "a table is clipped",
+        ClippedBias: "a table is clipped",
+    },
     "causality": {Peeking: "other tokens from position 32 on", Counting: "more tokens change the result"},
     "gradients": {
         Forgotten: "no gradient reaches unused",
@@ -401,7 +486,17 @@ BROKEN = {
     "cache": {Recounting: "token by token with a cache differs from one pass by"},
     "batch": {Normalising: "a row alone differs"},
     "positions": {Writing: "writes into the positions"},
-    "shift": {Placed: "moving position 0 to 1 changes", SingleAngles: "moving position 0 to 1,000 changes"},
+    "independence": {
+        Remembering: "two passes at the same time disturb each other by",
+        Gated: "keep nothing between hooks, return it from prepare()",
+        ByContent: "two passes at the same time disturb each other by",
+        Again: "two passes at the same time disturb each other by",
+    },
+    "shift": {
+        Placed: "moving position 0 to 1 changes",
+        SingleAngles: "moving position 0 to 1,000 changes",
+        BeginningAgain: "moving position 0 to 1,048,560 changes",
+    },
     "determinism": {
         DrawnEarly: "table differs between two models of one seed",
         DrawnTwice: "uses the generator of table twice",

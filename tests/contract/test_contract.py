@@ -45,6 +45,60 @@ def test_an_error_of_the_encoding_s_own_is_a_finding_with_its_place():
     assert findings["batch"].holds and findings["determinism"].holds
 
 
+class Endless(Biased):
+    """Has a million positions, and a bias that is made from all pairs of them."""
+
+    longest = 2**20
+
+    def prepare(self, positions):
+        if int(positions[-1]) >= self.longest:
+            raise UserError(f"positions end at {self.longest - 1}")
+
+
+def test_a_last_position_is_checked_without_all_those_before_it():
+    assert CHECKS["lengths"](Subject.of(Endless)).startswith("ends at position 1048575: positions end at")
+
+
+class Growing(Turned):
+    """Extends its table where it is too short: what it holds for a position never changes."""
+
+    table = torch.zeros(0, 1)
+
+    def prepare(self, positions):
+        if len(self.table) <= int(positions.max()):
+            self.table = torch.arange(2 * int(positions.max()) + 1).double()[:, None] * self.angle
+        angles = self.table[positions]
+        return angles.cos().float(), angles.sin().float()
+
+
+@pytest.mark.parametrize("kind", [Growing, Biased, Turned])
+def test_what_is_kept_but_never_changes_is_allowed(kind):
+    assert CHECKS["independence"](Subject.of(kind)) == "two passes at the same time do not disturb each other"
+
+
+class Windowed(Biased):
+    """Sees no distance within 512 tokens, and the first token everywhere."""
+
+    def bias(self, heads, queries, keys, layer):
+        return -0.1 * (heads + 1) * (queries - keys - 512).clamp(min=0).float() + (keys == 0)
+
+
+def test_few_positions_that_are_not_told_apart_at_any_place_are_no_clipped_table():
+    assert CHECKS["far"](Subject.of(Windowed)) == "finite at positions from 1,048,576"
+
+
+class Leaving(Biased):
+    """Ends the process in a hook."""
+
+    def bias(self, heads, queries, keys, layer):
+        raise SystemExit(0)
+
+
+def test_a_hook_that_ends_the_process_fails(capsys):
+    assert main(["check-encoding", f"{__name__}:Leaving"]) == 1
+    assert "FAILED  causality     SystemExit: 0 (test_contract.py, line " in capsys.readouterr().out
+
+
 def test_settings_reach_the_class_and_shift_invariance_may_be_left_out():
     class Lazy(Biased):
         def __init__(self, shape, slope):

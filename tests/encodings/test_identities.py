@@ -42,7 +42,8 @@ def test_the_names_of_hope_of_rope_and_of_nothing():
         setting("base", "rope", base=10_001.0),
     ) == {"rope": "every", "none": "still", "empty": "still"}
     assert same(setting("rope", "rope", base="fast"), setting("hope", "hope", base=803.0)) == {}
-    assert same(rope, hope) == {}
+    assert same(rope, setting("one", "clipped_rope", kind="soft", count=1)) == {"one": "rope"}
+    assert same(rope, hope, setting("two", "clipped_rope", kind="soft", count=2)) == {}
     assert same(rope, hope, shape=shape_of(head_dim=4, length=4096)) == {"hope": "rope"}
 
 

@@ -8,6 +8,7 @@ import torch
 from hope import config
 from hope.encodings.darope import Darope
 from hope.encodings.pope import held
+from hope.errors import UserError
 from hope.model.cache import GrowingCache
 from hope.model.decoder import Decoder
 from tests.encodings.logits_of import assert_pairs, built, drawn, logits_of, random, shape_of
@@ -179,6 +180,21 @@ def test_a_long_pass_of_xpos_neither_overflows_nor_forgets():
             found = (turned[0, 1, m - tokens + encoding.span] * turned_keys[0, 1, m - distance]).sum().item()
             expected = xpos(queries[0, 1, m].tolist(), keys[0, 1, m - distance].tolist(), distance)
             assert found == pytest.approx(expected, abs=3e-5)
+
+
+def test_xpos_in_float16_is_right_as_far_as_it_reads():
+    encoding = built("xpos", SHAPE, scale_base=8.0)
+    queries, keys = random(1, 2, 65, DIM), random(1, 2, 65, DIM, seed=1)
+
+    def products(tokens, dtype):
+        parts = (part[:, :, :tokens].to(dtype) for part in (queries, keys))
+        turned, turned_keys = encoding.rotate(*parts, encoding.prepare(torch.arange(tokens)), queries, 0)
+        return (turned.double() @ turned_keys.double().mT).tril()
+
+    torch.testing.assert_close(products(64, torch.float16), products(64, torch.float32), atol=0.02, rtol=0)
+    assert products(65, torch.float32).isfinite().all()
+    with pytest.raises(UserError, match="xPos reads up to 64 tokens in float16; load the model in bfloat16 or float32"):
+        products(65, torch.float16)
 
 
 def test_queries_of_xpos_encoded_in_parts_give_what_they_give_together(monkeypatch):

@@ -133,6 +133,14 @@ def task(given: str, before: str, after: str, line: str, settings: str = "{}") -
     )
 
 
+def own_encoding(
+    given: str, source: str, line: str, definition: str = "family: 'mine:Mine'", step: str = "check"
+) -> Kind:
+    """Return a kind of bad encoding of the user's own in a study."""
+    text = f"encodings: [m]\ndefinitions: {{m: {{{definition}}}}}\n"
+    return Kind(given, [step, "--configfile", "my.yaml"], line, {"my.yaml": text, "mine.py": source})
+
+
 def study(given: str, command: str, text: str, line: str) -> Kind:
     """Return a kind of bad study.json in a study's folder."""
     return Kind(given, [command, "mine"], line, {"results/mine/study.json": text})
@@ -143,6 +151,14 @@ def line_of(given: str, command: str, line: str, status: int = 1) -> Kind:
     return Kind(given, command.split(), line, status=status)
 
 
+OWN = """\
+from hope.encodings.base import Encoding
+class Mine(Encoding):
+    def __init__(self, shape, size=1):
+        super().__init__(shape)
+        self.share = 1 / size
+        self.longest = 64 * size
+"""
 NUMBERS = "9" * 5000
 KINDS: dict[str, list[Kind]] = {
     "Config files": [
@@ -315,6 +331,21 @@ KINDS: dict[str, list[Kind]] = {
             "an encoding twice",
             "encodings: [rope, rope]\n",
             "config.yaml + my.yaml: arms.text: encodings: 'rope' is listed twice",
+        ),
+        config(
+            "another encoding under a built-in name",
+            "definitions: {hope: {family: rope}}\n",
+            "config.yaml + my.yaml: arms.text: definitions.hope.family: a built-in encoding has this name, and its family is 'hope'; keep that, or choose another name",
+        ),
+        config(
+            "xPos whose attention cannot be analysed",
+            "encodings: [x]\ndefinitions: {x: {family: xpos, settings: {scale_base: 2.0}}}\n",
+            "config.yaml + my.yaml: arms.text: encodings: 'x' encodes up to 64 tokens together, but its attention is analysed over training.length, 128; change its settings (base, scale_base), or lower training.length",
+        ),
+        config(
+            "xPos that no number can hold",
+            "encodings: [x]\ndefinitions: {x: {family: xpos, settings: {scale_base: 0.005}}}\n",
+            "config.yaml + my.yaml: arms.text: definitions.x.settings.scale_base: input should be greater than or equal to 0.03125 (got 0.005)",
         ),
         config(
             "a word for a list",
@@ -583,6 +614,50 @@ KINDS: dict[str, list[Kind]] = {
             "a syntax error",
             "class Mine(:\n",
             "family: 'mine:Mine' cannot be loaded (SyntaxError: invalid syntax (mine.py, line 1)); mend that file",
+        ),
+        encoding(
+            "an import that fails in the file",
+            "import helper_of_mine\nclass Mine: pass\n",
+            "family: 'mine:Mine' cannot be loaded (ModuleNotFoundError: No module named 'helper_of_mine' at ./mine.py:1); mend that file",
+        ),
+        encoding(
+            "a name that a library does not have",
+            "import math\nTURN = math.tao\nclass Mine: pass\n",
+            "family: 'mine:Mine' cannot be loaded (AttributeError: module 'math' has no attribute 'tao' at ./mine.py:2); mend that file",
+        ),
+        encoding(
+            "a file that ends the process",
+            "import sys\nclass Mine: pass\nsys.exit()\n",
+            "family: 'mine:Mine' cannot be loaded (SystemExit at ./mine.py:3); mend that file",
+        ),
+        encoding(
+            "no super().__init__(shape)",
+            "from hope.encodings.base import Encoding\nclass Mine(Encoding):\n    def __init__(self, shape):\n        self.size = 1\n",
+            "family: the __init__ of mine:Mine must call super().__init__(shape)",
+        ),
+        own_encoding(
+            "a class that is not there",
+            OWN,
+            "arms.text: definitions.m.family: 'mine:Mien' cannot be loaded (module 'mine' has no attribute 'Mien'); name a module that Python finds from the project's root, and a class in it",
+            "family: 'mine:Mien'",
+        ),
+        own_encoding(
+            "a setting that it does not take",
+            OWN,
+            "arms.text: definitions.m.settings: mine:Mine: got an unexpected keyword argument 'sizee'",
+            "family: 'mine:Mine', settings: {sizee: 1}",
+        ),
+        own_encoding(
+            "a setting that its constructor cannot use",
+            OWN,
+            "arms.text: definitions.m.settings: mine:Mine cannot be made with them (ZeroDivisionError: division by zero at ./mine.py:5); change them, or mend that file",
+            "family: 'mine:Mine', settings: {size: 0}",
+        ),
+        own_encoding(
+            "fewer positions than the training length",
+            OWN,
+            "arms.text: encodings: 'm' ends at position 63, below training.length, 128; change its settings, or lower training.length",
+            step="reproduce",
         ),
         encoding(
             "code that raises",

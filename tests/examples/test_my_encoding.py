@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from transformers import AutoModelForCausalLM
 
 from examples.my_encoding import MyEncoding
 from hope.catalogue.custom import source_digest
@@ -17,7 +18,7 @@ from hope.encodings.shape import EncodingShape
 from hope.errors import UserError
 from hope.files import read_json, sha256_of_file
 from hope.model.decoder import Decoder
-from hope.model.loading import load_model, save_model
+from hope.model.loading import initial_model, load_model, save_model
 from hope.study_files import check_study
 from hope.training.fingerprint import fingerprint
 from tests.conftest import ROOT
@@ -83,13 +84,17 @@ def test_a_change_of_its_file_is_another_training_and_the_old_model_is_refused(t
     save_model(model, dict(model.state_dict()), mine, before, tmp_path / "model")
     assert read_json(tmp_path / "model" / "config.json")["encoding_source"] == sha256_of_file(source)
     assert load_model(tmp_path / "model").encoding.free == 8
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").decoder.encoding.free == 8
 
     source.write_text(source.read_text() + "# a change\n")
     assert fingerprint(mine, "data") == before, "a training goes on under the name that it began with"
     source_digest.cache_clear()
     assert fingerprint(mine, "data") != before
-    with pytest.raises(UserError, match="model: trained before .*changing_encoding.py was changed; train the model"):
-        load_model(tmp_path / "model")
+    for open_model in (load_model, initial_model, AutoModelForCausalLM.from_pretrained):
+        with pytest.raises(
+            UserError, match="model: trained before .*changing_encoding.py was changed; train the model"
+        ):
+            open_model(tmp_path / "model")
 
 
 def test_the_overlay_says_what_the_class_takes():

@@ -3,17 +3,23 @@
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from hope import config
+from hope.encodings.base import Encoding, EncodingShape
 from hope.files import read_json
+from hope.model.decoder import Decoder
+from hope.model.loading import load_model, save_model
 from hope.paths import SNAPSHOTS, snapshot_file
+from hope.training.engine import full_weights
 from hope.training.snapshots import Snapshots
 from tests.training.conftest import Preloaded, kill, same, until, weights, with_training
 
@@ -64,6 +70,27 @@ def test_they_come_to_the_model_as_links_or_as_copies_where_links_are_not_possib
     snapshots.hand_over(tmp_path / "model")
     assert not target.samefile(source)
     assert target.read_bytes() == b"weights"
+
+
+class Buffered(Encoding):
+    """An encoding with a buffer, as published code often has."""
+
+    def __init__(self, shape: EncodingShape) -> None:
+        super().__init__(shape)
+        self.register_buffer("slopes", 2.0 ** -torch.arange(shape.heads))
+        self.register_buffer("unsaved", torch.zeros(1), persistent=False)
+
+
+def test_a_model_with_buffers_is_opened_again_with_them(tmp_path: Path) -> None:
+    definition = config.EncodingDefinition(family=f"{__name__}:Buffered")
+    stage = config.Arm(encodings=["mine"], definitions={"mine": definition}).train_stage("mine", 0)
+    model = Decoder(stage.model, 8, stage.training.length, stage.encoding).initialise(0)
+    model.encoding.slopes.mul_(3)
+    weights = full_weights(SimpleNamespace(module=SimpleNamespace(decoder=model), optimizer=None))
+    assert weights.keys() == model.state_dict().keys()
+    save_model(model, weights, stage, "key", tmp_path)
+    again = load_model(tmp_path)
+    assert torch.equal(again.encoding.slopes.cpu(), model.encoding.slopes)
 
 
 def test_a_snapshot_is_the_model_of_a_training_that_ends_there(

@@ -106,6 +106,7 @@ def make_project(root: Path) -> Project:
     modules = ["__init__", "adopt", "cli", "errors", "files", "paths", "progress", "reproduce", "section", "seeding"]
     reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file")]
     rest = ["study_files", "words", "data/__init__", "model/__init__", "model/registration"]
+    rest += ["encodings/__init__", "encodings/built"]
     for name in (*modules, *reporting, *rest):
         (root / "hope" / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "hope" / f"{name}.py", root / "hope" / f"{name}.py")

@@ -15,14 +15,18 @@ class ClippedRopeSettings(RotarySettings):
     kind: Literal["soft", "hard"] = Field(
         "soft", description="soft: slow the slowest components by a cosine; hard: freeze them"
     )
-    count: int | None = Field(None, ge=0, description="components to clip, from the slowest; as many as HoPE's if null")
+    count: int | None = Field(
+        None,
+        ge=0,
+        description="components to clip, from the slowest; as many as HoPE's if null; soft with 1 is RoPE",
+    )
 
 
 def spectrum(settings: ClippedRopeSettings, head_dim: int, length: int) -> Spectrum:
     """Return RoPE's frequencies, the ``count`` slowest of them slowed or frozen.
 
     ``soft`` multiplies them by ``(1 + cos t) / 2``, t evenly spaced from 0 to pi: the first is unchanged, the
-    last is frozen. ``hard`` freezes them all.
+    last is frozen; of one alone t is 0, which is RoPE. ``hard`` freezes them all.
 
     Raises:
         UserError: the head has fewer than ``count`` components.
@@ -42,7 +46,7 @@ def spectrum(settings: ClippedRopeSettings, head_dim: int, length: int) -> Spect
 def aliases(head_dim: int, length: int) -> list[dict[str, Any]]:
     """Return settings that equal HoPE, and RoPE."""
     slow = slow_components(geometric(head_dim, ClippedRopeSettings().base), length)
-    return [{"kind": "hard", "count": len(slow)}, {"kind": "soft", "count": 0}]
+    return [{"kind": "hard", "count": len(slow)}, *({"kind": "soft", "count": count} for count in (0, 1))]
 
 
 FAMILY = Family(

@@ -8,8 +8,8 @@ from hope.catalogue.family import Family, RotarySettings
 class DaropeSettings(RotarySettings):
     """Settings of DaRoPE."""
 
-    w_std: float = Field(0.1, ge=0.0, description="initial standard deviation of the weights w")
-    alpha: float = Field(0.5, description="initial weight of the position")
+    w_std: float = Field(0.1, ge=0.0, le=1e9, description="initial standard deviation of the weights w")
+    alpha: float = Field(0.5, ge=-1e9, le=1e9, description="initial weight of the position")
 
 
 FAMILY = Family(

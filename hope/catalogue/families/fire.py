@@ -8,7 +8,9 @@ from hope.catalogue.family import DRAWN, Family, Settings
 class FireSettings(Settings):
     """Settings of FIRE."""
 
-    threshold: float | None = Field(None, gt=0.0, description="initial threshold t, in tokens; min(512, L/4) if null")
+    threshold: float | None = Field(
+        None, gt=0.0, le=1e9, description="initial threshold t, in tokens; min(512, L/4) if null"
+    )
 
 
 FAMILY = Family(

@@ -8,7 +8,9 @@ from hope.catalogue.family import DRAWN, Family, Settings
 class T5Settings(Settings):
     """Settings of T5's bias."""
 
-    max_distance: int = Field(128, gt=16, description="distance, in tokens, from which on all share the last bucket")
+    max_distance: int = Field(
+        128, gt=16, le=10**9, description="distance, in tokens, from which on all share the last bucket"
+    )
 
 
 FAMILY = Family(

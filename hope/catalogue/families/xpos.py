@@ -2,13 +2,23 @@
 
 from pydantic import Field
 
-from hope.catalogue.family import Family, Positive, RotarySettings
+from hope.catalogue.family import Family, RotarySettings
+
+SCALES = 32
+"""Queries within this many scale bases are encoded together: factors are at most (0.4/1.4)^-16, below 6e8."""
 
 
 class XposSettings(RotarySettings):
     """Settings of xPos."""
 
-    scale_base: Positive = Field(512.0, description="tokens over which component j decays by the factor zeta_j")
+    scale_base: float = Field(
+        512.0, ge=1 / SCALES, le=1e9, description="tokens over which component j decays by the factor zeta_j"
+    )
+
+
+def span(settings: XposSettings) -> int:
+    """Return the number of tokens whose queries are encoded together."""
+    return int(SCALES * settings.scale_base)
 
 
 FAMILY = Family(
@@ -27,4 +37,5 @@ FAMILY = Family(
     marker="*",
     marker_size=1.6,
     implementation="hope.encodings.xpos:Xpos",
+    span=span,
 )

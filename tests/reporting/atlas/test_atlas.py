@@ -101,7 +101,7 @@ def test_another_study_has_its_own_sizes() -> None:
 
 
 def test_a_definition_of_a_familys_name_does_not_change_the_page() -> None:
-    assert page_of(definitions={"hope": {"family": "rope"}}) == page_of()
+    assert page_of(definitions={"hope": {"family": "hope", "settings": {"cutoff": 0.0}}}) == page_of()
 
 
 def test_every_family_and_setting_is_described_as_it_is() -> None:
