@@ -28,6 +28,7 @@ class ArmFiles:
     Attributes:
         corpus: text files, also those of a local dataset in the hub's layout; empty for another source of text.
         tokenizer: files of a pretrained tokenizer; empty if it is fitted, or on the hub.
+        tokens: settings of the tokens, as JSON.
         encodings: by name, the file of an encoding of the user's own; empty for built-in ones.
         trained_tasks: files of the user's own tasks in the training.
         tasks: files of the user's own tasks in the evaluation.
@@ -35,6 +36,7 @@ class ArmFiles:
 
     corpus: list[Path]
     tokenizer: list[Path]
+    tokens: str
     encodings: dict[str, list[Path]]
     trained_tasks: list[Path]
     tasks: list[Path]
@@ -47,7 +49,8 @@ class ArmFiles:
     @functools.cached_property
     def tokenizer_state(self) -> str:
         """:func:`state_of` the tokenizer: if it changes, Snakemake makes the tokens again."""
-        return state_of(self.tokenizer)
+        # Snakemake compares the set of all parameters: without a local tokenizer this one is among them already.
+        return state_of(self.tokenizer) or self.tokens
 
 
 LONGEST_WORD = 120_000
@@ -116,9 +119,10 @@ def check_tasks(study: Study) -> None:
         UserError: a class cannot be imported, does not take its settings, or draws what is no example.
     """
     for arm_name, arm in study.arms.items():
-        size = arm.symbols + len(SPECIAL_TOKENS)
         if arm.reads_text:
             size = arm.tokens.vocabulary if arm.tokens.tokenizer == "bpe" else MANY_TOKENS
+        else:
+            size = arm.symbols + len(SPECIAL_TOKENS)
         vocabulary = Vocabulary(size, {token.strip("<|>"): index for index, token in enumerate(SPECIAL_TOKENS)})
         for key, names, lengths in arm.task_lengths():
             scored = key == "retrieval.multiples"
@@ -140,6 +144,7 @@ def _files_of(arm: Arm) -> ArmFiles:
     return ArmFiles(
         corpus=[path for source in arm.corpus.sources.values() for path in _texts_of(source)] if arm.reads_text else [],
         tokenizer=[tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer] if tokenizer else [],
+        tokens=to_json(arm.tokens),
         encodings={name: [path] if path else [] for name, path in sources.items()},
         trained_tasks=arm.task_sources(arm.trained_tasks),
         tasks=arm.task_sources(arm.retrieval.tasks),

@@ -52,12 +52,6 @@ def settings(section):
     return lambda wildcards: to_json(section(arm_of(wildcards)) if callable(section) else section)
 
 
-def tokenizer_state(wildcards):
-    """Return the state of a local tokenizer."""
-    # Snakemake compares the set of all values: without a local tokenizer this one is there already.
-    return FILES[first_arm(wildcards)].tokenizer_state or to_json(arm_of(wildcards).tokens)
-
-
 def training_settings(wildcards):
     """Return all settings that the weights of a model depend on, as sorted JSON."""
     stage = arm_of(wildcards).train_stage(wildcards.encoding, int(wildcards.seed))

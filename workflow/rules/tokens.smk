@@ -24,7 +24,7 @@ rule tokenize_corpus:
         runtime=240,
     params:
         settings=settings(lambda arm: arm.tokens),
-        state=tokenizer_state,
+        state=lambda wildcards: FILES[first_arm(wildcards)].tokenizer_state,
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.train, ancestor=2),
     message:
@@ -55,7 +55,7 @@ rule fit_tokenizer:
         runtime=240,
     params:
         settings=settings(lambda arm: arm.tokens),
-        state=tokenizer_state,
+        state=lambda wildcards: FILES[first_arm(wildcards)].tokenizer_state,
         corpus=subpath(input.corpus, parent=True),
         folder=subpath(output.tokenizer, parent=True),
     message:
