@@ -21,7 +21,7 @@ The writes and the clock are struck by a library in C (LD_PRELOAD), which needs 
 a step reads is flipped and cut once per round.
 
 Usage, from the project's root:
-    python -m benchmarks.faults [--faults NAME ...] [--rounds N] [--seed N] [--keep]
+    python -m benchmarks.faults [--faults NAME ...] [--rounds N] [--kinds PATTERN ...] [--seed N] [--keep]
 """
 
 import argparse
@@ -86,10 +86,10 @@ READ = {
     "models/text/hope/seed0/snapshots/*.safetensors": "analyze_dynamics",
     "models/text/hope/seed0/history.parquet": "judge_claims",
     "models/text/hope/seed0/run.json": "judge_claims",
-    "analysis/text/hope/seed0/profile.parquet": "judge_claims",
-    "analysis/text/hope/seed0/activation.parquet": "judge_claims",
+    "analysis/text/hope/seed0/profile.parquet": "draw_figures",
+    "analysis/text/hope/seed0/activation.parquet": "draw_figures",
     "analysis/text/hope/seed0/components.parquet": "judge_claims",
-    "analysis/text/hope/seed0/dynamics.parquet": "judge_claims",
+    "analysis/text/hope/seed0/dynamics.parquet": "draw_figures",
     "analysis/text/hope/seed0/intervention.parquet": "judge_claims",
     "analysis/text/hope/seed0/divergence.parquet": "draw_figures",
     "analysis/text/hope/seed0/ushape.parquet": "draw_figures",
@@ -100,7 +100,6 @@ READ = {
     "evaluation/text/hope/seed0/context.parquet": "judge_claims",
     "evaluation/text/hope/seed0/retrieval.parquet": "judge_claims",
     "evaluation/text/hope/seed0/retrieval.json": "write_report",
-    "tables/endpoints.parquet": "draw_figures",
     "tables/comparisons.parquet": "draw_figures",
     "claims.json": "draw_figures",
     "study.json": "write_report",
@@ -347,6 +346,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=FAULTS)
     parser.add_argument("--rounds", type=int, default=1, help="strikes of a fault, and rounds over the kinds of files")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=READ, default=list(READ), metavar="PATTERN", help="kinds of files"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", action="store_true", help="write benchmarks/results/faults-<name>.json")
     options = parser.parse_args()
@@ -362,7 +364,7 @@ def main() -> None:
         print(f"undisturbed: {duration:.0f} s, {len(wanted)} files", flush=True)
         for fault in options.faults:
             tries: list[Try] = []
-            left = (list(READ) if fault in ("flip", "cut") else [""]) * options.rounds
+            left = (options.kinds if fault in ("flip", "cut") else [""]) * options.rounds
             while left:
                 place = Path(work) / f"{fault}-{len(tries)}"
                 copy = Copy(place, shim, whole if left[0] else None)
