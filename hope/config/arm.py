@@ -204,7 +204,10 @@ class Arm(Section):
         Raises:
             ValueError: it does.
         """
-        if name in NAMES and self.encoding(name).family != _built_in(name).family:
+        family = self.encoding(name).family
+        # Frequencies found in a model of this family keep its name.
+        given = family in FAMILIES and FAMILIES[family].given
+        if name in NAMES and family != _built_in(name).family and not given:
             raise ValueError(
                 f"definitions.{name}.family: a built-in encoding has this name, and its family is "
                 f"'{_built_in(name).family}'; keep that, or choose another name"
