@@ -308,7 +308,8 @@ def damage(copy: Copy, fault: str, pattern: str, wanted: dict[str, str], draw: r
     process.wait(900)
     _note(result, copy, process.returncode)
     if process.returncode:
-        lines = [line for log in (copy.results / "logs").rglob("*.log") for line in log.read_text().splitlines()]
+        logs = [copy.root / "output.txt", *(copy.results / "logs").rglob("*.log")]
+        lines = [line for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
         error = next((line for line in lines if line.startswith("hope: error: ") and path.name in line), "")
         result.struck[0] += f" ({error.removeprefix('hope: error: ') or 'NOT named'})"
         _follow(copy, path, error)
