@@ -206,7 +206,9 @@ def disturb(copy: Copy, fault: str, wanted: dict[str, str], strikes: int, durati
         started = time.monotonic()
         process = copy.start(address_space=limit)
         try:
-            while len(result.struck) < strikes and _waited(process, draw.uniform(*MOMENTS) * duration):
+            while (
+                limit is None and len(result.struck) < strikes and _waited(process, draw.uniform(*MOMENTS) * duration)
+            ):
                 result.struck.append(f"{time.monotonic() - started:.0f} s{STRIKES[result.fault](copy, process, draw)}")
                 if result.fault in LASTING:
                     break
