@@ -126,6 +126,7 @@ class Try:
         runs: how many runs of the command it took to complete, the disturbed ones included.
         different: results that are not the undisturbed ones.
         unnamed: the last lines of failed runs that had a traceback or no line.
+        failed: the last lines of the last run, if it failed.
     """
 
     fault: str
@@ -133,6 +134,7 @@ class Try:
     runs: int = 0
     different: list[str] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
+    failed: str = ""
 
 
 class Copy:
@@ -340,6 +342,7 @@ def _note(result: Try, copy: Copy, status: int) -> None:
     """Note how a run ended."""
     result.runs += 1
     text = copy.output()
+    result.failed = text.strip()[-400:] if status else ""
     if status and not result.fault.startswith("kill") and ("Traceback" in text or not text.strip()):
         result.unnamed.append(text.strip()[-400:])
 
@@ -381,15 +384,18 @@ def main() -> None:
                 print(f"{fault} {'; '.join(result.struck)}: {result.runs} runs, {verdict}", flush=True)
                 for text in result.unnamed:
                     print(f"not named: {text!r}", flush=True)
+                if result.failed:
+                    print(f"NOT complete: {result.failed!r}", flush=True)
                 shutil.rmtree(place)
             counts = {
                 "strikes": sum(len(each.struck) for each in tries),
                 "studies": len(tries),
+                "complete": sum(not each.failed for each in tries),
                 "equal": sum(not each.different for each in tries),
                 "runs": sum(each.runs for each in tries),
                 "unnamed": sum(len(each.unnamed) for each in tries),
             }
-            met = counts["equal"] == counts["studies"] and not counts["unnamed"]
+            met = counts["complete"] == counts["equal"] == counts["studies"] and not counts["unnamed"]
             goal = "after every strike the study completes, equal to the undisturbed one; failures are lines"
             figures = {"fault": fault, "goal": goal, "met": met, **counts, "seconds_undisturbed": round(duration)}
             report("faults", figures, [], options.keep, f"faults-{fault}")
