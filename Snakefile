@@ -24,5 +24,8 @@ rule all:
     default_target: True
     input:
         report=PATHS.report / "index.html",
+        # Asked for by name: else a page that was deleted after the report was written would not be made again.
+        figures=rules.draw_figures.output,
+        notebooks=rules.write_report.input.notebooks,
         lengths=LENGTHS,
         tracking=PATHS.tracking / "synced",

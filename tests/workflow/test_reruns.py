@@ -153,6 +153,13 @@ def test_a_lost_tracking_store_is_made_again_and_nothing_else(finished: Project)
     assert finished.planned() == {"initialise_tracking": 1, "sync_tracking": 1}
 
 
+def test_a_lost_figure_or_notebook_is_made_again(finished: Project) -> None:
+    next(path for path in finished.results.glob("report/*.html") if path.stem != "index").unlink()
+    assert finished.planned() == {"render_notebook": 1, "sync_tracking": 1, "write_report": 1}
+    next(finished.results.glob("figures/*/*.svg")).unlink()
+    assert finished.planned()["draw_figures"] == 1
+
+
 def test_a_changed_file_of_the_corpus_makes_all_anew(project: Project) -> None:
     texts = project.root / "odd $(texts)"
     texts.mkdir()
