@@ -58,7 +58,8 @@ def prepare_corpus(settings: config.Corpus, output: Path) -> None:
         output: a folder; made if missing.
 
     Raises:
-        UserError: a source cannot be read, the corpus is empty, or it cannot be split as the settings ask.
+        UserError: a source cannot be read, a part was altered since it was read, the corpus is empty, or it cannot be
+            split as the settings ask.
     """
     (output / "corpus.json").unlink(missing_ok=True)  # An older file must not describe newer documents.
     folders = [part_folder(output, part) for part in range(settings.parts)]
@@ -72,8 +73,12 @@ def prepare_corpus(settings: config.Corpus, output: Path) -> None:
     ]
     spill = output / ".spill"
     try:
-        for index in own:
-            read_part(settings, index, folders[index])
+        for index, folder in enumerate(folders):
+            if index in own:
+                read_part(settings, index, folder)
+                continue
+            for name in (TEXTS, *PASSAGE_FILES):
+                check_unaltered(folder / name)
         _split([Part.open(folder) for folder in folders], settings, output, spill)
     except BaseException:
         for index in own:
@@ -103,8 +108,6 @@ def _split(parts: list[Part], settings: config.Corpus, output: Path, spill: Path
     record = Record()
     for part in parts:
         record.add(part.description)
-        for name in (TEXTS, *PASSAGE_FILES):
-            check_unaltered(part.folder / name)
     rows = Rows.of(parts, names)
     if not len(rows.kept):
         raise UserError(sources.no_text(record))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
-import sys
-import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hope.catalogue import is_custom
-from hope.catalogue.custom import load_class
+from hope.catalogue.custom import RAISED, load_class, own_error
 from hope.errors import UserError
 from hope.tasks.built_in import BoundTask
 from hope.tasks.task import Example, Source, Task, TaskDefinition, Vocabulary
@@ -42,8 +40,8 @@ def build_own(name: str, definition: TaskDefinition, vocabulary: Vocabulary, sou
         raise
     except ValueError as error:
         raise UserError(f"{key}.settings: {error}") from error
-    except (Exception, SystemExit) as error:
-        reason = _reason(error, kind)
+    except RAISED as error:
+        reason = own_error(error)
         raise UserError(f"{key}: {implementation} cannot be built ({reason}); mend the class, or settings") from error
     lacks = ""
     if not hasattr(task, "vocabulary"):
@@ -91,8 +89,8 @@ def draw(
         raise
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{key}: makes no example of {length} tokens ({_reason(error, kind)})") from error
+    except RAISED as error:
+        raise UserError(f"{key}: makes no example of {length} tokens ({own_error(error)})") from error
     for example in drawn:
         if wrong := _wrong(example, length, task.vocabulary.size):
             raise UserError(f"{key}: an example of {length} tokens: {wrong}")
@@ -208,12 +206,3 @@ def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     import numpy as np
 
     return np.array_equal(one, other) if one is not None and other is not None else one is other
-
-
-def _reason(error: BaseException, kind: type[Task]) -> str:
-    """Return an error's type and text, and the line of the user's file that led to it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    own = [frame for frame in frames if frame.filename == file]
-    place = (own or frames)[-1]
-    return " ".join(f"{type(error).__name__}: {error} at {place.filename}:{place.lineno}".split())
