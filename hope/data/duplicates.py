@@ -4,6 +4,7 @@ DuckDB does the joins, within a bounded memory: what does not fit goes to the di
 """
 
 import glob
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,11 @@ from hope.data.columns import column, numbers
 from hope.errors import UserError, short_reason
 
 COMMON = 20
-"""Documents above which a passage is common (a licence, an import) and joins only neighbours in their order."""
+"""Documents above which a passage is common (a licence, an import) and links only neighbours in their order."""
+
+LINKS = 16
+"""Two documents are compared if at least one in this many of the passages that they must share links them: in a large
+corpus, too many pairs of unrelated documents share a rare passage or two."""
 
 SLICE_PASSAGES = 30_000
 """Passages that are joined at once per MB of memory; the passages of a larger corpus are taken in slices by hash."""
@@ -57,9 +62,10 @@ def group_near_copies(kinds: Sequence[Passages], share: float, memory_mb: int, s
     excerpt is grouped with its source. Groups are closed over chains: with A near B and B near C, all three are one
     group.
 
-    Two documents are compared only if they share a passage that at most :data:`COMMON` documents hold, or follow one
-    another among the holders of a more common passage. So the work grows with the number of passages, not with the
-    square of the number of documents. All passages of a compared pair count, common ones too.
+    A passage links two documents if at most :data:`COMMON` documents hold it, or if they follow one another among the
+    holders of a more common one. Documents that enough passages link are compared (see :data:`LINKS`), by all of
+    their passages, common ones too. So the work grows with the number of passages, not with the square of the number
+    of documents.
 
     Args:
         kinds: passages of the same documents.
@@ -82,7 +88,8 @@ def group_near_copies(kinds: Sequence[Passages], share: float, memory_mb: int, s
         group = _connected(np.concatenate(found, axis=1), count)
         unsure = unsure[:, group[unsure[0]] != group[unsure[1]]]
         if unsure.size and kind.finer:
-            found.append(_confirmed(unsure, kind.finer(np.unique(unsure)), wanted, memory_mb, spill))
+            shared, needed = _shared(unsure, kind.finer(np.unique(unsure)), wanted, memory_mb, spill)
+            found.append(unsure[:, shared > needed])
     return _connected(np.concatenate(found, axis=1), count)
 
 
@@ -142,15 +149,10 @@ def _near_pairs(
     Returns:
         Two arrays [2, pairs].
     """
-    slices = int(np.ceil((passages.sizes * passages.rates).sum() / (memory_mb * SLICE_PASSAGES))) or 1
     with _opened(passages, memory_mb, spill, size=passages.sizes, rate=passages.rates) as connection:
-        connection.execute("CREATE TEMP TABLE found (first BIGINT, second BIGINT, rare BIGINT)")
-        connection.execute("CREATE TEMP TABLE commons (hash UBIGINT, document BIGINT)")
-        for number in range(slices):
-            connection.execute("""
-                CREATE OR REPLACE TEMP TABLE slice AS
-                SELECT hash, document FROM passages WHERE hash(hash) % $1 = $2
-                """, [slices, number])  # fmt: skip
+        connection.execute("CREATE TEMP TABLE links (first UINTEGER, second UINTEGER, links UINTEGER)")
+        for part in _slices(float(passages.sizes @ passages.rates), memory_mb):
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE slice AS FROM passages WHERE {part}")
             connection.execute("""
                 CREATE OR REPLACE TEMP TABLE held AS
                 SELECT hash, document, row_number() OVER holders AS place,
@@ -160,63 +162,66 @@ def _near_pairs(
                 WINDOW holders AS (PARTITION BY hash ORDER BY document)
                 """, [COMMON])  # fmt: skip
             connection.execute("""
-                INSERT INTO found
-                SELECT first, second, count(*) FILTER (NOT common)
+                INSERT INTO links
+                SELECT first, second, count(*)
                 FROM (
-                    SELECT a.document AS first, b.document AS second, a.common
+                    SELECT a.document AS first, b.document AS second
                     FROM held a JOIN held b ON a.hash = b.hash AND a.document < b.document
                     WHERE NOT a.common AND NOT b.common
                     UNION ALL
-                    SELECT a.document, b.document, a.common
+                    SELECT a.document, b.document
                     FROM held a JOIN held b ON a.hash = b.hash AND a.place + 1 = b.place
                     WHERE a.common AND b.common)
                 GROUP BY ALL
                 """)  # fmt: skip
-            connection.execute("INSERT INTO commons SELECT hash, document FROM held WHERE common")
-        # The error is three standard deviations of the number of shared passages in a sample. Common passages are
-        # compared only where they can reach the share.
-        found = connection.sql("""
-            WITH pairs AS (SELECT first, second, sum(rare)::BIGINT AS rare FROM found GROUP BY ALL),
-            counts AS (SELECT document, count(*) AS common FROM commons GROUP BY ALL),
-            needs AS (
-                SELECT first, second, rare, least(coalesce(c.common, 0), coalesce(d.common, 0)) AS most,
-                       $1 * least(a.size, b.size) * least(a.rate, b.rate) AS needed,
-                       CASE WHEN least(a.rate, b.rate) < 1 THEN 3 * sqrt(needed * (1 - $1)) ELSE 0 END AS error
-                FROM pairs
-                JOIN documents a ON a.document = first JOIN documents b ON b.document = second
-                LEFT JOIN counts c ON c.document = first LEFT JOIN counts d ON d.document = second
-                WHERE rare + most > needed - error),
-            shared AS (
-                SELECT first, second, count(*) AS common
-                FROM needs
-                JOIN commons a ON a.document = first JOIN commons b ON b.document = second AND b.hash = a.hash
-                WHERE rare <= needed + error
-                GROUP BY ALL)
-            SELECT first, second, (rare + coalesce(common, 0) > needed + error)::TINYINT AS sure
-            FROM needs LEFT JOIN shared USING (first, second)
-            WHERE rare + coalesce(common, 0) > needed - error
-            """, params=[wanted]).to_arrow_table()  # fmt: skip
-    pairs, sure = _pairs(found), numbers(found["sure"], "i1") == 1
-    return pairs[:, sure], pairs[:, ~sure]
+        connection.execute("DROP TABLE slice; DROP TABLE held")
+        linked = connection.sql("""
+            SELECT first::BIGINT AS first, second::BIGINT AS second
+            FROM (SELECT first, second, sum(links) AS links FROM links GROUP BY ALL)
+            JOIN documents a ON a.document = first JOIN documents b ON b.document = second
+            WHERE links * $1 >= $2 * least(a.size, b.size) * least(a.rate, b.rate)
+            """, params=[LINKS, wanted]).to_arrow_table()  # fmt: skip
+    pairs = _pairs(linked)
+    shared, needed = _shared(pairs, passages, wanted, memory_mb, spill)
+    # Three standard deviations of the number of shared passages in a sample.
+    sampled = passages.rates[pairs].min(axis=0) < 1
+    error = np.where(sampled, 3 * np.sqrt(needed * (1 - wanted)), 0)
+    sure = shared > needed + error
+    return pairs[:, sure], pairs[:, ~sure & (shared > needed - error)]
 
 
-def _confirmed(
+def _shared(
     pairs: NDArray[np.int64], passages: Passages, wanted: float, memory_mb: int, spill: Path
-) -> NDArray[np.int64]:
-    """Return those of the pairs that share more than ``wanted`` of these passages [2, pairs]."""
-    with _opened(passages, memory_mb, spill, size=passages.sizes, rate=passages.rates) as connection:
-        connection.register("pairs", _table(first=pairs[0], second=pairs[1]))
-        found = connection.sql("""
-            WITH shared AS (
-                SELECT first, second, count(*) AS shared
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return how many passages the documents of each pair share, and the number that is ``wanted`` of the shorter.
+
+    Returns:
+        Two arrays [pairs].
+    """
+    shared = np.zeros(pairs.shape[1], dtype=np.int64)
+    held = passages.sizes * passages.rates
+    with _opened(passages, memory_mb, spill) as connection:
+        connection.register("pairs", _table(pair=np.arange(len(shared)), first=pairs[0], second=pairs[1]))
+        connection.register("members", _table(document=np.unique(pairs)))
+        for part in _slices(float(held[np.unique(pairs)].sum()), memory_mb):
+            connection.execute(f"""
+                CREATE OR REPLACE TEMP TABLE slice AS
+                FROM passages WHERE {part} AND document IN (SELECT document FROM members)
+                """)  # fmt: skip
+            found = connection.sql("""
+                SELECT pair, count(*) AS shared
                 FROM pairs
-                JOIN passages a ON a.document = first JOIN passages b ON b.document = second AND b.hash = a.hash
-                GROUP BY ALL)
-            SELECT first, second
-            FROM shared JOIN documents a ON a.document = first JOIN documents b ON b.document = second
-            WHERE shared > $1 * least(a.size, b.size) * least(a.rate, b.rate)
-            """, params=[wanted]).to_arrow_table()  # fmt: skip
-    return _pairs(found)
+                JOIN slice a ON a.document = first JOIN slice b ON b.document = second AND b.hash = a.hash
+                GROUP BY ALL
+                """).to_arrow_table()  # fmt: skip
+            shared[numbers(found["pair"], "<i8")] += numbers(found["shared"], "<i8")
+    return shared, wanted * passages.sizes[pairs].min(axis=0) * passages.rates[pairs].min(axis=0)
+
+
+def _slices(passages: float, memory_mb: int) -> list[str]:
+    """Return conditions that each take a slice of so many passages by their hash, as large as the memory allows."""
+    count = max(1, math.ceil(passages / (memory_mb * SLICE_PASSAGES)))
+    return [f"hash(hash) % {count} = {number}" for number in range(count)]
 
 
 def _pairs(found: pa.Table) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.near_copies import SCRIPTS, measure
+from hope.data import duplicates
 from hope.data.duplicates import COMMON, Passages, group_near_copies, shared_with_training
 from hope.data.parts import write_passages
 from hope.errors import UserError
@@ -62,6 +63,20 @@ def test_common_passages_join_copies_but_a_shared_licence_joins_nothing(tmp_path
     # Neighbours by the licence share 5 of 20 passages, exactly the share; every second document shares 5 more.
     halves = [document | licence | set(range(80_000 + index % 2, 80_010, 2)) for index, document in enumerate(own)]
     assert groups_of(halves, 0.25, tmp_path) == [0, 1] * (len(own) // 2)
+
+
+def test_a_passage_by_chance_makes_nobody_compare_two_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared, shared = [], duplicates._shared
+    monkeypatch.setattr(duplicates, "_shared", lambda pairs, *rest: (compared.append(pairs), shared(pairs, *rest))[1])
+    documents = [set(range(100 * index, 100 * index + 100)) for index in range(30)]
+    for one, other in itertools.combinations(range(30), 2):
+        documents[one] |= {10_000 + 30 * one + other}
+        documents[other] |= {10_000 + 30 * one + other}
+    documents += [set(range(60)) | set(range(20_000, 20_040))]  # of the first one
+    assert groups_of(documents, 0.4, tmp_path) == [*range(30), 0]
+    assert [pairs.tolist() for pairs in compared] == [[[0], [30]]]
 
 
 def test_slices_of_the_passages_join_the_same_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +159,7 @@ def test_memory_and_disk_that_do_not_suffice_are_one_line(tmp_path: Path, monkey
     with pytest.raises(UserError, match=r"^corpus\.memory_mb: too little[^\n]*raise it$"):
         group_near_copies([passages], 0.5, 1, tmp_path)
     group_near_copies([passages], 0.5, 250, tmp_path)
-    assert asked == [1, 2]
+    assert asked[0] == 1 and set(asked[1:]) == {2}
     (tmp_path / "passages.parquet").unlink()
     with pytest.raises(UserError, match=rf"^{tmp_path.parent}: cannot be used[^\n]*free some disk space$"):
         group_near_copies([passages], 0.5, 250, tmp_path)
