@@ -152,7 +152,7 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]
         UserError: the tokenizer's own vocabulary yields a special token for plain text.
     """
     encoded = token_ids(tokenizer, texts)
-    reserved = [tokenizer.token_to_id(token) for token in SPECIAL.values()]
+    reserved = np.array([tokenizer.token_to_id(token) for token in SPECIAL.values()])
     if any(np.isin(ids, reserved).any() for ids in encoded):
         raise UserError(
             f"tokens.pretrained: this tokenizer encodes plain text as one of {', '.join(SPECIAL.values())}, which must "
