@@ -121,12 +121,19 @@ def test_what_a_resumed_training_had_done_says_nothing_about_the_speed(
 
 
 def test_the_verdicts_are_a_table(tmp_path: Path) -> None:
-    claim = {"id": "1", "title": "U-shape", "verdict": "supported", "estimate": 0.5, "low": 0.25, "high": 0.75}
-    (tmp_path / "claims.json").write_text(json.dumps({"claims": [{**claim, "unit": "nats"}]}))
-    assert verdict_lines(tmp_path / "claims.json") == [
-        "claim           verdict    effect",
-        "1      U-shape  supported  +0.500 [0.250, 0.750] nats",
+    part = {"id": "at", "estimate": 0.5, "low": 0.25, "high": 0.75, "unit": "nats", "holm_p": 0.062}
+    part |= {"direction": "higher", "smallest_effect": 0.1, "margin": None}
+    claim = {"id": "1", "title": "U-shape", "verdict": "inconclusive", "numbers_of": "at", "parts": [part]}
+    content = {"claims": [claim], "correction": {"method": "Holm", "endpoints": 18}}
+    (tmp_path / "claims.json").write_text(json.dumps(content))
+    lines = verdict_lines(tmp_path / "claims.json")
+    assert lines == [
+        "claim           verdict       effect",
+        "1      U-shape  inconclusive  +0.500 [0.250, 0.750]",
+        "       nats; asks for +0.1 or more; p 0.062",
+        "Verdicts and p include Holm's correction over 18 endpoints; intervals do not.",
     ]
+    assert max(map(len, lines)) <= 80
     assert len(verdict_lines(tmp_path / "none.json")) == 1
 
 

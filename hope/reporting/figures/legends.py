@@ -80,13 +80,16 @@ def name_lines(figure: Figure, panels: Sequence[Axes], few: int = FEW) -> None:
         add_legend(figure)
         return
     names = {str(line.get_label()) for axes in panels for line in _named(axes)}
-    figure.set_figwidth(figure.get_figwidth() + max(_COLUMN, 0.9 + max(_width(figure, name) for name in names)))
+    room = 0.9 + max(_width(figure, name) for name in names)
+    figure.set_figwidth(figure.get_figwidth() + max(_COLUMN, room))
     heights = _heights(figure, panels)
     if (missing := most * _LINE - min(heights)) > 0:
         figure.set_figheight(figure.get_figheight() + missing * len(panels))
         heights = _heights(figure, panels)
     for axes, height in zip(panels, heights, strict=True):
         _name_ends(axes, _LINE / height)
+    if room > _COLUMN:  # names stand at shares of a panel's width, which itself depends on their width
+        figure.draw_without_rendering()
 
 
 def _inches(figure: Figure, drawn: Artist) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from hope.catalogue import FAMILIES
-from hope.reporting.figures.legends import FEW, add_legend, name_lines, spread
+from hope.reporting.figures.legends import FEW, add_legend, broken, name_lines, spread
 from hope.reporting.figures.style import encoding_styles, new_figure, paper_style
 
 NAMES = [f"{name} (1 seed)" for name in FAMILIES if name != "rotary"]
@@ -67,11 +67,41 @@ def test_many_lines_are_named_at_their_ends() -> None:
     assert upwards == sorted(upwards)
 
 
+def test_a_long_name_at_the_end_of_a_line_is_within_the_picture() -> None:
+    with paper_style():
+        figure = drawn(FEW + 1)
+        figure.axes[0].get_lines()[2].set_label("a_very_long_name_of_an_encoding_that_goes_on_and_on_and_on")
+        name_lines(figure, figure.axes)
+        found = boxes(figure, figure.axes[0].texts)
+    assert (found[:, 2] <= figure.bbox.width).all()
+
+
 def test_few_lines_have_a_legend() -> None:
     with paper_style():
         figure = drawn(4)
         name_lines(figure, figure.axes)
     assert len(figure.legends) == 1 and not figure.axes[0].texts
+
+
+@pytest.mark.parametrize("count", [2, FEW, 16])
+def test_a_long_name_takes_no_room_from_the_panels(count: int) -> None:
+    def panel(name: str) -> tuple[float, float]:
+        figure = drawn(count, panels=2)
+        for axes in figure.axes:
+            axes.get_lines()[-1].set_label(name)
+        add_legend(figure)
+        figure.draw_without_rendering()
+        extent = figure.axes[0].get_window_extent()
+        return extent.width, extent.height
+
+    with paper_style():
+        short, long = panel("none"), panel("a_very_long_name_of_an_encoding_that_goes_on = " + "x" * 50)
+    assert np.array(long) == pytest.approx(short, rel=0.12)
+
+
+def test_a_name_is_broken_where_it_can_be() -> None:
+    assert broken("rope_base_100k_long_run = rope_base_100k", 24) == "rope_base_100k_long_run\n= rope_base_100k"
+    assert broken("x" * 10, 4) == "xxxx\nxxxx\nxx" and broken("rope", 4) == "rope"
 
 
 @given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=20), st.floats(0.001, 0.2))
