@@ -22,7 +22,7 @@ from hope.errors import UserError, short_reason
 COMMON = 20
 """Documents above which a passage is common (a licence, an import) and links only neighbours in their order."""
 
-LINKS = 16
+LINKS = 32
 """Two documents are compared if at least one in this many of the passages that they must share links them: in a large
 corpus, too many pairs of unrelated documents share a rare passage or two."""
 

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
-from hope.config import Arm
+from hope.config import Arm, TextSource
+from hope.data.sources.files import PACKED, find_files
+from hope.errors import UserError
 
 BYTES_PER_TOKEN = 4.3
 """Bytes of text per token: English with GPT-2's tokenizer. A small vocabulary and other scripts have fewer."""
 
 DOCUMENT_BYTES = 4_300.0
 """Bytes of a document of web text, as in FineWeb-Edu."""
+
+COMPRESSED = 3.0
+"""Bytes of text per byte of a compressed file."""
 
 SPEED = 1.2e6
 """Bytes of text per second that one core prepares, all stages together (``python -m benchmarks.data``)."""
@@ -48,16 +53,14 @@ class Preparation:
 def preparation(arm: Arm) -> Preparation | None:
     """Return what preparing the text of an arm takes; None for an arm that reads no text.
 
-    The size of a hub dataset follows from its number of documents. Other corpora are taken to be as large as a
-    training that sees every token once.
+    A corpus of which a source's size is not known is taken to be as large as a training that sees every token once.
     """
     if not arm.reads_text:
         return None
     corpus = arm.corpus
-    hub = all(source.source == "hub" for source in corpus.sources.values())
-    documents = float(sum(source.hub.documents for source in corpus.sources.values())) if hub else 0.0
-    text = documents * DOCUMENT_BYTES or arm.training.tokens * BYTES_PER_TOKEN
-    documents = documents or text / DOCUMENT_BYTES
+    sizes = [_size(source) for source in corpus.sources.values()]
+    text = sum(sizes) if all(sizes) else arm.training.tokens * BYTES_PER_TOKEN
+    documents = text / DOCUMENT_BYTES
     needed = MEMORY + MEMORY_OF_DOCUMENT * documents + corpus.memory_mb * 1e6 / 2
     return Preparation(
         text=text,
@@ -68,3 +71,16 @@ def preparation(arm: Arm) -> Preparation | None:
         core_hours=text / SPEED / 3600,
         jobs=corpus.parts if corpus.shards > 1 else 1,
     )
+
+
+def _size(source: TextSource) -> float:
+    """Return the bytes of a source's text, from the number of documents or the files; 0 if neither is known."""
+    if source.source == "hub":
+        return source.hub.documents * DOCUMENT_BYTES
+    if source.source != "files":
+        return 0.0
+    try:
+        paths = [path for path, _ in find_files(source.files.paths)[0]]
+    except UserError:
+        return 0.0  # A study may be planned before its text is here.
+    return sum(path.stat().st_size * (COMPRESSED if path.suffix in (*PACKED, ".parquet") else 1.0) for path in paths)

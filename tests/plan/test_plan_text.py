@@ -41,7 +41,7 @@ def test_every_preset_is_planned(preset: Path, monkeypatch: pytest.MonkeyPatch, 
             assert sum(parts) == pytest.approx(total, abs=0.04)
 
 
-def test_the_preparation_of_the_text_follows_from_the_number_of_documents(tiny_files: Path) -> None:
+def test_the_preparation_of_the_text_follows_from_its_size(tiny_files: Path) -> None:
     hub = {"source": "hub", "hub": {"dataset": "a/b", "revision": "0" * 40, "documents": 10_000_000}, "shards": 50}
     arm = tiny_arm(tiny_files, corpus=hub)
     text = estimate_plan("a study", arm, PlanOptions()).preparation
@@ -52,8 +52,11 @@ def test_the_preparation_of_the_text_follows_from_the_number_of_documents(tiny_f
     for shards, jobs in ((1, 1), (2, 6)):
         mixed = estimate_plan("a study", tiny_arm(tiny_files, corpus=mixture | {"shards": shards}), PlanOptions())
         assert mixed.preparation is not None and mixed.preparation.jobs == jobs
-    few = estimate_plan("a study", tiny_arm(tiny_files), PlanOptions())
-    assert few.preparation is not None and few.preparation.memory == 2e9
+    few = estimate_plan("a study", tiny_arm(tiny_files), PlanOptions()).preparation
+    assert few is not None and few.memory == 2e9
+    assert few.text == sum(path.stat().st_size for path in tiny_files.iterdir())
+    away = tiny_arm(tiny_files, corpus={"files": {"paths": ["not/here/yet"]}})
+    assert estimate_plan("a study", away, PlanOptions()).preparation.text == away.training.tokens * 4.3  # type: ignore[union-attr]
     assert "processor hours to prepare" in plan_text(arm, estimate_plan("a study", arm, PlanOptions()))
 
 
