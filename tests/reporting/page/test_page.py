@@ -9,6 +9,8 @@ import pytest
 from pandas import read_csv
 
 from hope import words
+from hope.config import Report, Tracking, parse_study
+from hope.config.default import default_study
 from hope.errors import UserError
 from hope.files import read_json, write_json
 from hope.paths import StudyPaths, cost_file
@@ -17,10 +19,11 @@ from hope.reporting.figures.declaration import study_figures
 from hope.reporting.figures.draw import draw_one
 from hope.reporting.page.claims import answer
 from hope.reporting.page.records import STAGES, Records, reference_corpus
-from hope.reporting.page.write import write_report
+from hope.reporting.page.write import _is_default, write_report
 from hope.reporting.study_tables import StudyTables
 from hope.tracking.provenance import code_digest
 from tests.reporting.finished import ROOT, judged
+from tests.reporting.make_study import settings
 from tests.reporting.pages import Page, broken_joins
 
 
@@ -285,3 +288,11 @@ def test_thresholds_say_which_side_counts() -> None:
     assert effects.threshold({"direction": "higher", "smallest_effect": 0.05}) == "asks for +0.05 or more"
     assert effects.threshold({"direction": "lower", "margin": 0.01}) == "allows +0.01"
     assert effects.threshold({"direction": "equal", "margin": 0.02}) == "allows ±0.02"
+
+
+def test_only_the_default_study_is_made_again_without_a_config() -> None:
+    default = default_study()
+    assert _is_default(parse_study(default.model_dump(mode="json", by_alias=True), "study.json"))
+    assert _is_default(default.model_copy(update={"tracking": Tracking(live=False)}))
+    assert not _is_default(settings({"rope": 1}, study=default.study))
+    assert not _is_default(default.model_copy(update={"report": Report(confidence=0.9)}))
