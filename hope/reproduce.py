@@ -23,8 +23,9 @@ from hope.errors import UserError
 from hope.files import exclusive_lock, read_json
 from hope.paths import StudyPaths
 from hope.progress import FAILED, TRAIN, Progress, growing_trainings
+from hope.reporting.effects import threshold
 from hope.study_files import check_study
-from hope.words import duration, interval, signed, table
+from hope.words import duration, interval, p_value, plural, signed, table
 
 SNAKEMAKE = Path(".snakemake")
 HEARTBEAT_SECONDS = 10.0
@@ -313,11 +314,18 @@ def _conclude(paths: StudyPaths, configs: list[str], again: str) -> int:
 
 
 def verdict_lines(claims: Path) -> list[str]:
-    """Return a table of the verdicts in ``claims.json``: one line per claim, with its effect."""
-    rows = [("claim", "", "verdict", "effect")]
+    """Return a table of the verdicts in ``claims.json``: two lines per claim, with its effect and what it asks for."""
+    rows, beside, below = [("claim", "", "verdict", "effect")], [], []
     with suppress(UserError):
-        for claim in read_json(claims)["claims"]:
-            value, unit = claim["estimate"], claim.get("unit") or ""
-            effect = f"{signed(value)} {interval(claim['low'], claim['high'], value)}".strip()
-            rows.append((claim["id"], claim["title"], claim["verdict"], "–" if value is None else f"{effect} {unit}"))
-    return table(rows, left=range(4))
+        judged = read_json(claims)
+        for claim in judged["claims"]:
+            shown = next(part for part in claim["parts"] if part["id"] == claim["numbers_of"])
+            effect = f"{signed(shown['estimate'])} {interval(shown['low'], shown['high'], shown['estimate'])}".strip()
+            rows.append((claim["id"], claim["title"], claim["verdict"], effect))
+            p = "" if shown["holm_p"] is None else f"p {p_value(shown['holm_p'])}"
+            beside.append("; ".join(filter(None, [shown["unit"], threshold(shown), p])))
+        endpoints = plural(judged["correction"]["endpoints"], "endpoint")
+        below = [f"Verdicts and p include Holm's correction over {endpoints}; intervals do not."]
+    head, *lines = table(rows, left=range(4))
+    margin = " " * (2 + max(len(row[0]) for row in rows))
+    return [head, *(text for line, other in zip(lines, beside, strict=True) for text in (line, margin + other)), *below]

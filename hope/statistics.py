@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 Alternative = Literal["two-sided", "greater", "less"]
 SMALLEST_TAIL = 1e-100
 """A p value below twice this is given as 0."""
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
+"""A spread up to this share of the largest number counts as none: rounding makes as much of equal values."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,14 @@ class Estimate:
         return self.seeds > 1
 
     @property
+    def noise_known(self) -> bool:
+        """Whether it has an interval: several seeds, and cells that differ.
+
+        Models that answer every prompt alike, for example at their ceiling, may differ on other prompts.
+        """
+        return self.decides and self.variance > 0
+
+    @property
     def variance(self) -> float:
         """Variance of the mean; NaN for a single cell."""
         return float(self.noise.variance)
@@ -174,11 +184,12 @@ class Estimate:
         return float(special.nctdtrinc(df, 1 - power, critical)) * self.error
 
 
-def crossed_mean(values: ArrayLike) -> Estimate:
+def crossed_mean(values: ArrayLike, largest: float = 0.0) -> Estimate:
     """Return the mean of a matrix ``[seeds, units]`` with its crossed random-effects variance.
 
     Args:
         values: one number per seed and unit, every cell filled.
+        largest: the largest absolute number that they were computed from, if it is larger than theirs.
 
     Raises:
         ValueError: the matrix is empty, not two-dimensional, or holds a value that is not finite.
@@ -188,7 +199,7 @@ def crossed_mean(values: ArrayLike) -> Estimate:
         raise ValueError(f"expected a filled matrix of seeds x units, not shape {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise ValueError("a value is not finite: drop the units that lack one first")
-    mean, noise = crossed_moments(matrix)
+    mean, noise = crossed_moments(matrix, largest)
     return Estimate(float(mean), noise)
 
 
@@ -201,13 +212,16 @@ def crossed_difference(treatment: ArrayLike, baseline: ArrayLike) -> Estimate:
     above, below = np.asarray(treatment, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if above.shape != below.shape:
         raise ValueError(f"shapes {above.shape} and {below.shape} differ: pair seeds and units first")
-    return crossed_mean(above - below)
+    largest = max(float(np.abs(side).max(initial=0.0)) for side in (above, below))
+    return crossed_mean(above - below, largest)
 
 
-def crossed_moments(values: Array) -> tuple[Array, Noise]:
+def crossed_moments(values: Array, largest: float = 0.0) -> tuple[Array, Noise]:
     """Return the means ``[...]`` of matrices ``[..., seeds, units]``, and their noise.
 
-    With one seed or one unit it is the variance of the other factor alone; with one of each, NaN.
+    With one seed or one unit it is the variance of the other factor alone; with one of each, NaN. A mean square that
+    rounding could have made (:data:`ROUNDING`) is 0, so that equal cells have no variance at any shape; ``largest`` is
+    that of :func:`crossed_mean`.
     """
     seeds, units = values.shape[-2:]
     cells = seeds * units
@@ -217,14 +231,20 @@ def crossed_moments(values: Array) -> tuple[Array, Noise]:
         unknown = np.full_like(mean, np.nan)
         return mean, Noise(unknown, unknown, unknown, seeds, units)
     square_seed, square_unit, square_rest = (np.zeros_like(mean) for _ in range(3))
+    least = (ROUNDING * np.maximum(np.abs(values).max(axis=(-2, -1)), largest)) ** 2
     if seeds > 1:
-        square_seed = units * of_seed.var(axis=-1, ddof=1)
+        square_seed = units * _beyond(of_seed.var(axis=-1, ddof=1), least)
     if units > 1:
-        square_unit = seeds * of_unit.var(axis=-1, ddof=1)
+        square_unit = seeds * _beyond(of_unit.var(axis=-1, ddof=1), least)
     if seeds > 1 and units > 1:
         residual = values - of_seed[..., :, None] - of_unit[..., None, :] + mean[..., None, None]
-        square_rest = (residual**2).sum(axis=(-2, -1)) / ((seeds - 1) * (units - 1))
+        square_rest = _beyond((residual**2).sum(axis=(-2, -1)) / ((seeds - 1) * (units - 1)), least)
     return mean, Noise(square_seed / cells, square_unit / cells, square_rest / cells, seeds, units)
+
+
+def _beyond(variance: Array, least: Array) -> Array:
+    """Return the variance, or 0 where it is at most ``least``."""
+    return np.where(variance > least, variance, 0.0)
 
 
 def equivalence(estimate: Estimate, margin: float) -> float:

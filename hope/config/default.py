@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from hope.config.arm import Arm, Seeds
 from hope.config.measures import Extrapolation, Retrieval
-from hope.config.study import COMPLETE, FORMAT_KEY, Study
+from hope.config.study import COMPLETE, FORMAT_KEY, Study, resolve
 from hope.config.training import Model, Training
 from hope.section import Section
 
@@ -103,6 +103,11 @@ def default_yaml() -> str:
             *(_paragraph(_field(of_study[name], name, value, depth=0, all_keys=True)) for name, value in rest.items()),
         ]
     )
+
+
+def default_study() -> Study:
+    """Return the study that ``config.yaml`` describes, as it is without changes."""
+    return resolve([("config.yaml", yaml.safe_load(default_yaml()))])
 
 
 def _arms() -> list[str]:

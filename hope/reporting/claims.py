@@ -11,7 +11,16 @@ from hope.measures import known
 from hope.reporting.claims_check import absent, check_claims
 from hope.reporting.claims_file import Claim, Part, Side, UnmeasuredPart, load_claims
 from hope.reporting.comparisons import Compared, comparisons
-from hope.reporting.estimates import Cell, Difference, Observations, by_arm, in_familiar_units
+from hope.reporting.estimates import (
+    Cell,
+    Difference,
+    Observations,
+    by_arm,
+    detectable_within,
+    difference_bounds,
+    in_familiar_units,
+    interval_within,
+)
 from hope.reporting.figures.declaration import declared_figures
 from hope.reporting.judged import JudgedClaim, JudgedPart, Numbers
 from hope.reporting.study_tables import ArmTables, StudyTables, read_table
@@ -131,14 +140,16 @@ def _numbers(part: Part, difference: Difference, confidence: float) -> dict[str,
     if part.kind == "exact":
         return numbers
     numbers |= {"seeds": estimate.seeds, "units": estimate.units}
-    if estimate.decides:
-        low, high = estimate.interval(confidence)
-        detectable = estimate.detectable(confidence)
+    measure = known(part.treatment.endpoint)
+    if estimate.noise_known:
+        bounds = difference_bounds(measure)
+        low, high = interval_within(estimate, confidence, bounds)
+        detectable = detectable_within(estimate, confidence, bounds)
         numbers |= {"low": low, "high": high, "df": estimate.df(confidence), "detectable": detectable}
         numbers["noise"] = {key: float(getattr(estimate.noise, key)) for key in ("of_seeds", "of_units", "of_rest")}
         if part.kind == "non_inferiority":
             numbers["equivalence"] = _equivalence(estimate, part.margin or 0.0, confidence)
-    return numbers | in_familiar_units(known(part.treatment.endpoint), numbers)
+    return numbers | in_familiar_units(measure, numbers)
 
 
 def _equivalence(estimate: Estimate, margin: float, confidence: float) -> dict[str, Any]:

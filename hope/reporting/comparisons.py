@@ -8,7 +8,15 @@ from typing import Any
 import pandas as pd
 
 from hope.measures import KEYS, Endpoint, known
-from hope.reporting.estimates import SCALED, Cell, Observations, in_familiar_units, interval_columns
+from hope.reporting.estimates import (
+    SCALED,
+    Cell,
+    Observations,
+    detectable_within,
+    difference_bounds,
+    in_familiar_units,
+    interval_columns,
+)
 from hope.reporting.study_tables import ArmTables, StudyTables
 from hope.reporting.summaries import baseline_of
 from hope.statistics import holm
@@ -81,11 +89,10 @@ def _row(
     if difference is None:
         return None
     estimate = difference.estimate
-    # Models that answer every prompt alike, for example at their ceiling, may differ on other prompts.
-    known_noise = estimate.decides and estimate.variance > 0
-    numbers = interval_columns(estimate, confidence)
-    numbers["detectable"] = estimate.detectable(confidence)
-    if not known_noise:
+    bounds = difference_bounds(measure)
+    numbers = interval_columns(estimate, confidence, bounds)
+    numbers["detectable"] = detectable_within(estimate, confidence, bounds)
+    if not estimate.noise_known:
         numbers |= dict.fromkeys(("low", "high", "df", "detectable"), math.nan)
     return {
         "family": "exploratory",
@@ -97,7 +104,7 @@ def _row(
         "scale": measure.scale,
         **dict.fromkeys(FAMILIAR, math.nan),
         **in_familiar_units(measure, numbers),
-        "p": estimate.p_value() if known_noise else math.nan,
+        "p": estimate.p_value() if estimate.noise_known else math.nan,
         "holm_p": math.nan,
         "tests": 0,
     }

@@ -1,5 +1,6 @@
 """The effects that a study could detect, before it runs: from its seeds and the noise of the default study."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from hope import words
 from hope.config import Study
 from hope.files import read_json
 from hope.measures import KEYS
+from hope.measures import known as measure_of
 from hope.reporting.claims_check import shared_seeds
 from hope.reporting.claims_file import ClaimsFile, Part, Side
+from hope.reporting.estimates import detectable_within, difference_bounds
 from hope.statistics import Estimate, Noise
 
 NOISE = Path(hope.__file__).resolve().parents[1] / "docs" / "noise.json"
@@ -56,10 +59,13 @@ def seen_effects(stated: ClaimsFile, study: Study, known: Path = NOISE) -> Itera
             if entry is None or seeds < 2:
                 continue
             reference = Noise(entry["of_seeds"], entry["of_units"], entry["of_rest"], entry["seeds"], entry["units"])
-            effect = Estimate(0.0, reference.of(seeds, entry["units"])).detectable(study.report.confidence)
+            estimate = Estimate(0.0, reference.of(seeds, entry["units"]))
+            bounds = difference_bounds(measure_of(part.treatment.endpoint))
+            effect = detectable_within(estimate, study.report.confidence, bounds)
+            seen = "no possible effect" if math.isnan(effect) else f"{words.number(effect)} {part.unit}"
             bar = part.margin or part.smallest_effect
             yield (
-                f"claim {claim.id}, part {part.id}: {seeds} seeds could see {words.number(effect)} {part.unit} "
+                f"claim {claim.id}, part {part.id}: {seeds} seeds could see {seen} "
                 f"({'allowed are' if part.margin else 'it asks for'} {bar:g})"
             )
 

@@ -16,6 +16,8 @@ from hope.statistics import Estimate, crossed_difference, crossed_mean
 
 COLUMNS = ["arm", *KEYS, "encoding", "seed", "unit", "value"]
 """Columns of ``endpoints.parquet``."""
+SHARE = (0.0, 1.0)
+"""The possible shares of tokens, prompts or attention."""
 SCALED = {"estimate": "", "low": "_low", "high": "_high", "detectable": "_detectable"}
 """Numbers that are also shown in percent of perplexity or in points, and the ending of their names there."""
 
@@ -61,15 +63,15 @@ def summarize(
         if subtract is not None:
             if cell not in subtract:
                 continue
-            above, below = paired(matrix, subtract[cell])
-            matrix = above - below
+            matrix, below = paired(matrix, subtract[cell])
         if not matrix.empty:
-            columns = interval_columns(crossed_mean(matrix.to_numpy()), confidence)
-            rows.append({**dict(zip(by, cell, strict=True)), **columns})
+            own = matrix.to_numpy()
+            mean = crossed_mean(own) if subtract is None else crossed_difference(own, below.to_numpy())
+            rows.append({**dict(zip(by, cell, strict=True)), **interval_columns(mean, confidence)})
     return pd.DataFrame(rows, columns=[*by, "estimate", "low", "high", "seeds", "units"])
 
 
-def interval_columns(estimate: Estimate, confidence: float, share: bool = False) -> dict:
+def interval_columns(estimate: Estimate, confidence: float, bounds: tuple[float, float] | None = None) -> dict:
     """Return the columns of an estimate; the interval is NaN for a single seed.
 
     The spread between documents of one seed does not show how another seed would differ.
@@ -77,13 +79,11 @@ def interval_columns(estimate: Estimate, confidence: float, share: bool = False)
     Args:
         estimate: the estimate.
         confidence: of the interval.
-        share: whether it is a share of tokens or prompts: its interval is cut to 0 and 1, and left out where all
-            observations are equal, because a model at its ceiling may still fail on other prompts.
+        bounds: the possible values of a bounded measure, such as :data:`SHARE`: its interval is cut to them, and left
+            out where all observations are equal, because a model at its ceiling may still fail on other prompts.
     """
-    low, high = estimate.interval(confidence)
-    if share:
-        low, high = max(0.0, low), min(1.0, high)
-    known = estimate.decides and not (share and estimate.variance == 0)
+    low, high = interval_within(estimate, confidence, bounds)
+    known = estimate.decides if bounds is None else estimate.noise_known
     return {
         "estimate": estimate.mean,
         "low": low if known else math.nan,
@@ -92,6 +92,23 @@ def interval_columns(estimate: Estimate, confidence: float, share: bool = False)
         "seeds": estimate.seeds,
         "units": estimate.units,
     }
+
+
+def interval_within(estimate: Estimate, confidence: float, bounds: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the interval of an estimate, cut to the possible values if there are ``bounds``."""
+    low, high = estimate.interval(confidence)
+    return (low, high) if bounds is None else (max(bounds[0], low), min(bounds[1], high))
+
+
+def difference_bounds(measure: Measure) -> tuple[float, float] | None:
+    """Return the possible differences of a measure; None if any number is."""
+    return (-1.0, 1.0) if measure.points else None
+
+
+def detectable_within(estimate: Estimate, confidence: float, bounds: tuple[float, float] | None) -> float:
+    """Return the smallest detectable effect; NaN where no possible effect is as large."""
+    effect = estimate.detectable(confidence)
+    return effect if bounds is None or effect <= bounds[1] else math.nan
 
 
 class Cell(NamedTuple):

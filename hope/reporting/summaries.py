@@ -13,7 +13,7 @@ from hope.errors import UserError
 from hope.files import read_json, whole_file
 from hope.measures import MEASURES, QUALIFIERS, Endpoint, known
 from hope.paths import RunPaths, StudyPaths
-from hope.reporting.estimates import Cell, Observations, by_arm, interval_columns, matrices
+from hope.reporting.estimates import SHARE, Cell, Observations, by_arm, interval_columns, matrices
 from hope.reporting.study_tables import ArmTables, StudyTables
 from hope.statistics import crossed_mean
 
@@ -120,7 +120,7 @@ def retrieval(tables: ArmTables, observations: Observations) -> pd.DataFrame:
             exact = observations.level(Cell(encoding, replace(endpoint, measure="exact")))
             if accuracy is None or exact is None:
                 continue
-            interval, of_exact = (interval_columns(each, tables.confidence, share=True) for each in (accuracy, exact))
+            interval, of_exact = (interval_columns(each, tables.confidence, SHARE) for each in (accuracy, exact))
             own = prompts[(prompts["encoding"] == encoding) & (prompts["task"] == endpoint.task)]
             rows.append(
                 {

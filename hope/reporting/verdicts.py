@@ -6,9 +6,15 @@ from typing import Literal
 
 from hope.measures import known
 from hope.reporting.claims_file import Part
-from hope.reporting.estimates import Difference, in_familiar_units
+from hope.reporting.estimates import (
+    Difference,
+    detectable_within,
+    difference_bounds,
+    in_familiar_units,
+    interval_within,
+)
 from hope.statistics import Estimate
-from hope.words import plural
+from hope.words import MINUS, plural
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 WITHIN_ROUNDING = 1e-12
@@ -47,7 +53,7 @@ def rule(part: Part, difference: Difference, confidence: float) -> Ruling:
     shown = shown_estimate(part, estimate, confidence)
     if not estimate.decides:
         return Ruling("inconclusive", None, f"{name} is {shown}: a single seed cannot tell encodings from chance.")
-    if estimate.variance == 0:
+    if not estimate.noise_known:
         return Ruling("inconclusive", None, f"{name} is {shown}: without any spread the noise is not known.")
     sign = 1.0 if part.direction == "higher" else -1.0
     low, high = sorted(sign * limit for limit in estimate.interval(confidence))
@@ -71,7 +77,7 @@ def rule(part: Part, difference: Difference, confidence: float) -> Ruling:
 def _rule_exact(part: Part, difference: Difference) -> Ruling:
     """Judge numbers without noise by the difference itself, not by an interval."""
     gap = difference.estimate.mean
-    shown = f"{difference_name(part)} is {gap:.3g} {part.unit}"
+    shown = f"{difference_name(part)} is {_digits(gap)} {part.unit}"
     if part.margin is not None:
         reached, asked = abs(gap) <= part.margin + WITHIN_ROUNDING, f"allows {part.margin:g} either way"
     else:
@@ -128,7 +134,9 @@ def _why(part: Part, verdict: Verdict, low: float, high: float, detectable: str)
 
 def detectable_effect(part: Part, estimate: Estimate, confidence: float) -> str:
     """Return in words the smallest effect that the study could be expected to detect."""
-    detectable = estimate.detectable(confidence)
+    detectable = detectable_within(estimate, confidence, difference_bounds(known(part.treatment.endpoint)))
+    if math.isnan(detectable):
+        return "it could have seen no effect that is possible"
     return f"the smallest effect that it could have seen is {detectable:.2g} {part.unit}" + _familiar(
         part, {"detectable": detectable}
     )
@@ -138,7 +146,7 @@ def _familiar(part: Part, numbers: dict[str, float]) -> str:
     """Return an effect in percent of perplexity or in accuracy points, after a comma; empty if it has neither."""
     sign = "" if "detectable" in numbers else "+"
     texts = [
-        f"{value:{sign}.3g}% in perplexity" if name.startswith("percent") else f"{value:{sign}.3g} points"
+        f"{_digits(value, sign)}% in perplexity" if name.startswith("percent") else f"{_digits(value, sign)} points"
         for name, value in in_familiar_units(known(part.treatment.endpoint), numbers).items()
         if math.isfinite(value)
     ]
@@ -160,11 +168,18 @@ def difference_name(part: Part) -> str:
 
 def shown_estimate(part: Part, estimate: Estimate, confidence: float) -> str:
     """Return an estimate in words: number, unit, interval, and over how many seeds and units."""
-    low, high = estimate.interval(confidence)
-    interval = f" ({confidence:.0%} interval {low:.3g} to {high:.3g})" if estimate.decides else ""
-    unit = known(part.treatment.endpoint).unit
+    measure = known(part.treatment.endpoint)
+    interval = ""
+    if estimate.noise_known:
+        low, high = interval_within(estimate, confidence, difference_bounds(measure))
+        interval = f" ({confidence:.0%} interval {_digits(low)} to {_digits(high)})"
     counts = [plural(estimate.seeds, "seed")]
-    if unit in ("document", "prompt"):
-        counts.append(plural(estimate.units, unit))
+    if measure.unit in ("document", "prompt"):
+        counts.append(plural(estimate.units, measure.unit))
     familiar = _familiar(part, {"estimate": estimate.mean})
-    return f"{estimate.mean:.3g} {part.unit}{familiar}{interval} over {' and '.join(counts)}"
+    return f"{_digits(estimate.mean)} {part.unit}{familiar}{interval} over {' and '.join(counts)}"
+
+
+def _digits(value: float, sign: str = "") -> str:
+    """Return a number with three digits, and with its sign if ``sign`` is +."""
+    return f"{value:{sign}.3g}".replace("-", MINUS)

@@ -106,6 +106,18 @@ def test_each_row_is_paired_and_has_its_size_its_interval_and_the_smallest_detec
     alike = comparisons({TEXT: observed(right, rope=0 * own + 1, alibi=0 * own + 1)}, tables, {}, 0).iloc[0]
     assert alike["estimate"] == 0.0
     assert alike[["low", "high", "p", "detectable", "points_low"]].isna().all()
+    # Nor do those that differ alike throughout, whatever the rounding of the mean over so many prompts.
+    third = comparisons(
+        {TEXT: observed(right, rope=np.full((3, 24), 1 / 3), alibi=np.ones((3, 24)))}, tables, {}, 0
+    ).iloc[0]
+    assert third["points"] == pytest.approx(200 / 3)
+    assert third[["low", "high", "p", "detectable", "points_low"]].isna().all()
+    # No difference of two accuracies is beyond 100 points.
+    far = np.array([[0.2, 0.3], [0.9, 0.8], [0.9, 1.0]])
+    row = comparisons({TEXT: observed(right, rope=0 * far, alibi=far)}, tables, {}, 0).iloc[0]
+    assert crossed_mean(far).interval(0.95)[1] > 1 and crossed_mean(far).detectable() > 1
+    assert (row["high"], row["points_high"]) == (1.0, 100.0) and np.isnan(row["points_detectable"])
+    assert row["p"] == pytest.approx(crossed_mean(far).p_value())
     # Levels are those of the seeds that both sides have: with others they would not fit their difference.
     uneven = observed(rope=np.array([[0.8], [0.8]]), alibi=np.array([[0.9], [0.9], [0.2], [0.2]]))
     difference = uneven.difference(Cell("alibi", LOSS), Cell("rope", LOSS))

@@ -139,6 +139,29 @@ def test_equal_cells_leave_no_doubt():
     assert same.p_value(0.0, "less") == 1.0
 
 
+@pytest.mark.parametrize("shape", [(5, 24), (5, 8), (3, 1), (1, 7), (3, 200), (5, 100), (2, 5000), (20, 3)])
+def test_equal_cells_have_no_variance_at_any_shape(shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(shape)
+    for value in (2 / 3, 1 - 1 / 3, 1 / 5, -0.1, 1e-9, 1e9, *random.normal(size=50)):
+        for order in ("C", "F"):
+            same = crossed_mean(np.full(shape, value, order=order))
+            assert same.variance == 0 and not same.noise_known
+            # The same difference everywhere, of sides that round differently.
+            sides = np.asarray(random.uniform(1, 9, shape), order=order)
+            assert crossed_difference(sides + value, sides).variance == 0
+
+
+def test_a_real_spread_counts_however_small() -> None:
+    for scale in (1.0, 1e-9, 1e9):
+        values = scale * (2 / 3 + 1e-12 * np.random.default_rng(0).normal(size=(5, 24)))
+        found = crossed_mean(values)
+        assert found.noise_known
+        assert found.error == pytest.approx(scale * 1e-12 / math.sqrt(5 * 24), rel=0.5)
+    one = np.full((5, 24), 2 / 3)
+    one[3, 7] += 1e-12
+    assert crossed_mean(one).noise_known
+
+
 @steady
 @given(estimates, st.floats(0.6, 0.9999))
 def test_surer_intervals_are_wider(estimate, confidence):

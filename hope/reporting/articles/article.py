@@ -1,11 +1,12 @@
 """The interface of the notebooks: each call shows one piece of a study, the same as in the report."""
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 from hope.errors import UserError, nearest
 from hope.reporting.articles.findings import FINDINGS
-from hope.reporting.figures.declaration import declared_figures, figure_named
+from hope.reporting.figures.declaration import FigureDeclaration, declared_figures, figure_named, study_figures
 from hope.reporting.figures.draw import draw_one
 from hope.reporting.figures.files import save_svg
 from hope.reporting.page.claims import claim_views
@@ -13,7 +14,7 @@ from hope.reporting.page.data import data_view
 from hope.reporting.page.tables import TABLES, one_table
 from hope.reporting.page.templating import environment, render_piece
 from hope.reporting.page.write import data_uri
-from hope.reporting.study_tables import StudyTables
+from hope.reporting.study_tables import ArmTables, StudyTables
 
 
 class Piece:
@@ -28,14 +29,17 @@ class Piece:
 
 
 class Article:
-    """The pieces of one arm of a study.
+    """The pieces of a study.
+
+    A piece about the models of an arm is shown for each arm that has its tables. If the study has several arms, each
+    piece names its arm.
 
     Example:
         ``article = Article("results/default")``, then ``article.figure("context_gain")``.
     """
 
     def __init__(self, study: str | Path, arm: str | None = None) -> None:
-        """Open an arm of the study in the folder ``study``; by default the first arm that reads text.
+        """Open the study in the folder ``study``; with ``arm``, its pieces are shown for this arm alone.
 
         Raises:
             UserError: the folder contains no study, or the study has no such arm.
@@ -44,13 +48,20 @@ class Article:
         arms = self.study.arms
         if arm is not None and arm not in arms:
             raise UserError(f"'{arm}' is no arm of this study{nearest(arm, arms)}; it has {', '.join(arms)}")
-        reading = [name for name, tables in arms.items() if tables.arm.reads_text]
-        self.tables = arms[arm or [*reading, *arms][0]]
+        self.arms = [tables for name, tables in arms.items() if arm in (None, name)]
 
-    def facts(self) -> Piece:
-        """Return a sentence about the arm: its encodings, sizes and training."""
-        labels = [self.tables.label(name) for name in self.tables.encodings]
-        return Piece(render_piece("arm_facts", self.study.study.study, self.tables.name, self.tables.arm, labels))
+    def facts(self, figure: str | None = None) -> Piece:
+        """Return a sentence about each arm, or each that has the tables of ``figure``: encodings, sizes and training.
+
+        Raises:
+            UserError: there is no such figure.
+        """
+        arms = self.arms if figure is None else self._arms_with(_figure(figure)) or self.arms
+        sentences = []
+        for tables in arms:
+            labels = [tables.label(name) for name in tables.encodings]
+            sentences.append(render_piece("arm_facts", self.study.study.study, tables.name, tables.arm, labels))
+        return Piece("".join(sentences))
 
     def data(self) -> Piece:
         """Return what was read, left out and held out of each corpus of the study, or a line that there is none."""
@@ -60,7 +71,7 @@ class Article:
                 keys.setdefault(tables.arm.data_key, []).append(name)
         views = {tuple(arms): view for key, arms in keys.items() if (view := data_view(self.study.paths, key))}
         if not views:
-            return _sentences(["The study has no prepared corpus."])
+            return Piece(_sentences(["The study has no prepared corpus."]))
         return Piece(environment().get_template("data.html.j2").render(views=views))
 
     def figure(self, name: str) -> Piece:
@@ -69,14 +80,25 @@ class Article:
         Raises:
             UserError: there is no such figure.
         """
-        _check(name, [declared.name for declared in declared_figures()], "figure")
-        declared = figure_named(name)
-        drawing = draw_one(self.study if declared.across else self.tables, name)
+        declared = _figure(name)
+        if declared.across:
+            return Piece(self._drawn(declared, self.study) or _no_data(declared))
+        return self._by_arm(lambda tables: self._drawn(declared, tables), self._arms_with(declared), _no_data(declared))
+
+    def _drawn(self, declared: FigureDeclaration, tables: StudyTables | ArmTables) -> str:
+        """Return a figure of the study or of an arm as HTML; empty if there are no data for it."""
+        drawing = draw_one(tables, declared.name)
         if drawing.data.empty:
-            return _sentences([f"{declared.title}: there are no data for it."])
+            return ""
         picture = BytesIO()
         save_svg(drawing.figure, picture)
-        return Piece(render_piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), "", None))
+        arm = tables.name if isinstance(tables, ArmTables) else ""
+        return render_piece("figure_view", declared, declared.look, data_uri(picture.getvalue()), arm, None)
+
+    def _arms_with(self, declared: FigureDeclaration) -> list[ArmTables]:
+        """Return the arms that have the tables of a figure."""
+        names = {arm for figure, arm in study_figures(self.study.study) if figure == declared}
+        return [tables for tables in self.arms if tables.name in names]
 
     def finding(self, name: str) -> Piece:
         """Return sentences about the study's tables, with their numbers computed now.
@@ -88,8 +110,12 @@ class Article:
             UserError: there is no such finding.
         """
         _check(name, list(FINDINGS), "finding")
-        sentences = FINDINGS[name](self.tables) or ["The study has no numbers for this."]
-        return _sentences(sentences)
+
+        def shown(tables: ArmTables) -> str:
+            sentences = FINDINGS[name](tables)
+            return _sentences(sentences) if sentences else ""
+
+        return self._by_arm(shown, self.arms, _sentences(["The study has no numbers for this."]))
 
     def table(self, name: str) -> Piece:
         """Return a table: losses, gains, extensions, retrieval, attention or comparisons.
@@ -98,10 +124,19 @@ class Article:
             UserError: there is no such table.
         """
         _check(name, TABLES, "table")
-        view = one_table(self.tables, name)
-        if view is None:
-            return _sentences([f"The study has no table of {name} yet."])
-        return Piece(render_piece("table_view", view, None))
+
+        def shown(tables: ArmTables) -> str:
+            view = one_table(tables, name)
+            return render_piece("table_view", view, None) if view else ""
+
+        return self._by_arm(shown, self.arms, _sentences([f"The study has no table of {name} yet."]))
+
+    def _by_arm(self, shown: Callable[[ArmTables], str], arms: list[ArmTables], otherwise: str) -> Piece:
+        """Return what each arm shows, under its name if the study has several, or else ``otherwise``."""
+        pieces = {tables.name: html for tables in arms if (html := shown(tables))}
+        if len(self.study.arms) == 1:
+            return Piece("".join(pieces.values()) or otherwise)
+        return Piece("".join(render_piece("of_arm", name, html) for name, html in pieces.items()) or otherwise)
 
     def claim(self, name: str) -> Piece:
         """Return the verdict on a claim with all its parts.
@@ -111,13 +146,22 @@ class Article:
         """
         views = {claim["id"]: claim for claim in claim_views(self.study, None)}
         if not views:
-            return _sentences(["The study's claims have not been judged yet."])
+            return Piece(_sentences(["The study's claims have not been judged yet."]))
         _check(name, list(views), "claim")
         return Piece(render_piece("claim_card", views[name]))
 
 
-def _sentences(sentences: list[str]) -> Piece:
-    return Piece(render_piece("sentence_list", sentences))
+def _figure(name: str) -> FigureDeclaration:
+    _check(name, [declared.name for declared in declared_figures()], "figure")
+    return figure_named(name)
+
+
+def _no_data(declared: FigureDeclaration) -> str:
+    return _sentences([f"{declared.title}: there are no data for it."])
+
+
+def _sentences(sentences: list[str]) -> str:
+    return render_piece("sentence_list", sentences)
 
 
 def _check(name: str, known: list[str], what: str) -> None:

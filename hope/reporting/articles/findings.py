@@ -67,7 +67,7 @@ def divergence(tables: ArmTables) -> list[str]:
     """Return the departure of attention past L from attention within L, by encoding, and the rise of the loss."""
     frame = tables.read("divergence")
     if frame.empty:
-        return ["No query past the training length was analysed."]
+        return []
     nearest = int(frame["query"].min())
     frame = frame[frame["query"] == nearest]
     departs = {name: estimate(tables, own, "divergence") for name, own in by_encoding(tables, frame)}

@@ -6,7 +6,7 @@ import pandas as pd
 from hope.measures import length_name
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
-from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.legends import add_legend, broken
 from hope.reporting.figures.lines import encoding_rows, panel_grid
 from hope.reporting.figures.style import MUTED, length_axis, new_figure, plain_log
 from hope.reporting.study_tables import ArmTables
@@ -159,7 +159,7 @@ def ushape_heads(tables: ArmTables) -> Drawing | None:
             )
             axes.plot(means.index, means, color=style.color, linewidth=1.4, zorder=4)
         axes.axhline(0.0, color=MUTED, linewidth=1.0)
-        axes.set_title(tables.label(encoding))
+        axes.set_title(broken(tables.label(encoding), int(9 * wide)))
         axes.set_xticks(layers[::every], [str(layer + 1) for layer in layers[::every]])
         axes.set_xlabel("layer")
     for row in rows:

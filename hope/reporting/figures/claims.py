@@ -33,8 +33,9 @@ _COLUMNS = [
     title="All claims at a glance",
     look=(
         "Effects are in units of the smallest effect that counts (the upright stroke); the claimed side is right of 0. "
-        "For a non-inferiority the stroke is the margin. A bar is the interval, a diamond an exact number. Beyond 2 "
-        "the axis is logarithmic."
+        "For a non-inferiority the stroke is the margin. A bar is the interval, a diamond an exact number. "
+        "Colour is the verdict, grey if inconclusive. Verdicts include Holm's correction and bars do not, so that a "
+        "grey bar may exclude 0 or the stroke. Beyond 2 the axis is logarithmic."
     ),
     alt="Forest plot of the primary endpoint of every part of every claim, with intervals and thresholds.",
     needs=("claims.json",),

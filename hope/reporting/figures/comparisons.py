@@ -1,8 +1,8 @@
 """Forest plots of all comparisons: every encoding against RoPE, and against HoPE, in every measure."""
 
-import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +12,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from hope.measures import Endpoint
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
+from hope.reporting.figures.legends import broken
+from hope.reporting.figures.limits import limits_of, mark_cuts
 from hope.reporting.figures.style import INK, MUTED, RULE, EncodingStyle, new_figure
 from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
@@ -21,7 +23,7 @@ _LINE = 0.155
 """Height of a row, in inches."""
 _WIDEST = 16
 """Most characters in a line of a name above a column."""
-_PERCENT = (-90.0, -50.0, -20.0, -5.0, 0.0, 5.0, 20.0, 100.0, 1000.0)
+_PERCENT = (-90.0, -50.0, -20.0, -5.0, -1.0, -0.2, 0.0, 0.2, 1.0, 5.0, 20.0, 100.0, 1000.0)
 """Possible ticks for changes of perplexity."""
 _LINEAR = 5.0
 """The axis of perplexity is linear up to this change, in percent."""
@@ -35,7 +37,8 @@ _PERPLEXITY = "perplexity, percent"
         "Every measure in which encodings are compared, one column per encoding of several seeds. Diamonds are primary "
         "endpoints of claims; circles are exploratory and decide no verdict. A filled mark differs from 0 and "
         "stays significant after Holm's correction within its family; the p of a primary endpoint is that of the "
-        "claim's own test. Intervals are not corrected. Percent are logarithmic beyond 5."
+        "claim's own test. Intervals are not corrected; very wide ones are cut, and marked there. Percent are "
+        "logarithmic beyond 5."
     ),
     alt="Forest plot of the differences of every encoding to RoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
@@ -59,7 +62,8 @@ def comparisons(tables: ArmTables) -> Drawing | None:
         "Every measure in which encodings are compared, one column per encoding of several seeds. Diamonds are primary "
         "endpoints of claims; circles are exploratory and decide no verdict. A filled mark differs from 0 and "
         "stays significant after Holm's correction within its family; the p of a primary endpoint is that of the "
-        "claim's own test. Intervals are not corrected. Percent are logarithmic beyond 5."
+        "claim's own test. Intervals are not corrected; very wide ones are cut, and marked there. Percent are "
+        "logarithmic beyond 5."
     ),
     alt="Forest plot of the differences of every encoding to HoPE in every measure, with intervals.",
     needs=("tables/comparisons.parquet",),
@@ -93,26 +97,18 @@ def _forest(tables: ArmTables, family: str) -> Drawing | None:
         block = data[data["unit"] == unit]
         for axes, encoding in zip(panels, encodings, strict=True):
             own = block[block["encoding"] == encoding].set_index("endpoint")
-            _column(axes, own, endpoints, tables.styles[encoding], 1 - tables.confidence)
             _scale(axes, block, unit)
+            _column(axes, own, endpoints, tables.styles[encoding], 1 - tables.confidence)
         _name_rows(panels[0], endpoints, block)
         panels[0].annotate(
             unit, (0, 1), (-6, 4), "axes fraction", "offset points", ha="right", fontsize=8.5, weight="bold"
         )  # fmt: skip
     for axes, encoding in zip(grid[0], encodings, strict=True):
-        axes.set_title(_broken(encoding) + "\n" + _broken(f"{MINUS} {baselines[encoding]}"), fontsize=8.5)
-    _explain(figure, columns=3 if len(encodings) > 3 else 1)
+        axes.set_title(
+            broken(encoding, _WIDEST) + "\n" + broken(f"{MINUS} {baselines[encoding]}", _WIDEST), fontsize=8.5
+        )
+    _explain(figure, data, columns=3 if len(encodings) > 3 else 1)
     return Drawing(figure, data.drop(columns=["endpoint", "shown", "shown_low", "shown_high"]))
-
-
-def _broken(name: str) -> str:
-    """Return a name with line breaks after hyphens and underscores where it is wider than a column."""
-    lines = [""]
-    for piece in re.findall(r"[^-_]*[-_]|[^-_]+", name):
-        if len(lines[-1] + piece) > _WIDEST:
-            lines.append("")
-        lines[-1] += piece
-    return "\n".join(lines)
 
 
 def _in_units(table: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +124,7 @@ def _in_units(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _column(axes: Axes, own: pd.DataFrame, endpoints: list[str], style: EncodingStyle, alpha: float) -> None:
-    """Draw one encoding's differences in the endpoints of a block."""
+    """Draw one encoding's differences in the endpoints of a block; the limits of the axes are set."""
     axes.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1)
     for place, endpoint in enumerate(endpoints):
         axes.axhline(place, color=RULE, linewidth=0.4, zorder=0)
@@ -147,25 +143,31 @@ def _column(axes: Axes, own: pd.DataFrame, endpoints: list[str], style: Encoding
         }
         axes.plot(row["shown"], place, color=style.color, markerfacecolor=face, markeredgecolor=style.color,
                   zorder=4, **look)  # fmt: skip
+    places = [place for place, endpoint in enumerate(endpoints) if endpoint in own.index]
+    there = own.loc[[endpoints[place] for place in places]]
+    mark_cuts(axes, "x", places, there["shown_low"], there["shown_high"], style.color)
     axes.set_ylim(len(endpoints) - 0.4, -0.6)
     axes.grid(visible=False)
 
 
 def _scale(axes: Axes, block: pd.DataFrame, unit: str) -> None:
-    """Set the x axis of a block, the same for all encodings; the widest 3% of the intervals are cut."""
-    low = min(block["shown"].min(), block["shown_low"].quantile(0.03), 0.0)
-    high = max(block["shown"].max(), block["shown_high"].quantile(0.97), 0.0)
+    """Set the x axis of a block, the same for all encodings."""
     axes.tick_params(axis="x", labelsize=7)
     if unit == _PERPLEXITY:
         axes.set_xscale("symlog", linthresh=_LINEAR, linscale=0.7)
-        low, high = max(low, -99.9) * 1.2 - 0.5, high * 1.2 + 0.5
+    # What is wide is so on the axis: percent are logarithmic.
+    scale = axes.xaxis.get_transform()
+    shown = (scale.transform(block[name].to_numpy()) for name in ("shown", "shown_low", "shown_high"))
+    low, high = limits_of(*shown)
+    low, high = min(low, 0.0), max(high, 0.0)
+    room = 0.06 * (high - low) or 0.1
+    low, high = (float(end) for end in scale.inverted().transform(np.array([low - room, high + room])))
+    if unit == _PERPLEXITY:
         ticks = [tick for tick in _PERCENT if low <= tick <= high]
-        ticks = [ticks[0], 0.0, ticks[-1]]  # more would run into each other in so narrow a panel
+        ticks = sorted({ticks[0], 0.0, ticks[-1]})  # more would run into each other in so narrow a panel
         axes.set_xticks(ticks, [f"{tick:+g}".replace("-", MINUS) if tick else "0" for tick in ticks])
         axes.set_xticks([], minor=True)
     else:
-        room = 0.06 * (high - low) or 0.1
-        low, high = low - room, high + room
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     axes.set_xlim(low, high)
@@ -179,12 +181,15 @@ def _name_rows(axes: Axes, endpoints: list[str], block: pd.DataFrame) -> None:
         label.set_fontweight("bold" if endpoint in primary else "normal")
 
 
-def _explain(figure: Figure, columns: int) -> None:
-    """Add the legend of the marks."""
+def _explain(figure: Figure, data: pd.DataFrame, columns: int) -> None:
+    """Add the legend of the marks that occur."""
     look: dict[str, Any] = {"linestyle": "none", "color": INK, "markeredgecolor": INK}
     entries = {
         "primary endpoint": Line2D([], [], marker="D", markersize=4.6, markerfacecolor=INK, **look),
         "exploratory": Line2D([], [], marker="o", markersize=3.8, markerfacecolor=INK, **look),
         "not after Holm's correction": Line2D([], [], marker="o", markersize=3.8, markerfacecolor="white", **look),
     }
+    for family, name in (("primary", "primary endpoint"), ("exploratory", "exploratory")):
+        if family not in set(data["family"]):
+            del entries[name]
     figure.legend(list(entries.values()), list(entries), loc="outside upper left", ncols=columns, fontsize=8)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
+from hope.reporting.figures.legends import broken
 from hope.reporting.figures.lines import panel_grid
 from hope.reporting.figures.style import INK, MUTED, new_figure
 from hope.reporting.study_tables import ArmTables
@@ -22,7 +23,8 @@ _ALL_LAYERS = -1
     look=(
         "Above, the range of each component's logit contribution over distances within L: dots are heads, the line is "
         "their mean, circles mark activated components. The dashed line is HoPE's cutoff: right of it a component "
-        "completes no turn within L. Below, the contribution at each distance."
+        "completes no turn within L. Below, the contribution at each distance; the colour of the most extreme 0.5% is "
+        "that of the ends of the scale."
     ),
     alt="Logit contribution of each frequency component of the rotary encodings over distance, with the cutoff marked.",
     needs=("analysis/components.parquet",),
@@ -103,7 +105,7 @@ def _ranges(axes: Axes, tables: ArmTables, encoding: str, rows: pd.DataFrame) ->
         )
         axes.legend(loc="upper right", fontsize=8.5, handletextpad=0.4) if len(chosen) else None
     mark_cutoff(axes.axvline, tables, encoding)
-    axes.set_title(f"{tables.label(encoding)}:\n{tables.kept(encoding)} of {len(mean)} components turn")
+    axes.set_title(f"{broken(tables.label(encoding), 36)}:\n{tables.kept(encoding)} of {len(mean)} components turn")
     axes.set_ylim(bottom=0.0)
 
 
@@ -186,7 +188,7 @@ def _panel(
     parts = [sum(key[2] == _ALL_LAYERS for key in names), sum(key[0] == "logits" for key in names)]
     for edge in parts:
         axes.axhline(edge - 0.5, color=MUTED, linewidth=0.8)
-    axes.set_title(f"{tables.label(encoding)}: {tables.kept(encoding)} of {len(wavelengths)} turn")
+    axes.set_title(broken(f"{tables.label(encoding)}: {tables.kept(encoding)} of {len(wavelengths)} turn", 34))
     axes.set_xlim(-0.8, len(wavelengths) - 0.2)
     axes.set_yticks(list(places.values()), list(names.values()))
     axes.set_ylim(-0.7, len(names) - 0.3)

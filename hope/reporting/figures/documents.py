@@ -1,12 +1,16 @@
 """The figure of a corpus: how long its documents are, and what the held-out ones share with the training text."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from hope.files import read_json
 from hope.reporting.documents import SIDES
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
+from hope.reporting.figures.legends import add_legend
 from hope.reporting.figures.style import length_axis, new_figure
 from hope.reporting.study_tables import ArmTables
 
@@ -18,7 +22,7 @@ NAMES = {"train": "training", "validation": "held out"}
     title="Documents of the corpus",
     look=(
         "Left: a window within one document needs a document of its length, so the windows of several L come from the "
-        "right end; L is dashed. Right: a phrase is about ten words; held-out documents on the "
+        "right end; L is dashed where it is in view. Right: a phrase is about ten words; held-out documents on the "
         "right repeat passages of the training text, such as quotations and licences."
     ),
     alt="Share of the tokens by length of the document, and held-out documents by their share of known phrases.",
@@ -37,17 +41,20 @@ def documents(tables: ArmTables) -> Drawing | None:
     for side in SIDES:
         own = lengths[lengths["side"] == side]
         edges = [*own["start"], own["end"].iloc[-1]]
-        left.stairs(100 * own["share"], edges, color=COLORS[side], linewidth=1.7, label=NAMES[side])
+        # Filled, so that it is seen where both sides are alike.
+        look: dict[str, Any] = {"fill": True, "alpha": 0.35} if side == "train" else {"linewidth": 1.7}
+        left.stairs(100 * own["share"], edges, color=COLORS[side], label=NAMES[side], **look)
     length_axis(left, [lengths["start"].min(), lengths["end"].max()], "tokens of a document, in training lengths L", 2)
     left.set_ylabel("tokens of the side (%)")
     left.set_ylim(bottom=0)
-    left.legend()
     shared = data[data["panel"] == "overlap"]
     names = [f"≤ {100 * end:.0f}%" if end else "none" for end in shared["end"]]
     right.bar(names, shared["documents"], color=COLORS["validation"], width=0.7)
     right.grid(axis="x", visible=False)
+    right.yaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_ylabel("held-out documents")
     right.set_xlabel("share of phrases also in the training text")
+    add_legend(figure)
     return Drawing(figure, data)
 
 

@@ -13,6 +13,7 @@ from hope.reporting.estimates import summarize
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.limits import limits_of, mark_cuts
 from hope.reporting.figures.style import MUTED, RULE, EncodingStyle, new_figure
 from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import BASELINE
@@ -26,7 +27,8 @@ _NUMBERS = ["estimate", "low", "high"]
     look=(
         "The loss of the trained models with their angles rescaled at evaluation, without training. Dotted upright "
         "lines are the models as trained: left of an encoding's line the extension helps it. The first panel shows the "
-        "cost within L. An encoding to which an extension does not apply has no mark."
+        "cost within L. An encoding to which an extension does not apply has no mark. Very wide intervals are cut, and "
+        "marked there."
     ),
     alt="Loss within the training length and in each octave past it, one row per length extension, by encoding.",
     needs=("evaluation/extrapolation.parquet",),
@@ -58,11 +60,11 @@ def extensions(tables: ArmTables) -> Drawing | None:
     figure, (panels,) = new_figure(1.7 + 1.75 * len(ranges), height, 1, len(ranges), sharey=True)
     for axes, number in zip(panels, ranges, strict=True):
         panel = data[data["range"] == number]
+        _frame(axes, rows, number, panel)
         for place, encoding in enumerate(encodings):
             own = panel[panel["encoding"] == encoding].set_index("extension").reindex(rows)
             heights = np.arange(len(rows)) + (place - (len(encodings) - 1) / 2) * lane
             _marks(axes, own, heights, tables.styles[encoding], tables.label(encoding))
-        _frame(axes, rows, number, panel)
     panels[0].set_yticks(range(len(rows)), ["as trained", *shown], fontsize=8.5)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     words = f"loss minus that of {baseline} as trained (nats/token)"
@@ -116,22 +118,24 @@ def _with_differences(losses: pd.DataFrame, tables: ArmTables, baseline: str) ->
 
 
 def _marks(axes: Axes, own: pd.DataFrame, heights: np.ndarray, style: EncodingStyle, label: str) -> None:
-    """Draw one encoding's differences and intervals at their heights, and a line at its difference as trained."""
+    """Draw one encoding's differences and intervals at their heights, and a line at its difference as trained.
+
+    The limits of the axes are set.
+    """
     look = style.line(linestyle="none", markersize=4.2)
     axes.plot(own["difference"], heights, label=label, zorder=4, **look)
     axes.hlines(heights, own["difference_low"], own["difference_high"], color=style.color, linewidth=1.3, zorder=3)
+    mark_cuts(axes, "x", heights, own["difference_low"], own["difference_high"], style.color)
     axes.axvline(own["difference"].iloc[0], color=style.color, linewidth=0.8, linestyle=(0, (1, 2)), zorder=2)
 
 
 def _frame(axes: Axes, rows: list[str], number: int, panel: pd.DataFrame) -> None:
-    """Set a panel's title and axes; intervals that would dwarf all others are cut."""
+    """Set a panel's title and axes."""
     axes.set_title("within L" if number == 0 else f"{length_name(2.0 ** (number - 1))} to {length_name(2.0**number)}")
     for row in range(1, len(rows)):
         axes.axhline(row - 0.5, color=RULE if row > 1 else MUTED, linewidth=0.6, zorder=1)
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    middle = panel["difference"]
-    low = min([middle.min(), *panel["difference_low"].dropna().quantile([0.05])])
-    high = max([middle.max(), *panel["difference_high"].dropna().quantile([0.95])])
+    low, high = limits_of(panel["difference"], panel["difference_low"], panel["difference_high"])
     room = 0.08 * (high - low) or 0.1
     axes.set_xlim(low - room, high + room)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from hope.reporting.figures.data import band
 from hope.reporting.figures.legends import FEW
+from hope.reporting.figures.limits import limits_of, mark_cuts
 from hope.reporting.figures.style import new_figure
 from hope.reporting.study_tables import ArmTables
 from hope.reporting.summaries import baseline_of
@@ -38,12 +39,16 @@ def encoding_rows(tables: ArmTables, data: pd.DataFrame, x: str) -> Iterator[tup
             yield encoding, rows
 
 
-def show_most(axes: Axes, data: pd.DataFrame) -> None:
-    """Set the y limits to show every line and most of the bands: a few very wide bands would dwarf the rest."""
-    low = min([data["estimate"].min(), *data["low"].dropna().quantile([0.1])])
-    high = max([data["estimate"].max(), *data["high"].dropna().quantile([0.9])])
+def show_most(axes: Axes, tables: ArmTables, data: pd.DataFrame, x: str) -> None:
+    """Set the y limits to show every line and every band but those that would dwarf the rest, marked where cut.
+
+    ``data`` and ``x`` are those of :func:`draw_lines`.
+    """
+    low, high = limits_of(data["estimate"], data["low"], data["high"])
     room = 0.06 * (high - low) or 0.1
     axes.set_ylim(low - room, high + room)
+    for encoding, rows in encoding_rows(tables, data, x):
+        mark_cuts(axes, "y", rows[x], rows["low"], rows["high"], tables.styles[encoding].color)
 
 
 def panel_grid(

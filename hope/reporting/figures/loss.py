@@ -21,7 +21,8 @@ BINS_PER_OCTAVE = 4
     title="Loss by position",
     look=(
         "Past L (shaded) the loss of a model that extrapolates stays level. Judge by the lower panel: it pairs the "
-        "losses by seed and document, so that tokens that are hard for all models cancel."
+        "losses by seed and document, so that tokens that are hard for all models cancel. Very wide intervals are cut, "
+        "and marked there."
     ),
     alt="Loss at each position of long windows, one line per encoding, and its paired difference to RoPE.",
     needs=("evaluation/extrapolation.parquet",),
@@ -50,7 +51,7 @@ def loss_by_position(tables: ArmTables) -> Drawing | None:
     for panel, (axes,) in zip(panels, rows, strict=True):
         drawn = data[data["measure"] == panel]
         draw_lines(axes, tables, drawn, "position")
-        show_most(axes, drawn)
+        show_most(axes, tables, drawn, "position")
         axes.set_title(titles[panel])
         axes.set_ylabel("loss (nats/token)" if panel == "loss" else "loss difference (nats/token)")
         if panel == "difference":
@@ -96,7 +97,8 @@ def _wider_bins(frame: pd.DataFrame, length: int) -> pd.DataFrame:
     title="Context gain",
     look=(
         "The loss on the same tokens with L tokens of context, minus the loss with another context. Past L: above 0 "
-        "the model uses the longer context, at 0 it ignores it, below 0 the longer context harms it."
+        "the model uses the longer context, at 0 it ignores it, below 0 the longer context harms it. Very wide "
+        "intervals are cut, and marked there."
     ),
     alt="Loss saved on fixed tokens by longer contexts, one line per encoding, zero at the training length.",
     needs=("evaluation/context.parquet",),
@@ -118,7 +120,7 @@ def context_gain(tables: ArmTables) -> Drawing | None:
     data.insert(0, "context_in_lengths", data["context"] / tables.length)
     figure, ((axes,),) = new_figure(7.6, 4.0)
     draw_lines(axes, tables, data, "context_in_lengths")
-    show_most(axes, data)
+    show_most(axes, tables, data, "context_in_lengths")
     axes.axhline(0.0, color=MUTED, linewidth=1.0)
     axes.set_ylabel("context gain (nats/token)\n← context harms · context helps →")
     length_axis(axes, data["context_in_lengths"], "tokens of context, in training lengths L")

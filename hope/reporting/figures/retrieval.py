@@ -14,7 +14,7 @@ from hope.measures import length_name
 from hope.reporting.estimates import summarize
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
-from hope.reporting.figures.legends import add_legend
+from hope.reporting.figures.legends import add_legend, broken
 from hope.reporting.figures.lines import draw_lines, panel_grid
 from hope.reporting.figures.style import INK, MUTED, length_axis, new_figure
 from hope.reporting.study_tables import ArmTables
@@ -23,6 +23,8 @@ _ACROSS = 5
 """Most panels side by side."""
 _NARROWEST = 5.0
 """Width in inches that the axis label of a single panel needs."""
+_TITLE = 18
+"""Most characters in a line of a panel's title."""
 _COLORS = "cividis"
 """Perceptually uniform, so that it reads the same in grey and for any colour vision."""
 
@@ -91,12 +93,13 @@ def retrieval_depth(tables: ArmTables) -> Drawing | None:
             own = data[(data["task"] == task) & (data["encoding"] == encoding)]
             _heatmap(axes, own, tables.length)
             above = "\n" if axes in grid[:columns] else ""  # room for the task's line
-            axes.set_title(above + tables.label(encoding), fontsize=9)
+            axes.set_title(above + broken(tables.label(encoding), _TITLE), fontsize=9)
         for axes in grid[len(encodings) :]:
             axes.set_axis_off()
         for row in rows[number * lines : (number + 1) * lines]:
             row[0].set_ylabel("depth")
-        rise = (0.0, 17.0)  # points above the panel
+        most = max(axes.get_title("left").count("\n") for axes in grid[: min(columns, len(encodings))])
+        rise = (0.0, 5.0 + 12.0 * most)  # points above the panel
         grid[0].annotate(
             _words(task, data), (0, 1), rise, "axes fraction", "offset points", fontsize=9, in_layout=False
         )  # fmt: skip
@@ -124,7 +127,7 @@ def draw_accuracy(axes: Axes, tables: ArmTables, drawn: pd.DataFrame) -> None:
     level = drawn.drop_duplicates("length").sort_values("length")
     look: dict[str, Any] = {"color": MUTED, "linestyle": (0, (1, 1)), "linewidth": 1.3, "label": "chance"}
     axes.plot(level["length_in_lengths"], level["chance"], **look)
-    axes.set_title(f"{drawn['task'].iloc[0]} ({_trained(drawn)})")
+    axes.set_title(broken(f"{drawn['task'].iloc[0]} ({_trained(drawn)})", 24))
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     length_axis(axes, drawn["length_in_lengths"], "prompt length, in training lengths L")

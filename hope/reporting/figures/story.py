@@ -16,8 +16,9 @@ from hope.reporting.study_tables import StudyTables
 @figure(
     title="Within the training length and past it",
     look=(
-        "Past L (shaded) the prompts and windows are longer than any in training. Retrieval: the share of right "
-        "answers, of small models trained on the tasks alone. Loss: of language models, lower is better."
+        "Past L (shaded) the prompts and windows are longer than any in training. Panels of a task show the share of "
+        "right answers, and whether the task was part of training; for the loss, lower is better. If the panels are of "
+        "different groups of models, each names its arm. Very wide intervals are cut, and marked there."
     ),
     alt="Accuracy of retrieval tasks by prompt length and loss by position, one line per encoding.",
     needs=(),
@@ -36,19 +37,21 @@ def story(tables: StudyTables) -> Drawing | None:
     if not count:
         return None
     figure, _, panels = panel_grid(count, 2, panel=(3.8, 2.5), margin=(0.2, 0.5))
+    mixed = bool(retrieval and tasks and loss and retrieval.name != loss.name)
     parts = []
     if retrieval and tasks:
         accuracies = accuracy_by_length(retrieval)
         for axes, task in zip(panels, tasks, strict=False):
             drawn = accuracies[accuracies["task"] == task]
             draw_accuracy(axes, retrieval, drawn)
+            axes.set_title(axes.get_title("left") + (f", arm {retrieval.name}" if mixed else ""))
             axes.set_ylabel("answers right")
             parts.append(drawn.assign(arm=retrieval.name, measure="accuracy"))
     if loss:
         losses = losses_by_position(loss)
         draw_lines(panels[-1], loss, losses, "position")
-        show_most(panels[-1], losses)
-        panels[-1].set_title("loss on text")
+        show_most(panels[-1], loss, losses, "position")
+        panels[-1].set_title("loss on text" + (f", arm {loss.name}" if mixed else ""))
         panels[-1].set_ylabel("loss (nats/token)")
         length_axis(panels[-1], losses["position"], "position in the window, in training lengths L")
         parts.append(losses.assign(arm=loss.name, measure="loss"))

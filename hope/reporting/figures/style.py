@@ -145,22 +145,27 @@ def length_axis(axes: Axes, values: Iterable[float], label: str, every: int = 1)
         axes: axes to set.
         values: the values drawn, in training lengths; the positive ones set ticks and limits.
         label: label of the axis.
-        every: distance between labels, in powers of two; L has one.
+        every: distance between labels, in powers of two; L has one. Where fewer than two would be in view, it is 1,
+            and over less than an octave both ends have a label instead.
     """
     positive = [value for value in values if value > 0]
     if not positive:
         return
     low, high = min(positive), max(positive)
-    ticks = [2.0**power for power in range(-20, 21) if power % every == 0 and low / 1.5 <= 2.0**power <= high * 1.5]
+    least, most = low / 1.15, high * 1.15
+    octaves = [power for power in range(-20, 21) if least <= 2.0**power <= most]
+    ticks = [2.0**power for power in octaves if power % every == 0]
+    if len(ticks) < 2:
+        ticks = [2.0**power for power in octaves] if len(octaves) > 1 else sorted({low, high})
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FixedFormatter([length_name(tick) for tick in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter([length_name(float(f"{tick:.3g}")) for tick in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
     axes.axvline(1.0, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     if high > 1.0:
         axes.axvspan(1.0, high * 1.5, color="#f4f1ea", linewidth=0, zorder=0)
-    axes.set_xlim(low / 1.15, high * 1.15)
+    axes.set_xlim(least, most)
 
 
 def plain_log(axes: Axes) -> None:

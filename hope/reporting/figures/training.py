@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from hope.reporting.estimates import summarize
 from hope.reporting.figures.components import mark_cutoff
 from hope.reporting.figures.data import Drawing, band
 from hope.reporting.figures.declaration import figure
-from hope.reporting.figures.legends import add_legend
-from hope.reporting.figures.lines import encoding_rows
+from hope.reporting.figures.legends import add_legend, broken
+from hope.reporting.figures.lines import encoding_rows, show_most
 from hope.reporting.figures.style import INK, MUTED, new_figure
 from hope.reporting.study_tables import ArmTables
 from hope.words import short
@@ -33,10 +33,10 @@ _START = 0.25
 @figure(
     title="Development during training",
     look=(
-        "The U-shape and the loss on held-out text before the first step (0), during training and at its end (1); wide "
-        "intervals are cut at the edge. Below, the spread of each component's logit contribution over distance; "
-        "circles mark the components activated at that moment; above the dashed line a component completes no turn "
-        "within L."
+        "The U-shape and the loss on held-out text before the first step (0), during training and at its end (1); very "
+        "wide intervals are cut, and marked there. Below, the spread of each component's logit contribution over "
+        "distance; circles mark the components activated at that moment; above the dashed line a component completes "
+        "no turn within L."
     ),
     alt=(
         "U-shape index and loss over the course of training, one line per encoding, and the spread of each frequency "
@@ -69,9 +69,7 @@ def training_dynamics(tables: ArmTables) -> Drawing | None:
         if measure != "loss":
             axes.axhline(0.0, color=MUTED, linewidth=1.0)
         if not own.empty:
-            # With two seeds an interval is so wide that it would dwarf all curves.
-            low, high = own["estimate"].min(), own["estimate"].max()
-            axes.set_ylim(low - (high - low) / 2 - 0.02, high + (high - low) / 2 + 0.02)
+            show_most(axes, tables, own.assign(place=_places(own["share"], shares)), "place")
         axes.set_ylabel(label)
         _share_axis(axes, shares)
     panels = [axes for row in rows[1:] for axes in row]
@@ -121,9 +119,10 @@ def _heatmap(axes: Axes, tables: ArmTables, encoding: str, rows: pd.DataFrame, l
     axes.scatter(*spots, **look | {"edgecolors": INK, "linewidths": 0.9})
     mark_cutoff(axes.axhline, tables, encoding)
     axes.set_xticks(range(grid.shape[1]), [_name(float(share)) for share in grid.columns], rotation=45)
-    axes.set_title(tables.label(encoding))
+    axes.set_title(broken(tables.label(encoding), 26))
     axes.set_xlabel("share of training")
     axes.set_ylabel("component j")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return image
 
 
@@ -143,6 +142,7 @@ def _share_axis(axes: Axes, shares: list[float]) -> None:
     axes.xaxis.set_major_locator(FixedLocator([_START * _first(shares), *later[::-1]]))
     axes.xaxis.set_major_formatter(FixedFormatter(["0", *(_name(share) for share in later[::-1])]))
     axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(axis="x", labelrotation=45)
     axes.set_xlabel("share of training")
 
 
@@ -190,8 +190,7 @@ def training_loss(tables: ArmTables) -> Drawing | None:
         axes.set_title(names[column])
         axes.set_xlabel("tokens seen")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-        high = np.nanquantile(part["loss"], 0.995)
-        axes.set_ylim(max(0.0, part["loss"].min() * 0.95), high * 1.05)
+        axes.set_ylim(max(0.0, part["loss"].min() * 0.95), part["loss"].max() * 1.05)
     rows[0][0].set_ylabel("loss (nats/token)")
     add_legend(figure)
     return Drawing(figure, long.sort_values(["part", "encoding", "seed", "step"], ignore_index=True))

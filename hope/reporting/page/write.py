@@ -12,6 +12,8 @@ from typing import Any
 
 from hope import __version__, words
 from hope.catalogue import FAMILIES
+from hope.config import Study
+from hope.config.default import default_study
 from hope.files import sha256_of_file, write_text
 from hope.reporting.figures.declaration import study_figures
 from hope.reporting.page.claims import SOURCES, answer, by_verdict, claim_views
@@ -44,6 +46,7 @@ def page(tables: StudyTables) -> str:
         .get_template("index.html.j2")
         .render(
             study=tables.study,
+            is_default=_is_default(tables.study),
             version=__version__,
             judged=judged,
             claims=claims,
@@ -60,6 +63,12 @@ def page(tables: StudyTables) -> str:
             confidence=f"{tables.confidence:.0%}",
         )
     )
+
+
+def _is_default(study: Study) -> bool:
+    """Return whether ``make reproduce`` alone makes the study again; where its runs are tracked does not matter."""
+    default = default_study()
+    return study.model_copy(update={"tracking": default.tracking}) == default
 
 
 def _arm(tables: ArmTables) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_a_notebook_runs_in_the_calling_interpreter_and_becomes_one_page_that_lo
     assert f"{sys.executable} {ROOT / 'hope' / '__init__.py'} study" in page.text
     assert page.all("script") == [] and page.loaded() == []
     assert page.all("b") and "A <notebook>" in page.text
-    assert len(page.all("img")) == 2 and all(picture["alt"] for picture in page.all("img"))
+    assert len(page.all("img")) == 3 and all(picture["alt"] for picture in page.all("img"))
     assert "5. Context awareness" in page.text and "What this does not show" in page.text
     assert "Retrieval: share of right answer tokens" in page.text
     assert str(judged_study) not in text and str(tmp_path) not in text  # a machine's paths are no reader's business

@@ -294,6 +294,26 @@ def of_two_arms(folder: Path, claims: list[dict], text: np.ndarray, other: np.nd
     return verdicts_of_arms(folder, claims, values, settings({"rope": 3, "hope": 3}, arms={TEXT: {}, "other": {}}))
 
 
+@pytest.mark.parametrize("units", [8, 24])
+def test_the_same_difference_everywhere_decides_nothing_at_any_number_of_prompts(tmp_path, units):
+    always, once_of_three = np.full((5, units), 1.0), np.full((5, units), 1 / 3)
+    values = {("hope", COPIED): always, ("rope", COPIED): once_of_three}
+    judged = verdicts(tmp_path, [claim(COPY)], values, rope=5, hope=5)["claims"][0]
+    assert (judged["verdict"], judged["p"], judged["points"]) == ("inconclusive", None, pytest.approx(66.67, abs=0.01))
+    assert [judged[name] for name in ("low", "high", "detectable", "points_low", "noise")] == [None] * 5
+    assert "without any spread the noise is not known" in judged["reason"] and "interval" not in judged["reason"]
+
+
+def test_no_difference_of_accuracies_is_said_to_be_beyond_100_points(tmp_path):
+    few = {("hope", COPIED): noise(0.8, 0.16, seeds=2), ("rope", COPIED): noise(0.3, 0.1, seeds=2)}
+    judged = verdicts(tmp_path, [claim(COPY)], few, rope=2, hope=2)["claims"][0]
+    low, high = crossed_mean(few["hope", COPIED] - few["rope", COPIED]).interval(0.95)
+    assert low > -1 and high > 1
+    assert [judged["low"], judged["high"], judged["points_high"]] == pytest.approx([low, 1.0, 100.0])
+    assert judged["detectable"] is judged["points_detectable"] is None
+    assert " to 1)" in judged["reason"]
+
+
 def test_a_claim_is_judged_from_the_models_of_its_arm_alone(tmp_path):
     stated = [claim(PAST), claim(PAST, id="2", arm="other")]
     result = of_two_arms(tmp_path, stated, noise(-0.2, 0.01), noise(0.2, 0.02))
@@ -318,7 +338,7 @@ def test_a_claim_is_judged_from_the_models_of_its_arm_alone(tmp_path):
 
 def test_a_claim_on_an_arm_that_the_study_lacks_is_open(tmp_path):
     path = tmp_path / "claims.yaml"
-    values = {("hope", PAST_L): noise(3.8, 0.01), ("rope", PAST_L): noise(4.0, 0.01)}
+    values = {("hope", PAST_L): noise(3.8, 0.01), ("rope", PAST_L): noise(4.0, 0.02)}
     verdicts(tmp_path, [claim(PAST)], values)  # writes the study's files
     beside = {**PAST, "id": "beside", "decides": False}
     elsewhere = claim({**PAST, "elsewhere": "run that one."}, id="3", arm=RETRIEVAL)
@@ -351,8 +371,8 @@ def test_documented_claim_of_a_users_own_encoding_is_judged(tmp_path):
     block = next(block for block in text.split("```yaml\n")[1:] if block.startswith("# my-claims.yaml"))
     stated = yaml.safe_load(block.split("```")[0])
     values = {
-        (name, endpoint): noise(4.0 - gap, 0.002)
-        for name, gap in (("window", 0.5), ("rope", 0.0))
+        (name, endpoint): noise(4.0 - gap, spread)
+        for name, gap, spread in (("window", 0.5, 0.002), ("rope", 0.0, 0.001))
         for endpoint in (PAST_L, WITHIN_L)
     }
     seeds = {"rope": 3, "window": 3}
