@@ -40,7 +40,9 @@ class Counted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.flops, self.runs = 0.0, 0
         forward, logits, pieces, run = Decoder.forward, Decoder.logits, long_pass.in_pieces, intervention.intervene
-        monkeypatch.setattr(Decoder, "forward", lambda model, tokens, **rest: self._read(forward, model, tokens, **rest))
+        monkeypatch.setattr(
+            Decoder, "forward", lambda model, tokens, **rest: self._read(forward, model, tokens, **rest)
+        )
         monkeypatch.setattr(long_pass, "in_pieces", lambda *rest: self._read(pieces, *rest))
 
         def projected(model: Decoder, hidden: torch.Tensor) -> torch.Tensor:
