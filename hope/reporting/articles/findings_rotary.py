@@ -99,7 +99,7 @@ def _change(tables: ArmTables, own: pd.DataFrame, measure: str, mode: str, name:
 
 
 def decay(tables: ArmTables) -> list[str]:
-    """Return the mean kernel of each rotary encoding over all distances of an octave within and past L, and its floor."""
+    """Return the mean kernel of each rotary encoding over octaves of distance within and past L, and its floor."""
     frame = tables.theory("kernel")
     found = []
     for encoding, _ in by_encoding(tables, frame):
