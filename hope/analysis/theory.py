@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hope import config
 from hope.analysis.columns import Columns, long_columns, stacked
 from hope.catalogue import FAMILIES, family_settings
-from hope.catalogue.spectra import bound_at_origin
+from hope.catalogue.spectra import bound_at_origin, far_kernel
 from hope.encodings.base import Encoding, EncodingShape
 from hope.encodings.registry import build_encoding
 from hope.errors import UserError
@@ -78,27 +78,27 @@ def sweep_columns(head_dim: int, length: int) -> Columns:
 def size_columns() -> Columns:
     """Return the rows of ``kernel_sizes.parquet``: RoPE and HoPE at the sizes in use, one row per size.
 
-    ``rope_far`` and ``hope_far`` are the mean kernels over the listed distances from 8L to 16L, ``hope_floor`` is
+    ``rope_far`` and ``hope_far`` are the mean kernels over all whole distances from 8L to 16L, ``hope_floor`` is
     1 - 2K/d, and ``bound_gap`` the mean over D to L of the gap of the two summation bounds, relative to distance 0.
     """
     rows: list[dict[str, float]] = []
     for head_dim, length, base in itertools.product(HEAD_DIMS_IN_USE, LENGTHS_IN_USE, BASES_IN_USE):
-        distance = distances(length)
-        far = distance > FARTHEST // 2 * length
-        curves, kept = {}, 0
+        distance = np.arange(1, length + 1)
+        far, bounds, kept = {}, {}, 0
         for name in ("rope", "hope"):
             spectrum = FAMILIES[name].spectrum_at({"base": base}, head_dim, length)
             assert spectrum is not None
-            curves[name] = decay(np.exp(1j * distance[:, None] * np.array(spectrum.frequencies)))
+            far[name] = far_kernel(spectrum.frequencies, length)
+            bounds[name] = decay(np.exp(1j * distance[:, None] * np.array(spectrum.frequencies)))["bound"]
             kept = spectrum.kept
-        gap = np.abs(curves["hope"]["bound"] - curves["rope"]["bound"])[distance <= length].mean()
+        gap = np.abs(bounds["hope"] - bounds["rope"]).mean()
         rows.append(
             {
                 "head_dim": head_dim,
                 "length": length,
                 "base": base,
-                "rope_far": curves["rope"]["value"][far].mean(),
-                "hope_far": curves["hope"]["value"][far].mean(),
+                "rope_far": far["rope"],
+                "hope_far": far["hope"],
                 "hope_floor": 1 - 2 * kept / head_dim,
                 "bound_gap": gap / bound_at_origin(head_dim),
             }

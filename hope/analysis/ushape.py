@@ -18,8 +18,8 @@ that a mean over it does not depend on single tokens. Half of the keys are the m
 the middle is in neither, so that a decay a little wider than the end does not lift the middle. The sign does not
 depend on these shares: attention that only falls with distance has an index of at most 0 at any of them.
 """
-FEWEST_KEYS = 16
-"""Fewest keys of a query: each end then has 2 keys; with fewer it would be a single one."""
+FEWEST_KEYS = 2 * END_SHARE + 1
+"""Fewest keys of a query: each end then has 2 keys, also without the first key; with fewer it would be a single one."""
 
 
 class UShape:

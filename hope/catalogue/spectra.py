@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from hope.errors import UserError
 
 TURN = 2 * math.pi
+FAR = (8, 16)
+"""The far distances of a kernel, in training lengths: above the first, up to the second."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,27 @@ def check_count(count: int, components: int) -> None:
     """Raise a :class:`UserError` if a head has fewer components than the setting ``count``."""
     if not 0 <= count <= components:
         raise UserError(f"count: {count} is out of range: the head has {components} components")
+
+
+def mean_kernel(frequencies: tuple[float, ...], after: int, last: int) -> float:
+    """Return the mean of ``g(D) = (2/d) sum_j cos(D theta_j)`` over all whole distances ``after < D <= last``.
+
+    The cosines of n consecutive multiples of an angle, whose middle multiple is m, sum to
+    ``cos(m theta) sin(n theta / 2) / sin(theta / 2)`` (Lagrange's identity), so that no distance is left out however
+    long the model.
+    """
+    count, middle = last - after, (after + 1 + last) / 2
+    turned = (math.remainder(theta, TURN) for theta in frequencies)
+    means = [
+        math.cos(middle * theta) * math.sin(count * theta / 2) / (count * math.sin(theta / 2)) if theta else 1.0
+        for theta in turned
+    ]
+    return math.fsum(means) / len(means)
+
+
+def far_kernel(frequencies: tuple[float, ...], length: int) -> float:
+    """Return the mean kernel over all whole distances from 8 to 16 training lengths (:data:`FAR`)."""
+    return mean_kernel(frequencies, *(multiple * length for multiple in FAR))
 
 
 def bound_at_origin(head_dim: int) -> float:

@@ -161,8 +161,8 @@ def prompts(
     """Return ``count`` prompts of ``length`` tokens, each a function of the arguments and its number alone.
 
     Their random stream is separate from that of training for every training seed. All depths use the same stream, so
-    that prompts of one number differ in the depth of the answer only. The start token, if there is one, is the first
-    of the ``length`` tokens.
+    that prompts of one number differ in the depth of the answer, and in the places of other needles where the answer
+    would split one, only. The start token, if there is one, is the first of the ``length`` tokens.
     """
     body = length if start is None else length - 1
     drawn = [

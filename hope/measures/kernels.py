@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hope.catalogue import FAMILIES
-from hope.catalogue.spectra import bound_at_origin
+from hope.catalogue.spectra import bound_at_origin, far_kernel
 from hope.measures.measure import Settings, Source, measure
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 KERNEL = Source("theory", "kernel")
 FORMULA: Settings = {"source": KERNEL, "scale": "of 1", "unit": "formula", "compared": False}
-FAR = (8, 16)
-"""The kernels' far distances, in training lengths."""
 
 
 def _gap(table: DataFrame, arm: Arm, encoding: str, column: str) -> float | None:
@@ -29,11 +27,13 @@ def _gap(table: DataFrame, arm: Arm, encoding: str, column: str) -> float | None
 
 
 @measure("kernel from 8L to 16L", **FORMULA)
-def kernel_far(table: DataFrame, arm: Arm, encoding: str) -> float | None:
-    """Mean kernel g(D) over D from 8L to 16L."""
-    distance = table["distance"] / arm.training.length
-    far = table[(table["encoding"] == encoding) & (distance > FAR[0]) & (distance <= FAR[1])]["value"]
-    return float(far.mean()) if len(far) else None
+def kernel_far(table: DataFrame | None, arm: Arm, encoding: str) -> float | None:
+    """Mean kernel g(D) over all whole distances D from 8L to 16L.
+
+    It is computed from the frequencies that models are built with: the table lists only some of these distances.
+    """
+    spectrum = arm.spectrum(encoding)
+    return None if spectrum is None else far_kernel(spectrum.frequencies, arm.training.length)
 
 
 @measure("floor of the kernel", **FORMULA)
@@ -69,13 +69,13 @@ SIZES: Settings = FORMULA | {"source": Source("theory", "kernel_sizes")}
 
 @measure("largest mean gap between kernel and floor, over sizes", **SIZES)
 def worst_floor_gap(table: DataFrame, arm: Arm, encoding: str) -> float | None:
-    """Largest gap, over the sizes in use, between HoPE's kernel, averaged from 8L to 16L, and its floor."""
+    """Largest gap, over the sizes in use, between HoPE's floor and the mean of its kernel over all D from 8L to 16L."""
     return float((table["hope_far"] - table["hope_floor"]).abs().max()) if encoding == "hope" else None
 
 
 @measure("smallest mean rise above RoPE's kernel, over sizes", **SIZES)
 def worst_rise_above_rope(table: DataFrame, arm: Arm, encoding: str) -> float | None:
-    """Smallest amount, over the sizes in use, by which HoPE's kernel, averaged from 8L to 16L, is above RoPE's."""
+    """Smallest rise, over the sizes in use, of HoPE's kernel above RoPE's, both means over all D from 8L to 16L."""
     return float((table["hope_far"] - table["rope_far"]).min()) if encoding == "hope" else None
 
 

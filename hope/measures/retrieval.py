@@ -1,6 +1,7 @@
 """Measures of retrieval, by task and prompt length, and by depth where a task has depths.
 
-Prompts of the same number at different depths are one unit, because they differ in the depth alone.
+Prompts of the same number at different depths are one unit: they differ in the depth and, where the answer would split
+another needle, in the places of the other needles.
 """
 
 from __future__ import annotations

@@ -42,7 +42,13 @@ def paired(above: pd.DataFrame, below: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
 
 
 def summarize(
-    frame: pd.DataFrame, by: Sequence[str], value: str, unit: str, confidence: float, minus: pd.DataFrame | None = None
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    value: str,
+    unit: str,
+    confidence: float,
+    minus: pd.DataFrame | None = None,
+    bounds: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
     """Return the mean of ``value`` in each cell of ``by``, with its interval over crossed seeds and units.
 
@@ -53,6 +59,7 @@ def summarize(
         unit: the column that numbers documents or prompts.
         confidence: of the interval.
         minus: observations with the same columns to subtract, paired by seed and unit; None for none.
+        bounds: the possible values of a bounded mean, as in :func:`interval_columns`.
 
     Returns:
         One row per cell: the columns of ``by``, estimate, low, high (NaN where there is no interval), seeds, units.
@@ -67,7 +74,7 @@ def summarize(
         if not matrix.empty:
             own = matrix.to_numpy()
             mean = crossed_mean(own) if subtract is None else crossed_difference(own, below.to_numpy())
-            rows.append({**dict(zip(by, cell, strict=True)), **interval_columns(mean, confidence)})
+            rows.append({**dict(zip(by, cell, strict=True)), **interval_columns(mean, confidence, bounds)})
     return pd.DataFrame(rows, columns=[*by, "estimate", "low", "high", "seeds", "units"])
 
 

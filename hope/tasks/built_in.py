@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import AfterValidator
 
 from hope.errors import UserError
-from hope.section import GrownSection
+from hope.section import GrownSection, Share
 from hope.tasks.task import Example, Source, Task, Vocabulary
 
 if TYPE_CHECKING:
@@ -18,6 +20,17 @@ else:
 EVENLY = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 FILLER = 32
 """Default number of distinct filler tokens around bindings and examples."""
+
+
+def _differ(depths: list[float]) -> list[float]:
+    for depth in depths:
+        if depths.count(depth) > 1:
+            raise ValueError(f"{depth:g} is listed twice")
+    return depths
+
+
+Depths = Annotated[list[Share], AfterValidator(_differ)]
+"""Places of the answer in the context; each is a cell of the results."""
 
 
 class BuiltIn(GrownSection):

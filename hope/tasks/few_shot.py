@@ -14,8 +14,7 @@ learns to name any output of the prompt, is right once in ``inputs`` times, and 
 
 from pydantic import Field, model_validator
 
-from hope.section import Share
-from hope.tasks.built_in import FILLER, BoundTask, BuiltIn, Random, check_pairs, interleaved, place
+from hope.tasks.built_in import FILLER, BoundTask, BuiltIn, Depths, Random, check_pairs, interleaved, place
 from hope.tasks.task import Example
 
 
@@ -27,7 +26,7 @@ class FewShot(BuiltIn):
         None, ge=1, description="number of examples; the rest of the prompt is filler; null: as many as fit"
     )
     alphabet: int = Field(64, ge=2, description="distinct tokens that inputs and outputs are drawn from")
-    depths: list[Share] = Field(
+    depths: Depths = Field(
         default=[],
         description="places of the block of examples, such as [0.0, 0.5, 1.0]; they need `examples`",
     )
@@ -43,6 +42,8 @@ class FewShot(BuiltIn):
             raise ValueError(
                 f"examples {self.examples} is below inputs {self.inputs}: each is shown before it is asked"
             )
+        if self.depths and self.examples is None:
+            raise ValueError("depths need examples: without a number of examples, they fill the prompt")
         return self
 
     @property

@@ -20,10 +20,7 @@ class Induction(BuiltIn):
 
     alphabet: int = Field(64, ge=2, description="distinct tokens per prompt, drawn from the whole vocabulary")
 
-    @property
-    def symbols(self) -> int:
-        """The number of ordinary tokens that the task needs in a vocabulary."""
-        return self.alphabet
+    sizes = ("alphabet",)  # the vocabulary has as many; each prompt draws its own
 
     @property
     def shortest(self) -> int:
@@ -35,7 +32,6 @@ class Induction(BuiltIn):
         import numpy as np
 
         period = int(random.integers(max(2, length // 4), length // 2 + 1))
-        ordinary = bound.vocabulary.ordinary
-        alphabet = random.choice(ordinary, min(self.alphabet, len(ordinary)), replace=False)
+        alphabet = random.choice(bound.vocabulary.ordinary, self.alphabet, replace=False)
         string = random.permutation(np.resize(alphabet, period))
         return Example(np.resize(string, length).astype(np.int64), np.arange(length) > period, alphabet)

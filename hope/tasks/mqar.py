@@ -23,7 +23,8 @@ class Mqar(BuiltIn):
     power: float = Field(
         0.1,
         gt=0.0,
-        description="the probability of a gap before a key comes again is ~ gap^(power - 1); below 1 most are short",
+        le=1.0,
+        description="the probability of a gap before a key comes again is ~ gap^(power - 1); at 1 all are alike",
     )
     filler: int = Field(FILLER, ge=1, description="distinct tokens of the filler")
 

@@ -5,13 +5,13 @@
     the text SEPARATOR k1 v w goes SEPARATOR k2 y z on and on QUERY k1 | v w
              depth            another needle                           answer
 
-The binding asked for stands at its depth, the others at random places.
+The binding asked for stands at its depth, the others at random places: the same at every depth, unless the binding
+asked for would split one of them.
 """
 
 from pydantic import Field, model_validator
 
-from hope.section import Share
-from hope.tasks.built_in import EVENLY, BoundTask, BuiltIn, Random, place, scatter
+from hope.tasks.built_in import EVENLY, BoundTask, BuiltIn, Depths, Random, place, scatter
 from hope.tasks.task import Example
 
 
@@ -21,7 +21,7 @@ class Needle(BuiltIn):
     needles: int = Field(4, ge=1, description="bindings in the text; the question is about one of them")
     alphabet: int = Field(64, ge=2, description="distinct tokens that keys and values are drawn from")
     tokens: int = Field(2, ge=1, description="tokens per value")
-    depths: list[Share] = Field(default=EVENLY, description="places of the binding asked for")
+    depths: Depths = Field(default=EVENLY, description="places of the binding asked for")
 
     reads_text = True
     sizes = ("alphabet",)
@@ -52,7 +52,7 @@ class Needle(BuiltIn):
         body = context - block
         start = place(random, depth, body)
         others = scatter(random, needles - 1, block, body)
-        while ((others < start) & (start < others + block)).any():  # the depth is exact, so the others move
+        while ((others < start) & (start < others + block)).any():  # the depth is exact, so all others move
             others = scatter(random, needles - 1, block, body)
         others = others + np.where(others >= start, block, 0)
 

@@ -11,8 +11,7 @@ models do not understand instructions.
 
 from pydantic import Field
 
-from hope.section import Share
-from hope.tasks.built_in import EVENLY, BoundTask, BuiltIn, Random, place
+from hope.tasks.built_in import EVENLY, BoundTask, BuiltIn, Depths, Random, place
 from hope.tasks.task import Example
 
 
@@ -21,7 +20,7 @@ class Passkey(BuiltIn):
 
     digits: int = Field(4, ge=1, description="tokens of the key")
     alphabet: int = Field(10, ge=2, description="distinct tokens that the key is drawn from")
-    depths: list[Share] = Field(default=EVENLY, description="places of the key")
+    depths: Depths = Field(default=EVENLY, description="places of the key")
 
     reads_text = True
     sizes = ("alphabet",)

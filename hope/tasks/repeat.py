@@ -11,7 +11,7 @@ alphabet: then tokens are drawn with replacement. Like induction, but periods ca
 answers: small models learn this task first.
 """
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hope.tasks.built_in import BoundTask, BuiltIn, Random
 from hope.tasks.task import Example
@@ -28,6 +28,12 @@ class Repeat(BuiltIn):
 
     sizes = ("alphabet",)
 
+    @model_validator(mode="after")
+    def _in_order(self) -> "Repeat":
+        if self.longest_period is not None and self.longest_period < self.shortest_period:
+            raise ValueError(f"longest_period {self.longest_period} is below shortest_period {self.shortest_period}")
+        return self
+
     @property
     def shortest(self) -> int:
         """Tokens of the shortest prompt."""
@@ -39,7 +45,7 @@ class Repeat(BuiltIn):
 
         (alphabet,) = bound.sets
         half = length // 2
-        longest = half if self.longest_period is None else max(self.shortest_period, min(self.longest_period, half))
+        longest = half if self.longest_period is None else min(self.longest_period, half)
         period = int(random.integers(self.shortest_period, longest + 1))
         string = random.choice(alphabet, period, replace=period > len(alphabet))
         return Example(np.resize(string, length).astype(np.int64), np.arange(length) > period, alphabet)

@@ -185,7 +185,7 @@ def test_what_cannot_be_analysed_is_one_line(of_rope, make_model, data, folder):
             of_rope[0],
             "analysis.multiples: 0.3 times the training length 32, with analysis.q",
         ),
-        ({"queries": 40}, of_rope[0], "leaves a query 0 keys; it needs 16"),
+        ({"queries": 40}, of_rope[0], "leaves a query 0 keys; it needs 17"),
         ({"multiples": [1.0, 1.01]}, of_rope[0], r"analysis.multiples: two of \[1.0, 1.01\] end at the same token"),
         ({}, make_model("rope", vocabulary=80), "64 tokens, but .* was trained on 80"),
         ({}, diverged, "attention is not finite.*lower training.learning_rate"),

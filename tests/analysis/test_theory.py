@@ -21,6 +21,8 @@ from hope.analysis.theory import (
     write_kernel,
 )
 from hope.catalogue import FAMILIES
+from hope.catalogue.spectra import far_kernel
+from hope.catalogue.spectra import mean_kernel as mean_over_distances
 from hope.encodings.base import EncodingShape
 from hope.encodings.registry import build_encoding
 
@@ -89,6 +91,27 @@ def test_hope_keeps_a_floor_past_the_training_length(dim, length, base, kept):
     assert mean_kernel(rope, far.astype(np.int64)).mean() == pytest.approx(0.0, abs=0.02)
 
 
+@given(
+    after=st.integers(0, 100_000),
+    count=st.integers(1, 2_000),
+    thetas=st.lists(st.floats(0.0, 50.0) | st.sampled_from([math.pi, math.tau, 1e-300, 1e-9]), min_size=1, max_size=4),
+)
+def test_the_mean_over_distances_leaves_none_out(after, count, thetas):
+    distance = np.arange(after + 1, after + count + 1)
+    expected = mean_kernel(np.array(thetas), distance).mean()
+    assert mean_over_distances(tuple(thetas), after, after + count) == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_far_mean_of_a_long_model_is_that_of_all_its_distances():
+    length = 8192
+    frequencies = encoding_frequencies(encoding("rope", base=5e5), 64, length)
+    everything = np.mean([np.cos(np.arange(8 * length + 1, 16 * length + 1) * theta).mean() for theta in frequencies])
+    assert far_kernel(tuple(frequencies), length) == pytest.approx(everything, abs=1e-12)
+    # Distances on a logarithmic scale give another mean.
+    listed = distances(length)
+    assert abs(mean_kernel(frequencies, listed[listed > 8 * length]).mean() - everything) > 0.01
+
+
 def test_within_the_training_length_both_bounds_fall():
     for name in ("rope", "hope"):
         bound = summation_bound(encoding_frequencies(encoding(name), DIM, LENGTH), np.arange(1, LENGTH))
@@ -147,11 +170,12 @@ def test_the_sweep_names_family_and_base(tables):
 def test_the_sizes_in_use_hold_what_the_formulas_give(tables):
     sizes = tables["kernel_sizes"].set_index(["head_dim", "length", "base"])
     assert len(sizes) == 2 * 5 * 2
-    row, distance = sizes.loc[(64, 512, 1e4)], distances(512)
+    row, within, far = sizes.loc[(64, 512, 1e4)], np.arange(1, 513), np.arange(8 * 512 + 1, 16 * 512 + 1)
     hope, rope = (encoding_frequencies(encoding(name), 64, 512) for name in ("hope", "rope"))
-    far, within = distance[distance > 8 * 512], distance[distance <= 512]
     assert row["hope_floor"] == 1 - 16 / 32
-    assert [row["hope_far"], row["rope_far"]] == pytest.approx([mean_kernel(each, far).mean() for each in (hope, rope)])
+    assert [row["hope_far"], row["rope_far"]] == pytest.approx(
+        [mean_kernel(each, far).mean() for each in (hope, rope)], abs=1e-12
+    )
     gap = np.abs(summation_bound(hope, within) - summation_bound(rope, within)).mean()
     assert row["bound_gap"] == pytest.approx(gap / 16.5)  # at distance 0 the bound is the mean of 1 to 32
 

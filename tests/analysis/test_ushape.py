@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from hope import config
+from hope.analysis.attention import query_ends
 from hope.analysis.stream import observe_attention
-from hope.analysis.ushape import UShape
+from hope.analysis.ushape import FEWEST_KEYS, UShape, region_table
+from hope.errors import UserError
 
 SIZE = 64
 
@@ -21,6 +24,17 @@ def by_position(mass):
     """Return weights in which each query's mass on a key depends on ``mass(query, key)``."""
     weights = torch.tensor([[mass(query, key) for key in range(SIZE)] for query in range(SIZE)]).tril()
     return (weights / weights.sum(dim=-1, keepdim=True))[None, None]
+
+
+@pytest.mark.parametrize("queries", [1, 8])
+def test_with_the_fewest_keys_each_end_has_2_of_them_without_the_first_too(queries):
+    length = FEWEST_KEYS + queries - 1
+    assert query_ends(config.Analysis(multiples=[1.0], queries=queries), length) == [length]
+    for keys in (length, length - 1):  # with the first key and without
+        ends = region_table(keys, queries)[0, :, :2]
+        assert (ends > 0).sum(dim=0).tolist() == [2, 2]
+    with pytest.raises(UserError, match=f"leaves a query {FEWEST_KEYS - 1} keys; it needs {FEWEST_KEYS}"):
+        query_ends(config.Analysis(multiples=[1.0], queries=queries), length - 1)
 
 
 def test_uniform_attention_has_index_0(planted, attend_to):

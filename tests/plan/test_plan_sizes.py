@@ -96,8 +96,12 @@ def test_measuring_grows_with_what_is_measured(tiny_files: Path) -> None:
         extrapolation={"documents": 2, "windows": 1, "longest": 2, "contexts": [1.0, 2.0]},
         analysis={"documents": 2, "multiples": [1.0]},
     )
-    parts = [forward(alone.model, 512, tokens, 2).total for tokens in (64, 32)]
-    assert measuring_flops(alone, 512, rotary=False) == sum(parts) + 2 * forward(alone.model, 512, 32, 2).total
+    parts = [forward(alone.model, 512, 64, 2).total, forward(alone.model, 512, 32, 2).body]
+    targets = forward(alone.model, 512, alone.extrapolation.targets, 2).head
+    analysis = forward(alone.model, 512, 32, 2)
+    moments = len(alone.training.snapshot_steps) + 2
+    attention = 3 * analysis.body + (moments * (analysis.body + analysis.total) if moments > 2 else 0.0)
+    assert measuring_flops(alone, 512, rotary=False) == pytest.approx(sum(parts) + targets + attention, rel=1e-12)
 
 
 def test_the_vocabulary_is_what_the_config_or_the_tokenizer_says(tiny_files: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_within_a_period_no_token_comes_twice_as_far_as_the_alphabet_goes():
         ({}, 24, 4, 12),
         ({"shortest_period": 2, "longest_period": 5}, 32, 2, 5),
         ({"longest_period": 32}, 16, 4, 8),  # half of the prompt, at most
-        ({"shortest_period": 7, "longest_period": 3}, 32, 7, 7),
+        ({"shortest_period": 7, "longest_period": 7}, 32, 7, 7),
     ],
 )
 def test_every_period_of_the_range_is_drawn_and_no_other(over, length, shortest, longest):

@@ -93,12 +93,33 @@ def test_what_is_wrong_with_a_task_of_ones_own_is_one_line(own, tasks, line):
         ({"few_shot": {"inputs": 40}}, "tasks.few_shot: inputs 40 needs 80 distinct tokens, but alphabet is 64"),
         ({"needle": {"needles": 40}}, "tasks.needle: needles 40 of 3 tokens are above alphabet 64"),
         ({"passkey": {"depths": [1.5]}}, "tasks.passkey.depths.0: input should be less than or equal to 1"),
+        ({"passkey": {"depths": [0.5, 1.0, 0.5]}}, "tasks.passkey.depths: 0.5 is listed twice"),
+        ({"few_shot": {"depths": [0.0, 1.0]}}, "tasks.few_shot: depths need examples"),
+        (
+            {
+                "few_shot": {"examples": 8, "depths": [0.0, 1.0]},
+                "definitions": {"filled": {"task": "few_shot", "settings": {"examples": None}}},
+            },
+            "definitions.filled.settings: depths need examples",
+        ),
+        (
+            {"repeat": {"shortest_period": 8, "longest_period": 3}},
+            "tasks.repeat: longest_period 3 is below shortest_period 8",
+        ),
+        ({"repeat": {"longest_period": 3}}, "tasks.repeat: longest_period 3 is below shortest_period 4"),
+        ({"mqar": {"power": 200.0}}, "tasks.mqar.power: input should be less than or equal to 1"),
     ],
 )
 def test_a_mistake_in_the_config_is_one_line(tasks, line):
     with pytest.raises(UserError) as caught:
         arm(tasks=tasks)
     assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_vocabulary_too_small_for_induction_is_one_line():
+    definition = arm(tasks={"induction": {"alphabet": 97}}).tasks.task("induction")
+    with pytest.raises(UserError, match=r"tasks.induction: needs 97 distinct tokens, but the vocabulary has 96;"):
+        build_task("induction", definition, VOCABULARY, None)  # type: ignore[arg-type]
 
 
 def test_a_definition_changes_the_settings_of_the_study():

@@ -140,7 +140,7 @@ def test_mqar_has_more_of_the_short_gaps_the_smaller_the_power():
         examples = [mqar.example(generator("test", seed), 72) for seed in range(400)]
         return np.concatenate([(np.flatnonzero(example.answer) - 9) // 2 for example in examples])
 
-    # At 1 all 32 cells are alike.
+    # At 1, the largest power, all 32 cells are alike.
     assert gaps(1.0).mean() == pytest.approx(15.5, abs=4 * np.sqrt((32**2 - 1) / 12 / 1600))
     assert gaps(0.1).mean() < 12
 
@@ -210,3 +210,21 @@ def test_alphabets_of_a_task_are_disjoint_and_those_of_all_tasks_overlap():
 def test_a_vocabulary_that_is_too_small_is_one_clear_line():
     with pytest.raises(UserError, match="tasks.copy: needs 64 distinct tokens, but the vocabulary has 16"):
         build_task("copy", config.Tasks().task("copy"), Vocabulary(20, SPECIAL), Text())
+
+
+def test_at_another_depth_other_needles_move_only_if_the_one_asked_for_would_split_one():
+    moved = 0
+    for seed in range(40):
+        places = {}
+        for depth in TASKS["needle"].depths:
+            example = draw("needle", 64, seed, depth)
+            context, (_, key, *_) = np.split(example.tokens, [60])
+            (asked,) = (at for at in np.flatnonzero(context == SEPARATOR) if context[at + 1] == key)
+            others = np.flatnonzero(np.delete(context, asked + np.arange(4)) == SEPARATOR)
+            assert asked == round(depth * 56) and not ((others < asked) & (asked < others + 4)).any()
+            places[depth] = others
+            before = places[0.0]
+            split = ((before < asked) & (asked < before + 4)).any()
+            assert split or np.array_equal(others, before)
+            moved += split
+    assert moved

@@ -1,9 +1,9 @@
 """Sentences about frequency components, interventions on them, and decay in theory, from a study's tables."""
 
-import numpy as np
 import pandas as pd
 
 from hope import words
+from hope.catalogue.spectra import mean_kernel
 from hope.measures import length_name
 from hope.reporting.articles.sentences import by_encoding, estimate, said
 from hope.reporting.study_tables import ArmTables
@@ -99,17 +99,16 @@ def _change(tables: ArmTables, own: pd.DataFrame, measure: str, mode: str, name:
 
 
 def decay(tables: ArmTables) -> list[str]:
-    """Return the mean kernel of each rotary encoding within and past L, and its floor."""
+    """Return the mean kernel of each rotary encoding over octaves of distance within and past L, and its floor."""
     frame = tables.theory("kernel")
     found = []
-    for encoding, rows in by_encoding(tables, frame):
-        own = rows.sort_values("distance")
+    for encoding, _ in by_encoding(tables, frame):
+        spectrum = tables.arm.spectrum(encoding)
+        assert spectrum is not None, "kernels are those of rotary encodings"
         parts = []
         for low, high in ((0.5, 1.0), (2.0, 4.0), (8.0, 16.0)):
-            octave = own[(own["distance"] > low * tables.length) & (own["distance"] <= high * tables.length)]
-            if len(octave) > 1:
-                mean = np.average(octave["value"], weights=np.gradient(octave["distance"].to_numpy(dtype=float)))
-                parts.append(f"{words.number(float(mean))} from {length_name(low)} to {length_name(high)}")
+            mean = mean_kernel(spectrum.frequencies, int(low * tables.length), int(high * tables.length))
+            parts.append(f"{words.number(mean)} from {length_name(low)} to {length_name(high)}")
         half = tables.arm.model.head_dim // 2
         floor = 1 - tables.kept(encoding) / half
         rest = f"its floor is {words.number(floor)}" if floor else "it has no floor"

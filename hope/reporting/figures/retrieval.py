@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter
 
 from hope.measures import length_name
-from hope.reporting.estimates import summarize
+from hope.reporting.estimates import SHARE, summarize
 from hope.reporting.figures.data import Drawing
 from hope.reporting.figures.declaration import figure
 from hope.reporting.figures.legends import add_legend, broken
@@ -135,8 +135,7 @@ def draw_accuracy(axes: Axes, tables: ArmTables, drawn: pd.DataFrame) -> None:
 
 def _accuracies(frame: pd.DataFrame, tables: ArmTables, by: list[str]) -> pd.DataFrame:
     """Return the accuracy of each cell of ``by`` with its interval, and chance at its task and length."""
-    data = summarize(frame, by, "accuracy", "example", tables.confidence)
-    data[["low", "high"]] = data[["low", "high"]].clip(0, 1)
+    data = summarize(frame, by, "accuracy", "example", tables.confidence, bounds=SHARE)
     chance = frame.groupby(["task", "length"])["chance"].mean().reset_index()
     return data.merge(chance, on=["task", "length"])
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,6 +24,7 @@ from hope.reporting.figures.attention import densities
 from hope.reporting.figures.declaration import declared_figures, study_figures
 from hope.reporting.figures.draw import draw, draw_one
 from hope.reporting.figures.files import save
+from hope.reporting.figures.retrieval import accuracy_by_length
 from hope.reporting.figures.style import encoding_styles
 from hope.reporting.study_tables import ArmTables, StudyTables
 from hope.statistics import crossed_mean
@@ -170,6 +173,29 @@ def test_retrieval_stands_beside_its_chance(finished: Path) -> None:
     data = drawn(finished, "retrieval")
     assert set(data.loc[data["task"] == "copy", "chance"].round(6)) == {round(1 / 64, 6)}
     assert data.groupby("task")["trained"].first().to_dict() == {"copy": True, "few_shot": False, "passkey": False}
+
+
+def test_retrieval_figures_show_the_intervals_of_the_table(finished: Path) -> None:
+    table = pd.read_csv(finished / "tables" / "retrieval.csv")
+    table = table[table["arm"] == TEXT]
+    for name, own in (("retrieval", table["depth"].isna()), ("retrieval_depth", table["depth"].notna())):
+        keys = ["task", "encoding", "length", *(["depth"] if name == "retrieval_depth" else [])]
+        both = [rows.set_index(keys).sort_index()[["low", "high"]] for rows in (drawn(finished, name), table[own])]
+        pd.testing.assert_frame_equal(*both, rtol=1e-4)
+
+
+def test_at_the_ceiling_there_is_no_interval_and_elsewhere_it_ends_at_1() -> None:
+    rows = [
+        {"task": "copy", "trained": True, "encoding": name, "length": 16, "seed": seed, "example": example}
+        | {"accuracy": 1.0 - (name == "rope" and (seed, example) == (1, 0)), "chance": 0.1}
+        for name in ("rope", "hope")
+        for seed in range(3)
+        for example in range(4)
+    ]
+    tables: Any = SimpleNamespace(read=lambda name: pd.DataFrame(rows), confidence=0.95, length=16)
+    found = accuracy_by_length(tables).set_index("encoding")
+    assert found.loc["hope", ["low", "high"]].isna().all()
+    assert found.loc["rope", "low"] < found.loc["rope", "estimate"] == 11 / 12 < found.loc["rope", "high"] == 1.0
 
 
 def test_relative_effects_are_signed_towards_the_claim(finished: Path) -> None:

@@ -211,7 +211,7 @@ def test_a_model_too_short_for_the_analysis_is_one_line(texts: Path, tmp_path: P
     tokenizer = Tokenizer(models.WordLevel({"w1": 0}, unk_token="w1"))
     tokenizer.save(str(folder / "tokenizer.json"))
     for length in (None, 16):
-        with pytest.raises(UserError, match=r"over 16 tokens, and the analysis needs 23; `python -m hope evaluate`"):
+        with pytest.raises(UserError, match=r"over 16 tokens, and the analysis needs 24; `python -m hope evaluate`"):
             analyze_checkpoint(folder, [str(texts)], tmp_path / "look", length=length)
 
 
@@ -335,7 +335,7 @@ def test_a_model_of_a_study_is_analysed_with_its_own_tokenizer(
             lambda folder: {"text": [str(folder.parent / "rows.jsonl")]},
             r"rows\.jsonl:1: no field 'text'; there are body: give --field$",
         ),
-        (lambda folder: {"length": 65}, r"--length: 65 tokens; this model can be looked at over 23 to 64"),
+        (lambda folder: {"length": 65}, r"--length: 65 tokens; this model can be looked at over 24 to 64"),
         (lambda folder: {"length": 22}, r"--length: 22 tokens"),
         (lambda folder: {"output": folder}, r"is there already, and is not overwritten"),
     ],
