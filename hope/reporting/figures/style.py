@@ -153,13 +153,14 @@ def length_axis(axes: Axes, values: Iterable[float], label: str, every: int = 1)
         return
     low, high = min(positive), max(positive)
     least, most = low / 1.15, high * 1.15
-    octaves = [power for power in range(-20, 21) if least <= 2.0**power <= most]
-    ticks = [2.0**power for power in octaves if power % every == 0]
+    octaves = {power: 2.0**power for power in range(-20, 21) if least <= 2.0**power <= most}
+    ticks = [octave for power, octave in octaves.items() if power % every == 0]
     if len(ticks) < 2:
-        ticks = [2.0**power for power in octaves] if len(octaves) > 1 else sorted({low, high})
+        ticks = list(octaves.values()) if len(octaves) > 1 else sorted({low, high})
+    names = [length_name(tick if tick in octaves.values() else float(f"{tick:.3g}")) for tick in ticks]
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FixedFormatter([length_name(float(f"{tick:.3g}")) for tick in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter(names))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
     axes.axvline(1.0, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
