@@ -26,7 +26,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def interval(low: float | None, high: float | None, estimate: float | None = None) -> str:
-    """Return ``[low, high]`` with the decimals of the estimate at three digits; empty if there is no interval."""
+    """Return ``[low, high]``, with the decimals of the largest of the three at three digits; empty if there is none."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     scale = max(abs(value) for value in (low, high, estimate or 0.0))
@@ -40,7 +40,7 @@ def _aligned(value: float, scale: float) -> str:
     magnitude = math.floor(math.log10(scale))
     if magnitude < -5 or magnitude > 8:
         return number(value)
-    return f"{value:,.{max(0, 2 - magnitude)}f}".replace("-", MINUS)
+    return f"{value:z,.{max(0, 2 - magnitude)}f}".replace("-", MINUS)
 
 
 def p_value(value: float | None) -> str:

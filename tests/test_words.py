@@ -26,6 +26,14 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert words.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(-0.0107, 0.0237, "[−0.0107, 0.0237]"), (-0.001, 5.0, "[0.00, 5.00]"), (0.0, 0.0, "[0, 0]"), (None, 1.0, "")],
+)
+def test_intervals(low: float | None, high: float | None, text: str) -> None:
+    assert words.interval(low, high, 0.0) == text
+
+
 @pytest.mark.parametrize(("amount", "text"), [(1_000, "1 kB"), (1_530_000, "1.53 MB"), (2.5e12, "2.5 TB")])
 def test_sizes(amount: float, text: str) -> None:
     assert words.size(amount) == text
