@@ -53,8 +53,8 @@ def _preparation(text: Preparation) -> list[str]:
     return _labelled(
         "the text",
         [
-            f"{size(text.text)} in about {short(round(text.documents))} documents: {_time(text.core_hours)} processor hours "
-            f"to prepare, in up to {plural(text.jobs, 'job')} at once",
+            f"{size(text.text)} in about {short(round(text.documents))} documents: {_time(text.core_hours)} "
+            f"processor hours to prepare, in up to {plural(text.jobs, 'job')} at once",
             f"{size(text.memory)} of memory for the largest job, {size(text.stays)} of disk, and "
             f"{size(text.meanwhile)} meanwhile",
         ],
