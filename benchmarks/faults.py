@@ -326,7 +326,7 @@ def damage(copy: Copy, fault: str, pattern: str, wanted: dict[str, str], draw: r
 
 def _follow(copy: Copy, path: Path, error: str) -> None:
     """Do what the line of an error asks for: delete what it names, or the damaged file."""
-    _, _, remedy = error.partition("delete ")
+    remedy = error.partition("delete ")[2].partition(";")[0]
     named = [copy.root / word.strip(",;:") for word in (error if remedy.startswith("both") else remedy).split()]
     for found in [each for each in named if each.is_relative_to(copy.results) and each.exists()] or [path]:
         shutil.rmtree(found) if found.is_dir() else found.unlink()

@@ -84,8 +84,10 @@ def _execute(template: Path, executed: Path, parameters: dict[str, Any]) -> None
                 config=encrypted,
             )
         except PapermillExecutionError as error:
-            what = " ".join(f"{error.ename}: {error.evalue}".split())
-            raise UserError(f"{template}: cell {error.cell_index + 1} failed with {what}; see {executed}") from None
+            what, cell = " ".join(error.evalue.split()), error.cell_index + 1
+            if error.ename == UserError.__name__:  # begins with the file or the name that is wrong
+                raise UserError(f"{what} (met by cell {cell} of {template})") from None
+            raise UserError(f"{template}: cell {cell} failed with {error.ename}: {what}; see {executed}") from None
 
 
 def _root() -> Path:

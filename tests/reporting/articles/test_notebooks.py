@@ -113,6 +113,15 @@ def test_a_notebook_that_fails_says_where_and_is_kept(judged_study: Path, tmp_pa
     assert not (tmp_path / "bad.html").exists()
 
 
+def test_an_error_of_the_study_in_a_notebook_begins_with_what_is_wrong(judged_study: Path, tmp_path: Path) -> None:
+    failing = "from hope.errors import UserError\nraise UserError('a.json: not valid JSON; delete it and run again')"
+    template = write_notebook(tmp_path / "own.ipynb", failing)
+    with pytest.raises(UserError) as caught:
+        render(template, judged_study, tmp_path / "own.html", tmp_path / "work")
+    assert str(caught.value).startswith("a.json: not valid JSON; delete it and run again (met by cell ")
+    assert str(caught.value).endswith(f" of {template})")
+
+
 def test_a_misspelt_parameter_is_named_before_anything_runs(tmp_path: Path) -> None:
     template = write_notebook(tmp_path / "misspelt.ipynb", "1", parameter="studdy")
     with pytest.raises(UserError, match=r"sets no 'study' \(did you mean 'studdy'\?\)"):
