@@ -104,7 +104,7 @@ def make_project(root: Path) -> Project:
     for name in ("profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, root / name)
     modules = ["__init__", "adopt", "cli", "errors", "files", "paths", "progress", "reproduce", "section", "seeding"]
-    reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file")]
+    reporting = [f"reporting/{name}" for name in ("__init__", "claims_check", "claims_file", "effects")]
     rest = ["study_files", "words", "data/__init__", "model/__init__", "model/registration"]
     rest += ["encodings/__init__", "encodings/built"]
     for name in (*modules, *reporting, *rest):
