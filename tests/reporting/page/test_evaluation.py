@@ -95,8 +95,8 @@ def test_losses_are_those_of_transformers(evaluated, text):
 def test_extensions_and_retrieval_stand_beside_it(evaluated):
     assert set(table(evaluated / "out", "extrapolation")["extension"]) == {"none", "yarn-8", "ntk-8", "linear-8"}
     retrieval = table(evaluated / "out", "retrieval")
-    # Recall and needle need more distinct tokens than 62.
-    assert set(retrieval["task"]) == {"copy_text", "induction", "passkey"}
+    # Induction, recall and needle need more distinct tokens than 62.
+    assert set(retrieval["task"]) == {"copy_text", "passkey"}
     assert (retrieval["length"] <= 8 * LENGTH).all() and retrieval["accuracy"].between(0, 1).all()
     html = page(evaluated / "out")
     said = words_of(html)

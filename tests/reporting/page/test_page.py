@@ -279,7 +279,7 @@ def test_numbers_are_written_for_people() -> None:
 
 def test_an_interval_has_the_decimals_of_its_larger_end() -> None:
     assert words.interval(-0.812, -0.7369, -0.775) == "[−0.812, −0.737]"
-    assert words.interval(-0.02341, 12.3, 5.0) == "[−0.0, 12.3]"
+    assert words.interval(-0.02341, 12.3, 5.0) == "[0.0, 12.3]"
     assert words.interval(None, 1.0) == words.interval(float("nan"), 1.0) == ""
 
 
