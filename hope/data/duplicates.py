@@ -199,11 +199,12 @@ def _shared(
         Two arrays [pairs].
     """
     shared = np.zeros(pairs.shape[1], dtype=np.int64)
-    held = passages.sizes * passages.rates
+    members = np.unique(pairs)
+    held = float(passages.sizes[members] @ passages.rates[members])
     with _opened(passages, memory_mb, spill) as connection:
         connection.register("pairs", _table(pair=np.arange(len(shared)), first=pairs[0], second=pairs[1]))
-        connection.register("members", _table(document=np.unique(pairs)))
-        for part in _slices(float(held[np.unique(pairs)].sum()), memory_mb):
+        connection.register("members", _table(document=members))
+        for part in _slices(held, memory_mb):
             connection.execute(f"""
                 CREATE OR REPLACE TEMP TABLE slice AS
                 FROM passages WHERE {part} AND document IN (SELECT document FROM members)

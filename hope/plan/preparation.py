@@ -83,4 +83,5 @@ def _size(source: TextSource) -> float:
         paths = [path for path, _ in find_files(source.files.paths)[0]]
     except UserError:
         return 0.0  # A study may be planned before its text is here.
-    return sum(path.stat().st_size * (COMPRESSED if path.suffix in (*PACKED, ".parquet") else 1.0) for path in paths)
+    packed = (*PACKED, ".parquet")
+    return sum(path.stat().st_size * (COMPRESSED if path.suffix.lower() in packed else 1.0) for path in paths)
